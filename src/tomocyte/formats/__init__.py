@@ -1,0 +1,181 @@
+"""Door 1: a file format is a file in this folder.
+
+To add one, put ``formats/<name>.py`` here with a module constant ``FORMAT = Format(...)``; it is found by itself.
+``verify`` is cheap and never raises; ``read`` is lazy and never invents a physical property; ``write`` exists where it
+makes sense. What the user says (:class:`ReadOptions`) wins over the file and is recorded as coming from the user.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tomocyte.errors import InputError
+from tomocyte.volume import Origin, Volume, VoxelSize
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user says about a file; ``None`` means: take it from the file.
+
+    Parameters
+    ----------
+    voxel_size_um : tuple of 3 float, optional
+        Voxel size z, y, x in µm; z is NaN for ``--pixel-size-um``.
+    axes : str, optional
+        One letter of ``TCZYX`` per axis of the stored array, in its order, e.g. ``"ZYX"``.
+    time_step_s : float, optional
+        Seconds between frames.
+    medium_ri : float, optional
+        Refractive index of the medium.
+    dataset : str, optional
+        Path of the array inside a container (HDF5, Zarr).
+    """
+
+    voxel_size_um: VoxelSize | None = None
+    axes: str | None = None
+    time_step_s: float | None = None
+    medium_ri: float | None = None
+    dataset: str | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format.
+
+    Parameters
+    ----------
+    name : str
+        Short lower-case name, also the value of ``--format``.
+    suffixes : tuple of str
+        File-name endings in lower case, longest first, with the dot.
+    description : str
+        One line for ``tomocyte info --formats``.
+    verify : callable
+        ``verify(path) -> bool``: whether this reader understands the file; cheap, never raises.
+    read : callable
+        ``read(path, options) -> Volume``: lazy.
+    write : callable, optional
+        ``write(path, volume, on_frame) -> None``: streams frame by frame; the caller stages and renames; ``on_frame``
+        is called with the number of planes written so far.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    description: str
+    verify: Callable[[Path], bool]
+    read: Callable[[Path, ReadOptions], Volume]
+    write: Callable[[Path, Volume, Callable[[int], None]], None] | None = None
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every format, by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in names)
+    found = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    return {entry.name: entry for entry in found}
+
+
+def _candidates(path: Path) -> Iterator[Format]:
+    """Formats in the order to try: those whose suffix matches first, longest suffix first."""
+    name = path.name.lower()
+
+    def rank(entry: Format) -> int:
+        return max((len(suffix) for suffix in entry.suffixes if name.endswith(suffix)), default=0)
+
+    yield from sorted(formats().values(), key=lambda entry: (-rank(entry), entry.name))
+
+
+def detect(path: Path) -> Format:
+    """The format that understands ``path``.
+
+    Raises
+    ------
+    InputError
+        ``E-NOT-FOUND`` or ``E-FORMAT`` (with the list of known formats).
+    """
+    if not path.exists():
+        raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
+    for entry in _candidates(path):
+        if entry.verify(path):
+            return entry
+    known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in formats().values())
+    raise InputError(
+        "E-FORMAT", "no reader understands this file.", path=path, cure=f"It may be damaged; known formats: {known}."
+    )
+
+
+def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size_required: bool = True) -> Volume:
+    """Open a file or folder as a lazy :class:`~tomocyte.volume.Volume`.
+
+    Parameters
+    ----------
+    path : path-like
+    options : ReadOptions, optional
+        What the user says; recorded with origin ``user``.
+    is_size_required : bool
+        With ``False`` a file without a voxel size opens all the same (``tomocyte info`` does this).
+
+    Returns
+    -------
+    Volume
+        Voxels in physical units, read when asked for.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, hostile or of no known format.
+    MetadataError
+        ``E-VOXEL-SIZE`` or ``E-AXES``: neither the file nor the user said it.
+    """
+    given = options or ReadOptions()
+    place = Path(path)
+    volume = _apply(detect(place).read(place, given), given)
+    if is_size_required:
+        volume.require_voxel_size()
+    return volume
+
+
+def _apply(volume: Volume, options: ReadOptions) -> Volume:
+    """What the user said, laid over what the file says."""
+    said: dict[str, Any] = {}
+    if options.voxel_size_um is not None:
+        said["voxel_size_um"] = options.voxel_size_um
+    if options.medium_ri is not None:
+        said["medium_ri"] = options.medium_ri
+    if options.time_step_s is not None:
+        said["time_s"] = tuple(index * options.time_step_s for index in range(volume.n_frames))
+    if not said:
+        return volume
+    origin: dict[str, Origin] = dict.fromkeys(said, "user")
+    return volume.with_properties(origin=origin, **said)
+
+
+def write_volume(
+    path: str | Path, volume: Volume, *, format_name: str | None = None, on_planes: Callable[[int], None] | None = None
+) -> None:
+    """Write a volume, streaming plane by plane; the format follows from the suffix or ``format_name``.
+
+    Raises
+    ------
+    InputError
+        ``E-FORMAT-WRITE``: no writer for this name or suffix.
+    """
+    place = Path(path)
+    name = place.name.lower()
+    writers = {entry.name: entry for entry in formats().values() if entry.write is not None}
+    if format_name is not None:
+        chosen = writers.get(format_name)
+    else:
+        fitting = [(len(suffix), entry) for entry in writers.values() for suffix in entry.suffixes if name.endswith(suffix)]
+        chosen = max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+    if chosen is None or chosen.write is None:
+        known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in writers.values())
+        raise InputError("E-FORMAT-WRITE", "no writer for this kind of file.", path=place, cure=f"Writers: {known}.")
+    chosen.write(place, volume, on_planes or (lambda count: None))

@@ -1,0 +1,38 @@
+"""Door 2: a modality is a file in this folder; it says what a voxel value means.
+
+To add one, put ``modalities/<name>.py`` here with a module constant ``MODALITY = Modality(...)``; it is found by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+from tomocyte.errors import SettingsError
+from tomocyte.modalities._modality import Modality, Normalization, Structure
+
+__all__ = ["Modality", "Normalization", "Structure", "modalities", "modality"]
+
+
+@cache
+def modalities() -> dict[str, Modality]:
+    """Every modality, by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    found = [importlib.import_module(f"{__name__}.{name}").MODALITY for name in names]
+    return {entry.name: entry for entry in found}
+
+
+def modality(name: str) -> Modality:
+    """The modality of that name.
+
+    Raises
+    ------
+    SettingsError
+        ``E-MODALITY`` with the list of known ones.
+    """
+    if name not in modalities():
+        raise SettingsError(
+            "E-MODALITY-NAME", f"unknown modality {name!r}.", cure=f"Known: {', '.join(modalities())}."
+        )
+    return modalities()[name]

@@ -1,0 +1,169 @@
+"""The type of a modality: what a voxel value means, and what follows from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import ModalityError
+from tomocyte.settings import SegmentationSettings
+from tomocyte.volume import Volume
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """An invertible, named change of scale: ``(value - offset) / scale``.
+
+    Parameters
+    ----------
+    name : str
+        Stored in provenance and on model cards.
+    offset, scale : float
+        In the modality's unit.
+    """
+
+    name: str
+    offset: float
+    scale: float
+
+    def apply(self, image: NDArray[Any]) -> FloatArray:
+        """Physical values to network input, float32, same shape."""
+        return np.asarray((image - np.float32(self.offset)) / np.float32(self.scale), dtype=np.float32)
+
+    def invert(self, normalized: NDArray[Any]) -> FloatArray:
+        """Network input back to physical values, float32, same shape."""
+        return np.asarray(normalized * np.float32(self.scale) + np.float32(self.offset), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A structure that a modality can show.
+
+    Parameters
+    ----------
+    name : str
+        As it stands in the column ``structure``.
+    description : str
+        One line for people.
+    refraction_increment_ml_per_g : float, optional
+        α in n = n0 + α·c; ``None`` where the modality has no refractive index.
+    parent : str, optional
+        The structure that contains it.
+    """
+
+    name: str
+    description: str
+    refraction_increment_ml_per_g: float | None = None
+    parent: str | None = "cell"
+
+
+@dataclass(frozen=True)
+class Modality:
+    """What a voxel value means.
+
+    Parameters
+    ----------
+    name, description : str
+    quantity : str
+        The :attr:`~tomocyte.volume.Volume.quantity` of its volumes.
+    unit : str
+    channels : tuple of str
+        Channels it needs, in order.
+    plausible_range : tuple of 2 float
+        Values between which the 1st to the 99th percentile of an honest volume lie.
+    plausible_median : tuple of 2 float
+        Values between which the median lies.
+    hint : str
+        What the mistake usually is when a volume does not fit, and the cure.
+    normalization : Normalization
+    structures : tuple of Structure
+    segmentation : SegmentationSettings
+        The classical engine's settings that suit this modality.
+    measurements : tuple of str
+        Names of the measurements that make sense, in column order.
+    default_model : str
+        The model ``tomocyte run`` uses when none is named.
+    """
+
+    name: str
+    description: str
+    quantity: str
+    unit: str
+    channels: tuple[str, ...]
+    plausible_range: tuple[float, float]
+    plausible_median: tuple[float, float]
+    hint: str
+    normalization: Normalization
+    structures: tuple[Structure, ...]
+    segmentation: SegmentationSettings
+    measurements: tuple[str, ...]
+    default_model: str = "classical"
+
+    def structure(self, name: str) -> Structure:
+        """The structure of that name.
+
+        Raises
+        ------
+        KeyError
+            Unknown name.
+        """
+        return {entry.name: entry for entry in self.structures}[name]
+
+    def check_volume(self, volume: Volume) -> None:
+        """Refuse a volume whose header does not fit: another quantity, too few channels.
+
+        Raises
+        ------
+        ModalityError
+            ``E-MODALITY``.
+        """
+        if volume.quantity not in (None, "intensity", self.quantity):
+            raise ModalityError(
+                "E-MODALITY",
+                f"the file holds {volume.quantity}, but {self.name} needs {self.quantity}.",
+                path=volume.path,
+                cure="Choose the right --modality, or --force to go on and have that recorded.",
+            )
+        if volume.n_channels < len(self.channels):
+            raise ModalityError(
+                "E-MODALITY",
+                f"{self.name} needs the channels {', '.join(self.channels)}; the file has {volume.n_channels}.",
+                path=volume.path,
+                cure="Give a file with all channels, or another --modality.",
+            )
+
+    def check_values(self, image: NDArray[Any], volume: Volume) -> None:
+        """Refuse values that this modality cannot show.
+
+        Parameters
+        ----------
+        image : ndarray (C, Z, Y, X)
+            One frame in the volume's unit. NaN are ignored.
+
+        Raises
+        ------
+        ModalityError
+            ``E-MODALITY-RANGE`` with the range seen, the range allowed and the cure.
+        """
+        sample = image[0].ravel()[:: max(1, image[0].size // 1_000_000)].astype(np.float64)
+        low, median, high = np.nanpercentile(sample, (1.0, 50.0, 99.0))
+        inside = (
+            self.plausible_range[0] <= low
+            and high <= self.plausible_range[1]
+            and self.plausible_median[0] <= median <= self.plausible_median[1]
+        )
+        if not inside:
+            raise ModalityError(
+                "E-MODALITY-RANGE",
+                f"values from {low:.6g} to {high:.6g} (median {median:.6g}) cannot be {self.quantity} in "
+                f"{self.unit or 'arbitrary units'}: {self.name} allows {self.plausible_range[0]:g} to "
+                f"{self.plausible_range[1]:g} with a median of {self.plausible_median[0]:g} to "
+                f"{self.plausible_median[1]:g}.",
+                path=volume.path,
+                cure=f"{self.hint} Or --force to go on and have that recorded.",
+            )

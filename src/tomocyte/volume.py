@@ -1,0 +1,219 @@
+"""The volume: voxels with their physical meaning, read lazily frame by frame.
+
+Axes are always T, C, Z, Y, X; a 2-D image has Z = 1. Nothing here guesses: a quantity that neither the file nor the
+user gave is ``None``, and :attr:`Volume.origin` says where each known one came from. To add a physical property,
+add a field here and fill it in the formats that know it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import MetadataError
+
+Origin = Literal["file", "user", "measured", "simulated"]
+VoxelSize = tuple[float, float, float]
+Shape5 = tuple[int, int, int, int, int]
+ReadPlanes = Callable[[int, int, int, int], NDArray[Any]]
+
+SMALLEST_VOXEL_UM = 1e-3
+LARGEST_VOXEL_UM = 100.0
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels (T, C, Z, Y, X), lazy, with their physical meaning.
+
+    Parameters
+    ----------
+    shape : tuple of 5 int
+        T, C, Z, Y, X, each at least 1.
+    dtype : numpy dtype
+        Type of the voxels as :attr:`read_planes` returns them.
+    read_planes : callable
+        ``read_planes(frame, channel, z_start, z_stop) -> (z_stop - z_start, Y, X)``; reads only what is asked for
+        and returns the voxels in ``unit`` (a format that stores scaled integers undoes the scaling here).
+    voxel_size_um : tuple of 3 float, optional
+        Voxel size z, y, x in µm. A single plane (Z = 1) whose thickness has no meaning carries NaN for z.
+    quantity : str, optional
+        What a voxel value means: ``refractive_index``, ``phase``, ``dry_mass_density``,
+        ``linear_absorption_coefficient``, ``intensity``, ``labels``, ``probability``; ``None`` when the file does
+        not say.
+    unit : str
+        Unit of the voxel values, ``""`` when unknown, ``"1"`` for a ratio.
+    time_s : tuple of float, optional
+        Time of each frame in seconds after the first.
+    channel_names : tuple of str
+        One per channel, empty when unknown.
+    medium_ri : float, optional
+        Refractive index of the medium around the cells.
+    origin : mapping
+        For each known property, where it came from: ``file``, ``user``, ``measured`` or ``simulated``.
+    path : Path, optional
+        The file read.
+    notes : tuple of str
+        Warnings with a code (``W-…: …``) that belong to this input and must reach its status row.
+    metadata : mapping
+        Whatever else the file says, for provenance; never used in a calculation.
+    """
+
+    shape: Shape5
+    dtype: np.dtype[Any]
+    read_planes: ReadPlanes
+    voxel_size_um: VoxelSize | None = None
+    quantity: str | None = None
+    unit: str = ""
+    time_s: tuple[float, ...] | None = None
+    channel_names: tuple[str, ...] = ()
+    medium_ri: float | None = None
+    origin: Mapping[str, Origin] = field(default_factory=dict)
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 5 or min(self.shape) < 1:
+            raise MetadataError("E-SHAPE", f"a volume needs five axes T, C, Z, Y, X of at least 1, not {self.shape}.")
+        check_voxel_size(self.voxel_size_um, self.path, is_2d=self.is_2d)
+        if self.time_s is not None and len(self.time_s) != self.shape[0]:
+            raise MetadataError(
+                "E-TIME", f"{len(self.time_s)} times for {self.shape[0]} frames.", path=self.path
+            )
+        if self.channel_names and len(self.channel_names) != self.shape[1]:
+            raise MetadataError(
+                "E-CHANNEL", f"{len(self.channel_names)} channel names for {self.shape[1]} channels.", path=self.path
+            )
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        object.__setattr__(self, "origin", MappingProxyType(dict(self.origin)))
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    @classmethod
+    def from_array(cls, voxels: NDArray[Any], **properties: Any) -> Volume:
+        """A volume over an array in memory.
+
+        Parameters
+        ----------
+        voxels : ndarray, 2-D (Y, X), 3-D (Z, Y, X), 4-D (C, Z, Y, X) or 5-D (T, C, Z, Y, X)
+            Missing leading axes get length 1. A time series must be given in 5-D.
+        **properties
+            Fields of :class:`Volume` other than ``shape``, ``dtype`` and ``read_planes``.
+
+        Examples
+        --------
+        >>> Volume.from_array(np.zeros((4, 5, 6), np.float32), voxel_size_um=(0.3, 0.2, 0.1)).shape
+        (1, 1, 4, 5, 6)
+        """
+        if not 2 <= voxels.ndim <= 5:
+            raise MetadataError("E-AXES", f"an array of 2 to 5 dimensions is needed, not {voxels.ndim}.")
+        full = voxels.reshape((1,) * (5 - voxels.ndim) + voxels.shape)
+
+        def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+            return full[frame, channel, z_start:z_stop]
+
+        return cls(shape=full.shape, dtype=full.dtype, read_planes=read_planes, **properties)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of time points, T."""
+        return self.shape[0]
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels, C."""
+        return self.shape[1]
+
+    @property
+    def spatial_shape(self) -> tuple[int, int, int]:
+        """Z, Y, X."""
+        return self.shape[2:]
+
+    @property
+    def is_2d(self) -> bool:
+        """Whether there is only one plane."""
+        return self.shape[2] == 1
+
+    @property
+    def frame_nbytes(self) -> int:
+        """Bytes of one frame, all channels, as stored."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    @property
+    def time_step_s(self) -> float | None:
+        """Seconds between frames when they are regular to 1 %, else ``None`` (use :attr:`time_s`)."""
+        if self.time_s is None or self.n_frames < 2:
+            return None
+        steps = np.diff(np.asarray(self.time_s, dtype=np.float64))
+        step = float(np.median(steps))
+        return step if step > 0 and bool(np.all(np.abs(steps - step) <= 0.01 * step)) else None
+
+    def planes(self, frame: int, channel: int, z_start: int = 0, z_stop: int | None = None) -> NDArray[Any]:
+        """Voxels (z_stop - z_start, Y, X) of one channel of one frame, in :attr:`unit`.
+
+        Raises
+        ------
+        IndexError
+            A frame, channel or plane outside the volume.
+        """
+        stop = self.shape[2] if z_stop is None else z_stop
+        inside = 0 <= frame < self.shape[0] and 0 <= channel < self.shape[1] and 0 <= z_start <= stop <= self.shape[2]
+        if not inside:
+            raise IndexError(f"frame {frame}, channel {channel}, planes {z_start}:{stop} outside {self.shape}")
+        return self.read_planes(frame, channel, z_start, stop)
+
+    def frame(self, frame: int) -> NDArray[Any]:
+        """One frame (C, Z, Y, X) in memory, in :attr:`unit` and :attr:`dtype`."""
+        voxels = np.empty(self.shape[1:], dtype=self.dtype)
+        for channel in range(self.n_channels):
+            voxels[channel] = self.planes(frame, channel)
+        return voxels
+
+    def require_voxel_size(self) -> VoxelSize:
+        """The voxel size z, y, x in µm.
+
+        Raises
+        ------
+        MetadataError
+            ``E-VOXEL-SIZE`` when neither the file nor the user gave it.
+        """
+        if self.voxel_size_um is None:
+            raise MetadataError(
+                "E-VOXEL-SIZE",
+                "the file carries no voxel size.",
+                path=self.path,
+                cure="Give it in µm with --voxel-size-um Z Y X (for 2-D images: --pixel-size-um Y X).",
+            )
+        return self.voxel_size_um
+
+    def with_properties(self, **properties: Any) -> Volume:
+        """A copy with some fields replaced; ``origin`` entries are merged, not replaced."""
+        if "origin" in properties:
+            properties["origin"] = {**self.origin, **properties["origin"]}
+        return replace(self, **properties)
+
+
+def check_voxel_size(voxel_size_um: VoxelSize | None, path: Path | None = None, *, is_2d: bool = False) -> None:
+    """Raise ``E-VOXEL-SIZE`` unless the size is ``None`` or three numbers between 1 nm and 100 µm.
+
+    With ``is_2d`` the first (z) may be NaN: the thickness of a single plane has no meaning.
+    """
+    if voxel_size_um is None:
+        return
+    checked = voxel_size_um[1:] if is_2d and len(voxel_size_um) == 3 and math.isnan(voxel_size_um[0]) else voxel_size_um
+    usable = len(voxel_size_um) == 3 and all(
+        math.isfinite(size) and SMALLEST_VOXEL_UM <= size <= LARGEST_VOXEL_UM for size in checked
+    )
+    if not usable:
+        raise MetadataError(
+            "E-VOXEL-SIZE",
+            f"voxel size {voxel_size_um} µm is not three numbers from {SMALLEST_VOXEL_UM} to {LARGEST_VOXEL_UM} µm.",
+            path=path,
+            cure="Give the right one in µm with --voxel-size-um Z Y X.",
+        )
