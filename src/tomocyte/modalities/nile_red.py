@@ -1,0 +1,28 @@
+"""Two-channel Nile Red super-resolution: intensity, and the ratio that follows from two channels."""
+
+from __future__ import annotations
+
+from tomocyte.modalities._modality import Modality, Normalization, Structure
+from tomocyte.settings import ForegroundSettings, SegmentationSettings
+
+MODALITY = Modality(
+    name="nile_red",
+    description="two-channel Nile Red fluorescence (Zhanghao et al. 2021): yellow and red intensity",
+    quantity="intensity",
+    unit="",
+    channels=("yellow", "red"),
+    plausible_range=(0.0, 1e6),
+    plausible_median=(0.0, 1e6),
+    hint="Give both channels as one file with two channels; intensities are not negative.",
+    normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
+    structures=(
+        Structure("cell", "whole cell", parent=None),
+        Structure("lipid_droplet", "lipid droplet"),
+        Structure("inclusion", "bright inclusion (lipid droplet or vesicle: not told apart)"),
+    ),
+    segmentation=SegmentationSettings(foreground=ForegroundSettings(method="otsu")),
+    measurements=(
+        "volume_um3", "surface_area_um2", "surface_to_volume_per_um", "sphericity", "equivalent_diameter_um",
+        "projected_area_um2", "height_um", "mean_value", "sd_value",
+    ),
+)  # fmt: skip
