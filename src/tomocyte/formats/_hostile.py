@@ -7,7 +7,10 @@ either returns the checked value or raises an :class:`~tomocyte.errors.InputErro
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,13 +19,34 @@ import numpy as np
 import psutil
 from numpy.typing import DTypeLike
 
-from tomocyte.errors import InputError, ResourceError
+from tomocyte.errors import InputError, ResourceError, TomocyteError
 
 LARGEST_NDIM = 16
 LARGEST_AXIS = 2**31 - 1
 LARGEST_EXPANSION = 1000
 EXPANSION_MATTERS_ABOVE = 4 * 2**30
 XML_LARGEST_BYTES = 64 * 2**20
+
+PARSER_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    StopIteration,
+    SyntaxError,  # xml.etree.ElementTree.ParseError is one
+    TypeError,
+    ValueError,
+    Warning,
+    struct.error,
+    zlib.error,
+)
+"""What a library may raise when it parses a damaged file."""
 
 _DOCTYPE = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 _URL = re.compile(r"^[a-z][a-z0-9+.\-]+:", re.IGNORECASE)
@@ -82,6 +106,38 @@ def _changed(path: Path, how: str) -> InputError:
     )
 
 
+@contextmanager
+def parsing(path: Path, code: str, *, what: str = "the file") -> Iterator[None]:
+    """Turn whatever a library raises over a damaged file into one ``InputError``.
+
+    Errors of this package pass unchanged. Keep the block small: it should hold calls into the parsing library, so that
+    a mistake of our own is not taken for a damaged file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    code : str
+        Code of the error, e.g. ``E-TIFF``.
+    what : str
+        What was being read, e.g. ``"page 3"``.
+
+    Raises
+    ------
+    InputError
+        ``code``, with the library's own words.
+    """
+    try:
+        yield
+    except TomocyteError:
+        raise
+    except PARSER_ERRORS as error:
+        words = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise InputError(
+            code, f"{what} cannot be read ({words}).", path=path, cure="It is damaged or incomplete; export it again."
+        ) from error
+
+
 def declared_nbytes(shape: Sequence[int], dtype: DTypeLike, path: Path) -> int:
     """Bytes that a file declares, computed without overflow.
 
@@ -128,7 +184,13 @@ def declared_nbytes(shape: Sequence[int], dtype: DTypeLike, path: Path) -> int:
 
 
 def check_declared_bytes(
-    shape: Sequence[int], dtype: DTypeLike, *, path: Path, stored_nbytes: int, is_compressed: bool, code: str = "E-TRUNC"
+    shape: Sequence[int],
+    dtype: DTypeLike,
+    *,
+    path: Path,
+    stored_nbytes: int,
+    is_compressed: bool,
+    code: str = "E-TRUNC",
 ) -> int:
     """Compare what a file declares with what it holds, before anything is allocated.
 
