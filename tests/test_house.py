@@ -21,6 +21,7 @@ FLOORS = {
     "volume": 1,
     "settings": 1,
     "provenance": 1,
+    "label_stack": 2,
     "segmentation": 2,
     "propagation": 2,
     "registration": 2,

@@ -6,9 +6,12 @@ the settings that contain it. Never accept a setting and ignore it.
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tomocyte.errors import SettingsError
 
 
 class Settings(BaseModel):
@@ -94,3 +97,98 @@ class SegmentationSettings(Settings):
     clean: CleanSettings = CleanSettings()
     nucleus: NucleusSettings = NucleusSettings()
     inclusion: InclusionSettings = InclusionSettings()
+
+
+class RunSettings(Settings):
+    """Everything that decides the result of ``tomocyte run`` for one input; its hash keys the outputs."""
+
+    modality: str
+    """Name of the modality, e.g. ``odt``."""
+    model: str = "classical"
+    """Name of the model; ``classical`` is the engine without a trained network."""
+    segmentation: SegmentationSettings | None = None
+    """Settings of the classical engine; empty: those of the modality."""
+    quantity: str | None = None
+    """What a voxel value means, where the modality knows several and the file does not say."""
+    wavelength_um: float | None = Field(default=None, gt=0.1, lt=20)
+    """Vacuum wavelength in µm; turns a phase image into a dry-mass density."""
+    voxel_size_um: tuple[float, float, float] | None = None
+    """Voxel size z, y, x in µm, over what the file says; z is NaN for a planar pixel size."""
+    axes: str | None = None
+    """One letter of TCZYX per stored axis, over what the file says."""
+    time_step_s: float | None = Field(default=None, gt=0)
+    """Seconds between frames, over what the file says."""
+    dataset: str | None = None
+    """Array inside a container."""
+    medium_ri: float | Literal["background"] | None = None
+    """Refractive index of the medium, or ``background`` to measure it outside the cells."""
+    nan: Literal["refuse", "mask"] = "refuse"
+    """What to do with NaN or infinite voxels: refuse the input, or treat them as outside."""
+    is_forced: bool = False
+    """Whether to go on although the values do not fit the modality; recorded in every output."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_settings(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, unchecked (the settings class checks it).
+
+    Raises
+    ------
+    SettingsError
+        ``E-SETTINGS``: not readable, not YAML, or not a mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        raise SettingsError("E-SETTINGS", f"cannot be read: {problem}.", path=path, cure="Give a YAML file.") from problem
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError("E-SETTINGS", "is not a mapping of settings.", path=path, cure="Write `key: value` lines.")
+    return content
+
+
+def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """A copy of ``content`` with ``dotted.key=value`` laid over it; values are YAML scalars.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SETTINGS``: an override without ``=``, or a path through something that is no mapping.
+    """
+    import copy
+
+    import yaml
+
+    result = copy.deepcopy(content)
+    for override in overrides:
+        dotted, separator, text = override.partition("=")
+        if not separator:
+            raise SettingsError("E-SETTINGS", f"{override!r} has no `=`.", cure="Write --set key.part=value.")
+        *parents, last = dotted.strip().split(".")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise SettingsError("E-SETTINGS", f"{dotted!r} goes through a value that has no parts.")
+        place[last] = yaml.safe_load(text)
+    return result
+
+
+def build_settings(kind: type[S], content: dict[str, Any]) -> S:
+    """Check a mapping against a settings class.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SETTINGS`` naming each field that is unknown, missing or out of bounds.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as problem:
+        lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in problem.errors()]
+        raise SettingsError("E-SETTINGS", "; ".join(lines) + ".", cure="See `tomocyte settings`.") from problem

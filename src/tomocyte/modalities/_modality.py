@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,10 @@ class Modality:
         Names of the measurements that make sense, in column order.
     default_model : str
         The model ``tomocyte run`` uses when none is named.
+    alternatives : mapping
+        Further quantities its volumes may hold, with their units; then the file or the user must say which.
+    alternative_measurements : mapping
+        The measurements that make sense for such a quantity, where they differ.
     """
 
     name: str
@@ -103,6 +108,39 @@ class Modality:
     segmentation: SegmentationSettings
     measurements: tuple[str, ...]
     default_model: str = "classical"
+    alternatives: Mapping[str, str] = field(default_factory=dict)
+    alternative_measurements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def unit_of(self, quantity: str) -> str:
+        """The unit of a quantity this modality knows."""
+        return {self.quantity: self.unit, **self.alternatives}[quantity]
+
+    def settle_quantity(self, volume: Volume, said: str | None) -> str:
+        """What a voxel value means, from the user, the file, or because only one quantity is possible.
+
+        Raises
+        ------
+        ModalityError
+            ``E-QUANTITY``: several are possible and nobody said which; ``E-MODALITY``: the file says another.
+        """
+        known = (self.quantity, *self.alternatives)
+        stored = None if volume.quantity == "intensity" else volume.quantity
+        quantity = said or stored or (self.quantity if len(known) == 1 else None)
+        if quantity is None:
+            raise ModalityError(
+                "E-QUANTITY",
+                f"{self.name} volumes hold {' or '.join(known)}, and the file does not say which.",
+                path=volume.path,
+                cure=f"Give --quantity {' or --quantity '.join(known)}.",
+            )
+        if quantity not in known:
+            raise ModalityError(
+                "E-MODALITY",
+                f"{quantity} is not a quantity of {self.name} ({', '.join(known)}).",
+                path=volume.path,
+                cure="Choose the right --modality or --quantity.",
+            )
+        return quantity
 
     def structure(self, name: str) -> Structure:
         """The structure of that name.
@@ -114,21 +152,14 @@ class Modality:
         """
         return {entry.name: entry for entry in self.structures}[name]
 
-    def check_volume(self, volume: Volume) -> None:
-        """Refuse a volume whose header does not fit: another quantity, too few channels.
+    def check_channels(self, volume: Volume) -> None:
+        """Refuse a volume with too few channels.
 
         Raises
         ------
         ModalityError
             ``E-MODALITY``.
         """
-        if volume.quantity not in (None, "intensity", self.quantity):
-            raise ModalityError(
-                "E-MODALITY",
-                f"the file holds {volume.quantity}, but {self.name} needs {self.quantity}.",
-                path=volume.path,
-                cure="Choose the right --modality, or --force to go on and have that recorded.",
-            )
         if volume.n_channels < len(self.channels):
             raise ModalityError(
                 "E-MODALITY",
@@ -160,8 +191,8 @@ class Modality:
         if not inside:
             raise ModalityError(
                 "E-MODALITY-RANGE",
-                f"values from {low:.6g} to {high:.6g} (median {median:.6g}) cannot be {self.quantity} in "
-                f"{self.unit or 'arbitrary units'}: {self.name} allows {self.plausible_range[0]:g} to "
+                f"values from {low:.6g} to {high:.6g} (median {median:.6g}) cannot be {self.quantity}"
+                f"{f' in {self.unit}' if self.unit not in ('', '1') else ''}: {self.name} allows {self.plausible_range[0]:g} to "
                 f"{self.plausible_range[1]:g} with a median of {self.plausible_median[0]:g} to "
                 f"{self.plausible_median[1]:g}.",
                 path=volume.path,

@@ -1,0 +1,388 @@
+"""The order of the steps for one volume, and nothing else.
+
+read -> check -> segment -> measure -> write labels, table and pictures into a staged folder. To add a step, call its
+room's public function here; loops over voxels belong into the rooms.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import InputError, MetadataError, SettingsError
+from tomocyte.formats import ReadOptions, read_volume, write_volume
+from tomocyte.label_stack import LabelStack
+from tomocyte.modalities import Modality, modality
+from tomocyte.modalities.qpi import phase_to_dry_mass_density
+from tomocyte.settings import RunSettings, SegmentationSettings
+from tomocyte.volume import Origin, Volume, VoxelSize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Report = Callable[[dict[str, Any]], None]
+SLAB_VOXELS = 8_000_000
+BACKGROUND_MARGIN_UM = 1.0
+MODELS = ("classical",)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out of one volume.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per object and frame.
+    labels : mapping
+        Structure -> label volume (T, 1, Z, Y, X) uint32.
+    facts : dict
+        JSON-able: shape, voxel size, medium, origins, counts, histogram.
+    warnings : tuple of str
+        ``W-…: …``.
+    pictures : mapping
+        File name -> PNG bytes.
+    """
+
+    table: pd.DataFrame
+    labels: Mapping[str, Volume]
+    facts: dict[str, Any]
+    warnings: tuple[str, ...]
+    pictures: Mapping[str, bytes]
+
+
+def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
+    """Open an input and check everything its header can tell against the modality.
+
+    Raises
+    ------
+    InputError
+        Unreadable, without a voxel size, or not of this modality (unless forced).
+    SettingsError
+        Unknown modality or model.
+    """
+    kind = modality(settings.modality)
+    if settings.model not in MODELS:
+        raise SettingsError("E-MODEL", f"unknown model {settings.model!r}.", cure=f"Known: {', '.join(MODELS)}.")
+    medium = None if settings.medium_ri == "background" else settings.medium_ri
+    options = ReadOptions(
+        voxel_size_um=settings.voxel_size_um,
+        axes=settings.axes,
+        time_step_s=settings.time_step_s,
+        medium_ri=medium,
+        dataset=settings.dataset,
+    )
+    volume = read_volume(path, options)
+    if settings.is_forced:
+        quantity = settings.quantity or kind.quantity
+    else:
+        kind.check_channels(volume)
+        quantity = kind.settle_quantity(volume, settings.quantity)
+    origin: dict[str, Origin] = {} if volume.quantity == quantity else {"quantity": "user"}
+    return volume.with_properties(quantity=quantity, unit=kind.unit_of(quantity), origin=origin), kind
+
+
+def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = None) -> Analysis:
+    """Segment and measure every frame of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        With voxel size and quantity settled, as :func:`open_input` returns it.
+    settings : RunSettings
+    report : callable, optional
+        Receives ``{"step": str, "frame": int, "n_frames": int}`` as the work goes on.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    ModalityError
+        ``E-MODALITY-RANGE``: the values do not fit the modality (unless forced).
+    InputError
+        ``E-NAN``: NaN or infinite voxels and ``nan="refuse"``.
+    """
+    from tomocyte.figures import histogram
+
+    kind = modality(settings.modality)
+    work = _Work(volume, kind, settings, report or (lambda event: None))
+    for frame in range(volume.n_frames):
+        image = work.read(frame)
+        labels = work.segment(frame, image)
+        medium_ri = work.settle_medium(image, labels)
+        work.measure(frame, image, labels, medium_ri)
+        if frame == 0:
+            work.facts["histogram"] = histogram(image, labels)
+        work.draw(frame, image, labels)
+        work.keep(labels)
+    return work.finish()
+
+
+class _Work:
+    """The state of :func:`analyse`: what the frames so far have given."""
+
+    def __init__(self, volume: Volume, kind: Modality, settings: RunSettings, report: Report) -> None:
+        self.volume = volume
+        self.kind = kind
+        self.settings = settings
+        self.engine: SegmentationSettings = settings.segmentation or kind.segmentation
+        self.report = report
+        self.voxel_size_um: VoxelSize = volume.require_voxel_size()
+        self.quantity, self.unit = volume.quantity or kind.quantity, volume.unit
+        self.warnings: list[str] = list(volume.notes)
+        self.tables: list[pd.DataFrame] = []
+        self.stacks: dict[str, LabelStack] = {}
+        self.media: list[float | None] = []
+        self.pictures: dict[str, bytes] = {}
+        self.facts: dict[str, Any] = {"n_masked_voxels": 0}
+        self.converts_phase = self.quantity == "phase" and settings.wavelength_um is not None
+        if self.converts_phase:
+            self.quantity, self.unit = kind.quantity, kind.unit
+        if settings.is_forced:
+            self.warnings.append("W-FORCED: the checks of the modality were overridden with --force.")
+
+    def tell(self, step: str, frame: int) -> None:
+        self.report({"step": step, "frame": frame, "n_frames": self.volume.n_frames})
+
+    def read(self, frame: int) -> NDArray[np.float32]:
+        """The physical image (Z, Y, X) of the modality's first channel, NaN outside when masked."""
+        self.tell("read", frame)
+        n_planes, height, width = self.volume.spatial_shape
+        image = np.empty((n_planes, height, width), dtype=np.float32)
+        n_bad = 0
+        slab = max(1, SLAB_VOXELS // (height * width))
+        for start in range(0, n_planes, slab):
+            stop = min(start + slab, n_planes)
+            image[start:stop] = self.volume.planes(frame, 0, start, stop)
+            is_bad = ~np.isfinite(image[start:stop])
+            if bad := int(np.count_nonzero(is_bad)):
+                n_bad += bad
+                image[start:stop][is_bad] = np.nan
+        self._settle_nan(n_bad, frame)
+        if not self.settings.is_forced and n_bad < image.size:
+            self.kind.check_values(image[None], self.volume)
+        if self.converts_phase and self.settings.wavelength_um is not None:
+            image = phase_to_dry_mass_density(image, self.settings.wavelength_um)
+        return image
+
+    def _settle_nan(self, n_bad: int, frame: int) -> None:
+        if n_bad == 0:
+            return
+        if self.settings.nan == "refuse":
+            raise InputError(
+                "E-NAN",
+                f"{n_bad} voxels of frame {frame} are NaN or infinite.",
+                path=self.volume.path,
+                cure="Use --nan mask to treat them as outside; they are then counted and excluded from all statistics.",
+            )
+        self.facts["n_masked_voxels"] += n_bad
+        self.warnings.append(f"W-NAN: {n_bad} NaN or infinite voxels of frame {frame} were treated as outside.")
+
+    def segment(self, frame: int, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        from tomocyte.segmentation import segment
+
+        low, high = np.nanmin(image), np.nanmax(image)
+        if not low < high:
+            self.warnings.append(f"W-FLAT: frame {frame} is constant; nothing can be found in it.")
+        return segment(
+            image, self.voxel_size_um, self.engine, on_step=lambda step: self.tell(f"segment: {step}", frame)
+        )
+
+    def settle_medium(self, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> float | None:
+        """The medium's RI for this frame: given, read, or measured outside the cells."""
+        medium = self.volume.medium_ri
+        if self.settings.medium_ri == "background" and self.quantity == "refractive_index":
+            medium = background_level(image, labels["cell"], self.voxel_size_um)
+            if medium is None:
+                self.warnings.append("W-MEDIUM: no background outside the cells to measure the medium in.")
+        self.media.append(medium)
+        return medium
+
+    def measure(
+        self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]], medium_ri: float | None
+    ) -> None:
+        from tomocyte.measurements import measure
+        from tomocyte.segmentation import assign_parents
+
+        names = self.kind.alternative_measurements.get(self.quantity, self.kind.measurements)
+        for structure, objects in labels.items():
+            self.tell(f"measure: {structure}", frame)
+            table = measure(
+                objects,
+                image[None],
+                self.voxel_size_um,
+                structure=structure,
+                names=names,
+                medium_ri=medium_ri,
+                refraction_increment_ml_per_g=self.kind.structure(structure).refraction_increment_ml_per_g,
+            )
+            parents = assign_parents(objects, labels["cell"]) if structure != "cell" else None
+            cells = table["label"] if parents is None else table["label"].map(parents).fillna(0)
+            table.insert(0, "frame", frame)
+            table.insert(1, "time_s", math.nan if self.volume.time_s is None else self.volume.time_s[frame])
+            table.insert(2, "structure", structure)
+            table.insert(4, "cell_id", cells.astype("int64"))
+            table["medium_ri"] = math.nan if medium_ri is None else medium_ri
+            self.tables.append(table)
+
+    def draw(self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> None:
+        from tomocyte.figures import overview
+
+        last = self.volume.n_frames - 1
+        if frame not in {0, last // 2, last}:
+            return
+        self.tell("draw", frame)
+        name = f"overview_{frame:05d}.png"
+        title = f"frame {frame}" if self.volume.n_frames > 1 else ""
+        self.pictures[name] = overview(
+            image, labels, self.voxel_size_um, unit=self.unit, quantity=self.quantity, title=title
+        )
+
+    def keep(self, labels: Mapping[str, NDArray[Any]]) -> None:
+        for structure, objects in labels.items():
+            self.stacks.setdefault(structure, LabelStack(self.volume.spatial_shape)).append(objects)
+
+    def finish(self) -> Analysis:
+        import pandas as pd
+
+        table = pd.concat(self.tables, ignore_index=True)
+        if self.quantity == "refractive_index" and all(medium is None for medium in self.media):
+            self.warnings.append(
+                "W-NO-MEDIUM: the medium's RI is unknown, so concentration and dry mass are empty; "
+                "give --medium-ri N or --medium-ri background."
+            )
+        if (table["structure"] == "cell").sum() == 0:
+            self.warnings.append("W-NO-CELL: no cell was found.")
+        volume = self.volume
+        labels = {
+            structure: stack.volume(voxel_size_um=self.voxel_size_um, time_s=volume.time_s)
+            for structure, stack in self.stacks.items()
+        }
+        counts = table.groupby("structure").size().reindex(list(self.stacks), fill_value=0)
+        is_measured = self.settings.medium_ri == "background" and self.quantity == "refractive_index"
+        self.facts |= {
+            "shape_tczyx": list(volume.shape),
+            "dtype": str(volume.dtype),
+            "voxel_size_um": [None if math.isnan(size) else size for size in self.voxel_size_um],
+            "quantity": self.quantity,
+            "unit": self.unit,
+            "time_s": None if volume.time_s is None else list(volume.time_s),
+            "medium_ri": self.media,
+            "origin": {**volume.origin, **({"medium_ri": "measured"} if is_measured else {})},
+            "modality": self.kind.name,
+            "model": self.settings.model,
+            "n_objects": {str(name): int(count) for name, count in counts.items()},
+        }
+        return Analysis(table, labels, self.facts, tuple(self.warnings), self.pictures)
+
+
+def background_level(
+    image: NDArray[np.float32], cells: NDArray[Any], voxel_size_um: VoxelSize, *, margin_um: float = BACKGROUND_MARGIN_UM
+) -> float | None:
+    """The median outside the cells, at least ``margin_um`` away from them.
+
+    Parameters
+    ----------
+    image : float32 ndarray (Z, Y, X)
+        Physical values; NaN are ignored.
+    cells : unsigned ndarray (Z, Y, X)
+    voxel_size_um : tuple of 3 float
+    margin_um : float
+        Distance in µm that blur may reach.
+
+    Returns
+    -------
+    float or None
+        In the image's unit; ``None`` where less than 0.1 % of the volume lies that far outside.
+    """
+    import edt
+
+    step = tuple(max(1, round(size / 256)) for size in image.shape)
+    thinned = tuple(slice(None, None, width) for width in step)
+    spacing = [1.0 if math.isnan(size) else size * width for size, width in zip(voxel_size_um, step, strict=True)]
+    distance = edt.edt(cells[thinned] == 0, anisotropy=spacing, parallel=1)
+    values = image[thinned][distance >= margin_um]
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size > 0.001 * distance.size else None
+
+
+def process_item(task: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Work of one worker process: one input file into one staged folder.
+
+    Parameters
+    ----------
+    task : dict
+        ``path``, ``staged`` (an existing empty folder), ``settings`` (a RunSettings as JSON), ``item``.
+    report : callable
+        Receives progress events.
+
+    Returns
+    -------
+    dict
+        ``warnings``, ``facts``, ``n_rows``, ``seconds``: what the commit record needs.
+    """
+    from tomocyte.tables import write_table
+
+    start = time.monotonic()
+    settings = RunSettings.model_validate(task["settings"])
+    staged = Path(task["staged"])
+    volume, _ = open_input(Path(task["path"]), settings)
+    analysis = analyse(volume, settings, report=report)
+    for structure, labels in analysis.labels.items():
+        report({"step": f"write: {structure}", "frame": volume.n_frames - 1, "n_frames": volume.n_frames})
+        write_volume(staged / f"{structure}.ome.tif", labels)
+    table = analysis.table.copy()
+    table.insert(0, "item", task["item"])
+    write_table(table, staged / "objects")
+    for name, picture in analysis.pictures.items():
+        (staged / name).write_bytes(picture)
+    facts = json.dumps(analysis.facts, indent=1, sort_keys=True, allow_nan=False)
+    (staged / "facts.json").write_text(facts, encoding="utf-8")
+    return {
+        "warnings": list(analysis.warnings),
+        "facts": analysis.facts,
+        "n_rows": len(table),
+        "seconds": time.monotonic() - start,
+    }
+
+
+def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
+    """What ``--dry-run`` says of an input, from its header alone.
+
+    Returns
+    -------
+    dict
+        Shape, voxel size and origin, quantity, medium, notes, and the forecast of memory (bytes) and time (s).
+    """
+    volume, kind = open_input(path, settings)
+    if settings.voxel_size_um is None and volume.voxel_size_um is None:
+        raise MetadataError("E-VOXEL-SIZE", "no voxel size.", path=path, cure="Give --voxel-size-um Z Y X.")
+    peak_bytes, seconds = forecast(volume, settings.segmentation or kind.segmentation)
+    return {
+        "shape": volume.shape,
+        "dtype": str(volume.dtype),
+        "voxel_size_um": volume.voxel_size_um,
+        "quantity": volume.quantity,
+        "unit": volume.unit,
+        "medium_ri": settings.medium_ri if settings.medium_ri == "background" else volume.medium_ri,
+        "time_step_s": volume.time_step_s,
+        "origin": dict(volume.origin),
+        "notes": volume.notes,
+        "peak_bytes": peak_bytes,
+        "seconds": seconds,
+    }
+
+
+def forecast(volume: Volume, engine: SegmentationSettings) -> tuple[int, float]:
+    """Peak memory in bytes and time in seconds of :func:`process_item`, from the shape alone."""
+    raise NotImplementedError
