@@ -1,0 +1,145 @@
+"""What the page's tables say: statistics per structure, and the rows of an item's objects, ready to be written.
+
+Everything here returns plain text and numbers; escaping is the template's work. To give the summary another column,
+add its name to ``KEY_COLUMNS``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tomocyte.report.rounding import heading, is_refractive_index, rounded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY_COLUMNS = (
+    "volume_um3", "area_um2", "projected_area_um2", "equivalent_diameter_um", "sphericity", "mean_ri", "mean_value",
+    "mean_lac_per_um", "concentration_mg_per_ml", "dry_mass_pg", "projected_dry_mass_pg",
+)  # fmt: skip
+IDENTITY_COLUMNS = ("item", "frame", "time_s", "structure", "label", "cell_id", "track_id", "parent_id")
+MOST_ROWS = 100
+MOST_UPRIGHT = 4
+NO_REASON = "no value"
+
+Dictionary = Mapping[str, Mapping[str, str]]
+
+
+def summary_rows(table: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
+    """Mean ± SD (n) of the key columns for each structure, over all objects of the run.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per object, with ``structure``.
+    dictionary : mapping
+        Column -> unit, meaning, nan_reason.
+
+    Returns
+    -------
+    dict
+        ``structures`` (name and number of objects) and ``rows`` (a column's name, unit, meaning and its cells).
+    """
+    if not len(table):
+        return {"structures": [], "rows": []}
+    sizes = table.groupby("structure", sort=False).size()
+    names = [str(name) for name in sizes.index]
+    groups = {name: table[table["structure"] == name] for name in names}
+    present = measured_columns(table)
+    keys = [column for column in KEY_COLUMNS if column in present] or present[:6]
+    rows = [
+        {**described(column, dictionary), "cells": [mean_and_deviation(groups[name], column) for name in names]}
+        for column in keys
+    ]
+    return {"structures": [{"name": name, "n": int(sizes[name])} for name in names], "rows": rows}
+
+
+def mean_and_deviation(table: pd.DataFrame, column: str) -> dict[str, str]:
+    """Mean, sample standard deviation and number of the values that exist, as text."""
+    values = table[column].to_numpy(dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return {"mean": "–", "sd": "", "n": "0"}
+    deviation = rounded(float(np.std(values, ddof=1)), column) if values.size > 1 else ""
+    return {"mean": rounded(float(values.mean()), column), "sd": deviation, "n": str(values.size)}
+
+
+def measured_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that hold numbers measured on an object, in their order."""
+    return [
+        str(column) for column in table.columns if column not in IDENTITY_COLUMNS and table[column].dtype.kind in "fiu"
+    ]
+
+
+def described(column: str, dictionary: Dictionary) -> dict[str, str]:
+    """A column for people: its name, heading, unit, meaning and why it may be empty."""
+    entry = dictionary.get(column, {})
+    unit = entry.get("unit", "")
+    shown = "" if unit in ("", "1") else unit
+    return {
+        "column": column,
+        "heading": heading(column, unit),
+        "unit": shown,
+        "meaning": entry.get("meaning", ""),
+        "nan_reason": entry.get("nan_reason", "") or NO_REASON,
+        "is_ri": "yes" if is_refractive_index(column) else "",
+    }
+
+
+def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str, Any]]:
+    """One table per structure of an item's objects.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The rows of one item.
+    dictionary : mapping
+        Column -> unit, meaning, nan_reason.
+
+    Returns
+    -------
+    list of dict
+        ``structure``, ``n`` (all objects), ``n_shown``, ``is_upright`` (few objects: one column each), ``columns`` and
+        ``rows``; a row is a list of cells with ``text``, ``value`` (for sorting, empty when missing) and ``title``.
+    """
+    shown = []
+    for structure in dict.fromkeys(str(name) for name in table["structure"]):
+        rows = table[table["structure"] == structure]
+        columns = _shown_columns(rows, structure)
+        notes = [described(column, dictionary) for column in columns]
+        cells = [
+            [_cell(value, note) for value, note in zip(row, notes, strict=True)]
+            for row in rows[columns].head(MOST_ROWS).itertuples(index=False, name=None)
+        ]
+        shown.append(
+            {
+                "structure": structure,
+                "n": len(rows),
+                "n_shown": len(cells),
+                "is_upright": len(cells) <= MOST_UPRIGHT,
+                "columns": notes,
+                "rows": cells,
+            }
+        )
+    return shown
+
+
+def _shown_columns(rows: pd.DataFrame, structure: str) -> list[str]:
+    """Label and cell first; frame and time only in a time series, the cell's own number only for organelles."""
+    is_series = "frame" in rows and rows["frame"].nunique() > 1
+    wanted = ["label", "track_id", "parent_id"]
+    wanted += ["cell_id"] if structure != "cell" else []
+    wanted = (["frame", "time_s"] if is_series else []) + wanted
+    identity = [column for column in wanted if column in rows and rows[column].notna().any()]
+    return [*identity, *measured_columns(rows)]
+
+
+def _cell(value: Any, note: Mapping[str, str]) -> dict[str, str]:
+    number = int(value) if isinstance(value, int | np.integer) else float(value)
+    if math.isnan(number):
+        return {"text": "–", "value": "", "title": note["nan_reason"]}
+    return {"text": rounded(number, note["column"]), "value": repr(number), "title": ""}
