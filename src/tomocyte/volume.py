@@ -95,6 +95,14 @@ class Volume:
         object.__setattr__(self, "origin", MappingProxyType(dict(self.origin)))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "origin": dict(self.origin), "metadata": dict(self.metadata)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        object.__setattr__(self, "origin", MappingProxyType(state["origin"]))
+        object.__setattr__(self, "metadata", MappingProxyType(state["metadata"]))
+
     @classmethod
     def from_array(cls, voxels: NDArray[Any], **properties: Any) -> Volume:
         """A volume over an array in memory.
