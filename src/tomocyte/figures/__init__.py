@@ -4,11 +4,12 @@ The same input gives the same bytes: the user's own matplotlib settings are not 
 To add a picture, write a module with a function that returns PNG bytes, and name it here.
 """
 
-from tomocyte.figures.canvas import STRUCTURE_COLOURS, structure_colour
+from tomocyte.figures.canvas import ALL_COLOURS, STRUCTURE_COLOURS, structure_colour
 from tomocyte.figures.charts import histogram, histogram_figure, time_course_figure
 from tomocyte.figures.planes import overview, scale_bar_um
 
 __all__ = [
+    "ALL_COLOURS",
     "STRUCTURE_COLOURS",
     "histogram",
     "histogram_figure",

@@ -129,7 +129,9 @@ def histogram_figure(counts: Mapping[str, Any], *, unit: str, quantity: str) -> 
         return png(figure)
 
 
-def time_course_figure(table: pd.DataFrame, column: str, unit: str, *, structure: str = "cell") -> bytes:
+def time_course_figure(
+    table: pd.DataFrame, column: str, unit: str, *, structure: str = "cell", label: str = ""
+) -> bytes:
     """A measurement over time: one line per track, and the mean ± SD over the objects of each frame, as a PNG.
 
     Without a column ``track_id`` an object's label says nothing about the next frame, and only the mean is drawn.
@@ -143,6 +145,8 @@ def time_course_figure(table: pd.DataFrame, column: str, unit: str, *, structure
         What is drawn.
     structure : str
         Only rows of this structure.
+    label : str
+        What to call the column on the axis; empty: its name.
     """
     from matplotlib.figure import Figure
 
@@ -162,12 +166,18 @@ def time_course_figure(table: pd.DataFrame, column: str, unit: str, *, structure
         axes.fill_between(x, values - deviation, values + deviation, color=colour, alpha=0.25, label="± SD")
         axes.plot(x, values, color="#0072B2", marker="o", markersize=3.5, label="mean")
         axes.set_xlabel(x_label, fontsize=9)
-        axes.set_ylabel(drawable(column + (f" ({unit})" if unit not in ("", "1") else "")), fontsize=9,
+        axes.set_ylabel(drawable(value_label(label or column, unit)), fontsize=9,
                         parse_math=False)  # fmt: skip
-        n = groups.count()
-        axes.set_title(f"n = {n.min()} to {n.max()} per frame" if len(n) else "no objects", fontsize=8, loc="right")
+        axes.set_title(_sizes(groups.count()), fontsize=8, loc="right")
         _finish_axes(figure, axes)
         return png(figure)
+
+
+def _sizes(counts: pd.Series[int]) -> str:
+    if not len(counts):
+        return "no objects"
+    low, high = int(counts.min()), int(counts.max())
+    return f"n = {low} per frame" if low == high else f"n = {low} to {high} per frame"
 
 
 def _times(rows: pd.DataFrame, frames: NDArray[Any]) -> tuple[NDArray[Any], str]:

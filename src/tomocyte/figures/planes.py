@@ -263,8 +263,8 @@ def _draw_contours(
         for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
             points = (line - 1 + corner + 0.5) * np.asarray(pixel_um)
             lines.append(points if is_turned else points[:, ::-1])
-    halo = [patheffects.Stroke(linewidth=2.2, foreground="black", alpha=0.45), patheffects.Normal()]
-    axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.2, path_effects=halo))
+    halo = [patheffects.Stroke(linewidth=1.9, foreground="black", alpha=0.4), patheffects.Normal()]
+    axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.15, path_effects=halo))
 
 
 def _draw_numbers(axes: Axes, labels: NDArray[Any], pixel_um: tuple[float, float]) -> None:
@@ -276,8 +276,9 @@ def _draw_numbers(axes: Axes, labels: NDArray[Any], pixel_um: tuple[float, float
     for name, box, mask in objects:
         corner = np.array([box[0].start + 0.5, box[1].start + 0.5])
         y, x = (np.argwhere(mask).mean(axis=0) + corner) * np.asarray(pixel_um)
-        halo = [patheffects.withStroke(linewidth=2, foreground="black")]
-        axes.text(x, y, str(name), color="white", fontsize=8, ha="center", va="center", path_effects=halo)
+        halo = [patheffects.withStroke(linewidth=1.8, foreground="black")]
+        style = {"color": "white", "fontsize": 9, "fontweight": "bold", "ha": "center", "va": "center"}
+        axes.text(x, y, str(name), path_effects=halo, **style)
 
 
 def _draw_scale_bar(axes: Axes, width_um: float, scale: float) -> None:

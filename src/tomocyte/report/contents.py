@@ -7,12 +7,12 @@ add its name to ``KEY_COLUMNS``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tomocyte.report.rounding import heading, is_refractive_index, rounded
+from tomocyte.report.rounding import heading, like, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ NO_REASON = "no value"
 Dictionary = Mapping[str, Mapping[str, str]]
 
 
-def summary_rows(table: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
+def summary_rows(table: pd.DataFrame, dictionary: Dictionary, structures: Sequence[str] = ()) -> dict[str, Any]:
     """Mean ± SD (n) of the key columns for each structure, over all objects of the run.
 
     Parameters
@@ -38,16 +38,18 @@ def summary_rows(table: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
         One row per object, with ``structure``.
     dictionary : mapping
         Column -> unit, meaning, nan_reason.
+    structures : sequence of str
+        Structures that were looked for, so that one without any object is listed too.
 
     Returns
     -------
     dict
         ``structures`` (name and number of objects) and ``rows`` (a column's name, unit, meaning and its cells).
     """
-    if not len(table):
-        return {"structures": [], "rows": []}
-    sizes = table.groupby("structure", sort=False).size()
-    names = [str(name) for name in sizes.index]
+    found = [str(name) for name in table["structure"]] if len(table) else []
+    names = list(dict.fromkeys([*structures, *found]))
+    if not found:
+        return {"structures": [{"name": name, "n": 0} for name in names], "rows": []}
     groups = {name: table[table["structure"] == name] for name in names}
     present = measured_columns(table)
     keys = [column for column in KEY_COLUMNS if column in present] or present[:6]
@@ -55,7 +57,7 @@ def summary_rows(table: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
         {**described(column, dictionary), "cells": [mean_and_deviation(groups[name], column) for name in names]}
         for column in keys
     ]
-    return {"structures": [{"name": name, "n": int(sizes[name])} for name in names], "rows": rows}
+    return {"structures": [{"name": name, "n": len(groups[name])} for name in names], "rows": rows}
 
 
 def mean_and_deviation(table: pd.DataFrame, column: str) -> dict[str, str]:
@@ -64,8 +66,9 @@ def mean_and_deviation(table: pd.DataFrame, column: str) -> dict[str, str]:
     values = values[np.isfinite(values)]
     if not values.size:
         return {"mean": "–", "sd": "", "n": "0"}
-    deviation = rounded(float(np.std(values, ddof=1)), column) if values.size > 1 else ""
-    return {"mean": rounded(float(values.mean()), column), "sd": deviation, "n": str(values.size)}
+    mean = rounded(float(values.mean()), column)
+    deviation = like(float(np.std(values, ddof=1)), mean) if values.size > 1 else ""
+    return {"mean": mean, "sd": deviation, "n": str(values.size)}
 
 
 def measured_columns(table: pd.DataFrame) -> list[str]:
@@ -86,7 +89,6 @@ def described(column: str, dictionary: Dictionary) -> dict[str, str]:
         "unit": shown,
         "meaning": entry.get("meaning", ""),
         "nan_reason": entry.get("nan_reason", "") or NO_REASON,
-        "is_ri": "yes" if is_refractive_index(column) else "",
     }
 
 
@@ -103,29 +105,36 @@ def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str,
     Returns
     -------
     list of dict
-        ``structure``, ``n`` (all objects), ``n_shown``, ``is_upright`` (few objects: one column each), ``columns`` and
-        ``rows``; a row is a list of cells with ``text``, ``value`` (for sorting, empty when missing) and ``title``.
+        ``structure``, ``n`` (all objects), ``n_shown``, ``is_upright`` (few objects: one column each), ``columns``,
+        ``rows`` and ``empty`` (columns left out of a long table because no row has a value); a row is a list of cells
+        with ``text``, ``value`` (for sorting, empty when missing) and ``title`` (why it is missing).
     """
-    shown = []
-    for structure in dict.fromkeys(str(name) for name in table["structure"]):
-        rows = table[table["structure"] == structure]
-        columns = _shown_columns(rows, structure)
-        notes = [described(column, dictionary) for column in columns]
-        cells = [
-            [_cell(value, note) for value, note in zip(row, notes, strict=True)]
-            for row in rows[columns].head(MOST_ROWS).itertuples(index=False, name=None)
-        ]
-        shown.append(
-            {
-                "structure": structure,
-                "n": len(rows),
-                "n_shown": len(cells),
-                "is_upright": len(cells) <= MOST_UPRIGHT,
-                "columns": notes,
-                "rows": cells,
-            }
-        )
-    return shown
+    return [
+        _object_table(structure, table[table["structure"] == structure], dictionary)
+        for structure in dict.fromkeys(str(name) for name in table["structure"])
+    ]
+
+
+def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
+    columns = _shown_columns(rows, structure)
+    is_upright = len(rows) <= MOST_UPRIGHT
+    # In a long table a column without any number is only noise: it is named below with the reason instead.
+    empty = [column for column in columns if not is_upright and rows[column].isna().all()]
+    columns = [column for column in columns if column not in empty]
+    notes = [described(column, dictionary) for column in columns]
+    cells = [
+        [_cell(value, note) for value, note in zip(row, notes, strict=True)]
+        for row in rows[columns].head(MOST_ROWS).itertuples(index=False, name=None)
+    ]
+    return {
+        "structure": structure,
+        "n": len(rows),
+        "n_shown": len(cells),
+        "is_upright": is_upright,
+        "columns": notes,
+        "rows": cells,
+        "empty": [described(column, dictionary) for column in empty],
+    }
 
 
 def _shown_columns(rows: pd.DataFrame, structure: str) -> list[str]:

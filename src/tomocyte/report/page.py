@@ -119,11 +119,11 @@ def write_report(
         "statuses": [_status(number, item, number in detailed) for number, item in enumerate(items)],
         "n_good": len(good),
         "n_detailed": len(detailed),
-        "summary": _summary(table, entries),
+        "summary": _summary(items, table, entries),
         "items": _item_views(items, detailed, table, entries),
         "dictionary": [{**entry, "unit": entry.get("unit", "")} for entry in dictionary],
         "settings": list(_flattened(run.settings)),
-        "style": _resource("page.css") + _chip_style(table),
+        "style": _resource("page.css") + _chip_style(),
         "script": script,
         "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
@@ -148,12 +148,11 @@ def _resource(name: str) -> str:
     return files("tomocyte.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _chip_style(table: pd.DataFrame) -> str:
-    """The structures' colours of the pictures, for the page; a structure is named by its place, never by its text."""
-    from tomocyte.figures import structure_colour
+def _chip_style() -> str:
+    """The structures' colours in the pictures, for the page; a chip carries its colour, never a structure's text."""
+    from tomocyte.figures import ALL_COLOURS
 
-    names = dict.fromkeys(str(name) for name in table["structure"]) if "structure" in table else {}
-    return "".join(f'.chip[data-at="{_colour_class(name)}"]{{background:{structure_colour(name)}}}' for name in names)
+    return "".join(f'.chip[data-at="{colour[1:]}"]{{background:{colour}}}' for colour in ALL_COLOURS)
 
 
 def _colour_class(structure: str) -> str:
@@ -170,13 +169,16 @@ def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:
         "name": item.name,
         "is_good": item.error is None,
         "is_detailed": is_detailed or item.error is not None,
-        "counts": ", ".join(f"{count} {structure.replace('_', ' ')}" for structure, count in counts.items()),
+        "counts": ", ".join(f"{structure.replace('_', ' ')}: {count}" for structure, count in counts.items()),
         "notes": notes,
     }
 
 
-def _summary(table: pd.DataFrame, dictionary: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    summary = summary_rows(table, dictionary)
+def _summary(
+    items: Sequence[ReportItem], table: pd.DataFrame, dictionary: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    wanted = dict.fromkeys(structure for item in items for structure in item.facts.get("n_objects", {}))
+    summary = summary_rows(table, dictionary, list(wanted))
     structures = [{**entry, "colour": _colour_class(entry["name"])} for entry in summary["structures"]]
     return {**summary, "structures": structures}
 
@@ -260,7 +262,7 @@ def _charts(
     for column in ("volume_um3", "projected_area_um2", "dry_mass_pg", "projected_dry_mass_pg", "mean_ri", "mean_value"):
         if column in cells and cells[column].notna().any():
             note = described(column, dictionary)
-            chart = time_course_figure(cells, column, note["unit"])
+            chart = time_course_figure(cells, column, note["unit"], label=note["heading"])
             yield f"Cells over time: {note['heading']}", _data_uri(chart)
 
 

@@ -61,6 +61,19 @@ def rounded(value: float, column: str = "") -> str:
     return _grouped(f"{value:.{max(0, 3 - exponent10)}f}")
 
 
+def like(value: float, example: str) -> str:
+    """A number with as many decimals as another one that is already written.
+
+    Examples
+    --------
+    >>> like(333.6123, "439.9"), like(0.0585894, "0.3639"), like(12.3, "1493")
+    ('333.6', '0.0586', '12')
+    """
+    if "^" in example:
+        return rounded(value)
+    return _grouped(f"{value:.{len(example.partition('.')[2])}f}")
+
+
 def is_refractive_index(column: str) -> bool:
     """Whether a column holds a refractive index, by its name."""
     return "ri" in column.split("_") or "refractive" in column.split("_")
