@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tomocyte.errors import SettingsError
 
@@ -21,29 +21,43 @@ class Settings(BaseModel):
 
 
 class ForegroundSettings(Settings):
-    """Which voxels belong to a cell."""
+    """Which voxels belong to a cell; never an empty field's noise."""
 
     method: Literal["half-maximum", "otsu", "local-adaptive", "value"] = "half-maximum"
     """Half-way between background and cell; Otsu's threshold; a threshold that follows the neighbourhood; a given value."""
     value: float | None = None
     """The threshold in the image's unit, for ``value``."""
+    fraction: float = Field(default=0.5, gt=0, lt=1)
+    """Where ``half-maximum`` cuts between background (0) and cell (1)."""
+    min_contrast_to_noise: float = Field(default=3.0, ge=0)
+    """Cells must stand this many background deviations out, else the field is empty (not for ``value``)."""
     is_bright: bool = True
     """Whether cells have higher values than the background."""
     smoothing_um: float = Field(default=0.3, ge=0, le=20)
     """Gaussian sigma in µm before the threshold."""
     local_window_um: float = Field(default=15.0, gt=0, le=500)
-    """Neighbourhood of ``local-adaptive`` in µm."""
+    """Neighbourhood (Gaussian sigma) of ``local-adaptive`` in µm."""
+
+    @model_validator(mode="after")
+    def _value_is_given(self) -> ForegroundSettings:
+        if (self.method == "value") != (self.value is not None):
+            raise ValueError("give 'value' with method 'value', and only then")
+        return self
 
 
 class SplitSettings(Settings):
     """How touching cells are told apart (seeded watershed)."""
 
-    method: Literal["none", "distance", "intensity"] = "distance"
-    """Seeds and landscape from the distance to the border, or from the smoothed intensity."""
+    method: Literal["none", "distance", "intensity", "combined"] = "distance"
+    """Seeds and landscape from the distance to the border, the smoothed intensity, or their geometric mean."""
+    smoothing_um: float = Field(default=0.5, ge=0, le=20)
+    """Gaussian sigma in µm of the intensity before seeds are sought in it."""
     min_separation_um: float = Field(default=5.0, gt=0, le=200)
     """Smallest distance between two cells' seeds in µm."""
     prominence: float = Field(default=0.15, ge=0, le=1)
     """How far, as a fraction of the peak's height, the landscape must fall between two seeds."""
+    seed_fraction: float = Field(default=0.1, ge=0, le=1)
+    """Smallest size of a hill that makes a seed, as a fraction of the smallest cell."""
 
 
 class CleanSettings(Settings):
@@ -63,7 +77,9 @@ class NucleusSettings(Settings):
     """How nuclei are found inside cells."""
 
     method: Literal["none", "dark-core", "edge"] = "none"
-    """A core of lower values; the edge-based method of OS-Net (Sobel)."""
+    """A core of lower values; the edge-based method that OS-Net was compared with (Sobel)."""
+    erosion_um: float = Field(default=1.0, ge=0, le=20)
+    """How deep below the cell's surface a nucleus may begin, in µm."""
     smoothing_um: float = Field(default=0.4, ge=0, le=20)
     """Gaussian sigma in µm before the threshold."""
     min_fraction: float = Field(default=0.05, ge=0, le=1)
@@ -80,7 +96,9 @@ class InclusionSettings(Settings):
     method: Literal["none", "bright"] = "none"
     """Voxels far above their cell's own spread."""
     n_deviations: float = Field(default=3.0, gt=0)
-    """How many robust standard deviations above the cell's median."""
+    """How many robust standard deviations above the cell's median an inclusion's peak lies."""
+    rim_fraction: float = Field(default=0.5, gt=0, le=1)
+    """Where an inclusion ends, as a fraction of the way from the cell's median to the level its peak must reach."""
     min_contrast: float = Field(default=0.003, ge=0)
     """Smallest difference from the cell's median, in the image's unit."""
     min_volume_um3: float = Field(default=0.05, ge=0)
@@ -144,7 +162,9 @@ def load_settings(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise SettingsError("E-SETTINGS", f"cannot be read: {problem}.", path=path, cure="Give a YAML file.") from problem
+        raise SettingsError(
+            "E-SETTINGS", f"cannot be read: {problem}.", path=path, cure="Give a YAML file."
+        ) from problem
     if content is None:
         return {}
     if not isinstance(content, dict):
