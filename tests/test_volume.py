@@ -59,7 +59,15 @@ def test_from_array_adds_leading_axes(shape: tuple[int, ...], full: tuple[int, .
 
 @pytest.mark.parametrize(
     "size",
-    [(0.0, 0.1, 0.1), (-0.2, 0.1, 0.1), (math.nan, 0.1, 0.1), (math.inf, 0.1, 0.1), (1e9, 0.1, 0.1), (0.1, 0.1), (1e-5,) * 3],
+    [
+        (0.0, 0.1, 0.1),
+        (-0.2, 0.1, 0.1),
+        (math.nan, 0.1, 0.1),
+        (math.inf, 0.1, 0.1),
+        (1e9, 0.1, 0.1),
+        (0.1, 0.1),
+        (1e-5,) * 3,
+    ],
 )
 def test_absurd_voxel_sizes_are_refused(size: tuple[float, ...]) -> None:
     with pytest.raises(MetadataError) as caught:

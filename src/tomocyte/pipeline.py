@@ -115,7 +115,7 @@ def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = No
     from tomocyte.figures import histogram
 
     kind = modality(settings.modality)
-    work = _Work(volume, kind, settings, report or (lambda event: None))
+    work = _Work(volume, kind, settings, report or _ignore)
     for frame in range(volume.n_frames):
         image = work.read(frame)
         labels = work.segment(frame, image)
@@ -126,6 +126,10 @@ def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = No
         work.draw(frame, image, labels)
         work.keep(labels)
     return work.finish()
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    """For callers that want no events."""
 
 
 class _Work:
@@ -287,7 +291,11 @@ class _Work:
 
 
 def background_level(
-    image: NDArray[np.float32], cells: NDArray[Any], voxel_size_um: VoxelSize, *, margin_um: float = BACKGROUND_MARGIN_UM
+    image: NDArray[np.float32],
+    cells: NDArray[Any],
+    voxel_size_um: VoxelSize,
+    *,
+    margin_um: float = BACKGROUND_MARGIN_UM,
 ) -> float | None:
     """The median outside the cells, at least ``margin_um`` away from them.
 

@@ -201,7 +201,10 @@ def _get_file(sample: Sample, file: SampleFile, folder: Path, mirror: Path | Non
             )
         if (seen := _sha256(part)) != file.sha256:
             raise InputError(
-                "E-SAMPLE-HASH", f"SHA-256 is {seen}, registered is {file.sha256}.", path=file.name, cure="Nothing kept."
+                "E-SAMPLE-HASH",
+                f"SHA-256 is {seen}, registered is {file.sha256}.",
+                path=file.name,
+                cure="Nothing kept.",
             )
         part.replace(target)
     finally:

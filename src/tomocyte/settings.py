@@ -1,7 +1,7 @@
 """Settings: one frozen class per step, documented per field, refusing unknown keys.
 
-YAML comes in through :func:`load_settings`, JSON goes out into ``run.json``. To add a step, add a class here and a field to
-the settings that contain it. Never accept a setting and ignore it.
+YAML comes in through :func:`load_settings`, JSON goes out into ``run.json``. To add a step, add a class here and a
+field to the settings that contain it. Never accept a setting and ignore it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ForegroundSettings(Settings):
     """Which voxels belong to a cell; never an empty field's noise."""
 
     method: Literal["half-maximum", "otsu", "local-adaptive", "value"] = "half-maximum"
-    """Half-way between background and cell; Otsu's threshold; a threshold that follows the neighbourhood; a given value."""
+    """Half-way between background and cell; Otsu's; one that follows the neighbourhood; a given value."""
     value: float | None = None
     """The threshold in the image's unit, for ``value``."""
     fraction: float = Field(default=0.5, gt=0, lt=1)

@@ -84,9 +84,7 @@ class Volume:
             raise MetadataError("E-SHAPE", f"a volume needs five axes T, C, Z, Y, X of at least 1, not {self.shape}.")
         check_voxel_size(self.voxel_size_um, self.path, is_2d=self.is_2d)
         if self.time_s is not None and len(self.time_s) != self.shape[0]:
-            raise MetadataError(
-                "E-TIME", f"{len(self.time_s)} times for {self.shape[0]} frames.", path=self.path
-            )
+            raise MetadataError("E-TIME", f"{len(self.time_s)} times for {self.shape[0]} frames.", path=self.path)
         if self.channel_names and len(self.channel_names) != self.shape[1]:
             raise MetadataError(
                 "E-CHANNEL", f"{len(self.channel_names)} channel names for {self.shape[1]} channels.", path=self.path

@@ -25,12 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run.run)
-app.command()(run.settings)
-app.command()(files.info)
-app.command()(files.convert)
-app.command()(files.verify)
-app.add_typer(samples.app, name="samples")
+app.command(short_help="The main job: segment, label and measure files.")(run.run)
+app.command(short_help="Print a modality's settings as YAML.")(run.settings)
+app.command(short_help="Say what a file holds.")(files.info)
+app.command(short_help="Convert a file to another format.")(files.convert)
+app.command(short_help="Check a result folder against its hashes.")(files.verify)
+app.add_typer(samples.app, name="samples", short_help="List and get open sample data.")
 
 
 def main() -> NoReturn:

@@ -11,8 +11,10 @@ def describe(seen: dict[str, Any]) -> list[str]:
     frames, channels, *space = seen["shape"]
     origin = seen["origin"]
     size = seen["voxel_size_um"]
-    voxel = "missing: give --voxel-size-um Z Y X" if size is None else (
-        " x ".join("-" if math.isnan(part) else f"{part:.6g}" for part in size) + " um (z, y, x)"
+    voxel = (
+        "missing: give --voxel-size-um Z Y X"
+        if size is None
+        else (" x ".join("-" if math.isnan(part) else f"{part:.6g}" for part in size) + " um (z, y, x)")
     )
     lines = [
         f"shape      T={frames} C={channels} Z={space[0]} Y={space[1]} X={space[2]}, {seen['dtype']}",

@@ -72,15 +72,20 @@ def convert(
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """Convert a file to another format, voxels unchanged, physical properties kept."""
-    from tomocyte.formats import ReadOptions, read_volume
-    from tomocyte.ledger import write_whole
     from tomocyte.cli.progress import count_progress
+    from tomocyte.conversion import convert as convert_file
+    from tomocyte.formats import ReadOptions
 
     options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, None, dataset)
-    volume = read_volume(source, options)
-    n_planes = volume.n_frames * volume.n_channels * volume.spatial_shape[0]
-    with count_progress(f"{source.name} -> {target.name}", n_planes) as on_planes:
-        write_whole(target, volume, on_planes=on_planes, is_overwriting=overwrite)
+    with count_progress(f"{source.name} -> {target.name}", None) as bar:
+        convert_file(
+            source,
+            target,
+            options,
+            is_overwriting=overwrite,
+            on_open=lambda volume: bar.set_total(volume.n_frames * volume.n_channels * volume.spatial_shape[0]),
+            on_planes=bar.set_done,
+        )
     typer.echo(f"wrote {target}")
 
 
@@ -89,12 +94,12 @@ def verify(
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """Read every result again and compare it with the hash in its commit record; changes nothing."""
-    from tomocyte.ledger import verify as verify_output
     from tomocyte.cli.progress import count_progress
+    from tomocyte.ledger import verify as verify_output
 
-    with count_progress("verify", None) as on_item:
-        found = verify_output(output, on_item=lambda _: on_item(1))
-    for problem in found.problems:
-        typer.echo(f"problem: {problem}", err=True)
-    typer.echo(f"{found.n_items} items, {found.n_files} files checked, {len(found.problems)} problems.")
-    raise typer.Exit(1 if found.problems else 0)
+    with count_progress("verify", None) as bar:
+        found = verify_output(output, on_item=lambda _: bar.advance())
+    for finding in found.findings:
+        typer.echo(f"{finding.kind}: {finding.path}: {finding.problem}", err=True)
+    typer.echo(f"{found.n_items} items, {found.n_files} files checked, {len(found.findings)} problems.")
+    raise typer.Exit(0 if found.is_ok else 1)

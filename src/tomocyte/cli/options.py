@@ -10,7 +10,7 @@ import typer
 
 from tomocyte.errors import SettingsError
 
-Inputs = Annotated[list[str], typer.Argument(help="Files, folders or glob patterns.", metavar="INPUT...")]
+Inputs = Annotated[list[str], typer.Argument(help="Files, folders or glob patterns.", metavar="INPUT")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; run again to resume.")]
 VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,

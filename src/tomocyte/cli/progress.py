@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 # Share of one frame's time that has passed when a step begins.
 STEP_SHARE = {"read": 0.0, "segment": 0.1, "measure": 0.55, "draw": 0.85, "write": 0.9}
 
 
+class CountBar:
+    """A bar that counts up to a total that may become known later."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def set_total(self, total: int) -> None:
+        """How many there are in all."""
+        self._progress.update(self._task, total=total)
+
+    def set_done(self, count: int) -> None:
+        """How many are done."""
+        self._progress.update(self._task, completed=count)
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._progress.advance(self._task)
+
+
 @contextmanager
-def count_progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar that counts; yields a function to call with how many more are done."""
+def count_progress(title: str, total: int | None) -> Iterator[CountBar]:
+    """A bar on the screen while the block runs."""
     console = Console(stderr=True)
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda count: progress.advance(task, count)
+        yield CountBar(progress, progress.add_task(title, total=total))
 
 
 class RunProgress:

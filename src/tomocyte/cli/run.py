@@ -35,7 +35,8 @@ def run(
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
     medium_ri: Annotated[
-        str | None, typer.Option("--medium-ri", help="RI of the medium, or `background` to measure it outside the cells.")
+        str | None,
+        typer.Option("--medium-ri", help="RI of the medium, or `background` to measure it outside the cells."),
     ] = None,
     quantity: Annotated[
         str | None, typer.Option("--quantity", help="What a voxel means where a modality knows several, e.g. phase.")
@@ -107,7 +108,7 @@ def _run(
             paths, chosen, output, n_workers=workers, item_timeout_s=item_timeout_s, on_event=progress.on_event
         )
     for failure in result.failures:
-        typer.echo(f"failed: {failure.item}: {failure.message}", err=True)
+        typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
         if debug and failure.traceback:
             typer.echo(failure.traceback, err=True)
     typer.echo(

@@ -188,11 +188,12 @@ class Modality:
             and high <= self.plausible_range[1]
             and self.plausible_median[0] <= median <= self.plausible_median[1]
         )
+        unit = "" if self.unit in ("", "1") else f" in {self.unit}"
         if not inside:
             raise ModalityError(
                 "E-MODALITY-RANGE",
-                f"values from {low:.6g} to {high:.6g} (median {median:.6g}) cannot be {self.quantity}"
-                f"{f' in {self.unit}' if self.unit not in ('', '1') else ''}: {self.name} allows {self.plausible_range[0]:g} to "
+                f"values from {low:.6g} to {high:.6g} (median {median:.6g}) cannot be {self.quantity}{unit}: "
+                f"{self.name} allows {self.plausible_range[0]:g} to "
                 f"{self.plausible_range[1]:g} with a median of {self.plausible_median[0]:g} to "
                 f"{self.plausible_median[1]:g}.",
                 path=volume.path,

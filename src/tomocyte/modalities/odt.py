@@ -28,7 +28,7 @@ MODALITY = Modality(
         Structure("nucleus", "nucleus", PROTEIN_ML_PER_G),
         Structure("nucleolus", "nucleolus", PROTEIN_ML_PER_G, parent="nucleus"),
         Structure("lipid_droplet", "lipid droplet", LIPID_ML_PER_G),
-        Structure("inclusion", "inclusion of high RI (lipid droplet, nucleolus or granule: not told apart)", PROTEIN_ML_PER_G),
+        Structure("inclusion", "inclusion of high RI: droplet, nucleolus or granule, not told apart", PROTEIN_ML_PER_G),
     ),
     segmentation=SegmentationSettings(
         nucleus=NucleusSettings(method="dark-core"), inclusion=InclusionSettings(method="bright")
