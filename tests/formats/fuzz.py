@@ -70,8 +70,8 @@ def mutated(
 ) -> Iterator[tuple[str, bytes]]:
     """``(name, bytes)`` of damaged copies; the same seed gives the same copies.
 
-    Each copy gets 1 to 8 edits within ``region``: a flipped bit, a random byte, a run of 0x00 or 0xFF (1 to 8 bytes, the
-    huge and the empty sizes of a header), a deleted or doubled run, or a decimal digit replaced (metadata text).
+    Each copy gets 1 to 8 edits within ``region``: a flipped bit, a random byte, a run of 0x00 or 0xFF (1 to 8 bytes:
+    the huge and the empty sizes of a header), a deleted or doubled run, or a decimal digit replaced (metadata text).
     """
     low, high = region or (0, len(whole))
     for index in range(n_files):
@@ -150,9 +150,7 @@ def fuzz(
     return outcome
 
 
-def _judge(
-    place: Path, read_all: ReadAll, expected: NDArray[np.generic], *, is_truncation: bool, limit: int
-) -> str:
+def _judge(place: Path, read_all: ReadAll, expected: NDArray[np.generic], *, is_truncation: bool, limit: int) -> str:
     try:
         found = read_all(place)
     except TomocyteError as error:
