@@ -277,7 +277,7 @@ def _draw_numbers(axes: Axes, labels: NDArray[Any], pixel_um: tuple[float, float
         corner = np.array([box[0].start + 0.5, box[1].start + 0.5])
         y, x = (np.argwhere(mask).mean(axis=0) + corner) * np.asarray(pixel_um)
         halo = [patheffects.withStroke(linewidth=1.8, foreground="black")]
-        style = {"color": "white", "fontsize": 9, "fontweight": "bold", "ha": "center", "va": "center"}
+        style: dict[str, Any] = {"color": "white", "fontsize": 9, "fontweight": "bold", "ha": "center", "va": "center"}
         axes.text(x, y, str(name), path_effects=halo, **style)
 
 
