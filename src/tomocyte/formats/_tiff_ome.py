@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import uuid
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -194,7 +194,7 @@ def ome_xml(volume: Volume) -> bytes:
     ElementTree.register_namespace("", SCHEMA)
     names = {str(np.dtype(code)): name for name, code in OME_DTYPES.items()}
     n_frames, n_channels, n_planes, n_rows, n_columns = volume.shape
-    root = _element(None, "OME", UUID=f"urn:uuid:{uuid.uuid4()}", Creator="tomocyte")
+    root = _element(None, "OME", Creator="tomocyte")  # no UUID: equal volumes give equal bytes
     image = _element(root, "Image", ID="Image:0", Name=volume.path.name if volume.path else "volume")
     size = {"SizeX": n_columns, "SizeY": n_rows, "SizeZ": n_planes, "SizeC": n_channels, "SizeT": n_frames}
     pixels = _element(
@@ -243,9 +243,15 @@ def _annotate(root: ElementTree.Element, image: ElementTree.Element, volume: Vol
     group = _element(root, "StructuredAnnotations")
     value = _element(_element(group, "MapAnnotation", ID="Annotation:0", Namespace=NAMESPACE), "Value")
     for key, text in said.items():
-        _element(value, "M", K=key).text = text
+        _element(value, "M", K=key).text = _printable(text)
 
 
 def _element(parent: ElementTree.Element | None, name: str, /, **attributes: str) -> ElementTree.Element:
     tag = f"{{{SCHEMA}}}{name}"
+    attributes = {key: _printable(value) for key, value in attributes.items()}
     return ElementTree.Element(tag, attributes) if parent is None else ElementTree.SubElement(parent, tag, attributes)
+
+
+def _printable(text: str) -> str:
+    """Text without the characters that XML 1.0 cannot hold."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
