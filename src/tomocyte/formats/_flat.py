@@ -65,11 +65,11 @@ class PackedFile:
         self._plain.close()
 
 
-def _open_key(key: tuple[FileStamp, Compression, int]) -> PackedFile:
-    return PackedFile(key[0].path, key[1], key[2])
+def _open(stamp: FileStamp, how: tuple[Compression, int]) -> PackedFile:
+    return PackedFile(stamp.path, *how)
 
 
-_FILES: HandleCache[tuple[FileStamp, Compression, int], PackedFile] = HandleCache(_open_key)
+_FILES: HandleCache[tuple[Compression, int], PackedFile] = HandleCache(_open)
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class FlatPlanes:
         start = self.offset + first * self.stored.itemsize
         end = self.offset + math.prod(self.sizes) * self.stored.itemsize
         path = self.stamp.path
-        key = (self.stamp, self.compression, self.start)
-        with parsing(path, self.code, what="its packed voxels"), _FILES.lend(key) as packed:
+        how = (self.compression, self.start)
+        with parsing(path, self.code, what="its packed voxels"), _FILES.lend(self.stamp, how) as packed:
             data = packed.read_at(start, wanted)
             # reading past the last voxel makes gzip compare its checksum
             is_longer = bool(self.compression) and start + wanted == end and packed.read_at(end, 1) != b""

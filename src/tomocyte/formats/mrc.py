@@ -85,6 +85,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
     check_flat_size(planes)
     shape = shape_tczyx(axes, sizes)
     size, notes = _voxel_size_um(header, axes, shape[2])
+    if options.voxel_size_um is not None:  # the user's word replaces the file's
+        size, notes = None, ()
     origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
     return Volume(
         shape=shape,

@@ -1,8 +1,8 @@
 """NIfTI-1 and NIfTI-2 in one file (``.nii``, ``.nii.gz``).
 
 Stored x fastest, so axes are turned to T, C, Z, Y, X; orientation (qform, sform) is not applied: voxels keep their
-stored order. Spatial units other than metre, millimetre and micrometre count as unknown: then there is no voxel size. To
-support another unit, add it to :data:`UM_PER_UNIT` or :data:`S_PER_UNIT`.
+stored order. Spatial units other than metre, millimetre and micrometre count as unknown: then there is no voxel size.
+To support another unit, add it to :data:`UM_PER_UNIT` or :data:`S_PER_UNIT`.
 
 References
 ----------
@@ -84,6 +84,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         stored, offset, slope, intercept = _stored_type(header, path), *_offset_and_scale(header, path)
         axes, sizes = _axes_and_sizes(header, options, path)
         size, times, notes = _physical(header, axes, sizes)
+        if options.voxel_size_um is not None:  # the user's word replaces the file's
+            size, notes = None, ()
     planes = FlatPlanes(stamp, offset, stored, axes, sizes, compression, slope, intercept, code="E-NIFTI-TRUNC")
     check_flat_size(planes)
     origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}

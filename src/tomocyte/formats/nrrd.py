@@ -98,6 +98,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         stored = _stored_type(header, path)
         axes = _axes(header, sizes, options, path)
         size, notes = _voxel_size_um(header, axes)
+        if options.voxel_size_um is not None:  # the user's word replaces the file's
+            size, notes = None, ()
         times = _times_s(header, axes, sizes)
         said = {key: str(header[key]) for key in ("quantity", "unit") if key in header}
     planes = _planes(header, path, end, (stored, axes, sizes))
