@@ -134,20 +134,27 @@ class ReadFolderPlanes:
         Index into ``readers``; an axis that lies within the files has length 1.
     numbered : str
         The axes that the file names count, of ``TCZ``.
+    plane_shape : tuple of 2 int
+        Y, X.
+    dtype : numpy dtype
+        As returned.
     """
 
     readers: tuple[ReadPlanes, ...]
     table: NDArray[np.int64]
     numbered: str
+    plane_shape: tuple[int, int]
+    dtype: np.dtype[Any]
 
     def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Voxels (z_stop - z_start, Y, X)."""
         row = self.table[frame if "T" in self.numbered else 0, channel if "C" in self.numbered else 0]
         inner = (0 if "T" in self.numbered else frame, 0 if "C" in self.numbered else channel)
         if "Z" not in self.numbered:
-            return self.readers[row[0]](*inner, z_start, z_stop)
-        planes = [self.readers[index](*inner, 0, 1) for index in row[z_start:z_stop].tolist()]
-        voxels: NDArray[Any] = np.concatenate(planes) if planes else self.readers[row[0]](*inner, 0, 0)
+            return self.readers[int(row[0])](*inner, z_start, z_stop)
+        voxels = np.empty((z_stop - z_start, *self.plane_shape), dtype=self.dtype)
+        for plane, index in enumerate(row[z_start:z_stop].tolist()):
+            voxels[plane] = self.readers[index](*inner, 0, 1)[0]
         return voxels
 
 
@@ -285,7 +292,13 @@ def _volume(volumes: Sequence[Volume], table: NDArray[np.int64], axes: str, path
     return Volume(
         shape=(shape[0], shape[1], shape[2], *first.spatial_shape[1:]),
         dtype=first.dtype,
-        read_planes=ReadFolderPlanes(tuple(volume.read_planes for volume in volumes), table, axes),
+        read_planes=ReadFolderPlanes(
+            readers=tuple(volume.read_planes for volume in volumes),
+            table=table,
+            numbered=axes,
+            plane_shape=first.spatial_shape[1:],
+            dtype=first.dtype,
+        ),
         origin=dict.fromkeys(said, "file"),
         path=path,
         notes=tuple(notes),
