@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tomocyte.figures.canvas import (
     BACKGROUND_COLOUR,
     DPI,
+    TRACK_COLOUR,
     defaults,
     drawable,
     png,
@@ -162,7 +163,7 @@ def time_course_figure(
         if "track_id" in rows:
             place = dict(zip(values.index, x, strict=True))
             for _, track in rows.dropna(subset=["track_id", column]).sort_values("frame").groupby("track_id"):
-                axes.plot([place[frame] for frame in track["frame"]], track[column], color="#999999", linewidth=0.8)
+                axes.plot([place[frame] for frame in track["frame"]], track[column], color=TRACK_COLOUR, linewidth=0.9)
         axes.fill_between(x, values - deviation, values + deviation, color=colour, alpha=0.25, label="± SD")
         axes.plot(x, values, color="#0072B2", marker="o", markersize=3.5, label="mean")
         axes.set_xlabel(x_label, fontsize=9)

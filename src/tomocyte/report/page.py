@@ -128,13 +128,16 @@ def write_report(
         "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     part = path.with_name(f"{path.name}.part{os.getpid()}")
-    with part.open("wb") as stream:
-        for text in _template().generate(context):
-            # A name that is not valid Unicode is shown with its odd bytes spelled out.
-            stream.write(text.encode("utf-8", errors="backslashreplace"))
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as stream:
+            for text in _template().generate(context):
+                # A name that is not valid Unicode is shown with its odd bytes spelled out.
+                stream.write(text.encode("utf-8", errors="backslashreplace"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _template() -> Any:
