@@ -218,7 +218,7 @@ class _Work:
         from tomocyte.measurements import measure
         from tomocyte.segmentation import assign_parents
 
-        names = self.kind.alternative_measurements.get(self.quantity, self.kind.measurements)
+        names = self.kind.columns(self.quantity, is_planar=math.isnan(self.voxel_size_um[0]))
         for structure, objects in labels.items():
             self.tell(f"measure: {structure}", frame)
             table = measure(
@@ -235,7 +235,7 @@ class _Work:
             table.insert(0, "frame", frame)
             table.insert(1, "time_s", math.nan if self.volume.time_s is None else self.volume.time_s[frame])
             table.insert(2, "structure", structure)
-            table.insert(4, "cell_id", cells.astype("int64"))
+            table.insert(table.columns.get_loc("label") + 1, "cell_id", cells.astype("int64"))
             table["medium_ri"] = math.nan if medium_ri is None else medium_ri
             self.tables.append(table)
 

@@ -15,6 +15,16 @@ from tomocyte.volume import Volume
 
 FloatArray = NDArray[np.float32]
 
+SOLID_GEOMETRY = (
+    "volume_um3", "surface_area_um2", "surface_to_volume_per_um", "sphericity", "equivalent_diameter_um",
+    "major_axis_length_um", "middle_axis_length_um", "minor_axis_length_um", "projected_area_um2", "height_um",
+    "solidity", "euler_number", "concentration_mg_per_ml", "dry_mass_pg",
+)  # fmt: skip
+PLANAR_GEOMETRY = (
+    "area_um2", "perimeter_um", "circularity", "equivalent_diameter_um", "major_axis_length_um",
+    "minor_axis_length_um", "solidity",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -141,6 +151,13 @@ class Modality:
                 cure="Choose the right --modality or --quantity.",
             )
         return quantity
+
+    def columns(self, quantity: str, *, is_planar: bool) -> tuple[str, ...]:
+        """The measurements that make sense for a quantity, in column order; planar images have areas, no volumes."""
+        names = self.alternative_measurements.get(quantity, self.measurements)
+        if not is_planar:
+            return names
+        return (*PLANAR_GEOMETRY, *(name for name in names if name not in SOLID_GEOMETRY + PLANAR_GEOMETRY))
 
     def structure(self, name: str) -> Structure:
         """The structure of that name.

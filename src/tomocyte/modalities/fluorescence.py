@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tomocyte.modalities._modality import Modality, Normalization, Structure
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
 from tomocyte.settings import CleanSettings, ForegroundSettings, SegmentationSettings, SplitSettings
 
 MODALITY = Modality(
@@ -22,7 +22,11 @@ MODALITY = Modality(
         clean=CleanSettings(min_volume_um3=1.0, min_area_um2=1.0),
     ),
     measurements=(
-        "volume_um3", "surface_area_um2", "surface_to_volume_per_um", "sphericity", "equivalent_diameter_um",
-        "projected_area_um2", "height_um", "mean_value", "sd_value",
+        *SOLID_GEOMETRY[:-2],
+        "mean_intensity",
+        "sd_intensity",
+        "p05_value",
+        "p50_value",
+        "p95_value",
     ),
-)  # fmt: skip
+)

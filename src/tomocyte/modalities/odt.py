@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tomocyte.modalities._modality import Modality, Normalization, Structure
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
 from tomocyte.settings import InclusionSettings, NucleusSettings, SegmentationSettings
 
 # Choi et al. 2021: 0.135 mL/g for lipid droplets, 0.19 mL/g for everything else.
@@ -34,7 +34,11 @@ MODALITY = Modality(
         nucleus=NucleusSettings(method="dark-core"), inclusion=InclusionSettings(method="bright")
     ),
     measurements=(
-        "volume_um3", "surface_area_um2", "surface_to_volume_per_um", "sphericity", "equivalent_diameter_um",
-        "projected_area_um2", "height_um", "mean_ri", "sd_ri", "concentration_mg_per_ml", "dry_mass_pg",
+        *SOLID_GEOMETRY,
+        "mean_ri",
+        "sd_ri",
+        "p05_ri",
+        "p50_ri",
+        "p95_ri",
     ),
-)  # fmt: skip
+)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.modalities._modality import Modality, Normalization, Structure
+from tomocyte.modalities._modality import PLANAR_GEOMETRY, Modality, Normalization, Structure
 from tomocyte.settings import SegmentationSettings
 
 # Popescu et al. 2008 (doi:10.1152/ajpcell.00121.2008) use 0.18 to 0.21 mL/g; 0.19 as for tomograms.
 PROTEIN_ML_PER_G = 0.19
-GEOMETRY = ("area_um2", "perimeter_um", "circularity", "equivalent_diameter_um")
 
 
 def phase_to_dry_mass_density(phase_rad: NDArray[Any], wavelength_um: float) -> NDArray[np.float32]:
@@ -56,7 +55,7 @@ MODALITY = Modality(
     normalization=Normalization("dry-mass-density-0-1", offset=0.0, scale=1.0),
     structures=(Structure("cell", "whole cell, projected", parent=None),),
     segmentation=SegmentationSettings(),
-    measurements=(*GEOMETRY, "mean_value", "sd_value", "projected_dry_mass_pg"),
+    measurements=(*PLANAR_GEOMETRY, "mean_dry_mass_density_pg_per_um2", "sd_value", "projected_dry_mass_pg"),
     alternatives={"phase": "rad"},
-    alternative_measurements={"phase": (*GEOMETRY, "mean_value", "sd_value")},
+    alternative_measurements={"phase": (*PLANAR_GEOMETRY, "mean_phase_rad", "sd_value")},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tomocyte.modalities._modality import Modality, Normalization, Structure
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
 from tomocyte.settings import ForegroundSettings, SegmentationSettings
 
 MODALITY = Modality(
@@ -25,7 +25,11 @@ MODALITY = Modality(
     ),
     segmentation=SegmentationSettings(foreground=ForegroundSettings(method="otsu", smoothing_um=0.02)),
     measurements=(
-        "volume_um3", "surface_area_um2", "surface_to_volume_per_um", "sphericity", "equivalent_diameter_um",
-        "projected_area_um2", "height_um", "mean_value", "sd_value",
+        *SOLID_GEOMETRY[:-2],
+        "mean_value",
+        "sd_value",
+        "p05_value",
+        "p50_value",
+        "p95_value",
     ),
-)  # fmt: skip
+)

@@ -31,7 +31,7 @@ def publish(
     failed = {failure.item for failure in result.failures}
     records = [record for record in ledger.records() if record.item not in failed]
     current = [r for r in records if (r.request_sha256, r.code_version) == (request, __version__)]
-    objects = _objects(ledger, current, settings)
+    objects = _objects(ledger, current)
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
     dictionary = data_dictionary(list(objects.columns))
     status = _status(current, [r for r in records if r not in current], result.failures)
@@ -60,16 +60,19 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _objects(ledger: Ledger, records: list[CommitRecord], settings: RunSettings) -> pd.DataFrame:
+def _objects(ledger: Ledger, records: list[CommitRecord]) -> pd.DataFrame:
+    """The rows of all items; without any item, a table without rows."""
     import pandas as pd
 
-    from tomocyte.tables import empty_table
+    from tomocyte.tables import arrange
 
     parts = [pd.read_parquet(ledger.items / record.item / "objects.parquet") for record in records]
     filled = [part for part in parts if len(part)]
     if filled:
-        return pd.concat(filled, ignore_index=True)
-    return parts[0] if parts else empty_table(modality(settings.modality).measurements)
+        return arrange(pd.concat(filled, ignore_index=True))
+    return (
+        parts[0] if parts else pd.DataFrame({name: [] for name in ("item", "frame", "structure", "label", "cell_id")})
+    )
 
 
 def _status(current: list[CommitRecord], other: list[CommitRecord], failures: list[Failure]) -> pd.DataFrame:
