@@ -109,6 +109,8 @@ def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str,
         ``rows`` and ``empty`` (columns left out of a long table because no row has a value); a row is a list of cells
         with ``text``, ``value`` (for sorting, empty when missing) and ``title`` (why it is missing).
     """
+    if not len(table):
+        return []
     return [
         _object_table(structure, table[table["structure"] == structure], dictionary)
         for structure in dict.fromkeys(str(name) for name in table["structure"])

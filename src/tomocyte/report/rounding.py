@@ -57,7 +57,7 @@ def rounded(value: float, column: str = "") -> str:
     if abs(value) < 1e-4 or abs(value) >= 1e9:
         mantissa, exponent = f"{value:.3e}".split("e")
         return f"{_grouped(mantissa)} × 10^{_grouped(str(int(exponent)))}"
-    exponent10 = int(f"{value:e}".split("e")[1])
+    exponent10 = int(f"{value:.3e}".split("e")[1])  # of the rounded value
     return _grouped(f"{value:.{max(0, 3 - exponent10)}f}")
 
 
