@@ -105,7 +105,7 @@ class TcfPlanes:
         if wanted.divisor != 1.0:
             values /= self.dtype.type(wanted.divisor)
         if wanted.offset != 0.0:
-            values += self.dtype.type(wanted.offset)
+            values += np.float64(wanted.offset)  # added in float64, rounded once
         return values
 
 
