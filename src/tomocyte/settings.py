@@ -29,6 +29,9 @@ class ForegroundSettings(Settings):
     """The threshold in the image's unit, for ``value``."""
     fraction: float = Field(default=0.5, gt=0, lt=1)
     """Where ``half-maximum`` cuts between background (0) and cell (1)."""
+    core_fraction: float = Field(default=0.5, gt=0, lt=1)
+    """``half-maximum`` and ``local-adaptive``: an object counts only if it reaches this far from background (0) to cell (1)
+    somewhere, which keeps uneven background and noise out."""
     min_contrast_to_noise: float = Field(default=3.0, ge=0)
     """Cells must stand this many background deviations out, else the field is empty (not for ``value``)."""
     is_bright: bool = True
@@ -48,10 +51,12 @@ class ForegroundSettings(Settings):
 class SplitSettings(Settings):
     """How touching cells are told apart (seeded watershed)."""
 
-    method: Literal["none", "distance", "intensity", "combined"] = "distance"
-    """Seeds and landscape from the distance to the border, the smoothed intensity, or their geometric mean."""
+    method: Literal["none", "distance", "intensity", "local-contrast"] = "distance"
+    """Seeds and landscape from the distance to the border, the smoothed intensity, or what is bright for its place."""
     smoothing_um: float = Field(default=0.5, ge=0, le=20)
     """Gaussian sigma in µm of the intensity before seeds are sought in it."""
+    window_um: float = Field(default=4.0, gt=0, le=200)
+    """Gaussian sigma in µm of the neighbourhood of ``local-contrast``: about half a cell's radius."""
     min_separation_um: float = Field(default=5.0, gt=0, le=200)
     """Smallest distance between two cells' seeds in µm."""
     prominence: float = Field(default=0.15, ge=0, le=1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import SettingsError
 from tomocyte.segmentation.cleaning import fill_holes, large_enough, touches_border, voxels_of
 from tomocyte.segmentation.components import connected_components
-from tomocyte.segmentation.foreground import foreground_mask
+from tomocyte.segmentation.foreground import find_foreground
 from tomocyte.segmentation.instances import label_extents, renumber, split_touching
 from tomocyte.segmentation.organelles import find_inclusions, find_nuclei
 from tomocyte.settings import SegmentationSettings
@@ -88,11 +88,15 @@ def find_cells(
     is_plane = image.shape[0] == 1
     smallest = voxels_of(clean.min_volume_um3, clean.min_area_um2, voxel_size_um, image.shape[0])
     tell("foreground")
-    mask, levels = foreground_mask(image, voxel_size_um, settings.foreground)
+    foreground = find_foreground(image, voxel_size_um, settings.foreground)
     tell("components")
-    components = connected_components(mask)
-    del mask
-    labels = components.paint(large_enough(components, smallest))
+    components = connected_components(foreground.mask)
+    keep = large_enough(components, smallest)
+    if foreground.core is not None:
+        keep &= components.reach(foreground.core)
+    levels = foreground.levels
+    del foreground
+    labels = components.paint(keep)
     del components
     if clean.is_hole_filled:
         # In a plane, cells may stand in a ring: only what is smaller than a cell is surely a hole before the split.

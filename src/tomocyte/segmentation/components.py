@@ -54,6 +54,10 @@ class Components:
         """Number of components."""
         return len(self.n_voxels) - 1
 
+    def reach(self, core: Mask) -> Mask:
+        """Which components (n + 1,) have a voxel in common with a mask of the same shape; entry 0 is False."""
+        return np.asarray(_reach(core, self.row_start, self.run_start, self.run_stop, self.run_label, self.n))
+
     def paint(self, keep: Mask | None = None) -> Labels:
         """Labels (Z, Y, X) in the smallest unsigned type, 0 = background.
 
@@ -210,6 +214,28 @@ def _statistics(
             upper[label, 1] = max(upper[label, 1], y + 1)
             upper[label, 2] = max(upper[label, 2], run_stop[run])
     return n_voxels, lower, upper
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _reach(
+    core: Mask,
+    row_start: Index,
+    run_start: NDArray[np.int32],
+    run_stop: NDArray[np.int32],
+    run_label: Index,
+    n: int,
+) -> Mask:
+    reached = np.zeros(n + 1, np.bool_)
+    n_y = core.shape[1]
+    for row in range(row_start.size - 1):
+        z, y = row // n_y, row % n_y
+        for run in range(row_start[row], row_start[row + 1]):
+            label = run_label[run]
+            x = run_start[run]
+            while x < run_stop[run] and not reached[label]:
+                reached[label] = core[z, y, x]
+                x += 1
+    return reached
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]

@@ -6,6 +6,7 @@ mask. To add a method, name it in ``ForegroundSettings.method`` and give its lev
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,25 @@ _WIDEST = 1000.0
 """The codes span at most this many times the spread of 99.98 % of the voxels; what lies beyond is all the same."""
 
 
-def foreground_mask(image: NDArray[Any], voxel_size_um: VoxelSize, settings: ForegroundSettings) -> tuple[Mask, Levels]:
+@dataclass(frozen=True)
+class Foreground:
+    """Voxels that belong to cells.
+
+    Parameters
+    ----------
+    mask : ndarray (Z, Y, X), bool
+    levels : Levels
+        In the image's unit, found in the smoothed image.
+    core : ndarray (Z, Y, X), bool, optional
+        Where given, an object counts only if it has a voxel here.
+    """
+
+    mask: Mask
+    levels: Levels
+    core: Mask | None = None
+
+
+def find_foreground(image: NDArray[Any], voxel_size_um: VoxelSize, settings: ForegroundSettings) -> Foreground:
     """Voxels that belong to cells.
 
     Parameters
@@ -34,9 +53,8 @@ def foreground_mask(image: NDArray[Any], voxel_size_um: VoxelSize, settings: For
 
     Returns
     -------
-    mask : ndarray (Z, Y, X), bool
-    levels : Levels
-        In the image's unit, found in the smoothed image. An image without cells gives an empty mask.
+    Foreground
+        An image without cells gives an empty mask.
     """
     sign = 1.0 if settings.is_bright else -1.0
     low, high = _code_range(image, sign)
@@ -46,7 +64,7 @@ def foreground_mask(image: NDArray[Any], voxel_size_um: VoxelSize, settings: For
         is_above = settings.value is not None and sign * value > sign * settings.value
         if is_above:
             mask |= np.isfinite(image)
-        return mask, Levels(value, 0.0, value, value)
+        return Foreground(mask, Levels(value, 0.0, value, value))
     step = (high - low) / (_LAST_CODE - 1)
     codes, counts = _encode(
         image, sigma_in_voxels(settings.smoothing_um, voxel_size_um, image.shape[0]), sign, low, step
@@ -55,7 +73,8 @@ def foreground_mask(image: NDArray[Any], voxel_size_um: VoxelSize, settings: For
     levels = find_levels(Histogram(counts[1:], centres), settings, sign)
     is_empty = levels.inside - levels.background < settings.min_contrast_to_noise * levels.noise
     if settings.method != "value" and (is_empty or not levels.inside > levels.background):
-        return mask, _signed(levels, sign)
+        return Foreground(mask, _signed(levels, sign))
+    core = None
     if settings.method == "local-adaptive":
         window = sigma_in_voxels(settings.local_window_um, voxel_size_um, image.shape[0])
         floor = levels.background + settings.min_contrast_to_noise * levels.noise
@@ -63,10 +82,12 @@ def foreground_mask(image: NDArray[Any], voxel_size_um: VoxelSize, settings: For
             threshold = np.clip(sign * mean, floor, max(levels.inside, floor))
             np.greater(codes[z], (threshold - low) / step + 1, out=mask[z])
     else:
-        limit = (levels.threshold - low) / step + 1
-        for z in range(image.shape[0]):
-            np.greater(codes[z], np.float32(max(limit, 0.0)), out=mask[z])
-    return mask, _signed(levels, sign)
+        _above(codes, (levels.threshold - low) / step, mask)
+    reaches_less = settings.method == "half-maximum" and settings.core_fraction > settings.fraction
+    if reaches_less or settings.method == "local-adaptive":
+        reach = levels.background + settings.core_fraction * (levels.inside - levels.background)
+        core = _above(codes, (reach - low) / step, np.zeros(image.shape, dtype=bool))
+    return Foreground(mask, _signed(levels, sign), core)
 
 
 def find_levels(histogram: Histogram, settings: ForegroundSettings, sign: float = 1.0) -> Levels:
@@ -88,6 +109,13 @@ def find_levels(histogram: Histogram, settings: ForegroundSettings, sign: float 
         threshold = sign * settings.value
         return Levels(half.background, half.noise, histogram.median(low=threshold), threshold)
     return half
+
+
+def _above(codes: NDArray[np.uint16], limit: float, out: Mask) -> Mask:
+    """Codes beyond a limit given in steps from the lowest value."""
+    for z in range(codes.shape[0]):
+        np.greater(codes[z], np.float32(max(limit + 1, 0.0)), out=out[z])
+    return out
 
 
 def _signed(levels: Levels, sign: float) -> Levels:

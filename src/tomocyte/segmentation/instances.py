@@ -34,6 +34,8 @@ Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
 COARSEST_UM = 0.35
 """Cells are split on voxels of about this size, or an eighth of their smallest separation if that is less."""
+LOCAL_SHARE = 0.8
+"""A voxel is bright for its place if it exceeds this share of the mean around it; background counts as 0 there."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def split_touching(
     labels : ndarray (Z, Y, X), unsigned integer
         Connected components.
     image : ndarray (Z, Y, X), real
-        Used by the methods ``intensity`` and ``combined``.
+        Used by the methods ``intensity`` and ``local-contrast``.
     voxel_size_um : tuple of 3 float
     settings : SplitSettings
     level : float
@@ -186,14 +188,14 @@ def split_touching(
         size_um = (extents.upper[label] - extents.lower[label]) * np.nan_to_num(np.asarray(voxel_size_um), nan=0.0)
         if extents.n_voxels[label] < 2 * min_voxels or size_um.max() <= settings.min_separation_um:
             continue
-        box = extents.box(label, labels.shape)
+        box = extents.box(label, labels.shape, margin=max(_factors(voxel_size_um, settings)))
         inside = labels[box] == label
         part = _Part(inside, image[box], voxel_size_um, settings, level, is_bright, min_voxels)
         coarse, factors = _split_one(part)
         n = int(coarse.max())
         if n > 1:
             split = refit(split, largest + n - 1)
-            _write(split[box], inside, np.where(coarse > 1, coarse - 2 + 1 + largest, label), factors)
+            _write(split[box], inside, np.where(coarse > 1, coarse - 1 + largest, label), factors)
             largest += n - 1
     return split
 
@@ -211,10 +213,13 @@ class _Part:
     min_voxels: float
 
 
+def _factors(voxel_size_um: VoxelSize, settings: SplitSettings) -> tuple[int, int, int]:
+    return block_factors(voxel_size_um, min(COARSEST_UM, settings.min_separation_um / 8))
+
+
 def _split_one(part: _Part) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
     """Labels 1..n of one component on its coarse grid, and the grid's factors."""
-    target = min(COARSEST_UM, part.settings.min_separation_um / 8)
-    factors = block_factors(part.voxel_size_um, target)
+    factors = _factors(part.voxel_size_um, part.settings)
     size_um = coarse_voxel_size(part.voxel_size_um, factors)
     filling = block_sums(part.inside, factors)
     covered = filling > 0
@@ -244,20 +249,26 @@ def _split_one(part: _Part) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
 
 def _landscape(part: _Part, core: Mask, covered: Mask, factors: tuple[int, int, int]) -> NDArray[np.float32]:
     """High in the middle of cells, 0 outside, on the coarse grid."""
-    method = part.settings.method
     size_um = coarse_voxel_size(part.voxel_size_um, factors)
-    landscape = np.ones(core.shape, dtype=np.float32)
-    if method in ("distance", "combined"):
-        landscape *= distance_um(core if core.any() else covered, size_um)
-    if method in ("intensity", "combined"):
-        means = block_means(part.image, factors, part.inside)
-        contrast = (means - part.level) if part.is_bright else (part.level - means)
-        contrast[~covered] = np.nan
-        smoothed = smooth(contrast, sigma_in_voxels(part.settings.smoothing_um, size_um, contrast.shape[0]))
-        landscape *= np.maximum(np.nan_to_num(smoothed), 0)
-    if method == "combined":
-        landscape = np.sqrt(landscape)
-    return landscape
+    if part.settings.method == "distance":
+        return distance_um(core if core.any() else covered, size_um)
+    means = block_means(part.image, factors, part.inside)
+    contrast = np.where(covered, means - part.level if part.is_bright else part.level - means, 0).astype(np.float32)
+    sigma = sigma_in_voxels(part.settings.smoothing_um, size_um, contrast.shape[0])
+    smoothed = np.nan_to_num(smooth(np.where(covered, contrast, np.float32(np.nan)), sigma))
+    if part.settings.method == "intensity":
+        return np.maximum(smoothed, 0)
+    window = sigma_in_voxels(part.settings.window_um, size_um, contrast.shape[0])
+    excess = np.maximum(smoothed - LOCAL_SHARE * _mean_around(contrast, window), 0)
+    return np.sqrt(excess * distance_um(covered & (excess > 0), size_um))
+
+
+def _mean_around(values: NDArray[np.float32], sigma: tuple[float, ...]) -> NDArray[np.float32]:
+    """Gaussian mean of an array that is 0 beyond its borders."""
+    widths = [math.ceil(2 * along) for along in sigma]
+    mean = smooth(np.pad(values, [(width, width) for width in widths]), sigma)
+    inner = [slice(width, width + size) for width, size in zip(widths, values.shape, strict=True)]
+    return mean[inner[0], inner[1], inner[2]]
 
 
 def distance_um(mask: Mask, voxel_size_um: VoxelSize) -> NDArray[np.float32]:
