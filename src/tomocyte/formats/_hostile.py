@@ -49,7 +49,7 @@ PARSER_ERRORS: tuple[type[Exception], ...] = (
 """What a library may raise when it parses a damaged file."""
 
 _DOCTYPE = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
-_URL = re.compile(r"^[a-z][a-z0-9+.\-]+:", re.IGNORECASE)
+_URL = re.compile(r"^[a-z][a-z0-9+.\-]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions
-from tomocyte.formats._hostile import FileStamp, companion_path
+from tomocyte.formats._hostile import FileStamp, check_fits_memory, companion_path
 from tomocyte.formats._tiff_meta import Declared, damaged
 from tomocyte.formats._tiff_pages import Page, open_tiff, scan, truncated
 
@@ -42,6 +42,7 @@ def place_planes(
     plane_nbytes = math.prod(first.plane_shape) * first.dtype.itemsize
     if first.raw_offset is None or len(pages) > 1 or first.raw_offset + n_planes * plane_nbytes > stamp.nbytes:
         raise truncated(path, f"declares {n_planes} planes and holds {len(image)}.")
+    check_fits_memory(64 * n_planes, path=path, what=f"the table of {n_planes} planes")
     offsets = first.raw_offset + plane_nbytes * np.arange(n_planes, dtype=np.int64)
     return (stamp,), np.stack([np.zeros_like(offsets), offsets], axis=1), first, True
 

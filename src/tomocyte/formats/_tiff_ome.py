@@ -156,7 +156,7 @@ def _plane_times(pixels: ElementTree.Element, n_frames: int, notes: list[str]) -
         time = seconds(plane.get("DeltaT"), plane.get("DeltaTUnit", "s"))
         if frame is not None and time is not None:
             earliest[int(frame)] = min(time, earliest.get(int(frame), math.inf))
-    if n_frames < 2 or not earliest or not set(range(n_frames)) <= set(earliest):
+    if n_frames < 2 or len(earliest) < n_frames or any(frame not in earliest for frame in range(n_frames)):
         return None
     times = [earliest[frame] for frame in range(n_frames)]
     if any(later <= sooner for sooner, later in itertools.pairwise(times)):

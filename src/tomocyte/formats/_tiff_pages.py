@@ -78,18 +78,20 @@ def truncated(path: Path, problem: str) -> InputError:
     )
 
 
-class _Listener(logging.Handler):
-    """Keeps what the TIFF library logs in this thread at WARNING or above."""
+class _Listener(logging.Filter):
+    """Keeps, and keeps quiet, what the TIFF library logs in this thread at WARNING or above."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self.thread = threading.get_ident()
         self.heard: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the first line of the message."""
-        if record.thread == self.thread:
-            self.heard.append(record.getMessage().splitlines()[0][:200])
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the first line of the message and let only other threads' records pass."""
+        if record.thread != self.thread or record.levelno < logging.WARNING:
+            return True
+        self.heard.append(record.getMessage().split("\n", 1)[0][:200])
+        return False
 
 
 @contextmanager
@@ -103,14 +105,14 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     """
     listener = _Listener()
     logger = logging.getLogger("tifffile")
-    logger.addHandler(listener)
+    logger.addFilter(listener)
     try:
         with parsing(path, "E-TIFF"):
             tif = tifffile.TiffFile(path)
         with tif:
             yield tif
     finally:
-        logger.removeHandler(listener)
+        logger.removeFilter(listener)
     complaints = [words for words in listener.heard if not any(known in words for known in HARMLESS)]
     if complaints:
         raise truncated(path, f"the TIFF structure is damaged ({complaints[0]}).")
@@ -247,8 +249,7 @@ def scan(tif: tifffile.TiffFile, path: Path) -> list[Page]:
     pages = []
     for index, offset in enumerate(directory_offsets(path)):
         with parsing(path, "E-TIFF", what=f"page {index}"):
-            page = load_page(tif, offset, index)
-        pages.append(check_page(page, path, file_nbytes=file_nbytes))
+            pages.append(check_page(load_page(tif, offset, index), path, file_nbytes=file_nbytes))
     return pages
 
 

@@ -18,7 +18,7 @@ import tifffile
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._hostile import FileStamp, companion_path
+from tomocyte.formats._hostile import FileStamp, companion_path, parsing
 from tomocyte.formats._tiff_layout import in_order, place_planes
 from tomocyte.formats._tiff_meta import Declared, damaged, declared_by_imagej, declared_by_json
 from tomocyte.formats._tiff_ome import declared_by_ome, ome_master, ome_root
@@ -74,7 +74,8 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     stamp = FileStamp.of(path)
     with open_tiff(path) as tif:
         pages = scan(tif, path)
-        declared = _declared(tif, pages, path)
+        with parsing(path, "E-TIFF-META", what="its metadata"):
+            declared = _declared(tif, pages, path)
     stamp.check()
     files, grid, chosen, is_raw = place_planes(declared, pages, stamp)
     if declared.kind == "bare":
@@ -130,7 +131,11 @@ def _declared_by_master(text: str, path: Path) -> Declared:
     root = ome_root(text, master)
     if ome_master(root) is not None:
         raise damaged(path, f"{name[:80]!r} should hold its metadata and does not.")
-    return declared_by_ome(root, path)
+    declared = declared_by_ome(root, path)
+    if not declared.placements:
+        raise damaged(path, f"{name[:80]!r} does not say which file holds which plane.")
+    named = tuple(replace(entry, file_name=entry.file_name or name) for entry in declared.placements)
+    return replace(declared, placements=named)
 
 
 def _pixels_per_unit(page: tifffile.TiffPage) -> dict[str, float]:
