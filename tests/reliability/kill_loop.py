@@ -112,7 +112,9 @@ def kill_loop(start: Callable[[Path], int], work: Path, *, n_kills: int, rng: ra
         summary["batches"] += 1
         summary["leftovers"] += leftovers(out)
         now = snapshot(out)
-        summary["different"] += sorted(name for name in now.keys() | reference.keys() if now.get(name) != reference.get(name))
+        summary["different"] += sorted(
+            name for name in now.keys() | reference.keys() if now.get(name) != reference.get(name)
+        )
         summary["torn"] += [f"{f.path}: {f.problem}" for f in verify_when_free(out).findings]
         shutil.rmtree(out)
     return summary | {"n_files": len(reference), "duration_s": round(duration, 3)}

@@ -1,7 +1,7 @@
 """A small real batch on top of the ledger and the workers, for the reliability tests.
 
-Twelve items of three files each, every byte a function of item and request, so that any two complete runs must be equal.
-Run as a script it is a command like any other: ``python stub_batch.py OUT --workers 2``.
+Twelve items of three files each, every byte a function of item and request, so that any two complete runs must be
+equal. Run as a script it is a command like any other: ``python stub_batch.py OUT --workers 2``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from tomocyte.batch import run_items
 from tomocyte.errors import TomocyteError, WorkerError
-from tomocyte.ledger import CommitRecord, Ledger
+from tomocyte.ledger import CommitRecord, Ledger, writing
 
 N_ITEMS = 12
 SOURCE = {f"cell {n:02d}": hashlib.sha256(b"input %d" % n).hexdigest() for n in range(N_ITEMS)}
@@ -37,13 +37,20 @@ def work(task: dict[str, Any], report: Any) -> dict[str, Any]:
     for part, n_bytes in (("labels.bin", 40_000), ("nested/chunk.bin", 9_000), ("rows.json", 2_500)):
         report({"step": part})
         path = staged / part
-        path.parent.mkdir(exist_ok=True)
+        if path.parent != staged:
+            path.parent.mkdir()
         data = content(task["item"], part, task["request"], n_bytes)
         with path.open("wb") as stream:
             for start in range(0, n_bytes, 8_000):
                 stream.write(data[start : start + 8_000])
         time.sleep(task.get("pause_s", 0.005))
     return {"n_rows": len(task["item"])}
+
+
+def work_here(task: dict[str, Any]) -> dict[str, Any]:
+    """:func:`work` in this process, its write errors in plain words."""
+    with writing(task["staged"]):
+        return work(task, lambda event: None)
 
 
 def die(task: dict[str, Any], report: Any) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def run(out: Path, *, n_workers: int = 2, request: str = "r1", pause_s: float = 
         if n_workers:
             outcomes = ((o.task, o.result, o.error) for o in run_items(tasks(), work, n_workers=n_workers, renew=renew))
         else:
-            outcomes = ((task, work(task, lambda event: None), None) for task in tasks())
+            outcomes = ((task, work_here(task), None) for task in tasks())
         for task, result, error in outcomes:
             if error is not None:
                 raise error

@@ -244,14 +244,18 @@ class Ledger:
             raise SettingsError("E-ITEM-NAME", f"{name!r} cannot be published.", cure="Use a plain file name.")
         self._lock.check()
         path = self.out / name
+        # Until its hash is known again a file vouches for nothing; a run killed here must not look like damage.
+        self._published[name] = None
+        self._write_manifest()
         publish_atomic(path, write)
         with writing(path):
             self._published[name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-            write_atomic(
-                self.out / MANIFEST_NAME,
-                seal({"files": self._published, "items": dict(sorted(self._committed.items()))}),
-            )
+        self._write_manifest()
         return path
+
+    def _write_manifest(self) -> None:
+        content = {"files": self._published, "items": dict(sorted(self._committed.items()))}
+        write_atomic(self.out / MANIFEST_NAME, seal(content))
 
     def _done(self, item: str) -> Path:
         return self.items / f"{item}{RECORD_SUFFIX}"

@@ -161,7 +161,11 @@ class _Check:
             return
         for name, entry in content["files"].items():
             self.on_item(name)
-            self.file(name, OutputFile.model_validate(entry))
+            if entry is None:
+                self.known.add(name)
+                self.find("stale", name, "was being replaced when a run was interrupted; run the same again.")
+            else:
+                self.file(name, OutputFile.model_validate(entry))
         now = {item: record.sha256() for item, record in records.items()}
         for item in sorted(
             item for item in now.keys() | content["items"].keys() if now.get(item) != content["items"].get(item)
