@@ -30,14 +30,14 @@ class ForegroundSettings(Settings):
     fraction: float = Field(default=0.5, gt=0, lt=1)
     """Where ``half-maximum`` cuts between background (0) and cell (1)."""
     core_fraction: float = Field(default=0.5, gt=0, lt=1)
-    """``half-maximum`` and ``local-adaptive``: an object counts only if it reaches this far from background (0) to cell (1)
-    somewhere, which keeps uneven background and noise out."""
+    """``half-maximum`` and ``local-adaptive``: an object counts only if it reaches this far from background (0) to
+    cell (1) somewhere, which keeps uneven background and noise out."""
     min_contrast_to_noise: float = Field(default=3.0, ge=0)
     """Cells must stand this many background deviations out, else the field is empty (not for ``value``)."""
     is_bright: bool = True
     """Whether cells have higher values than the background."""
     smoothing_um: float = Field(default=0.3, ge=0, le=20)
-    """Gaussian sigma in µm before the threshold."""
+    """Gaussian sigma in µm before the threshold; it moves the surface of a cell of radius R inwards by sigma²/R."""
     local_window_um: float = Field(default=15.0, gt=0, le=500)
     """Neighbourhood (Gaussian sigma) of ``local-adaptive`` in µm."""
 
@@ -131,6 +131,8 @@ class RunSettings(Settings):
     """Name of the model; ``classical`` is the engine without a trained network."""
     segmentation: SegmentationSettings | None = None
     """Settings of the classical engine; empty: those of the modality."""
+    structure: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}$")
+    """What the main objects are called in tables and file names; empty: the modality's own word."""
     quantity: str | None = None
     """What a voxel value means, where the modality knows several and the file does not say."""
     wavelength_um: float | None = Field(default=None, gt=0.1, lt=20)

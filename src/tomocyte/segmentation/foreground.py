@@ -19,8 +19,8 @@ from tomocyte.volume import VoxelSize
 
 Mask = NDArray[np.bool_]
 _LAST_CODE = 65_535
-_WIDEST = 1000.0
-"""The codes span at most this many times the spread of 99.98 % of the voxels; what lies beyond is all the same."""
+_FAR = 10.0
+"""Values more than this many spreads (of the middle 99.98 % of the voxels) beyond that middle are all the same."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,9 @@ def _code_range(image: NDArray[Any], sign: float) -> tuple[float, float]:
     if sample.size:
         inner = np.percentile(sample, [0.01, 99.99]).astype(np.float64)
         spread = float(inner[1] - inner[0])
-        if spread > 0 and high - low > _WIDEST * spread:
-            low = max(low, float(inner[0]) - _WIDEST / 2 * spread)
-            high = min(high, float(inner[1]) + _WIDEST / 2 * spread)
+        if spread > 0:
+            low = max(low, float(inner[0]) - _FAR * spread)
+            high = min(high, float(inner[1]) + _FAR * spread)
     return (low, high) if sign > 0 else (-high, -low)
 
 

@@ -6,6 +6,7 @@ function and name it in ``NucleusSettings.method`` and in ``organelles.FIND_NUCL
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from tomocyte.settings import NucleusSettings
 from tomocyte.volume import VoxelSize
 
 Mask = NDArray[np.bool_]
+_ROUNDING = float(np.finfo(np.float32).eps)
 
 
 def dark_core(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize, settings: NucleusSettings) -> Mask:
@@ -84,8 +86,9 @@ def edge_based_nucleus(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize
 
     Said in the paper: a 3 × 3 Sobel operator finds the gradient of the 2-D section; sections make up the volume. Its
     supplement with the details could not be had, so the rest is assumed: Gaussian smoothing first; Otsu's
-    threshold on the gradient inside the cell peeled by ``erosion_um``; the edges closed over one pixel, filled, and
-    opened by one pixel, which removes open edges; the largest component of each section, and of the stack of sections.
+    threshold on the gradient inside the cell peeled by ``erosion_um``, one for all sections; the edges closed over one
+    pixel, filled, and opened by one pixel, which removes open edges; the largest component of each section, and of
+    the stack of sections. The outer half of the blurred edge comes with it.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ def edge_based_nucleus(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize
     cell : ndarray (Z, Y, X), bool
     voxel_size_um : tuple of 3 float
     settings : NucleusSettings
-        ``min_contrast`` is not used: edges have no sides.
+        Edges fainter than a step of ``min_contrast`` do not count, whichever of their sides is the brighter.
 
     Returns
     -------
@@ -107,13 +110,17 @@ def edge_based_nucleus(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize
     masked = np.where(cell, image, np.float32(np.nan))
     smoothed, deep = _inner_image(masked, cell, voxel_size_um, settings)
     nucleus = np.zeros(cell.shape, dtype=bool)
+    if not deep.any():
+        return nucleus
+    middle = float(np.median(smoothed[deep]))
+    gradient = np.stack([_sobel(plane, middle) for plane in smoothed])
+    sigma = max(0.5, *sigma_in_voxels(settings.smoothing_um, voxel_size_um, cell.shape[0])[1:])
+    # The steepest place of a step blurred by a Gaussian; float32 cannot tell anything flatter than its own rounding.
+    faintest = max(settings.min_contrast / (math.sqrt(2 * math.pi) * sigma), 4 * _ROUNDING * abs(middle))
+    threshold = max(otsu_threshold(Histogram.of(gradient[deep], 4096)), faintest)
     square = np.ones((3, 3), dtype=bool)
     for z in range(cell.shape[0]):
-        if np.count_nonzero(deep[z]) < 9:
-            continue
-        plane = np.where(np.isfinite(smoothed[z]), smoothed[z], np.median(smoothed[z][deep[z]]))
-        gradient = np.hypot(ndimage.sobel(plane, axis=0), ndimage.sobel(plane, axis=1))
-        edges = deep[z] & (gradient > otsu_threshold(Histogram.of(gradient[deep[z]], 4096)))
+        edges = deep[z] & (gradient[z] > threshold)
         closed = ndimage.binary_closing(np.pad(edges, 2), square)[2:-2, 2:-2]
         body = ndimage.binary_opening(ndimage.binary_fill_holes(closed), square)
         nucleus[z] = largest_filled((body & deep[z])[None])[0]
@@ -122,6 +129,12 @@ def edge_based_nucleus(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize
     if not settings.min_fraction <= fraction <= settings.max_fraction:
         return np.zeros(cell.shape, dtype=bool)
     return nucleus
+
+
+def _sobel(plane: Image, outside: float) -> Image:
+    """Magnitude of the Sobel gradient per pixel; pixels without a value count as ``outside``."""
+    filled = np.where(np.isfinite(plane), plane, np.float32(outside))
+    return np.asarray(np.hypot(ndimage.sobel(filled, axis=0), ndimage.sobel(filled, axis=1)) / 8, dtype=np.float32)
 
 
 def largest_filled(mask: Mask) -> Mask:
