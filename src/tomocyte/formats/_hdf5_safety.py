@@ -42,6 +42,8 @@ LARGEST_ATTRIBUTE_NBYTES: Final = 2**20
 CHUNK_CACHE_NBYTES: Final = 128 * 2**20
 CHUNK_MATTERS_ABOVE: Final = 256 * 2**20
 LARGEST_EXPANSION: Final = 1000
+LARGEST_HOLLOWNESS: Final = 100
+"""An array with fewer than one written chunk in so many is incomplete, not sparse."""
 CODE: Final = "E-HDF5-DAMAGED"
 
 
@@ -187,7 +189,8 @@ def _check_bytes(dataset: h5py.Dataset, path: Path, *, is_packed: bool) -> tuple
         raise _refused("E-BOMB", f"{dataset.name} has chunks of {chunk} bytes in {stored} stored bytes", path)
     expected = math.prod(-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
     found = int(dataset.id.get_num_chunks())
-    if found > expected or found == 0 or (not is_packed and stored != found * chunk):
+    is_hollow = found * LARGEST_HOLLOWNESS < expected
+    if found > expected or is_hollow or (not is_packed and stored != found * chunk):
         raise _refused("E-HDF5-TRUNC", f"{dataset.name} has {found} chunks of {expected}, {stored} bytes", path)
     if found < expected:
         return (

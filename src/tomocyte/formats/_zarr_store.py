@@ -304,7 +304,10 @@ def _unpacked_nbytes(array: StoredArray, path: Path, start: bytes) -> int | None
     """Bytes that a packed chunk says it unpacks to, or unpacks to when counted; ``None`` when it does not say."""
     codec = array.codec
     if codec == "blosc":
-        return int(struct.unpack_from("<I", start, 4)[0])
+        unpacked, _, packed = struct.unpack_from("<III", start, 4)
+        if packed != path.stat().st_size:  # blosc itself would fill what is cut off with zeros
+            raise ValueError(f"{path.stat().st_size} bytes are stored, {packed} declared")
+        return int(unpacked)
     if codec == "lz4":
         return int(struct.unpack_from("<i", start, 0)[0])
     if codec == "zstd":
@@ -323,8 +326,10 @@ def _counted(unpacker: Any, path: Path, limit: int) -> int:
         piece = unpacker.decompress(data, step)
         total += len(piece)
         data = unpacker.unconsumed_tail if hasattr(unpacker, "unconsumed_tail") else b""
-        if unpacker.eof or not (piece or data):
-            break
+        if unpacker.eof:
+            return total
+        if not (piece or data):
+            raise ValueError("the stream is cut off")
     return total
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from nrrd import read_header
+from nrrd import NRRDError, read_header
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
@@ -93,7 +93,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     """
     with parsing(path, "E-NRRD-HEADER", what="its header"):
         lines, end = _header_lines(path)
-        header = read_header(lines)
+        header = _parsed(lines)
         sizes = _sizes(header, path)
         stored = _stored_type(header, path)
         axes = _axes(header, sizes, options, path)
@@ -102,7 +102,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
             size, notes = None, ()
         times = _times_s(header, axes, sizes)
         said = {key: str(header[key]) for key in ("quantity", "unit") if key in header}
-    planes = _planes(header, path, end, (stored, axes, sizes))
+        planes = _planes(header, path, end, (stored, axes, sizes))
     check_flat_size(planes)
     origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
     if times is not None:
@@ -120,6 +120,14 @@ def read(path: Path, options: ReadOptions) -> Volume:
         notes=notes,
         metadata={key: str(header[key]) for key in ("space", "content") if key in header},
     )
+
+
+def _parsed(lines: list[bytes]) -> Mapping[str, Any]:
+    try:
+        header: Mapping[str, Any] = read_header(lines)
+    except NRRDError as error:  # which is no ValueError
+        raise ValueError(str(error)) from error
+    return header
 
 
 def _header_lines(path: Path) -> tuple[list[bytes], int]:
@@ -260,7 +268,7 @@ def _planes(
 ) -> FlatPlanes:
     """Where the voxels are: in this file after the header, or in one companion."""
     stored, axes, sizes = voxels
-    encoding = str(header["encoding"]).lower()
+    encoding = str(header.get("encoding", "missing")).lower()
     if encoding not in COMPRESSIONS:
         raise InputError(
             "E-NRRD-ENCODING",
@@ -283,22 +291,16 @@ def _planes(
     nbytes = stored.itemsize * math.prod(sizes)
     if skips[1] == -1 and not compression:  # NRRD: -1 means that the voxels are the last bytes of the file
         skips[1] = max(stamp.nbytes - nbytes - start, 0)
-    if skips[0] != 0 or skips[1] < 0 or (compression and (skips[1] or (companion is None and start == 0))):
+    if skips[0] != 0 or skips[1] < 0 or (compression and skips[1] != 0):
         raise InputError(
             "E-NRRD-ENCODING",
             f"skips {skips[0]} lines and {skips[1]} bytes before its voxels.",
             path=path,
             cure="Export it without line or byte skip.",
         )
+    begin = {"offset": 0, "start": start} if compression else {"offset": start + skips[1]}
     return FlatPlanes(
-        stamp,
-        start + skips[1],
-        stored,
-        axes,
-        sizes,
-        compression,
-        code="E-NRRD-TRUNC",
-        start=start if compression else 0,
+        stamp, stored=stored, axes=axes, sizes=sizes, compression=compression, code="E-NRRD-TRUNC", **begin
     )
 
 

@@ -53,6 +53,8 @@ UM_PER_UNIT: Final = {
 }
 S_PER_UNIT: Final = {"second": 1.0, "s": 1.0, "millisecond": 1e-3, "ms": 1e-3, "minute": 60.0, "hour": 3600.0}
 SPATIAL: Final = "ZYX"
+LARGEST_HOLLOWNESS: Final = 100
+"""An array with fewer than one written chunk in so many is incomplete, not sparse."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ def _missing_chunks(array: StoredArray, *, is_own: bool) -> tuple[str, ...]:
     if missing == 0:
         return ()
     problem = f"{missing} of {expected} chunks are missing and read as zeros."
-    if is_own or missing == expected:
+    if is_own or (expected - missing) * LARGEST_HOLLOWNESS < expected:
         raise InputError(
             "E-ZARR-MISSING-CHUNKS", problem, path=array.path, cure="It is incomplete; write or copy it again."
         )
