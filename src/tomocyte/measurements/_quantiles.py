@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-GATHER_BYTES = 32 << 20
+GATHER_BYTES = 16 << 20
 DIGIT_BITS = 16
 Blocks = Callable[[], Iterable[NDArray[Any]]]
 
@@ -54,30 +54,34 @@ def _order_statistics(blocks: Blocks, ranks: list[int], n_finite: int) -> dict[i
         values = np.concatenate(kept) if len(kept) > 1 else kept[0]
         values.partition(ranks)
         return {rank: float(values[rank]) for rank in ranks}
-    return {rank: _select(blocks, rank) for rank in ranks}
+    return _select(blocks, ranks)
 
 
-def _select(blocks: Blocks, rank: int) -> float:
-    """The value of one rank, digit by digit from the top."""
-    prefix, digits_done, n_digits = 0, 0, 1
+def _select(blocks: Blocks, ranks: list[int]) -> dict[int, float]:
+    """The values of these ranks, digit by digit from the top; each round reads the blocks once."""
+    # For each rank: the digits known so far, and the rank among the values that begin with them.
+    found = {rank: (0, rank) for rank in ranks}
+    digits_done, n_digits = 0, 1
     while digits_done < n_digits:
-        counts = np.zeros(1 << DIGIT_BITS, np.int64)
+        counts = {prefix: np.zeros(1 << DIGIT_BITS, np.int64) for prefix, _ in found.values()}
         for block in blocks():
             keys = _ordered_keys(block[np.isfinite(block)])
             n_digits = keys.dtype.itemsize * 8 // DIGIT_BITS
-            shift = keys.dtype.type((n_digits - digits_done - 1) * DIGIT_BITS)
-            digits = keys >> shift
-            if digits_done:
-                above = digits >> keys.dtype.type(DIGIT_BITS)
-                digits = digits[above == keys.dtype.type(prefix)]
-            digits &= keys.dtype.type((1 << DIGIT_BITS) - 1)
-            counts += np.bincount(digits.astype(np.int64), minlength=counts.size)
-        reached = np.cumsum(counts)
-        digit = int(np.searchsorted(reached, rank, side="right"))
-        rank -= int(reached[digit - 1]) if digit else 0
-        prefix = (prefix << DIGIT_BITS) | digit
+            keys >>= keys.dtype.type((n_digits - digits_done - 1) * DIGIT_BITS)
+            for prefix, count in counts.items():
+                count += np.bincount(_next_digits(keys, prefix, is_first=digits_done == 0), minlength=count.size)
+        for rank, (prefix, inner) in found.items():
+            reached = np.cumsum(counts[prefix])
+            digit = int(np.searchsorted(reached, inner, side="right"))
+            found[rank] = (prefix << DIGIT_BITS) | digit, inner - (int(reached[digit - 1]) if digit else 0)
         digits_done += 1
-    return _value_of(prefix, n_digits)
+    return {rank: _value_of(prefix, n_digits) for rank, (prefix, _) in found.items()}
+
+
+def _next_digits(keys: NDArray[Any], prefix: int, *, is_first: bool) -> NDArray[np.uint16]:
+    """The last digit of the keys that begin with ``prefix``."""
+    chosen = keys if is_first else keys[keys >> keys.dtype.type(DIGIT_BITS) == keys.dtype.type(prefix)]
+    return chosen.astype(np.uint16)
 
 
 def _ordered_keys(values: NDArray[Any]) -> NDArray[Any]:
@@ -85,7 +89,10 @@ def _ordered_keys(values: NDArray[Any]) -> NDArray[Any]:
     is_short = values.dtype.itemsize <= 4 and values.dtype not in (np.int32, np.uint32)
     bits = values.astype(np.float32).view(np.uint32) if is_short else values.astype(np.float64).view(np.uint64)
     top = bits.dtype.type(1 << (bits.dtype.itemsize * 8 - 1))
-    return np.where(bits & top, ~bits, bits | top)
+    is_negative = bits >= top
+    bits ^= top
+    bits[is_negative] = ~(bits[is_negative] ^ top)
+    return bits
 
 
 def _value_of(key: int, n_digits: int) -> float:

@@ -20,7 +20,7 @@ from tomocyte.measurements._kernels import Runs, row_runs, run_moments
 from tomocyte.measurements._quantiles import quantiles
 from tomocyte.volume import VoxelSize
 
-BLOCK_VOXELS = 1 << 22
+BLOCK_VOXELS = 1 << 21
 
 
 @dataclass(frozen=True)
