@@ -109,7 +109,7 @@ def test_no_cell_is_a_result(tmp_path: Path) -> None:
     done = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt")
     assert done.returncode == 0, done.stderr
     assert len(pd.read_csv(tmp_path / "out" / "objects.csv")) == 0
-    assert "W-NO-CELL" in pd.read_csv(tmp_path / "out" / "status.csv")["warnings"].item()
+    assert "W-NO-OBJECT" in pd.read_csv(tmp_path / "out" / "status.csv")["warnings"].item()
 
 
 def test_dry_run_reads_headers_and_writes_nothing(ball_file: BallFile, tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ class _Work:
         self.media: list[float | None] = []
         self.pictures: dict[str, bytes] = {}
         self.facts: dict[str, Any] = {"n_masked_voxels": 0}
+        self.primary = settings.structure or kind.structures[0].name
         self.converts_phase = self.quantity == "phase" and settings.wavelength_um is not None
         if self.converts_phase:
             self.quantity, self.unit = kind.quantity, kind.unit
@@ -198,15 +199,16 @@ class _Work:
         low, high = np.nanmin(image), np.nanmax(image)
         if not low < high:
             self.warnings.append(f"W-FLAT: frame {frame} is constant; nothing can be found in it.")
-        return segment(
+        found = segment(
             image, self.voxel_size_um, self.engine, on_step=lambda step: self.tell(f"segment: {step}", frame)
         )
+        return {self.primary if structure == "cell" else structure: labels for structure, labels in found.items()}
 
     def settle_medium(self, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> float | None:
         """The medium's RI for this frame: given, read, or measured outside the cells."""
         medium = self.volume.medium_ri
         if self.settings.medium_ri == "background" and self.quantity == "refractive_index":
-            medium = background_level(image, labels["cell"], self.voxel_size_um)
+            medium = background_level(image, labels[self.primary], self.voxel_size_um)
             if medium is None:
                 self.warnings.append("W-MEDIUM: no background outside the cells to measure the medium in.")
         self.media.append(medium)
@@ -230,7 +232,7 @@ class _Work:
                 medium_ri=medium_ri,
                 refraction_increment_ml_per_g=self.kind.structure(structure).refraction_increment_ml_per_g,
             )
-            parents = assign_parents(objects, labels["cell"]) if structure != "cell" else None
+            parents = None if structure == self.primary else assign_parents(objects, labels[self.primary])
             cells = table["label"] if parents is None else table["label"].map(parents).fillna(0)
             table.insert(0, "frame", frame)
             table.insert(1, "time_s", math.nan if self.volume.time_s is None else self.volume.time_s[frame])
@@ -265,8 +267,8 @@ class _Work:
                 "W-NO-MEDIUM: the medium's RI is unknown, so concentration and dry mass are empty; "
                 "give --medium-ri N or --medium-ri background."
             )
-        if (table["structure"] == "cell").sum() == 0:
-            self.warnings.append("W-NO-CELL: no cell was found.")
+        if (table["structure"] == self.primary).sum() == 0:
+            self.warnings.append(f"W-NO-OBJECT: no {self.primary} was found.")
         volume = self.volume
         labels = {
             structure: stack.volume(voxel_size_um=self.voxel_size_um, time_s=volume.time_s)
@@ -285,6 +287,7 @@ class _Work:
             "origin": {**volume.origin, **({"medium_ri": "measured"} if is_measured else {})},
             "modality": self.kind.name,
             "model": self.settings.model,
+            "primary": self.primary,
             "n_objects": {str(name): int(count) for name, count in counts.items()},
         }
         return Analysis(table, labels, self.facts, tuple(self.warnings), self.pictures)

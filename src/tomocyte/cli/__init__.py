@@ -55,6 +55,15 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as problem:  # noqa: BLE001 - the last border: nobody foresaw it
+        if is_debug:
+            raise
+        typer.echo(
+            f"error: E-BUG: an error nobody foresaw: {type(problem).__name__}: {problem}. "
+            "What was committed is kept. Please report it with the traceback that --debug shows.",
+            err=True,
+        )
+        sys.exit(1)
     sys.exit(0)
 
 

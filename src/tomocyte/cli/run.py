@@ -41,6 +41,9 @@ def run(
     quantity: Annotated[
         str | None, typer.Option("--quantity", help="What a voxel means where a modality knows several, e.g. phase.")
     ] = None,
+    structure: Annotated[
+        str | None, typer.Option("--structure", help="What the main objects are called, e.g. nucleus.")
+    ] = None,
     wavelength_um: Annotated[
         float | None, typer.Option("--wavelength-um", help="Vacuum wavelength; turns phase into dry-mass density.")
     ] = None,
@@ -83,6 +86,7 @@ def run(
             "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
             "medium_ri": medium(medium_ri),
             "quantity": quantity.replace("-", "_") if quantity else None,
+            "structure": structure,
             "wavelength_um": wavelength_um,
             "axes": axes,
             "dataset": dataset,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -160,14 +160,9 @@ class Modality:
         return (*PLANAR_GEOMETRY, *(name for name in names if name not in SOLID_GEOMETRY + PLANAR_GEOMETRY))
 
     def structure(self, name: str) -> Structure:
-        """The structure of that name.
-
-        Raises
-        ------
-        KeyError
-            Unknown name.
-        """
-        return {entry.name: entry for entry in self.structures}[name]
+        """The structure of that name; a name of the user's own is a primary object like the first one."""
+        known = {entry.name: entry for entry in self.structures}
+        return known.get(name) or replace(self.structures[0], name=name, description=name)
 
     def check_channels(self, volume: Volume) -> None:
         """Refuse a volume with too few channels.

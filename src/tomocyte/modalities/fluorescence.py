@@ -15,7 +15,7 @@ MODALITY = Modality(
     plausible_median=(-1e5, 1e6),
     hint="Give a fluorescence stack.",
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
-    structures=(Structure("cell", "bright object: a stained cell, nucleus or organelle", parent=None),),
+    structures=(Structure("object", "bright object: a stained cell, nucleus or organelle", parent=None),),
     segmentation=SegmentationSettings(
         foreground=ForegroundSettings(method="otsu", smoothing_um=0.2),
         split=SplitSettings(method="distance", min_separation_um=2.0),

@@ -85,7 +85,7 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
         "code",
         "message",
         "n_frames",
-        "n_cells",
+        "n_objects",
         "n_rows",
         "input_sha256",
         "warnings",
@@ -99,7 +99,7 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
                 "source": record.source,
                 "state": "ok",
                 "n_frames": facts["shape_tczyx"][0],
-                "n_cells": facts["n_objects"].get("cell", 0),
+                "n_objects": facts["n_objects"][facts["primary"]],
                 "n_rows": record.n_rows,
                 "input_sha256": record.input_sha256,
                 "warnings": " | ".join(record.warnings),
@@ -119,7 +119,7 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
         message = "Made with other settings or another version; not in the tables. Run it again to include it."
         rows.append({"item": record.item, "source": record.source, "state": "other settings", "message": message})
     table = pd.DataFrame(sorted(rows, key=lambda row: row["item"]), columns=columns)
-    counts = ["n_frames", "n_cells", "n_rows"]
+    counts = ["n_frames", "n_objects", "n_rows"]
     table[counts] = table[counts].astype("Int64")
     texts = ["code", "message", "input_sha256", "warnings"]
     table[texts] = table[texts].fillna("")
