@@ -310,6 +310,16 @@ def test_further_images_are_announced(tmp_path: Path) -> None:
     assert [note for note in volume.notes if note.startswith("W-TIFF-SERIES") and " 2 " in note]
 
 
+def test_further_images_of_the_same_shape_are_announced(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for plane in STACK:
+            writer.write(plane)
+    volume = opened(path)
+    np.testing.assert_array_equal(volume.planes(0, 0), STACK[:1])
+    assert any(note.startswith("W-TIFF-SERIES: 3 ") for note in volume.notes)
+
+
 def test_a_thumbnail_after_a_bare_image_is_announced_but_mixed_pages_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as writer:
@@ -408,6 +418,9 @@ def test_a_cut_stack_never_becomes_a_valid_image(dialect: str, percent: int, tmp
     [
         ("ImageJ=1.54f\nimages=5\nslices=5\n", "E-TIFF-TRUNC"),
         ("ImageJ=1.54f\nimages=4\nslices=5\n", "E-TIFF-META"),
+        ("ImageJ=1.54f\nimages=3\nslices=3\n", "E-TIFF-META"),
+        ("ImageJ=1.54f\n", "E-TIFF-META"),
+        ('{"shape": [3, 5, 6], "axes": "ZYX"}', "E-TIFF-META"),
         ("ImageJ=1.54f\nimages=4\nslices=2\nframes=-2\n", "E-TIFF-META"),
         ('{"shape": [5, 5, 6], "axes": "ZYX"}', "E-TIFF-TRUNC"),
         ('{"shape": [4, 6, 5], "axes": "ZYX"}', "E-TIFF-META"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -101,11 +102,15 @@ def test_damaged_files_give_a_clear_error_or_what_the_bytes_justify(name: str, t
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_many_damaged_files(name: str, tmp_path: Path) -> None:
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cut, changed = _damage(name, tmp_path, n_mutated=2000, n_cut=200, seed=2024)
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) / 1024
+    print(f"\n{name}: cut {dict(cut.counts)} {dict(cut.codes)}; changed {dict(changed.counts)} {dict(changed.codes)}")
     print(
-        f"\n{name}: cut {dict(cut.counts)} {dict(cut.codes)}; changed {dict(changed.counts)} {dict(changed.codes)}; "
-        f"slowest {max(cut.slowest_s, changed.slowest_s):.2f} s"
+        f"  other valid: {changed.others}; slowest {max(cut.slowest_s, changed.slowest_s):.2f} s; +{grown_mib:.0f} MiB"
     )
     assert not cut.broken
     assert not changed.broken
+    assert len(changed.others) <= 20
     assert max(cut.slowest_s, changed.slowest_s) < 5
+    assert grown_mib < 200

@@ -38,6 +38,9 @@ def place_planes(
     if n_planes <= len(image):
         if any(page.kind != first.kind for page in image[:n_planes]):
             raise truncated(path, f"the {n_planes} pages declared are not of one shape and type.")
+        further = image[n_planes:]
+        if further and further[0].kind == first.kind and not further[0].is_described:
+            raise damaged(path, f"declares {n_planes} planes and holds {len(image)}.")
         return (stamp,), _grid(image[:n_planes]), first, False
     plane_nbytes = math.prod(first.plane_shape) * first.dtype.itemsize
     if first.raw_offset is None or len(pages) > 1 or first.raw_offset + n_planes * plane_nbytes > stamp.nbytes:

@@ -53,6 +53,8 @@ class Page:
         Whether samples are stored one plane after the other.
     is_reduced : bool
         Whether it is a thumbnail or a level of a pyramid.
+    is_described : bool
+        Whether it carries a JSON description of its own, as the first page of each of tifffile's images does.
     raw_offset : int or None
         Where its pixels begin when they lie in one uncompressed run, else ``None``.
     """
@@ -63,6 +65,7 @@ class Page:
     n_samples: int
     is_planar: bool
     is_reduced: bool
+    is_described: bool
     raw_offset: int | None
 
     @property
@@ -207,6 +210,7 @@ def check_page(page: tifffile.TiffPage, path: Path, *, file_nbytes: int) -> Page
         n_samples=page.samplesperpixel,
         is_planar=page.planarconfig == 2 and page.samplesperpixel > 1,
         is_reduced=page.is_reduced,
+        is_described=page.is_shaped,
         raw_offset=page.dataoffsets[0] if is_raw and page.samplesperpixel == 1 else None,
     )
 

@@ -33,7 +33,7 @@ TOKENS = {
 }  # fmt: skip
 PNG_EXPANSION = 1100
 
-_TOKEN = "|".join(sorted(TOKENS, key=len, reverse=True))
+_TOKEN = "|".join(f"{name}[ _-]?" if len(name) > 3 else name for name in sorted(TOKENS, key=len, reverse=True))
 _NUMBER = re.compile(rf"(?:(?<![a-z])({_TOKEN}))?(?<![0-9])([0-9]+)", re.IGNORECASE)
 _TOKEN_END = re.compile(rf"$|[^A-Za-z0-9]|(?:{_TOKEN})[0-9]", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ class NumberedFile:
         numbers, skeleton, last = [], "", 0
         for match in _NUMBER.finditer(stem):
             is_token = match[1] is not None and _TOKEN_END.match(stem, match.end()) is not None
-            numbers.append((TOKENS[match[1].lower()] if is_token else "", int(match[2])))
+            numbers.append((TOKENS[match[1].lower().rstrip(" _-")] if is_token else "", int(match[2])))
             skeleton += stem[last : match.start(2)].lower() + "#"
             last = match.end()
         return cls(path, skeleton + stem[last:].lower() + suffix, tuple(numbers))

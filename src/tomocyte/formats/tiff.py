@@ -83,7 +83,7 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     table = in_order(grid, declared, chosen, options=options, path=path)
     n_left = len(pages) - (1 if is_raw else int(np.count_nonzero(grid[:, 0] == 0)))
     if n_left and not declared.n_more:
-        note = f"W-TIFF-SERIES: {n_left} more page(s) of another kind are in the file and not read."
+        note = f"W-TIFF-SERIES: {n_left} more page(s) are in the file that are not part of this image and not read."
         declared = replace(declared, notes=(*declared.notes, note))
     reader = ReadTiffPlanes(
         stamps=files,
