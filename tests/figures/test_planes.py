@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tomocyte.figures import STRUCTURE_COLOURS, overview, scale_bar_um, structure_colour
+from tomocyte.figures import STRUCTURE_COLOURS, closeup, overview, scale_bar_um, structure_colour
 from tomocyte.figures.canvas import MISSING_COLOUR, OTHER_COLOURS
+from tomocyte.figures.planes import _cut_planes
 
 VOXEL_UM = (0.4, 0.2, 0.1)
 RI = {"unit": "1", "quantity": "refractive_index"}
@@ -135,20 +136,20 @@ def test_contours_are_only_where_the_labels_are() -> None:
 
 
 def test_touching_cells_are_told_apart() -> None:
-    labels = np.zeros((1, 50, 80), np.uint32)
-    labels[0, 10:40, 20:40], labels[0, 10:40, 40:60] = 4_000_000_000, 7
-    one = (labels > 0).astype(np.uint32)
-    size = (np.nan, 0.3, 0.3)
-    image = np.full(labels.shape, np.nan)
-    halves = []
-    for array in (labels, one):
-        picture = pixels(overview(image, {"cell": array}, size, **RI))
-        right = panels(picture)[1]
-        panel = picture[right]
-        middle = slice(panel.shape[1] // 2 - 4, panel.shape[1] // 2 + 4)
-        halves.append(like(panel, STRUCTURE_COLOURS["cell"])[:, middle].any(axis=1).mean())
-    assert halves[0] == pytest.approx(30 / 50, abs=0.05)
-    assert halves[1] < 0.05
+    y, x = np.mgrid[:80, :80]
+    square = (np.minimum(y, x) >= 20) & (np.maximum(y, x) < 60)
+    # Two triangles with one diagonal in common: each lies in the other's box.
+    two = np.where(square, np.where(y > x, 4_000_000_000, 7), 0).astype(np.uint32)[None]
+    share = []
+    for labels in (two, (two > 0).astype(np.uint32)):
+        png = overview(np.full(labels.shape, np.nan), {"cell": labels}, (np.nan, 0.3, 0.3), **RI)
+        panel = pixels(png)[panels(pixels(png))[1]]
+        n = min(panel.shape[:2])
+        near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 3
+        on_diagonal = (like(panel[:n, :n], STRUCTURE_COLOURS["cell"]) & near).any(axis=1)
+        share.append(on_diagonal[int(0.3 * n) : int(0.45 * n)].mean())  # clear of the corners and of the numbers
+    assert share[0] > 0.9
+    assert share[1] == 0
 
 
 def test_planes_meet_in_the_nucleus_of_the_largest_cell_and_only_they_are_read() -> None:
@@ -209,7 +210,7 @@ def test_the_display_range_ignores_outliers() -> None:
     assert len(np.unique(row)) > 50
 
 
-@pytest.mark.parametrize("title", ["$x_{", "세포 🦠", "a\nb\tc", "<img onerror=1>", "ä" * 500, ""])
+@pytest.mark.parametrize("title", ["$x_{$", "세포 🦠", "a\nb\tc", "<img onerror=1>", "ä" * 500, ""])
 def test_hostile_titles_are_drawn_as_they_are(title: str) -> None:
     assert overview(np.ones((3, 20, 30)), {"$\\frac{": np.ones((3, 20, 30), np.uint8)}, VOXEL_UM, title=title, **RI)
 
@@ -233,11 +234,48 @@ def test_structures_keep_their_colour() -> None:
     assert len({*STRUCTURE_COLOURS.values(), *OTHER_COLOURS, MISSING_COLOUR}) == 10
 
 
-def test_huge_planes_are_thinned() -> None:
+def test_huge_planes_are_thinned_but_keep_their_size() -> None:
     image = np.zeros((1, 9000, 12), np.float32)
     labels = np.zeros(image.shape, np.uint8)
     labels[0, 3000:6000, 3:9] = 1
-    assert overview(image, {"cell": labels}, (np.nan, 0.01, 0.9), unit="", quantity="intensity")
+    (plane,) = _cut_planes(image, {"cell": labels}, (np.nan, 0.01, 0.9))
+    assert max(plane.image.shape) <= 2048
+    assert plane.labels["cell"].shape == plane.image.shape
+    assert plane.size_um == pytest.approx((90.0, 10.8), rel=1e-3)
+
+
+def test_a_closeup_shows_the_largest_cell_and_its_neighbourhood_alone() -> None:
+    shape = (20, 200, 300)
+    cells = np.zeros(shape, np.uint16)
+    cells[5:15, 40:80, 100:180], cells[2:8, 150:160, 20:40] = 3, 4
+    png = closeup(np.full(shape, np.nan), {"cell": cells}, VOXEL_UM, **RI)
+    assert png is not None
+    picture = pixels(png)
+    xy = panels(picture)[3]
+    height, width = (side.stop - side.start for side in xy)
+    outline = ndimage.find_objects(like(picture[xy], STRUCTURE_COLOURS["cell"]).astype(int))[0]
+    # The cell is 8 x 8 µm; with its margin of 0.15 on each side it is a square of about 1.3 times that.
+    assert height == pytest.approx(width, rel=0.06)
+    assert (outline[1].stop - outline[1].start) / width == pytest.approx(1 / 1.3, abs=0.06)
+    assert (outline[0].stop - outline[0].start) / height == pytest.approx(1 / 1.3, abs=0.08)
+
+
+def test_a_closeup_keeps_the_positions_of_the_whole() -> None:
+    shape = (20, 100, 200)
+    cells = np.zeros(shape, np.uint16)
+    cells[9:12, 50:61, 120:141] = 1
+    whole = _cut_planes(np.zeros(shape), {"cell": cells}, VOXEL_UM)
+    part = (slice(8, 15), slice(40, 80), slice(110, 160))
+    cut = _cut_planes(np.zeros((7, 40, 50)), {"cell": cells[part]}, VOXEL_UM, corner=(8, 40, 110))
+    assert [plane.caption for plane in cut] == [plane.caption for plane in whole]
+    assert whole[0].caption == "xy   z = 4.2 µm (plane 11)"  # voxel 10 of 0.4 µm: its centre is at 10.5 x 0.4
+
+
+@pytest.mark.parametrize("side", [0, 90])
+def test_no_closeup_without_a_cell_or_where_it_fills_the_field(side: int) -> None:
+    cells = np.zeros((5, 100, 110), np.uint8)
+    cells[1:4, :side, :side] = 1
+    assert closeup(np.ones(cells.shape), {"cell": cells}, VOXEL_UM, **RI) is None
 
 
 def test_pyplot_is_never_imported() -> None:

@@ -6,11 +6,13 @@ To add a picture, write a module with a function that returns PNG bytes, and nam
 
 from tomocyte.figures.canvas import ALL_COLOURS, STRUCTURE_COLOURS, structure_colour
 from tomocyte.figures.charts import histogram, histogram_figure, time_course_figure
-from tomocyte.figures.planes import overview, scale_bar_um
+from tomocyte.figures.marks import scale_bar_um
+from tomocyte.figures.planes import closeup, overview
 
 __all__ = [
     "ALL_COLOURS",
     "STRUCTURE_COLOURS",
+    "closeup",
     "histogram",
     "histogram_figure",
     "overview",

@@ -6,7 +6,7 @@ Only the planes shown are read from the volume. To show one thing more, draw it 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from tomocyte.figures.canvas import (
     MISSING_COLOUR,
     axes_at,
     defaults,
-    drawable,
     png,
     sample,
     sample_steps,
@@ -26,18 +25,20 @@ from tomocyte.figures.canvas import (
     value_label,
     write,
 )
+from tomocyte.figures.marks import draw_colour_bar, draw_contours, draw_legend, draw_numbers, draw_scale_bar
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 DISPLAY_PERCENTILES = (0.5, 99.8)
 _GROUP_PX = (560, 600)
 _CAPTION_PX = 20
 _MARGIN_PX = 14
 _LARGEST_SIDE = 2048
-_MOST_NUMBERS = 250
+_LARGEST_CLOSEUP = 0.35
+
+_Grids = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -53,23 +54,6 @@ class _Plane:
     @property
     def size_um(self) -> tuple[float, float]:
         return self.image.shape[0] * self.pixel_um[0], self.image.shape[1] * self.pixel_um[1]
-
-
-def scale_bar_um(width_um: float) -> float:
-    """A round length (1, 2 or 5 times a power of ten) of at most 0.3 of the width, in µm.
-
-    Parameters
-    ----------
-    width_um : float
-        Width of the picture in µm, above 0.
-
-    Examples
-    --------
-    >>> scale_bar_um(19.5), scale_bar_um(90.0), scale_bar_um(2.0)
-    (5.0, 20.0, 0.5)
-    """
-    exponent = math.floor(math.log10(0.3 * width_um))
-    return max(step * 10.0**exponent for step in (1, 2, 5) if step * 10.0**exponent <= 0.3 * width_um * (1 + 1e-9))
 
 
 def overview(
@@ -111,27 +95,76 @@ def overview(
     b'\\x89PNG'
     """
     planes = _cut_planes(image, labels, voxel_size_um)
+    return _draw(planes, unit=unit, quantity=quantity, title=title)
+
+
+def closeup(
+    image: NDArray[Any],
+    labels: Mapping[str, NDArray[Any]],
+    voxel_size_um: VoxelSize,
+    *,
+    unit: str,
+    quantity: str,
+    title: str = "",
+) -> bytes | None:
+    """The picture of :func:`overview` for the largest cell alone, to judge the contours of what lies in it.
+
+    Parameters
+    ----------
+    image, labels, voxel_size_um, unit, quantity, title
+        As in :func:`overview`.
+
+    Returns
+    -------
+    bytes or None
+        A PNG; ``None`` where nothing was found, or where the largest cell fills so much of the field that the overview
+        already shows it well. Positions in the captions are those in the whole volume.
+    """
+    grids, steps = _sampled(labels, image.shape)
+    inside = _largest_object(grids)
+    if inside is None:
+        return None
+    first, last = np.argwhere(inside).min(axis=0) * steps, (np.argwhere(inside).max(axis=0) + 1) * steps
+    margin = np.ceil(0.15 * (last - first)).astype(int) + 2
+    corner, end = np.maximum(first - margin, 0), np.minimum(last + margin, image.shape)
+    if math.prod((end - corner)[1:]) > _LARGEST_CLOSEUP * math.prod(image.shape[1:]):
+        return None
+    box = tuple(slice(int(start), int(stop)) for start, stop in zip(corner, end, strict=True))
+    parts = {name: array[box] for name, array in labels.items()}
+    planes = _cut_planes(image[box], parts, voxel_size_um, corner=(box[0].start, box[1].start, box[2].start))
+    return _draw(planes, unit=unit, quantity=quantity, title=title)
+
+
+def _draw(planes: list[_Plane], *, unit: str, quantity: str, title: str) -> bytes:
     limits = _display_range([plane.image for plane in planes])
     is_missing = any(not np.isfinite(plane.image).all() for plane in planes)
     with defaults():
         return _draw_overview(planes, limits, is_missing, label=value_label(quantity, unit), title=title)
 
 
+def _sampled(labels: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> tuple[_Grids, tuple[int, int, int]]:
+    steps = sample_steps(shape)
+    return {name: sample(array, steps) for name, array in labels.items()}, steps
+
+
+def _largest_object(grids: _Grids) -> NDArray[np.bool_] | None:
+    """The largest cell, else the largest object of the first structure that has one."""
+    outer = next((grids[name] for name in ("cell", *grids) if name in grids and grids[name].any()), None)
+    return None if outer is None else _largest(outer)
+
+
 def _most_informative_voxel(labels: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Centre of the largest nucleus in the largest cell, of that cell, of the largest object, or of the volume."""
-    steps = sample_steps(shape)
-    grids = {name: sample(array, steps) for name, array in labels.items()}
-    outer = next((grids[name] for name in ("cell", *grids) if name in grids and grids[name].any()), None)
-    if outer is None:
+    grids, steps = _sampled(labels, shape)
+    inside = _largest_object(grids)
+    if inside is None:
         return shape[0] // 2, shape[1] // 2, shape[2] // 2
-    inside = _largest(outer)
     nuclei = np.where(inside, grids["nucleus"], 0) if "nucleus" in grids else np.zeros(1)
     chosen = _largest(nuclei) if nuclei.any() else inside
     voxels = np.argwhere(chosen)
     # The centroid may lie outside a bent object: take the object's voxel nearest to it.
-    nearest = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
-    centre = [min(int(index) * size + size // 2, n - 1) for index, size, n in zip(nearest, steps, shape, strict=True)]
-    return centre[0], centre[1], centre[2]
+    z, y, x = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))] * steps
+    return int(z), int(y), int(x)
 
 
 def _largest(grid: NDArray[Any]) -> NDArray[np.bool_]:
@@ -139,7 +172,14 @@ def _largest(grid: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(grid == names[np.argmax(sizes)])
 
 
-def _cut_planes(image: NDArray[Any], labels: Mapping[str, NDArray[Any]], voxel_size_um: VoxelSize) -> list[_Plane]:
+def _cut_planes(
+    image: NDArray[Any],
+    labels: Mapping[str, NDArray[Any]],
+    voxel_size_um: VoxelSize,
+    *,
+    corner: tuple[int, int, int] = (0, 0, 0),
+) -> list[_Plane]:
+    """The planes of a volume, or of a part of it whose first voxel is ``corner`` in the whole."""
     shape = image.shape
     z, y, x = _most_informative_voxel(labels, shape)
     size_z, size_y, size_x = voxel_size_um
@@ -152,14 +192,17 @@ def _cut_planes(image: NDArray[Any], labels: Mapping[str, NDArray[Any]], voxel_s
         pixel = pixel_um[0] * thin[0].step, pixel_um[1] * thin[1].step
         return _Plane(caption, plane[thin].astype(np.float64), found, pixel, cross)
 
+    name_z, name_y, name_x = (
+        f"{place + first * size:.4g} µm" for place, first, size in zip(at, corner, voxel_size_um, strict=True)
+    )
     everything = slice(None)
     if shape[0] == 1:
         return [cut("", (0, everything, everything), (size_y, size_x), (at[1], at[2]))]
     return [
-        cut(f"xy   z = {at[0]:.4g} µm (plane {z + 1} of {shape[0]})", (z, everything, everything),
+        cut(f"xy   z = {name_z} (plane {corner[0] + z + 1})", (z, everything, everything),
             (size_y, size_x), (at[1], at[2])),
-        cut(f"xz   y = {at[1]:.4g} µm", (everything, y, everything), (size_z, size_x), (at[0], at[2])),
-        cut(f"zy   x = {at[2]:.4g} µm", (everything, everything, x), (size_z, size_y), (at[0], at[1])),
+        cut(f"xz   y = {name_y}", (everything, y, everything), (size_z, size_x), (at[0], at[2])),
+        cut(f"zy   x = {name_x}", (everything, everything, x), (size_z, size_y), (at[0], at[1])),
     ]  # fmt: skip
 
 
@@ -202,10 +245,10 @@ def _draw_overview(
             drawn = _draw_plane(axes, plane, limits, is_turned=number == 2, has_contours=group == 1)
             shown = shown or drawn
             if number == 0:
-                _draw_scale_bar(axes, width_um, scale)
+                draw_scale_bar(axes, width_um, scale)
     bar = axes_at(figure, (_MARGIN_PX * 4 + 2 * slot, top, 14, max(60, min(height, 300))))
-    _draw_colour_bar(figure, shown, bar, label)
-    _draw_legend(figure, planes, is_missing)
+    draw_colour_bar(figure, shown, bar, label)
+    draw_legend(figure, planes[0].labels, is_missing=is_missing, has_cuts=len(planes) > 1)
     return png(figure)
 
 
@@ -231,104 +274,9 @@ def _draw_plane(axes: Axes, plane: _Plane, limits: tuple[float, float], *, is_tu
         axes.axvline(cross[0], color="white", linewidth=0.6, alpha=0.55, linestyle=(0, (6, 4)))
         axes.axhline(cross[1], color="white", linewidth=0.6, alpha=0.55, linestyle=(0, (6, 4)))
     for name, labels in plane.labels.items():
-        _draw_contours(axes, labels, plane.pixel_um, colour=structure_colour(name), is_turned=is_turned)
+        draw_contours(axes, labels, plane.pixel_um, colour=structure_colour(name), is_turned=is_turned)
     if not is_turned and "cell" in plane.labels and not plane.caption.startswith("xz"):
-        _draw_numbers(axes, plane.labels["cell"], plane.pixel_um)
+        draw_numbers(axes, plane.labels["cell"], plane.pixel_um)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     return shown
-
-
-def _objects(labels: NDArray[Any]) -> Iterator[tuple[int, tuple[slice, ...], NDArray[np.bool_]]]:
-    """Label, box and mask of each object in a plane."""
-    from scipy import ndimage
-
-    names, dense = np.unique(labels, return_inverse=True)
-    dense = dense.reshape(labels.shape) + 1
-    for number, box in enumerate(ndimage.find_objects(dense), start=1):
-        if names[number - 1] != 0:
-            yield int(names[number - 1]), box, dense[box] == number
-
-
-def _draw_contours(
-    axes: Axes, labels: NDArray[Any], pixel_um: tuple[float, float], *, colour: str, is_turned: bool
-) -> None:
-    from matplotlib import patheffects
-    from matplotlib.collections import LineCollection
-    from skimage.measure import find_contours
-
-    lines = []
-    for _, box, mask in _objects(labels):
-        corner = np.array([box[0].start, box[1].start])
-        for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
-            points = (line - 1 + corner + 0.5) * np.asarray(pixel_um)
-            lines.append(points if is_turned else points[:, ::-1])
-    halo = [patheffects.Stroke(linewidth=1.9, foreground="black", alpha=0.4), patheffects.Normal()]
-    axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.15, path_effects=halo))
-
-
-def _draw_numbers(axes: Axes, labels: NDArray[Any], pixel_um: tuple[float, float]) -> None:
-    from matplotlib import patheffects
-
-    objects = list(_objects(labels))
-    if len(objects) > _MOST_NUMBERS:
-        return
-    for name, box, mask in objects:
-        corner = np.array([box[0].start + 0.5, box[1].start + 0.5])
-        y, x = (np.argwhere(mask).mean(axis=0) + corner) * np.asarray(pixel_um)
-        halo = [patheffects.withStroke(linewidth=1.8, foreground="black")]
-        style: dict[str, Any] = {"color": "white", "fontsize": 9, "fontweight": "bold", "ha": "center", "va": "center"}
-        axes.text(x, y, str(name), path_effects=halo, **style)
-
-
-def _draw_scale_bar(axes: Axes, width_um: float, scale: float) -> None:
-    """A bar in the lower left corner; ``scale`` in pixels per µm."""
-    from matplotlib import patheffects
-    from matplotlib.patches import Rectangle
-
-    length = scale_bar_um(width_um)
-    bottom = axes.get_ylim()[0]
-    thickness, inset = 5 / scale, 10 / scale
-    axes.add_patch(
-        Rectangle((inset, bottom - inset - thickness), length, thickness, facecolor="white", edgecolor="none")
-    )
-    axes.text(
-        inset,
-        bottom - inset - thickness - 4 / scale,
-        f"{length:g} µm",
-        color="white",
-        fontsize=8,
-        va="bottom",
-        path_effects=[patheffects.withStroke(linewidth=2, foreground="black")],
-    )
-
-
-def _draw_colour_bar(figure: Figure, shown: Any, axes: Axes, label: str) -> None:
-    from matplotlib.ticker import FormatStrFormatter, MaxNLocator
-
-    bar = figure.colorbar(shown, cax=axes)
-    bar.locator = MaxNLocator(5)
-    bar.formatter = FormatStrFormatter("%.4f" if label == "refractive index" else "%.4g")
-    bar.update_ticks()
-    axes.tick_params(labelsize=8)
-    axes.set_ylabel(drawable(label), fontsize=8, parse_math=False)
-
-
-def _draw_legend(figure: Figure, planes: list[_Plane], is_missing: bool) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    entries: list[Any] = [
-        Line2D([], [], color=structure_colour(name), linewidth=2.5, label=drawable(name.replace("_", " ")))
-        for name in planes[0].labels
-    ]
-    if is_missing:
-        entries.append(Patch(color=MISSING_COLOUR, label="no value (NaN)"))
-    if len(planes) > 1:
-        entries.append(Line2D([], [], color="#999999", linewidth=1, linestyle="--", label="where the planes cut"))
-    if entries:
-        legend = figure.legend(
-            handles=entries, loc="lower right", ncols=len(entries), frameon=False, fontsize=8, borderaxespad=0.4
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)
