@@ -28,7 +28,7 @@ class ForegroundSettings(Settings):
     value: float | None = None
     """The threshold in the image's unit, for ``value``."""
     fraction: float = Field(default=0.5, gt=0, lt=1)
-    """Where ``half-maximum`` cuts between background (0) and cell (1)."""
+    """Where ``half-maximum`` cuts between background (0) and cell (1); ``local-adaptive`` never cuts below."""
     core_fraction: float = Field(default=0.5, gt=0, lt=1)
     """``half-maximum`` and ``local-adaptive``: an object counts only if it reaches this far from background (0) to
     cell (1) somewhere, which keeps uneven background and noise out."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.cleaning import fill_holes, large_enough, touches_border, voxels_of
+from tomocyte.segmentation.cleaning import fill_holes, large_enough, reaches, touches_border, voxels_of
 from tomocyte.segmentation.components import connected_components
 from tomocyte.segmentation.foreground import find_foreground
 from tomocyte.segmentation.instances import label_extents, renumber, split_touching
@@ -94,7 +94,7 @@ def find_cells(
     keep = large_enough(components, smallest)
     if foreground.core is not None:
         keep &= components.reach(foreground.core)
-    levels = foreground.levels
+    levels, core = foreground.levels, foreground.core
     del foreground
     labels = components.paint(keep)
     del components
@@ -116,6 +116,8 @@ def find_cells(
         fill_holes(labels)
     extents = label_extents(labels)
     keep = large_enough(extents, smallest)
+    if core is not None:
+        keep &= reaches(labels, core, len(keep) - 1)
     if clean.is_border_cleared:
         keep &= ~touches_border(extents.lower, extents.upper, labels.shape)
     return renumber(labels, keep)

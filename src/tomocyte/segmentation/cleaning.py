@@ -39,6 +39,15 @@ def touches_border(lower: NDArray[np.int64], upper: NDArray[np.int64], shape: tu
     return np.asarray(sides.any(axis=1))
 
 
+def reaches(labels: Labels, core: Mask, n: int) -> Mask:
+    """Which labels 0..n have a voxel in common with a mask of the same shape; entry 0 is False."""
+    counts = np.zeros(n + 1, dtype=np.int64)
+    for z in range(labels.shape[0]):
+        counts += np.bincount(labels[z][core[z]], minlength=n + 1)
+    counts[0] = 0
+    return counts > 0
+
+
 def large_enough(found: Components | Extents, min_voxels: float) -> Mask:
     """Which objects have at least so many voxels, by label; entry 0 is False."""
     keep: Mask = found.n_voxels >= min_voxels

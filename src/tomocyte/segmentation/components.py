@@ -146,17 +146,26 @@ def _root(parent: Index, run: int) -> int:
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _join_rows(
-    parent: Index, start: NDArray[np.int32], stop: NDArray[np.int32], a: int, a_end: int, b: int, b_end: int, reach: int
+    parent: Index,
+    run_start: NDArray[np.int32],
+    run_stop: NDArray[np.int32],
+    here: tuple[int, int],
+    there: tuple[int, int],
+    reach: int,
 ) -> None:
-    """Join the touching runs of two rows; ``reach`` 1 counts diagonal contact."""
-    while a < a_end and b < b_end:
-        if start[a] < stop[b] + reach and start[b] < stop[a] + reach:
+    """Join the touching runs of two rows, each given as its first run and the one after its last.
+
+    ``reach`` 1 counts diagonal contact.
+    """
+    a, b = here[0], there[0]
+    while a < here[1] and b < there[1]:
+        if run_start[a] < run_stop[b] + reach and run_start[b] < run_stop[a] + reach:
             first, second = _root(parent, a), _root(parent, b)
             if first < second:
                 parent[second] = first
             else:
                 parent[first] = second
-        if stop[a] < stop[b]:
+        if run_stop[a] < run_stop[b]:
             a += 1
         else:
             b += 1
@@ -178,10 +187,8 @@ def _join_runs(
                     continue
                 other = row + dz * n_y + dy
                 if other >= 0:
-                    _join_rows(
-                        parent, run_start, run_stop, row_start[row], row_start[row + 1],
-                        row_start[other], row_start[other + 1], reach,
-                    )  # fmt: skip
+                    here = (row_start[row], row_start[row + 1])
+                    _join_rows(parent, run_start, run_stop, here, (row_start[other], row_start[other + 1]), reach)
     label = np.empty(parent.size, np.int64)
     n = 0
     for run in range(parent.size):

@@ -19,6 +19,8 @@ from tomocyte.volume import VoxelSize
 
 Mask = NDArray[np.bool_]
 _LAST_CODE = 65_535
+_CERTAIN = 0.75
+"""A local threshold never rises beyond this far from background (0) to cell (1), lest it cut large cells to pieces."""
 _FAR = 10.0
 """Values more than this many spreads (of the middle 99.98 % of the voxels) beyond that middle are all the same."""
 
@@ -77,9 +79,10 @@ def find_foreground(image: NDArray[Any], voxel_size_um: VoxelSize, settings: For
     core = None
     if settings.method == "local-adaptive":
         window = sigma_in_voxels(settings.local_window_um, voxel_size_um, image.shape[0])
-        floor = levels.background + settings.min_contrast_to_noise * levels.noise
+        floor = max(levels.threshold, levels.background + settings.min_contrast_to_noise * levels.noise)
+        ceiling = max(floor, levels.background + _CERTAIN * (levels.inside - levels.background))
         for z, mean in enumerate(local_mean_planes(image, window)):
-            threshold = np.clip(sign * mean, floor, max(levels.inside, floor))
+            threshold = np.clip(sign * mean, floor, ceiling)
             np.greater(codes[z], (threshold - low) / step + 1, out=mask[z])
     else:
         _above(codes, (levels.threshold - low) / step, mask)

@@ -278,8 +278,8 @@ def distance_um(mask: Mask, voxel_size_um: VoxelSize) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> distance_um(np.array([[[False, True, True]]]), (float("nan"), 0.5, 0.2)).round(3).tolist()
-    [[[0.0, 0.2, 0.4]]]
+    >>> distance_um(np.array([[[False, True, True]]]), (float("nan"), 0.5, 0.25)).tolist()
+    [[[0.0, 0.25, 0.5]]]
     """
     import edt
 

@@ -124,8 +124,8 @@ def half_maximum_levels(histogram: Histogram, fraction: float = 0.5) -> Levels:
     """A threshold part of the way from the background to the cells, for bright cells.
 
     The background is the mode of the values below Otsu's threshold. The inside level is the median of the values
-    above the threshold, and the threshold lies at ``background + fraction * (inside - background)``: the fixed point of
-    the two is found by iteration from Otsu's threshold. With ``fraction`` 0.5 this is the half-maximum.
+    above the half-maximum, which lies half-way between background and inside level: the fixed point of the two is found
+    by iteration from Otsu's threshold. The threshold is ``background + fraction * (inside - background)``.
 
     Parameters
     ----------
@@ -153,11 +153,11 @@ def half_maximum_levels(histogram: Histogram, fraction: float = 0.5) -> Levels:
     inside = histogram.median(low=threshold)
     for _ in range(100):
         inside = histogram.median(low=threshold)
-        following = background + fraction * (inside - background)
+        following = background + 0.5 * (inside - background)
         if np.isnan(inside) or abs(following - threshold) <= 1e-9 * abs(inside - background):
             break
         threshold = following
-    return Levels(background, noise, inside, threshold)
+    return Levels(background, noise, inside, background + fraction * (inside - background))
 
 
 def half_maximum_threshold(histogram: Histogram) -> float:
