@@ -58,6 +58,11 @@ def test_counts_agree_with_numpy() -> None:
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
+def test_few_values_are_all_inside_the_range() -> None:
+    result = histogram(np.array([[[0.0, 1.0, 1.0, 2.0]]]), {}, n_bins=4)
+    assert result["structures"]["background"]["counts"] == [1, 0, 2, 1]
+
+
 def test_a_few_outliers_do_not_stretch_the_range() -> None:
     image, labels = scene()
     result = histogram(image, labels)

@@ -91,7 +91,12 @@ def _histogram_range(image: NDArray[Any], labels: Mapping[str, NDArray[Any]]) ->
     steps = sample_steps(image.shape)
     values = sample(image, steps).astype(np.float64)
     parts = [values, *(values[sample(array, steps) > 0] for array in labels.values())]
-    ranges = [np.percentile(part[np.isfinite(part)], (0.1, 99.9)) for part in parts if np.isfinite(part).any()]
+    finite = [part[np.isfinite(part)] for part in parts]
+    ranges = [
+        (np.percentile(part, 0.1, method="lower"), np.percentile(part, 99.9, method="higher"))
+        for part in finite
+        if part.size
+    ]
     if not ranges:
         return 0.0, 1.0
     low, high = float(min(pair[0] for pair in ranges)), float(max(pair[1] for pair in ranges))

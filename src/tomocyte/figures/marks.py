@@ -68,7 +68,7 @@ def draw_contours(
 
 
 def draw_numbers(axes: Axes, labels: NDArray[Any], pixel_um: tuple[float, float]) -> None:
-    """Each object\'s label in its middle, unless there are too many to read."""
+    """Each object's label in its middle, unless there are too many to read."""
     from matplotlib import patheffects
 
     objects = list(_objects(labels))
