@@ -154,13 +154,11 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     A text cell or header that a spreadsheet would take for a formula (it starts with = + - @ TAB CR) gets a leading
     ``'``; numbers are left alone. Rows and columns stay in the order given.
     """
-    safe = table.rename(columns=_disarm)
-    for name, values in table.items():
-        if not _is_numeric(values):
-            safe[_disarm(name)] = values.map(_disarm)
-    # Opened here, because a text stream would translate the line ends on some systems.
-    with Path(path).open("wb") as stream:
-        safe.to_csv(stream, index=False, encoding="utf-8", lineterminator="\n", na_rep="")
+    columns = [_csv_cells(table.iloc[:, index]) for index in range(table.shape[1])]
+    lines = [",".join(_csv_text(str(name)) for name in table.columns)]
+    lines += map(",".join, zip(*columns, strict=True))
+    # Bytes, because a text stream would translate the line ends on some systems.
+    Path(path).write_bytes(("\n".join(lines) + "\n").encode("utf-8"))
 
 
 def write_parquet(table: pd.DataFrame, path: str | Path) -> None:
@@ -172,12 +170,16 @@ def write_parquet(table: pd.DataFrame, path: str | Path) -> None:
     pq.write_table(columns, str(path), compression="zstd")
 
 
-def _is_numeric(values: pd.Series[Any]) -> bool:
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+def _csv_cells(values: pd.Series[Any]) -> list[str]:
+    """The cells of one column as they stand in the file."""
+    import pandas as pd
 
-    return is_numeric_dtype(values.dtype) or is_bool_dtype(values.dtype)
+    is_missing = pd.isna(values).tolist()
+    cells = zip(values.tolist(), is_missing, strict=True)
+    return ["" if missing else _csv_text(cell) if isinstance(cell, str) else repr(cell) for cell, missing in cells]
 
 
-def _disarm(cell: Any) -> Any:
-    """Text that starts like a formula, made plain text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+def _csv_text(text: str) -> str:
+    """Text made safe for spreadsheets, in quotes where the format asks for them (RFC 4180)."""
+    safe = f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return '"' + safe.replace('"', '""') + '"' if any(sign in safe for sign in ',"\r\n') else safe

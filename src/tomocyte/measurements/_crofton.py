@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from tomocyte.measurements._kernels import Runs, Shape, count_all_crossings, mirror_runs
 from tomocyte.volume import VoxelSize
 
-LONGEST_STEP = 1.8  # times the coarsest voxel side: longer steps mean better planes, but blur small objects
+# Times the coarsest voxel side, by the number of axes: longer steps measure planes better, but blur small objects.
+LONGEST_STEP = {2: 2.9, 3: 1.8}
 MOST_VOXELS_PER_STEP = 9
 N_PLANES = 1500
 
@@ -94,11 +95,12 @@ def _fitted_steps(ratios: tuple[float, ...]) -> tuple[NDArray[np.int64], NDArray
 
 def _families(ratios: tuple[float, ...]) -> list[list[tuple[int, ...]]]:
     """Steps without a common divisor up to the longest, grouped by mirror images and by exchange of equal axes."""
-    most = [min(MOST_VOXELS_PER_STEP, math.floor(LONGEST_STEP / ratio + 1e-6)) for ratio in ratios]
+    reach = LONGEST_STEP[len(ratios)] + 1e-6
+    most = [min(MOST_VOXELS_PER_STEP, math.floor(reach / ratio)) for ratio in ratios]
     families: dict[tuple[tuple[int, ...], ...], list[tuple[int, ...]]] = {}
     for step in itertools.product(*(range(longest + 1) for longest in most)):
         length = math.hypot(*(count * ratio for count, ratio in zip(step, ratios, strict=True)))
-        if math.gcd(*step) != 1 or length > LONGEST_STEP + 1e-6:
+        if math.gcd(*step) != 1 or length > reach:
             continue
         key = tuple(
             tuple(sorted(count for count, ratio in zip(step, ratios, strict=True) if ratio == side))
@@ -144,7 +146,13 @@ def mean_projection(
     """
     mirrored = mirror_runs(runs, shape[2], bool(is_cut[2, 0]), bool(is_cut[2, 1])) if is_cut[2].any() else runs
     chosen = directions(voxel_size, is_2d=is_2d)
-    # A crossing is counted from both of its sides, hence the half; 8/6 and 1/6 cancel the cubic term.
-    once, twice = (count_all_crossings(shape, runs, mirrored, is_cut, factor * chosen.steps) / 2 for factor in (1, 2))
-    shadows = (8 * once - twice) / (6 * chosen.lengths)
+    steps = [chosen.steps, -chosen.steps] if is_cut.any() else [chosen.steps]
+
+    def crossings(factor: int) -> NDArray[np.float64]:
+        # A pair that reaches beyond the border is seen from inside only, so both directions are counted there.
+        counts = [count_all_crossings(shape, runs, mirrored, is_cut, factor * one) for one in steps]
+        return np.asarray(sum(counts), dtype=np.float64) / len(steps)
+
+    # A line through the object crosses its surface twice, hence the half; 8/6 and 1/6 cancel the cubic term.
+    shadows = (8 * crossings(1) - crossings(2)) / 2 / (6 * chosen.lengths)
     return float(chosen.weights @ shadows) * math.prod(voxel_size[1:] if is_2d else voxel_size)

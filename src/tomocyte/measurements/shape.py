@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tomocyte.measurements.registry import Region, measurement
 
+BLOCK_VOXELS = 1 << 21
 PLANAR = "NaN for planar images, whose thickness has no meaning"
 NOT_PLANAR = "NaN in 3-D volumes"
 
@@ -91,7 +92,7 @@ def euler_number(region: Region) -> float:
     """Objects minus tunnels plus cavities, with voxels joined at corners: ball 1, ring 0, hollow ball 2."""
     total = 0
     last = region.mask.shape[0] - 1
-    n_planes = max(1, (1 << 22) // region.mask[0].size)
+    n_planes = max(1, BLOCK_VOXELS // region.mask[0].size)
     for start in range(0, last + 1, n_planes):
         # One plane below is read again, so that each vertex, edge and face is counted by the slab that starts above it.
         slab = region.mask[max(start - 1, 0) : start + n_planes]
