@@ -28,7 +28,11 @@ SIZE_UM = (0.31, 0.17, 0.13)
 Z, Y, X = np.indices(SHAPE)
 COUNTS = (Z * 1000 + Y * 50 + X).astype(np.uint16)
 """z · 1000 + y · 50 + x: each voxel says where it is."""
-RI = ((13300 + Z * 100 + Y * 11 + X) / np.float32(1e4)).astype(np.float32)
+RI_COUNTS = 13300 + Z * 100 + Y * 11 + X
+"""Refractive index in units of 10⁻⁴."""
+RI = (RI_COUNTS / 1e4).astype(np.float32)
+RI_FRAMES = (np.stack([RI_COUNTS, RI_COUNTS + 100])[:, None] / 1e4).astype(np.float32)
+"""Two frames (T, C, Z, Y, X), the second 0.01 higher."""
 
 
 @dataclass(frozen=True)
@@ -129,25 +133,25 @@ def hdf5_latest(folder: Path) -> Sample:
     return _hdf5(folder / "sample.h5", chunks=(3, 5, 4), compression="lzf", fletcher32=True, libver="latest")
 
 
-def _ri_volume() -> Volume:
-    frames = np.stack([RI, RI + np.float32(0.01)])[:, None]
+def ri_volume() -> Volume:
+    """Two frames of refractive index at 0 s and 30.5 s."""
     return Volume.from_array(
-        frames, voxel_size_um=SIZE_UM, quantity="refractive_index", unit="1", medium_ri=1.337, time_s=(0.0, 30.5)
+        RI_FRAMES, voxel_size_um=SIZE_UM, quantity="refractive_index", unit="1", medium_ri=1.337, time_s=(0.0, 30.5)
     )
 
 
 def tcf(folder: Path) -> Sample:
     """TCF 1.3, one dataset per frame."""
     path = folder / "sample.tcf"
-    write_volume(path, _ri_volume())
-    return Sample(path, "tcf", np.stack([RI, RI + np.float32(0.01)])[:, None], quantity="refractive_index")
+    write_volume(path, ri_volume())
+    return Sample(path, "tcf", RI_FRAMES, quantity="refractive_index")
 
 
 def tcf_tiled(folder: Path) -> Sample:
     """TCF with tiles of uint16."""
     path = folder / "sample.tcf"
-    write_tiled(path, _ri_volume(), tile_shape=(4, 5, 6))
-    return Sample(path, "tcf", np.stack([RI, RI + np.float32(0.01)])[:, None], quantity="refractive_index")
+    write_tiled(path, ri_volume(), tile_shape=(4, 5, 6))
+    return Sample(path, "tcf", RI_FRAMES, quantity="refractive_index")
 
 
 def zarr_05(folder: Path) -> Sample:

@@ -55,7 +55,7 @@ def is_hdf5(path: Path) -> bool:
         return False
 
 
-def _open(stamp: FileStamp, how: None) -> h5py.File:  # noqa: ARG001  there is one way to open HDF5
+def _open(stamp: FileStamp, how: None = None) -> h5py.File:  # noqa: ARG001  there is one way to open HDF5
     with parsing(stamp.path, CODE, what="its structure"):
         return h5py.File(stamp.path, "r", rdcc_nbytes=CHUNK_CACHE_NBYTES, rdcc_nslots=20_011)
 
@@ -64,11 +64,24 @@ _FILES: HandleCache[None, h5py.File] = HandleCache(_open)
 
 
 @contextmanager
-def opened(stamp: FileStamp) -> Iterator[h5py.File]:
-    """The file, open for reading, kept open for the next call; anything HDF5 raises becomes ``E-HDF5-DAMAGED``."""
+def opened(stamp: FileStamp, *, is_kept: bool = False) -> Iterator[h5py.File]:
+    """The file, open for reading; anything HDF5 raises becomes ``E-HDF5-DAMAGED``.
+
+    Parameters
+    ----------
+    stamp : FileStamp
+        The file, which must not have changed since.
+    is_kept : bool
+        Keep it open for the next call, with its unpacked chunks; :func:`release` closes it.
+    """
     stamp.check()
-    with parsing(stamp.path, CODE, what="its structure"), _FILES.lend(stamp, None) as file:
-        yield file
+    with parsing(stamp.path, CODE, what="its structure"):
+        if is_kept:
+            with _FILES.lend(stamp, None) as file:
+                yield file
+        else:
+            with _open(stamp) as file:
+                yield file
 
 
 def release(path: Path) -> None:

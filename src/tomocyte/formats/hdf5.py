@@ -52,7 +52,7 @@ class Hdf5Planes:
         """Planes (z_stop - z_start, Y, X)."""
         path = self.stamp.path
         check_fits_memory((z_stop - z_start) * self.plane_nbytes, path=path, what="a read")
-        with opened(self.stamp) as file:
+        with opened(self.stamp, is_kept=True) as file:
             stored = object_at(file, self.dataset, path)
             return as_planes(stored[selection(self.axes, frame, channel, z_start, z_stop)], self.axes)
 

@@ -93,7 +93,7 @@ class TcfPlanes:
         shape = (z_stop - z_start, *self.plane_shape)
         check_fits_memory(math.prod(shape) * self.dtype.itemsize, path=path, what="a read")
         values = np.zeros(shape, dtype=self.dtype)
-        with opened(self.stamp) as file:
+        with opened(self.stamp, is_kept=True) as file:
             for tile in wanted.tiles:
                 low, high = max(z_start, tile.start[0]), min(z_stop, tile.stop[0])
                 if low >= high:
