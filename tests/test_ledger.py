@@ -390,7 +390,8 @@ def test_records_are_plain_json_without_absolute_paths(out: Path) -> None:
 
 ODD_NAMES = [
     "Zelle", "cell 1", "Größe", unicodedata.normalize("NFD", "Größe"), "세포", unicodedata.normalize("NFD", "세포"),
-    "細胞", "😀", "it's", 'a"b', "100%", "#3", "[x]", "-rf", "--out", "=cmd|'", "+1", "@a", ".hidden", "..", "a..", "a ", " a", "CON",
+    "細胞", "😀", "it's",
+    'a"b', "100%", "#3", "[x]", "-rf", "--out", "=cmd|'", "+1", "@a", ".hidden", "..", "a..", "a ", " a", "CON",
     "nul.x",
     "a\nb", "a\tb", "x" * 240, "ä" * 120, "a.part12-0123abcd", "b.done.json", "c.v1.2", "tab:le", "ﬁ", "İ", "ß",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ WON, REFUSED, WRONG = 0, 11, 12
 def racer(out: Path, pipes: tuple[tuple[int, int], ...], *, dies: bool) -> int:
     """Wait for the start, try to enter; whoever is in stays until all others have been refused."""
     start, hold, entered = pipes
+    signal.alarm(60)  # where nobody is refused, nobody would ever leave
     for mine_not in (start[1], hold[1], entered[0]):
         os.close(mine_not)
     os.read(start[0], 1)
