@@ -201,7 +201,27 @@ def test_missing_values_carry_their_reason(tmp_path: Path) -> None:
     many = page(tmp_path, [ReportItem("a.tif", facts())], table)
     titles = [span["title"] for span in many.all("span") if span.get("class") == "missing"]
     assert titles.count("fewer than three voxels") == 1
-    assert "Empty (–) for every object: dry mass (the medium's RI is unknown)." in many.text
+    assert "Without a value for every object: dry mass : the medium's RI is unknown" in many.text
+
+
+def test_an_object_cut_by_the_border_is_marked(tmp_path: Path) -> None:
+    table = objects("a.tif", [1.0, 2.0], is_cut=[True, False])
+    table["n_neighbours"] = pd.array([3, None], dtype="Int64")
+    shown = page(tmp_path, [ReportItem("a.tif", facts())], table)
+    assert "is cut yes no" in shown.text
+    assert "n neighbours 3 –" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("units", "text"),
+    [(["pg/µm²", "pg/µm²"], "mean value (pg/µm²)"), (["1", "1"], "mean value 1.500"), (["1", "rad"], "(native)")],
+)
+def test_the_native_unit_is_written_out(tmp_path: Path, units: list[str], text: str) -> None:
+    items = [ReportItem(f"{number}.tif", facts(unit=unit)) for number, unit in enumerate(units)]
+    dictionary = [{"column": "mean_value", "unit": "native", "meaning": "Mean."}]
+    table = pd.DataFrame({"item": ["0.tif"], "structure": "cell", "label": 1, "mean_value": 1.5})
+    write_report(tmp_path / "report.html", items, table, RUN, dictionary=dictionary)
+    assert text in Page(tmp_path / "report.html").text
 
 
 def test_no_object_is_a_result(tmp_path: Path) -> None:

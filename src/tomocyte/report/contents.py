@@ -6,7 +6,6 @@ add its name to ``KEY_COLUMNS``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,10 @@ KEY_COLUMNS = (
     "volume_um3", "area_um2", "projected_area_um2", "equivalent_diameter_um", "sphericity", "mean_ri", "mean_value",
     "mean_lac_per_um", "concentration_mg_per_ml", "dry_mass_pg", "projected_dry_mass_pg",
 )  # fmt: skip
-IDENTITY_COLUMNS = ("item", "frame", "time_s", "structure", "label", "cell_id", "track_id", "parent_id")
+IDENTITY_COLUMNS = (
+    "item", "frame", "time_s", "structure", "label", "cell_id", "parent", "track_id", "parent_id", "medium_ri",
+)  # fmt: skip
+CUT_COLUMN = "is_cut"
 MOST_ROWS = 100
 MOST_UPRIGHT = 4
 NO_REASON = "no value"
@@ -146,11 +148,16 @@ def _shown_columns(rows: pd.DataFrame, structure: str) -> list[str]:
     wanted += ["cell_id"] if structure != "cell" else []
     wanted = (["frame", "time_s"] if is_series else []) + wanted
     identity = [column for column in wanted if column in rows and rows[column].notna().any()]
-    return [*identity, *measured_columns(rows)]
+    cut = [CUT_COLUMN] if CUT_COLUMN in rows else []
+    return [*identity, *measured_columns(rows), *cut]
 
 
 def _cell(value: Any, note: Mapping[str, str]) -> dict[str, str]:
-    number = int(value) if isinstance(value, int | np.integer) else float(value)
-    if math.isnan(number):
+    import pandas as pd
+
+    if pd.isna(value):
         return {"text": "–", "value": "", "title": note["nan_reason"]}
+    if isinstance(value, bool | np.bool_):
+        return {"text": "yes" if value else "no", "value": str(int(value)), "title": ""}
+    number = int(value) if isinstance(value, int | np.integer) else float(value)
     return {"text": rounded(number, note["column"]), "value": repr(number), "title": ""}

@@ -101,7 +101,8 @@ def write_report(
         no rows.
     run : ReportRun
     dictionary : sequence of mapping
-        One per column: ``column``, ``unit``, ``meaning`` and, where it can be empty, ``nan_reason``.
+        One per column: ``column``, ``unit`` (``native``: that of the image), ``meaning`` and, where it can be empty,
+        ``nan_reason``.
     max_items : int
         How many items get pictures and tables; the others get their row in the list of inputs, and the page says so.
 
@@ -110,7 +111,7 @@ def write_report(
     OSError
         The file cannot be written, or a picture cannot be read.
     """
-    entries = {entry["column"]: entry for entry in dictionary}
+    entries = _with_native_unit(dictionary, items)
     good = [number for number, item in enumerate(items) if item.error is None]
     detailed = set(good[:max_items])
     script = _resource("page.js")
@@ -121,7 +122,7 @@ def write_report(
         "n_detailed": len(detailed),
         "summary": _summary(items, table, entries),
         "items": _item_views(items, detailed, table, entries),
-        "dictionary": [{**entry, "unit": entry.get("unit", "")} for entry in dictionary],
+        "dictionary": list(entries.values()),
         "settings": list(_flattened(run.settings)),
         "style": _resource("page.css") + _chip_style(),
         "script": script,
@@ -138,6 +139,18 @@ def write_report(
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _with_native_unit(
+    dictionary: Sequence[Mapping[str, str]], items: Sequence[ReportItem]
+) -> dict[str, dict[str, str]]:
+    """The dictionary by column, with the images' own unit written out where all images have the same."""
+    units = {str(item.facts["unit"]) for item in items if "unit" in item.facts}
+    native = units.pop() if len(units) == 1 else "native"
+    shown = [{**entry, "unit": entry.get("unit", "")} for entry in dictionary]
+    return {
+        entry["column"]: {**entry, "unit": native if entry["unit"] == "native" else entry["unit"]} for entry in shown
+    }
 
 
 def _template() -> Any:
