@@ -147,6 +147,16 @@ def test_a_parsers_error_becomes_one_coded_line(error: Exception) -> None:
     assert caught.value.__cause__ is error
 
 
+def test_a_library_may_bring_its_own_errors() -> None:
+    class OddError(Exception):
+        pass
+
+    with pytest.raises(OddError), parsing(HERE, "E-X"):
+        raise OddError
+    with pytest.raises(InputError, match="E-X"), parsing(HERE, "E-X", also=(OddError,)):
+        raise OddError
+
+
 def test_our_own_errors_and_interrupts_pass() -> None:
     ours = TomocyteError("E-Y", "ours.")
     with pytest.raises(TomocyteError) as caught, parsing(HERE, "E-X"):

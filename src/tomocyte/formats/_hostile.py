@@ -107,7 +107,7 @@ def _changed(path: Path, how: str) -> InputError:
 
 
 @contextmanager
-def parsing(path: Path, code: str, *, what: str = "the file") -> Iterator[None]:
+def parsing(path: Path, code: str, *, what: str = "the file", also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turn whatever a library raises over a damaged file into one ``InputError``.
 
     Errors of this package pass unchanged. Keep the block small: it should hold calls into the parsing library, so that
@@ -121,6 +121,8 @@ def parsing(path: Path, code: str, *, what: str = "the file") -> Iterator[None]:
         Code of the error, e.g. ``E-TIFF``.
     what : str
         What was being read, e.g. ``"page 3"``.
+    also : tuple of exception types
+        The library's own, where they are not among :data:`PARSER_ERRORS`.
 
     Raises
     ------
@@ -131,7 +133,7 @@ def parsing(path: Path, code: str, *, what: str = "the file") -> Iterator[None]:
         yield
     except TomocyteError:
         raise
-    except PARSER_ERRORS as error:
+    except (*PARSER_ERRORS, *also) as error:
         words = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise InputError(
             code, f"{what} cannot be read ({words}).", path=path, cure="It is damaged or incomplete; export it again."

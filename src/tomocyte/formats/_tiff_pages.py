@@ -32,6 +32,7 @@ SLACK_NBYTES = 4096
 LARGEST_TAG_COUNT = 4096
 TYPE_NBYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
+LIBRARY_ERRORS = (tifffile.TiffFileError,)
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
@@ -110,7 +111,7 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     logger = logging.getLogger("tifffile")
     logger.addFilter(listener)
     try:
-        with parsing(path, "E-TIFF"):
+        with parsing(path, "E-TIFF", also=LIBRARY_ERRORS):
             tif = tifffile.TiffFile(path)
         with tif:
             yield tif
@@ -252,7 +253,7 @@ def scan(tif: tifffile.TiffFile, path: Path) -> list[Page]:
     file_nbytes = tif.filehandle.size
     pages = []
     for index, offset in enumerate(directory_offsets(path)):
-        with parsing(path, "E-TIFF", what=f"page {index}"):
+        with parsing(path, "E-TIFF", what=f"page {index}", also=LIBRARY_ERRORS):
             pages.append(check_page(load_page(tif, offset, index), path, file_nbytes=file_nbytes))
     return pages
 
@@ -323,7 +324,7 @@ class ReadTiffPlanes:
         with open_tiff(path) as tif:
             for plane in wanted.tolist():
                 _, offset, sample = rows[plane].tolist()
-                with parsing(path, "E-TIFF", what=f"the page at byte {offset}"):
+                with parsing(path, "E-TIFF", what=f"the page at byte {offset}", also=LIBRARY_ERRORS):
                     page = load_page(tif, offset, 1)
                     pixels = page.asarray(maxworkers=1)
                 if sample >= 0:

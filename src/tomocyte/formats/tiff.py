@@ -22,7 +22,7 @@ from tomocyte.formats._hostile import FileStamp, companion_path, parsing
 from tomocyte.formats._tiff_layout import in_order, place_planes
 from tomocyte.formats._tiff_meta import Declared, damaged, declared_by_imagej, declared_by_json
 from tomocyte.formats._tiff_ome import declared_by_ome, ome_master, ome_root
-from tomocyte.formats._tiff_pages import MAGIC, Page, ReadTiffPlanes, load_page, open_tiff, scan
+from tomocyte.formats._tiff_pages import LIBRARY_ERRORS, MAGIC, Page, ReadTiffPlanes, load_page, open_tiff, scan
 from tomocyte.formats._tiff_write import write_ome_tiff
 from tomocyte.volume import Origin, Volume, VoxelSize
 
@@ -74,7 +74,7 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     stamp = FileStamp.of(path)
     with open_tiff(path) as tif:
         pages = scan(tif, path)
-        with parsing(path, "E-TIFF-META", what="its metadata"):
+        with parsing(path, "E-TIFF-META", what="its metadata", also=LIBRARY_ERRORS):
             declared = _declared(tif, pages, path)
     stamp.check()
     files, grid, chosen, is_raw = place_planes(declared, pages, stamp)
@@ -109,7 +109,7 @@ def _declared(tif: tifffile.TiffFile, pages: list[Page], path: Path) -> Declared
     if page.shaped_description:
         return _with_plain_size(declared_by_json(page.shaped_description, path), page)
     for flag, name in FOREIGN.items():
-        if getattr(tif, flag):
+        if getattr(tif, flag, False):
             raise InputError(
                 "E-TIFF-KIND", f"is a {name} file.", path=path, cure="Export it as OME-TIFF, e.g. in Fiji."
             )
