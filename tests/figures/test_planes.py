@@ -268,7 +268,7 @@ def test_a_closeup_keeps_the_positions_of_the_whole() -> None:
     part = (slice(8, 15), slice(40, 80), slice(110, 160))
     cut = _cut_planes(np.zeros((7, 40, 50)), {"cell": cells[part]}, VOXEL_UM, corner=(8, 40, 110))
     assert [plane.caption for plane in cut] == [plane.caption for plane in whole]
-    assert whole[0].caption == "xy   z = 4.2 µm (plane 11)"  # voxel 10 of 0.4 µm: its centre is at 10.5 x 0.4
+    assert whole[0].caption == "xy   z = 4 µm (plane 11)"  # voxel 10 of 0.4 µm; voxel 0 lies at 0 µm, as in the tables
 
 
 @pytest.mark.parametrize("side", [0, 90])

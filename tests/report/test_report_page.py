@@ -158,6 +158,15 @@ def test_the_summary_is_right(tmp_path: Path) -> None:
     assert "segmentation.foreground.method otsu" in shown.text
 
 
+def test_cells_come_before_what_lies_in_them(tmp_path: Path) -> None:
+    names = ["zygote", "inclusion", "nucleus", "cell"]
+    table = pd.concat([objects("a.tif", [1.0], name) for name in names], ignore_index=True)
+    shown = page(tmp_path, [ReportItem("a.tif", facts(n_objects=dict.fromkeys(names, 1)))], table)
+    places = [[found.start() for found in re.finditer(name, shown.text)] for name in reversed(names)]
+    tiles = [place[0] for place in places]
+    assert tiles == sorted(tiles), "cell, nucleus, inclusion, then what is not known"
+
+
 def test_a_failed_input_says_why_and_what_to_do(tmp_path: Path) -> None:
     error = {"code": "E-TIFF-TRUNC", "problem": "34 of 60 planes.", "cure": "Copy it again."}
     shown = page(tmp_path, [ReportItem("c.tif", error=error)], objects("c.tif", []))

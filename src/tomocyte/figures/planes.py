@@ -193,7 +193,9 @@ def _cut_planes(
         return _Plane(caption, plane[thin].astype(np.float64), found, pixel, cross)
 
     name_z, name_y, name_x = (
-        f"{place + first * size:.4g} µm" for place, first, size in zip(at, corner, voxel_size_um, strict=True)
+        # As in the tables, the centre of voxel 0 lies at 0 µm.
+        f"{(index + first) * size:.4g} µm"
+        for index, first, size in zip((z, y, x), corner, voxel_size_um, strict=True)
     )
     everything = slice(None)
     if shape[0] == 1:
