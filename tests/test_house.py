@@ -42,6 +42,7 @@ FLOORS = {
     "batch": 5,
     "run": 6,
     "conversion": 5,
+    "forecast": 4,
     "cli": 7,
     "__init__": 7,
     "__main__": 8,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, MetadataError, SettingsError
+from tomocyte.forecast import forecast, peak_memory_bytes
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.label_stack import LabelStack
 from tomocyte.modalities import Modality, modality
@@ -340,7 +341,8 @@ def process_item(task: dict[str, Any], report: Report) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``warnings``, ``facts``, ``n_rows``, ``seconds``: what the commit record needs.
+        ``warnings``, ``facts``, ``n_rows``, ``seconds`` and ``peak_memory_bytes`` (of this worker so far): what the
+        commit record needs.
     """
     from tomocyte.tables import write_table
 
@@ -364,6 +366,7 @@ def process_item(task: dict[str, Any], report: Report) -> dict[str, Any]:
         "facts": analysis.facts,
         "n_rows": len(table),
         "seconds": time.monotonic() - start,
+        "peak_memory_bytes": float(peak_memory_bytes()),
     }
 
 
@@ -392,8 +395,3 @@ def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
         "peak_bytes": peak_bytes,
         "seconds": seconds,
     }
-
-
-def forecast(volume: Volume, engine: SegmentationSettings) -> tuple[int, float]:
-    """Peak memory in bytes and time in seconds of :func:`process_item`, from the shape alone."""
-    raise NotImplementedError

@@ -178,7 +178,7 @@ def _record(
         n_rows=done["n_rows"],
         warnings=tuple(done["warnings"]),
         facts=done["facts"],
-        timings={"seconds": done["seconds"], **stamp},
+        timings={"seconds": done["seconds"], "peak_memory_bytes": done["peak_memory_bytes"], **stamp},
     )
 
 
