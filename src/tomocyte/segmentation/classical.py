@@ -16,7 +16,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.segmentation.cleaning import fill_holes, large_enough, reaches, touches_border, voxels_of
 from tomocyte.segmentation.components import connected_components
 from tomocyte.segmentation.foreground import find_foreground
-from tomocyte.segmentation.instances import label_extents, renumber, split_touching
+from tomocyte.segmentation.instances import label_extents, renumber, split_own
 from tomocyte.segmentation.organelles import find_inclusions, find_nuclei
 from tomocyte.settings import SegmentationSettings
 from tomocyte.volume import VoxelSize, check_voxel_size
@@ -102,7 +102,7 @@ def find_cells(
         # In a plane, cells may stand in a ring: only what is smaller than a cell is surely a hole before the split.
         fill_holes(labels, max_voxels=smallest if is_plane else np.inf)
     tell("split")
-    labels = split_touching(
+    labels = split_own(
         labels,
         image,
         voxel_size_um,

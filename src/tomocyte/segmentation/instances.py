@@ -177,19 +177,34 @@ def split_touching(
     Returns
     -------
     ndarray (Z, Y, X), unsigned integer
-        New labels, in no particular order.
+        A new array; numbers in no particular order.
     """
+    return split_own(
+        labels.copy(), image, voxel_size_um, settings, level=level, is_bright=is_bright, min_voxels=min_voxels
+    )
+
+
+def split_own(
+    split: Labels,
+    image: NDArray[Any],
+    voxel_size_um: VoxelSize,
+    settings: SplitSettings,
+    *,
+    level: float = 0.0,
+    is_bright: bool = True,
+    min_voxels: float = 0.0,
+) -> Labels:
+    """As :func:`split_touching`, but in the caller's own labels: they are changed, and widened if need be."""
     if settings.method == "none":
-        return labels
-    extents = label_extents(labels)
-    split = labels.copy()
+        return split
+    extents = label_extents(split)
     largest = len(extents.n_voxels) - 1
     for label in range(1, largest + 1):
         size_um = (extents.upper[label] - extents.lower[label]) * np.nan_to_num(np.asarray(voxel_size_um), nan=0.0)
         if extents.n_voxels[label] < 2 * min_voxels or size_um.max() <= settings.min_separation_um:
             continue
-        box = extents.box(label, labels.shape, margin=max(_factors(voxel_size_um, settings)))
-        inside = labels[box] == label
+        box = extents.box(label, split.shape, margin=max(_factors(voxel_size_um, settings)))
+        inside = split[box] == label
         part = _Part(inside, image[box], voxel_size_um, settings, level, is_bright, min_voxels)
         coarse, factors = _split_one(part)
         n = int(coarse.max())
