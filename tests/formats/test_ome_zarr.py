@@ -319,16 +319,16 @@ def test_every_flipped_bit_of_a_chunk_is_noticed(tmp_path: Path) -> None:
     chunk = path / "0/c/0/0/0/0/0"
     whole = chunk.read_bytes()
     volume = read_volume(path)
+    codes = set()
     for place in range(0, len(whole), 17):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         chunk.write_bytes(bytes(damaged))
         try:
-            found = volume.frame(0)[0]
+            np.testing.assert_array_equal(volume.frame(0)[0], COUNTS)  # a bit that zstd does not use
         except InputError as error:
-            assert error.code == "E-ZARR-CHUNK"
-        else:
-            np.testing.assert_array_equal(found, COUNTS)  # a bit that zstd does not use
+            codes.add(error.code)
+    assert codes == {"E-ZARR-CHUNK"}
 
 
 def test_planes_are_reported_and_a_full_folder_is_left_alone(tmp_path: Path) -> None:

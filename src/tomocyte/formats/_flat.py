@@ -13,7 +13,7 @@ import struct
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,28 @@ class PackedFile:
     def __init__(self, path: Path, compression: Compression, start: int = 0) -> None:
         self._plain = path.open("rb")
         self._compression, self._start = compression, start
-        self._stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File | None = None
+        self._stream: gzip.GzipFile | bz2.BZ2File | None = None
 
     def read_at(self, place: int, count: int) -> bytes:
         """At most ``count`` unpacked bytes from ``place`` on."""
+        data: bytes = self._at(place).read(count)
+        return data
+
+    def read_into(self, place: int, buffer: memoryview) -> int:
+        """Fill ``buffer`` with the unpacked bytes from ``place`` on; returns how many there were."""
+        stream, filled = self._at(place), 0
+        while filled < len(buffer):
+            piece = stream.readinto(buffer[filled : filled + COUNT_STEP])
+            if not piece:
+                break
+            filled += piece
+        return filled
+
+    def _at(self, place: int) -> Any:
+        """The unpacked stream at ``place``."""
         if self._compression == "":
             self._plain.seek(self._start + place)
-            return self._plain.read(count)
+            return self._plain
         if self._stream is None or self._stream.tell() > place:
             self._plain.seek(self._start)
             if self._compression == "gzip":
@@ -57,7 +72,7 @@ class PackedFile:
             else:
                 self._stream = bz2.BZ2File(self._plain)
         self._stream.seek(place)
-        return self._stream.read(count)
+        return self._stream
 
     def close(self) -> None:
         """Close the file."""
@@ -150,25 +165,23 @@ class FlatPlanes:
         return wide
 
     def _voxels(self, first: int, count: int) -> NDArray[Any]:
-        if count == 0:
-            return np.empty(0, dtype=self.stored)
-        wanted = count * self.stored.itemsize
+        voxels = np.empty(count, dtype=self.stored)
         start = self.offset + first * self.stored.itemsize
         end = self.offset + math.prod(self.sizes) * self.stored.itemsize
         path = self.stamp.path
         how = (self.compression, self.start)
         with parsing(path, self.code, what="its packed voxels"), _FILES.lend(self.stamp, how) as packed:
-            data = packed.read_at(start, wanted)
+            found = packed.read_into(start, voxels.view(np.uint8).data)
             # reading past the last voxel makes gzip compare its checksum
-            is_longer = bool(self.compression) and start + wanted == end and packed.read_at(end, 1) != b""
-        if len(data) != wanted or is_longer:
+            is_longer = bool(self.compression) and start + voxels.nbytes == end and packed.read_at(end, 1) != b""
+        if found != voxels.nbytes or is_longer:
             raise InputError(
                 self.code,
                 f"holds {'more' if is_longer else 'fewer'} voxels than its header declares.",
                 path=path,
                 cure="It is cut off or damaged; copy or export it again.",
             )
-        return np.frombuffer(data, dtype=self.stored)
+        return voxels
 
 
 def check_flat_size(planes: FlatPlanes) -> None:
