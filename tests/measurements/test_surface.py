@@ -83,6 +83,15 @@ def test_the_border_cuts_no_surface(make_region, axis, keeps_low) -> None:
     assert surface_area_um2(make_region(mask, voxel, is_cut=True)) == pytest.approx(seen, rel=0.01)
 
 
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)], ids=str)
+def test_a_body_cut_at_a_corner_has_the_same_surface_from_all_sides(make_region, axes) -> None:
+    z, y, x = (np.arange(n) * side for n, side in zip((9, 17, 20), (0.31, 0.17, 0.13), strict=True))
+    square = (z[:, None, None] - 0.6) ** 2 / 2 + (y[:, None] - 0.5) ** 2 + (x - 0.4 + 0.3 * y[:, None]) ** 2
+    mask = square <= 1.5
+    expected = surface_area_um2(make_region(mask, is_cut=True))
+    assert surface_area_um2(make_region(np.flip(mask, axes), is_cut=True)) == pytest.approx(expected, rel=1e-12)
+
+
 def test_an_object_that_fills_the_volume_has_no_surface(make_region) -> None:
     assert surface_area_um2(make_region(np.ones((7, 8, 9), np.bool_), is_cut=True)) == 0.0
 
