@@ -194,6 +194,17 @@ def test_locked_names_the_holder_and_frees_itself(tmp_path: Path) -> None:
         pass
 
 
+def test_a_killed_runs_half_started_child_does_not_lock_the_next_one_out(tmp_path: Path) -> None:
+    """Between fork and exec a child holds a copy of the lock; the parent may be killed in that very moment."""
+    code = "import os, signal, sys, time\nfrom tomocyte.ledger import Ledger\n"
+    code += "with Ledger(sys.argv[1]):\n    if os.fork() == 0:\n        time.sleep(0.4)\n        os._exit(0)\n"
+    code += "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], timeout=60)
+    assert done.returncode == -9
+    with Ledger(tmp_path / "out"):
+        pass
+
+
 def test_a_removed_lock_file_is_noticed_before_anything_is_committed(out: Path) -> None:
     with Ledger(out) as ledger:
         (out / ".lock").unlink()

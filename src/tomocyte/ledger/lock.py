@@ -11,11 +11,15 @@ import json
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 from tomocyte.errors import OutputError
 from tomocyte.ledger.atomic import READ, output_error, writing
 
+PATIENCE_S = 1.0
+"""How long a refused lock is tried again: a run killed while it starts a worker leaves, for the moment between fork and
+exec, a child that still holds it."""
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -55,17 +59,21 @@ class FolderLock:
         self._descriptor = descriptor
 
     def _lock(self, descriptor: int, *, is_shared: bool) -> None:
-        try:
-            _lock_file(descriptor, is_shared=is_shared)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                cure = "Write to a local disk."
-                raise OutputError("E-OUT-NOLOCK", "this disk cannot lock files.", path=self.path, cure=cure) from error
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                raise output_error(error, self.path) from error
-            cure = "Wait for it or choose another folder; the lock frees itself when that process ends."
-            problem = f"another run is using this folder ({self._holder()})."
-            raise OutputError("E-LOCKED", problem, path=self.path.parent, cure=cure) from error
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return _lock_file(descriptor, is_shared=is_shared)
+            except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    problem = "this disk cannot lock files."
+                    raise OutputError("E-OUT-NOLOCK", problem, path=self.path, cure="Write to a local disk.") from error
+                if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                    raise output_error(error, self.path) from error
+                if time.monotonic() > deadline:
+                    cure = "Wait for it or choose another folder; the lock frees itself when that process ends."
+                    problem = f"another run is using this folder ({self._holder()})."
+                    raise OutputError("E-LOCKED", problem, path=self.path.parent, cure=cure) from error
+            time.sleep(0.05)
 
     def _sign(self, descriptor: int) -> None:
         with writing(self.path):
