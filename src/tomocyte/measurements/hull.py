@@ -16,6 +16,7 @@ from tomocyte.measurements.registry import Region, measurement
 
 BLOCK_ROWS = 512
 MOST_ROWS = 64
+MANY_EQUATIONS = 2000
 MOST_PAIRED_POINTS = 1500
 
 
@@ -50,7 +51,8 @@ def _hull_equations(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
         equations: NDArray[np.float64] = ConvexHull(points).equations
     except QhullError:
         return None
-    return np.unique(equations, axis=0)
+    # Facets in one plane come as many triangles; finding the doubles pays only when there are many.
+    return np.unique(equations, axis=0) if len(equations) > MANY_EQUATIONS else equations
 
 
 @measurement(
