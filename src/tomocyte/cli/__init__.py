@@ -55,7 +55,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as problem:  # noqa: BLE001 - the last border: nobody foresaw it
+    except Exception as problem:
         if is_debug:
             raise
         typer.echo(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def info(
     from tomocyte.formats import ReadOptions, detect, read_volume
 
     volume = read_volume(file, ReadOptions(axes=axes, dataset=dataset), is_size_required=False)
-    seen = {
+    seen: dict[str, Any] = {
         "file": str(file),
         "format": detect(file).name,
         "shape": volume.shape,

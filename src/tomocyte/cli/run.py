@@ -95,7 +95,7 @@ def run(
             "is_forced": True if force else None,
         },
     )
-    paths = find_inputs(inputs)
+    paths = find_inputs(inputs, axes=axes)
     if dry_run:
         raise typer.Exit(_dry_run(paths, chosen, workers))
     raise typer.Exit(_run(paths, chosen, output, workers, item_timeout_s, debug))

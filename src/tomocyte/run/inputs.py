@@ -6,15 +6,15 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from tomocyte.errors import InputError
-from tomocyte.formats import formats
+from tomocyte.errors import InputError, TomocyteError
+from tomocyte.formats import ReadOptions, detect, formats
 
 
-def find_inputs(arguments: Iterable[str]) -> list[Path]:
+def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Path]:
     """Files named by paths, folders and glob patterns, each once, sorted within an argument.
 
-    A folder stands for the files in it that a reader's suffix fits; a folder that is itself a volume (an OME-Zarr
-    store, numbered planes whose names say z or t) is one input.
+    A folder stands for the files in it that a reader's suffix fits. A folder that is itself a volume is one input: an
+    OME-Zarr store, planes or frames whose names say z or t, or numbered files when the user says ``axes``.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def find_inputs(arguments: Iterable[str]) -> list[Path]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            some = _in_folder(path)
+            some = _in_folder(path, axes)
         elif path.exists():
             some = [path]
         else:
@@ -36,8 +36,17 @@ def find_inputs(arguments: Iterable[str]) -> list[Path]:
     return list(found)
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    if any(entry.verify(folder) for entry in formats().values()):
+def _in_folder(folder: Path, axes: str | None) -> list[Path]:
+    if _is_one_volume(folder, axes):
         return [folder]
     suffixes = tuple(suffix for entry in formats().values() for suffix in entry.suffixes if suffix)
     return sorted(entry for entry in folder.iterdir() if entry.name.lower().endswith(suffixes))
+
+
+def _is_one_volume(folder: Path, axes: str | None) -> bool:
+    """Whether a folder can be opened as a volume as it stands; numbers that may count anything make a batch."""
+    try:
+        detect(folder).read(folder, ReadOptions(axes=axes))
+    except TomocyteError:
+        return folder.name.lower().endswith(".zarr")
+    return True

@@ -50,7 +50,7 @@ def publish(
     ledger.publish("objects.dictionary.csv", partial(write_csv, dictionary))
     ledger.publish("status.csv", partial(write_csv, status))
     ledger.publish("run.json", lambda path: _write_text(path, json.dumps(run, indent=1, ensure_ascii=False)))
-    entries = dictionary.to_dict(orient="records")
+    entries = [{str(key): str(value) for key, value in row.items()} for row in dictionary.to_dict(orient="records")]
     ledger.publish(
         "report.html", lambda path: _write_report(path, ledger, current, result.failures, (objects, run, entries))
     )
@@ -118,12 +118,17 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
     for record in other:
         message = "Made with other settings or another version; not in the tables. Run it again to include it."
         rows.append({"item": record.item, "source": record.source, "state": "other settings", "message": message})
-    table = pd.DataFrame(sorted(rows, key=lambda row: row["item"]), columns=columns)
+    rows.sort(key=_item_of)
+    table = pd.DataFrame(rows, columns=columns)
     counts = ["n_frames", "n_objects", "n_rows"]
     table[counts] = table[counts].astype("Int64")
     texts = ["code", "message", "input_sha256", "warnings"]
     table[texts] = table[texts].fillna("")
     return table
+
+
+def _item_of(row: dict[str, Any]) -> str:
+    return str(row["item"])
 
 
 def _write_report(
@@ -157,10 +162,12 @@ def _write_report(
 
 
 def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
-    found = sorted(folder.glob("overview_*.png"))
-    if len(found) == 1:
-        return (("", found[0]),)
-    return tuple((f"frame {int(path.stem.rpartition('_')[2])}", path) for path in found)
+    """Overviews and close-ups frame by frame, then time courses."""
+    found = sorted(folder.glob("overview_*.png")) + sorted(folder.glob("closeup_*.png"))
+    found.sort(key=lambda path: path.stem.rpartition("_")[2])
+    captions = {"overview": "", "closeup": "largest object"}
+    shown = [(captions[path.stem.partition("_")[0]], path) for path in found]
+    return (*shown, *(("mean over objects", path) for path in sorted(folder.glob("timecourse_*.png"))))
 
 
 def _limits(settings: dict[str, Any], records: list[CommitRecord]) -> tuple[str, ...]:

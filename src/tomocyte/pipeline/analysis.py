@@ -1,30 +1,25 @@
-"""The order of the steps for one volume, and nothing else.
+"""Segment and measure every frame of one volume: the order of the steps, and nothing else.
 
-read -> check -> segment -> measure -> write labels, table and pictures into a staged folder. To add a step, call its
-room's public function here; loops over voxels belong into the rooms.
+To add a step, call its room's public function in :func:`analyse`; loops over voxels belong into the rooms.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError, MetadataError, SettingsError
-from tomocyte.forecast import forecast, peak_memory_bytes
-from tomocyte.formats import ReadOptions, read_volume, write_volume
+from tomocyte.errors import InputError
 from tomocyte.label_stack import LabelStack
 from tomocyte.modalities import Modality, modality
 from tomocyte.modalities.qpi import phase_to_dry_mass_density
+from tomocyte.pipeline.pictures import frame_pictures, time_course_pictures
 from tomocyte.settings import RunSettings, SegmentationSettings
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.volume import Volume, VoxelSize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
 Report = Callable[[dict[str, Any]], None]
 SLAB_VOXELS = 8_000_000
 BACKGROUND_MARGIN_UM = 1.0
-MODELS = ("classical",)
 
 
 @dataclass(frozen=True)
@@ -58,37 +52,6 @@ class Analysis:
     facts: dict[str, Any]
     warnings: tuple[str, ...]
     pictures: Mapping[str, bytes]
-
-
-def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
-    """Open an input and check everything its header can tell against the modality.
-
-    Raises
-    ------
-    InputError
-        Unreadable, without a voxel size, or not of this modality (unless forced).
-    SettingsError
-        Unknown modality or model.
-    """
-    kind = modality(settings.modality)
-    if settings.model not in MODELS:
-        raise SettingsError("E-MODEL", f"unknown model {settings.model!r}.", cure=f"Known: {', '.join(MODELS)}.")
-    medium = None if settings.medium_ri == "background" else settings.medium_ri
-    options = ReadOptions(
-        voxel_size_um=settings.voxel_size_um,
-        axes=settings.axes,
-        time_step_s=settings.time_step_s,
-        medium_ri=medium,
-        dataset=settings.dataset,
-    )
-    volume = read_volume(path, options)
-    if settings.is_forced:
-        quantity = settings.quantity or kind.quantity
-    else:
-        kind.check_channels(volume)
-        quantity = kind.settle_quantity(volume, settings.quantity)
-    origin: dict[str, Origin] = {} if volume.quantity == quantity else {"quantity": "user"}
-    return volume.with_properties(quantity=quantity, unit=kind.unit_of(quantity), origin=origin), kind
 
 
 def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = None) -> Analysis:
@@ -238,22 +201,18 @@ class _Work:
             table.insert(0, "frame", frame)
             table.insert(1, "time_s", math.nan if self.volume.time_s is None else self.volume.time_s[frame])
             table.insert(2, "structure", structure)
-            table.insert(table.columns.get_loc("label") + 1, "cell_id", cells.astype("int64"))
+            table.insert(list(table.columns).index("label") + 1, "cell_id", cells.astype("int64"))
             table["medium_ri"] = math.nan if medium_ri is None else medium_ri
             self.tables.append(table)
 
     def draw(self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> None:
-        from tomocyte.figures import overview
-
         last = self.volume.n_frames - 1
         if frame not in {0, last // 2, last}:
             return
         self.tell("draw", frame)
-        name = f"overview_{frame:05d}.png"
-        title = f"frame {frame}" if self.volume.n_frames > 1 else ""
-        self.pictures[name] = overview(
-            image, labels, self.voxel_size_um, unit=self.unit, quantity=self.quantity, title=title
-        )
+        title = f"frame {frame}" if last else ""
+        drawn = frame_pictures(image, labels, self.voxel_size_um, what=(self.quantity, self.unit), title=title)
+        self.pictures |= {f"{name}_{frame:05d}.png": picture for name, picture in drawn.items()}
 
     def keep(self, labels: Mapping[str, NDArray[Any]]) -> None:
         for structure, objects in labels.items():
@@ -271,6 +230,8 @@ class _Work:
         if (table["structure"] == self.primary).sum() == 0:
             self.warnings.append(f"W-NO-OBJECT: no {self.primary} was found.")
         volume = self.volume
+        if volume.n_frames > 1:
+            self.pictures |= time_course_pictures(table, self.primary)
         labels = {
             structure: stack.volume(voxel_size_um=self.voxel_size_um, time_s=volume.time_s)
             for structure, stack in self.stacks.items()
@@ -326,72 +287,3 @@ def background_level(
     values = image[thinned][distance >= margin_um]
     values = values[np.isfinite(values)]
     return float(np.median(values)) if values.size > 0.001 * distance.size else None
-
-
-def process_item(task: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Work of one worker process: one input file into one staged folder.
-
-    Parameters
-    ----------
-    task : dict
-        ``path``, ``staged`` (an existing empty folder), ``settings`` (a RunSettings as JSON), ``item``.
-    report : callable
-        Receives progress events.
-
-    Returns
-    -------
-    dict
-        ``warnings``, ``facts``, ``n_rows``, ``seconds`` and ``peak_memory_bytes`` (of this worker so far): what the
-        commit record needs.
-    """
-    from tomocyte.tables import write_table
-
-    start = time.monotonic()
-    settings = RunSettings.model_validate(task["settings"])
-    staged = Path(task["staged"])
-    volume, _ = open_input(Path(task["path"]), settings)
-    analysis = analyse(volume, settings, report=report)
-    for structure, labels in analysis.labels.items():
-        report({"step": f"write: {structure}", "frame": volume.n_frames - 1, "n_frames": volume.n_frames})
-        write_volume(staged / f"{structure}.ome.tif", labels)
-    table = analysis.table.copy()
-    table.insert(0, "item", task["item"])
-    write_table(table, staged / "objects")
-    for name, picture in analysis.pictures.items():
-        (staged / name).write_bytes(picture)
-    facts = json.dumps(analysis.facts, indent=1, sort_keys=True, allow_nan=False)
-    (staged / "facts.json").write_text(facts, encoding="utf-8")
-    return {
-        "warnings": list(analysis.warnings),
-        "facts": analysis.facts,
-        "n_rows": len(table),
-        "seconds": time.monotonic() - start,
-        "peak_memory_bytes": float(peak_memory_bytes()),
-    }
-
-
-def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
-    """What ``--dry-run`` says of an input, from its header alone.
-
-    Returns
-    -------
-    dict
-        Shape, voxel size and origin, quantity, medium, notes, and the forecast of memory (bytes) and time (s).
-    """
-    volume, kind = open_input(path, settings)
-    if settings.voxel_size_um is None and volume.voxel_size_um is None:
-        raise MetadataError("E-VOXEL-SIZE", "no voxel size.", path=path, cure="Give --voxel-size-um Z Y X.")
-    peak_bytes, seconds = forecast(volume, settings.segmentation or kind.segmentation)
-    return {
-        "shape": volume.shape,
-        "dtype": str(volume.dtype),
-        "voxel_size_um": volume.voxel_size_um,
-        "quantity": volume.quantity,
-        "unit": volume.unit,
-        "medium_ri": settings.medium_ri if settings.medium_ri == "background" else volume.medium_ri,
-        "time_step_s": volume.time_step_s,
-        "origin": dict(volume.origin),
-        "notes": volume.notes,
-        "peak_bytes": peak_bytes,
-        "seconds": seconds,
-    }
