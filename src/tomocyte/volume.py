@@ -120,11 +120,12 @@ class Volume:
         if not 2 <= voxels.ndim <= 5:
             raise MetadataError("E-AXES", f"an array of 2 to 5 dimensions is needed, not {voxels.ndim}.")
         full = voxels.reshape((1,) * (5 - voxels.ndim) + voxels.shape)
+        frames, channels, planes, height, width = full.shape
 
         def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
             return full[frame, channel, z_start:z_stop]
 
-        return cls(shape=full.shape, dtype=full.dtype, read_planes=read_planes, **properties)
+        return cls(shape=(frames, channels, planes, height, width), dtype=full.dtype, read_planes=read_planes, **properties)
 
     @property
     def n_frames(self) -> int:

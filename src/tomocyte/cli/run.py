@@ -66,6 +66,9 @@ def run(
     item_timeout_s: Annotated[
         float | None, typer.Option("--item-timeout-s", help="Give up on an input after this long.", min=1.0)
     ] = None,
+    trust_times: Annotated[
+        bool, typer.Option("--trust-times", help="Resume without hashing inputs whose size and time are unchanged.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what each file holds, the forecast and problems; write nothing.")
     ] = False,
@@ -98,22 +101,19 @@ def run(
     paths = find_inputs(inputs, axes=axes)
     if dry_run:
         raise typer.Exit(_dry_run(paths, chosen, workers))
-    raise typer.Exit(_run(paths, chosen, output, workers, item_timeout_s, debug))
+    how = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
+    raise typer.Exit(_run(paths, chosen, output, how, is_debug=debug))
 
 
-def _run(
-    paths: list[Path], chosen: RunSettings, output: Path, workers: int, item_timeout_s: float | None, debug: bool
-) -> int:
+def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, Any], *, is_debug: bool) -> int:
     from tomocyte.cli.progress import RunProgress
     from tomocyte.run import run_inputs
 
     with RunProgress(n_items=len(paths)) as progress:
-        result = run_inputs(
-            paths, chosen, output, n_workers=workers, item_timeout_s=item_timeout_s, on_event=progress.on_event
-        )
+        result = run_inputs(paths, chosen, output, on_event=progress.on_event, **how)
     for failure in result.failures:
         typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
-        if debug and failure.traceback:
+        if is_debug and failure.traceback:
             typer.echo(failure.traceback, err=True)
     typer.echo(
         f"{result.n_done} of {len(paths)} inputs done ({result.n_resumed} from before), {len(result.failures)} failed; "

@@ -35,6 +35,7 @@ def run_inputs(
     *,
     n_workers: int = 1,
     item_timeout_s: float | None = None,
+    is_trusting_times: bool = False,
     on_event: OnEvent | None = None,
 ) -> RunResult:
     """Do every input that is not done yet, then publish tables and report.
@@ -48,6 +49,9 @@ def run_inputs(
     n_workers : int
         Inputs at the same time, each in its own process.
     item_timeout_s : float, optional
+    is_trusting_times : bool
+        Whether a finished input whose size and modification time are as they were counts as unchanged; otherwise its
+        content is hashed again.
     on_event : callable, optional
         Receives progress as dictionaries: ``{"item", "state"}`` or ``{"item", "step", "frame", "n_frames"}``.
 
@@ -67,7 +71,7 @@ def run_inputs(
     request = sha256_of_json(settings.model_dump(mode="json"))
     result = RunResult()
     with Ledger(output) as ledger:
-        todo = _without_done(ledger, names, request, result, tell)
+        todo = _without_done(ledger, names, request, result, (is_trusting_times, tell))
         if todo:
             _work(ledger, todo, settings, request, result, (n_workers, item_timeout_s, tell))
         result.failures.sort(key=lambda failure: failure.item)
@@ -80,10 +84,11 @@ def _ignore(event: dict[str, Any]) -> None:
 
 
 def _without_done(
-    ledger: Ledger, names: dict[str, Path], request: str, result: RunResult, tell: OnEvent
+    ledger: Ledger, names: dict[str, Path], request: str, result: RunResult, how: tuple[bool, OnEvent]
 ) -> dict[str, tuple[Path, str]]:
     """Inputs still to do, with the hash of their content."""
-    records = {record.item: record for record in ledger.records()}
+    is_trusting_times, tell = how
+    records = {record.item: record for record in ledger.records()} if is_trusting_times else {}
     todo: dict[str, tuple[Path, str]] = {}
     for item, path in sorted(names.items()):
         try:
@@ -105,7 +110,7 @@ def _without_done(
 
 
 def _stamp(path: Path) -> dict[str, float]:
-    """Size and time of a plain file, so that a finished 31 GB input need not be hashed again to resume."""
+    """Size and time of a plain file, for those who choose not to hash a finished 31 GB input again."""
     if not path.is_file():
         return {}
     status = path.stat()
