@@ -193,11 +193,12 @@ def test_a_damaged_or_coloured_plane_is_named(tmp_path: Path) -> None:
     assert "z1.png" in str(caught.value)
 
 
-def test_a_huge_png_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [2**31 - 1, 20_000])
+def test_a_huge_png_is_refused_before_it_is_unpacked(size: int, tmp_path: Path) -> None:
     for z in range(2):
         save(tmp_path / f"z{z}.png", coded(1, 1, 1)[0, 0, 0])
     data = bytearray((tmp_path / "z1.png").read_bytes())
-    data[16:24] = b"\x7f\xff\xff\xff" * 2
+    data[16:24] = size.to_bytes(4, "big") * 2
     (tmp_path / "z1.png").write_bytes(data)
     with pytest.raises(InputError, match="E-BOMB"):
         opened(tmp_path)

@@ -413,6 +413,32 @@ def test_a_cut_stack_never_becomes_a_valid_image(dialect: str, percent: int, tmp
         opened(path)
 
 
+def test_a_cut_is_noticed_on_opening_not_only_on_reading(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", metadata={"axes": "ZYX"}, compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        page = tif.pages[3]
+        end_of_pixels = page.dataoffsets[-1] + page.databytecounts[-1]
+    whole = path.read_bytes()
+    assert end_of_pixels >= len(whole) - 1  # the pixels come last
+    path.write_bytes(whole[: end_of_pixels - 1])
+    with pytest.raises(InputError, match=r"E-TIFF-TRUNC.*page 3"):
+        opened(path)
+
+
+def test_a_tag_that_claims_more_than_the_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0], metadata=None, software="x" * 40)
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[0].tags["Software"].offset + 4
+    data = bytearray(path.read_bytes())
+    assert int.from_bytes(data[place : place + 4], "little") == 41
+    data[place : place + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="tag 305 of page 0 needs 2147483648 bytes"):
+        opened(path)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
