@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-
 from tests.conftest import BALL_RADIUS_UM, BALL_SIZE_UM
+
 from tomocyte.formats import read_volume
 
 BallFile = Callable[..., Path]
 VOLUME_UM3 = 4 / 3 * math.pi * BALL_RADIUS_UM**3
-# The ball's edge is a linear ramp of 0.4 µm. A mask cut at half height leaves out the outer half of the ramp, which holds
-# Δn · A · w/8; the inner half, which is counted, misses as much: the sum inside the mask is Δn (V - A w/8) / α.
+# The ball's edge is a linear ramp of 0.4 µm. A mask cut at half height leaves out the outer half of the ramp, which
+# holds Δn · A · w/8; the inner half, which is counted, misses as much: the sum in the mask is Δn (V - A w/8) / α.
 EDGE_UM = 0.4
 DRY_MASS_PG = 0.02 / 0.19 * VOLUME_UM3 * (1 - 3 * EDGE_UM / (8 * BALL_RADIUS_UM))
 
@@ -31,7 +31,7 @@ def tomocyte(*arguments: object, timeout: float = 120) -> subprocess.CompletedPr
 
 
 def test_main_job_on_one_ball(ball_file: BallFile, tmp_path: Path) -> None:
-    """Volume 4/3 π r³, dry mass Δn V / α, labels with the voxel size, every promised file there, resume does nothing."""
+    """Volume 4/3 π r³, dry mass Δn V / α, labels with the voxel size, every file there, resume does nothing."""
     out = tmp_path / "out"
     source = ball_file()
     done = tomocyte("run", source, "-o", out, "--modality", "odt")
@@ -42,9 +42,7 @@ def test_main_job_on_one_ball(ball_file: BallFile, tmp_path: Path) -> None:
     assert cell["item"].item() == "ball"
     assert cell["volume_um3"].item() == pytest.approx(VOLUME_UM3, rel=0.02)
     assert cell["dry_mass_pg"].item() == pytest.approx(DRY_MASS_PG, rel=0.02)
-    pd.testing.assert_frame_equal(
-        pd.read_parquet(out / "objects.parquet"), table, check_dtype=False, check_exact=True
-    )
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "objects.parquet"), table, check_dtype=False, check_exact=True)
     labels = read_volume(out / "items" / "ball" / "cell.ome.tif")
     assert labels.quantity == "labels"
     assert labels.voxel_size_um == pytest.approx(BALL_SIZE_UM)
@@ -199,7 +197,7 @@ def test_info_and_convert_keep_what_is_known(ball_file: BallFile, tmp_path: Path
         (["samples", "get", "absent"], 1, "E-SAMPLE"),
         (["verify", "absent"], 1, "error"),
         (["run", "x", "-o", "out", "-m", "odt", "--medium-ri", "water"], 1, "background"),
-        (["run", "x", "-o", "out", "-m", "odt", "--voxel-size-um", "1", "1", "1", "--pixel-size-um", "1", "1"], 1, "exclude"),
+        (["run", "x", "-o", "o", "-m", "odt", *["--voxel-size-um", "1", "1", "1", "--pixel-size-um", "1", "1"]], 1, "exclude"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_in_one_line(arguments: list[str], code: int, said: str) -> None:

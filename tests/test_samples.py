@@ -51,7 +51,11 @@ def test_mirror_is_searched_and_checked(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_one_sample")
 @pytest.mark.parametrize(
     ("content", "url", "code"),
-    [(b"other", URL, "E-SAMPLE-HASH"), (CONTENT[:5], URL, "E-SAMPLE-HASH"), (CONTENT, "http://x.org", "E-SAMPLE-SOURCE")],
+    [
+        (b"other", URL, "E-SAMPLE-HASH"),
+        (CONTENT[:5], URL, "E-SAMPLE-HASH"),
+        (CONTENT, "http://x.org", "E-SAMPLE-SOURCE"),
+    ],
     ids=["other bytes", "truncated", "not https"],
 )
 def test_what_is_not_the_sample_is_not_kept(

@@ -128,7 +128,7 @@ class _Work:
         self.tell("read", frame)
         n_planes, height, width = self.volume.spatial_shape
         image = np.empty((n_planes, height, width), dtype=np.float32)
-        n_bad = 0
+        n_bad, low, high = 0, math.inf, -math.inf
         slab = max(1, SLAB_VOXELS // (height * width))
         for start in range(0, n_planes, slab):
             stop = min(start + slab, n_planes)
@@ -137,7 +137,11 @@ class _Work:
             if bad := int(np.count_nonzero(is_bad)):
                 n_bad += bad
                 image[start:stop][is_bad] = np.nan
+            low = min(low, float(np.min(image[start:stop], where=~is_bad, initial=np.inf)))
+            high = max(high, float(np.max(image[start:stop], where=~is_bad, initial=-np.inf)))
         self._settle_nan(n_bad, frame)
+        if not low < high:
+            self.warnings.append(f"W-FLAT: frame {frame} is constant; nothing can be found in it.")
         if not self.settings.is_forced and n_bad < image.size:
             self.kind.check_values(image[None], self.volume)
         if self.converts_phase and self.settings.wavelength_um is not None:
@@ -160,9 +164,6 @@ class _Work:
     def segment(self, frame: int, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         from tomocyte.segmentation import segment
 
-        low, high = np.nanmin(image), np.nanmax(image)
-        if not low < high:
-            self.warnings.append(f"W-FLAT: frame {frame} is constant; nothing can be found in it.")
         found = segment(
             image, self.voxel_size_um, self.engine, on_step=lambda step: self.tell(f"segment: {step}", frame)
         )
