@@ -106,3 +106,11 @@ def test_projected_dry_mass_is_density_times_area(make_region) -> None:
         0.24
     )
     assert math.isnan(composition.projected_dry_mass_pg(make_region(mask, (0.5, 0.2, 0.3), image=image)))
+
+
+def test_voxels_without_a_number_add_no_dry_mass(make_region) -> None:
+    image = np.full((2, 3, 4), 1.357)
+    image[0, 0, :3] = np.nan
+    mask = np.ones(image.shape, np.bool_)
+    one = make_region(mask, (0.5, 0.2, 0.1), image=image, medium_ri=1.337, refraction_increment_ml_per_g=0.2)
+    assert composition.dry_mass_pg(one) == pytest.approx(21 * 0.01 * 0.1)  # 21 voxels of 0.01 µm³ at 0.1 pg/µm³
