@@ -338,3 +338,19 @@ def test_planes_are_reported_and_a_full_folder_is_left_alone(tmp_path: Path) -> 
     assert seen == [32, 40, 72, 80]
     with pytest.raises(InputError, match="E-ZARR-WRITE"):
         write_volume(tmp_path / "a.ome.zarr", volume)
+
+
+def test_plane_by_plane_equals_all_at_once_and_chunks_are_unpacked_once(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(1).integers(0, 999, (2, 1, 40, 50, 60)).astype(np.uint16)
+    path = _write(tmp_path / "a.ome.zarr", voxels)  # layers of 32 and 8 planes
+    volume = read_volume(path)
+    for frame in (0, 1, 0):
+        planes = [volume.planes(frame, 0, plane, plane + 1)[0] for plane in (39, 0, 1, 31, 32, 33)]
+        np.testing.assert_array_equal(planes, voxels[frame, 0, [39, 0, 1, 31, 32, 33]])
+    np.testing.assert_array_equal(volume.planes(1, 0, 30, 35), voxels[1, 0, 30:35])
+    part = volume.planes(1, 0, 3, 5)
+    part[:] = 0  # what a caller does to its planes stays with the caller
+    np.testing.assert_array_equal(volume.planes(1, 0, 3, 5), voxels[1, 0, 3:5])
+    (path / "0/c/1/0/0/0/0").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="E-ZARR-CHUNK"):
+        volume.planes(1, 0, 3, 5)

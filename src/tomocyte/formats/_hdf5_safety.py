@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,38 +56,63 @@ def is_hdf5(path: Path) -> bool:
         return False
 
 
-def _open(stamp: FileStamp, how: None = None) -> h5py.File:  # noqa: ARG001  there is one way to open HDF5
+def _open(stamp: FileStamp) -> h5py.File:
     with parsing(stamp.path, CODE, what="its structure"):
         return h5py.File(stamp.path, "r", rdcc_nbytes=CHUNK_CACHE_NBYTES, rdcc_nslots=20_011)
 
 
-_FILES: HandleCache[None, h5py.File] = HandleCache(_open)
+class KeptFile:
+    """An open file with the datasets used last: HDF5 forgets unpacked chunks when a dataset is closed."""
+
+    def __init__(self, stamp: FileStamp) -> None:
+        self._path = stamp.path
+        self._file = _open(stamp)
+        self._datasets: OrderedDict[str, h5py.Dataset] = OrderedDict()
+
+    def dataset(self, name: str) -> h5py.Dataset:
+        """A dataset, found and checked link by link the first time."""
+        if name not in self._datasets:
+            self._datasets[name] = object_at(self._file, name, self._path)
+            while len(self._datasets) > 1 and self._cached_nbytes() > CHUNK_CACHE_NBYTES:
+                self._datasets.popitem(last=False)
+        self._datasets.move_to_end(name)
+        return self._datasets[name]
+
+    def _cached_nbytes(self) -> int:
+        return sum(min(int(each.nbytes), CHUNK_CACHE_NBYTES) for each in self._datasets.values())
+
+    def close(self) -> None:
+        """Close the datasets and the file."""
+        self._datasets.clear()
+        self._file.close()
+
+
+def _keep(stamp: FileStamp, how: None) -> KeptFile:  # noqa: ARG001  there is one way to open HDF5
+    return KeptFile(stamp)
+
+
+_KEPT: HandleCache[None, KeptFile] = HandleCache(_keep)
 
 
 @contextmanager
-def opened(stamp: FileStamp, *, is_kept: bool = False) -> Iterator[h5py.File]:
-    """The file, open for reading; anything HDF5 raises becomes ``E-HDF5-DAMAGED``.
-
-    Parameters
-    ----------
-    stamp : FileStamp
-        The file, which must not have changed since.
-    is_kept : bool
-        Keep it open for the next call, with its unpacked chunks; :func:`release` closes it.
-    """
+def opened(stamp: FileStamp) -> Iterator[h5py.File]:
+    """The file, open for reading; anything HDF5 raises becomes ``E-HDF5-DAMAGED``."""
     stamp.check()
-    with parsing(stamp.path, CODE, what="its structure"):
-        if is_kept:
-            with _FILES.lend(stamp, None) as file:
-                yield file
-        else:
-            with _open(stamp) as file:
-                yield file
+    with parsing(stamp.path, CODE, what="its structure"), _open(stamp) as file:
+        yield file
+
+
+@contextmanager
+def kept(stamp: FileStamp) -> Iterator[KeptFile]:
+    """The same, but left open for the next call, with its unpacked chunks, until :func:`release`."""
+    stamp.check()
+    with parsing(stamp.path, CODE, what="its voxels"), _KEPT.lend(stamp, None) as file:
+        yield file
 
 
 def release(path: Path) -> None:
     """Close the file where this process keeps it open, so that it can be written."""
-    _FILES.forget(path)
+    _KEPT.forget(path)
 
 
 def object_at(file: h5py.File, name: str, path: Path, *, hops: int = 0) -> Any:

@@ -280,24 +280,31 @@ def _files_below(folder: Path) -> Iterator[str]:
         yield from ((relative / name).as_posix() for name in files)
 
 
-def check_chunk(array: StoredArray, index: tuple[int, ...]) -> None:
-    """Raise ``E-ZARR-CHUNK`` when a chunk file cannot unpack to exactly one chunk; a missing file passes.
+def check_chunk(array: StoredArray, index: tuple[int, ...]) -> tuple[int, int]:
+    """Size and modification time of a chunk file that can only unpack to exactly one chunk; zeros when it is missing.
 
     A plain chunk has a fixed size; zstd, blosc and lz4 say theirs in the first bytes; gzip, zlib, bz2 and lzma are
     unpacked piece by piece and only counted.
+
+    Raises
+    ------
+    InputError
+        ``E-ZARR-CHUNK``.
     """
     path = array.chunk_path(index)
     try:
-        stored = path.stat().st_size
+        status = path.stat()
         with path.open("rb") as stream:
             start = stream.read(32)
     except FileNotFoundError:
-        return
+        return 0, 0
+    stored = status.st_size
     with parsing(path, "E-ZARR-CHUNK", what="a chunk"):
         unpacked = _unpacked_nbytes(array, path, start) if array.is_packed else stored
         is_bounded = stored <= 2 * array.chunk_nbytes + PACKED_SLACK
         if not is_bounded or unpacked not in (None, array.chunk_nbytes):
             raise ValueError(f"{stored} bytes unpack to {unpacked}, not to {array.chunk_nbytes}")
+    return stored, status.st_mtime_ns
 
 
 def _unpacked_nbytes(array: StoredArray, path: Path, start: bytes) -> int | None:

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -53,8 +54,14 @@ UM_PER_UNIT: Final = {
 }
 S_PER_UNIT: Final = {"second": 1.0, "s": 1.0, "millisecond": 1e-3, "ms": 1e-3, "minute": 60.0, "hour": 3600.0}
 SPATIAL: Final = "ZYX"
+LARGEST_LAYER_NBYTES: Final = 256 * 2**20
 LARGEST_HOLLOWNESS: Final = 100
 """An array with fewer than one written chunk in so many is incomplete, not sparse."""
+
+
+_LAYERS: dict[tuple[Any, ...], NDArray[Any]] = {}
+"""The layer of chunks unpacked last in this process, under the state of its files."""
+_LAYER_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,35 @@ class ZarrPlanes:
     def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Planes (z_stop - z_start, Y, X); each chunk file is checked before it is unpacked."""
         self.stamp.check()
+        low, high = self._layer(z_start)
+        plane_voxels = math.prod(self.array.shape[self.axes.index(letter)] for letter in "YX")
+        layer_nbytes = (high - low) * plane_voxels * self.array.dtype.itemsize
+            (high - low)
+            * math.prod(self.array.shape[self.axes.index(letter)] for letter in "YX")
+            * self.array.dtype.itemsize
+        )
+        is_part = z_start < z_stop <= high and z_stop - z_start < high - low
+        if not is_part or layer_nbytes > LARGEST_LAYER_NBYTES:
+            self._check(frame, channel, z_start, z_stop)
+            return self._read(frame, channel, z_start, z_stop)
+        # a few planes of a layer of chunks: unpack it once, not once per plane
+        key = (self.array.path, self.axes, frame, channel, low, self._check(frame, channel, low, high))
+        with _LAYER_LOCK:
+            if key not in _LAYERS:
+                _LAYERS.clear()
+                _LAYERS[key] = self._read(frame, channel, low, high)
+            return _LAYERS[key][z_start - low : z_stop - low].copy()
+
+    def _layer(self, plane: int) -> tuple[int, int]:
+        """First plane, and one past the last, of the layer of chunks that holds ``plane``."""
+        axis = self.axes.find("Z")
+        if axis < 0:
+            return 0, 1
+        step = self.array.chunks[axis]
+        return plane // step * step, min(plane // step * step + step, self.array.shape[axis])
+
+    def _check(self, frame: int, channel: int, z_start: int, z_stop: int) -> tuple[tuple[int, int], ...]:
+        """Check every chunk file of a request; returns their sizes and times."""
         array = self.array
         chosen = selection(self.axes, frame, channel, z_start, z_stop)
         spans = [
@@ -90,12 +126,15 @@ class ZarrPlanes:
             range(span.start // step, -(-span.stop // step)) if span else range(0)
             for span, step in zip(spans, array.chunks, strict=True)
         )
-        for index in itertools.product(*grid):
-            check_chunk(array, index)
+        return tuple(check_chunk(array, index) for index in itertools.product(*grid))
+
+    def _read(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        array = self.array
         with parsing(array.path, "E-ZARR-CHUNK", what="a chunk"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             store = zarr.storage.LocalStore(array.path, read_only=True)
             opened = zarr.open_array(store, mode="r", zarr_format=2 if array.version == 2 else 3)
+            chosen = selection(self.axes, frame, channel, z_start, z_stop)
             return as_planes(np.asarray(opened[chosen]), self.axes)
 
 
