@@ -88,10 +88,6 @@ class ZarrPlanes:
         low, high = self._layer(z_start)
         plane_voxels = math.prod(self.array.shape[self.axes.index(letter)] for letter in "YX")
         layer_nbytes = (high - low) * plane_voxels * self.array.dtype.itemsize
-            (high - low)
-            * math.prod(self.array.shape[self.axes.index(letter)] for letter in "YX")
-            * self.array.dtype.itemsize
-        )
         is_part = z_start < z_stop <= high and z_stop - z_start < high - low
         if not is_part or layer_nbytes > LARGEST_LAYER_NBYTES:
             self._check(frame, channel, z_start, z_stop)
