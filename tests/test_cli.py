@@ -21,6 +21,7 @@ BallFile = Callable[..., Path]
 VOLUME_UM3 = 4 / 3 * math.pi * BALL_RADIUS_UM**3
 # The ball's edge is a linear ramp of 0.4 µm. A mask cut at half height leaves out the outer half of the ramp, which
 # holds Δn · A · w/8; the inner half, which is counted, misses as much: the sum in the mask is Δn (V - A w/8) / α.
+TWO_SIZES = ("--voxel-size-um", "1", "1", "1", "--pixel-size-um", "1", "1")
 EDGE_UM = 0.4
 DRY_MASS_PG = 0.02 / 0.19 * VOLUME_UM3 * (1 - 3 * EDGE_UM / (8 * BALL_RADIUS_UM))
 
@@ -197,7 +198,7 @@ def test_info_and_convert_keep_what_is_known(ball_file: BallFile, tmp_path: Path
         (["samples", "get", "absent"], 1, "E-SAMPLE"),
         (["verify", "absent"], 1, "error"),
         (["run", "x", "-o", "out", "-m", "odt", "--medium-ri", "water"], 1, "background"),
-        (["run", "x", "-o", "o", "-m", "odt", *["--voxel-size-um", "1", "1", "1", "--pixel-size-um", "1", "1"]], 1, "exclude"),
+        (["run", "x", "-o", "o", "-m", "odt", *TWO_SIZES], 1, "exclude"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_in_one_line(arguments: list[str], code: int, said: str) -> None:
