@@ -1,7 +1,8 @@
 """How an image is worse than its physics: settings of noise and artefacts, and the ranges they are drawn from.
 
-Every amplitude is stated in the unit of the image (refractive index, or radian), so that it means the same at any voxel size.
-To add an artefact, add a field here, a range for each shift, and apply it in ``odt/noise.py`` or ``qpi.py``.
+Every amplitude is stated in the unit of the image (refractive index, or radian), so that it means the same at any
+voxel size. To add an artefact, add a field here, a range for each shift, and apply it in ``odt/noise.py`` or
+``qpi.py``.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ ODT_RANGES: dict[str, OdtRanges] = {
         azimuth_fraction=(0.15, 0.35),
     ),
 }
-"""In-domain ranges and the two held-out domains; in ``mild`` and ``strong`` noise starts where the domain before ends."""
+"""In-domain ranges and the two held-out domains; in ``mild`` and ``strong`` noise starts where the domain before
+ends."""
 
 QPI_RANGES: dict[str, QpiRanges] = {
     "none": QpiRanges(),
@@ -184,9 +186,7 @@ def sample_odt(
     return instrument.model_copy(update={key: thinned[key]}), degradation
 
 
-def sample_qpi(
-    rng: np.random.Generator, *, shift: Shift = "none", ranges: QpiRanges | None = None
-) -> QpiDegradation:
+def sample_qpi(rng: np.random.Generator, *, shift: Shift = "none", ranges: QpiRanges | None = None) -> QpiDegradation:
     """Draw one phase image's degradation; parameters and errors as in :func:`sample_odt`."""
     chosen = ranges or _ranges(QPI_RANGES, shift)
     return QpiDegradation(

@@ -1,8 +1,8 @@
 """The microscopes: frozen settings of ODT and QPI instruments, their presets, and what their optics can resolve.
 
-To add a microscope, add one entry to :data:`ODT_INSTRUMENTS` or :data:`QPI_INSTRUMENTS`. Settings that no light can follow
-(an aperture wider than the medium's refractive index, a voxel too coarse for the band) are refused by :func:`check_odt`
-and :func:`check_qpi`.
+To add a microscope, add one entry to :data:`ODT_INSTRUMENTS` or :data:`QPI_INSTRUMENTS`. Settings that no light can
+follow (an aperture wider than the medium's refractive index, a voxel too coarse for the band) are refused by
+:func:`check_odt` and :func:`check_qpi`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class OdtInstrument(Settings):
     illumination_polar_deg: float = Field(default=64.5, ge=0, lt=90)
     """Polar angle of the oblique beams in degrees, stated inside ``illumination_ri`` (limited-angle only)."""
     illumination_ri: float = Field(default=1.3295, ge=1.0, le=2.0)
-    """Refractive index in which the polar angle is stated; the transverse wave vector n·sinθ stays the same in any medium."""
+    """Refractive index in which the polar angle is stated; the transverse wave vector n·sinθ stays the same in any
+    medium."""
     n_azimuths: int = Field(default=48, ge=1, le=720)
     """Oblique beams, equally spaced in azimuth (limited-angle only)."""
     has_normal_incidence: bool = True
@@ -81,11 +82,12 @@ class QpiInstrument(Settings):
 
 
 ODT_INSTRUMENTS: dict[str, OdtInstrument] = {
-    # Choi et al. 2021: 532 nm, NA 1.2, 48 azimuths at 64.5° and normal incidence. 64.5° is the edge of a 1.2 pupil in an
-    # index of 1.3295; stated in a denser medium the unscattered beam would miss the objective.
+    # Choi et al. 2021: 532 nm, NA 1.2, 48 azimuths at 64.5° and normal incidence. 64.5° is the edge of a 1.2 pupil in
+    # an index of 1.3295; stated in a denser medium the unscattered beam would miss the objective.
     "HT-2H": OdtInstrument(name="HT-2H"),
-    # Schürmann et al. 2017 (10.1002/jbio.201700145): 647 nm, a cell turned once under a shearing interferometer. The data
-    # do not state the objective; their published spectra fall to the noise near 0.75, which is assumed here.
+    # Schürmann et al. 2017 (10.1002/jbio.201700145): 647 nm, a cell turned once under a shearing interferometer. The
+    # data do not state the objective; their power spectrum falls by six decades and meets the noise between 0.7 and
+    # 0.9, so 0.75 is assumed here.
     "HL60-rotation": OdtInstrument(
         name="HL60-rotation", geometry="rotation", wavelength_um=0.647, objective_na=0.75, n_rotations=140
     ),
@@ -176,9 +178,9 @@ def check_odt(instrument: OdtInstrument, medium_ri: float, voxel_size_um: VoxelS
         steepest = math.degrees(math.asin(min(1.0, instrument.objective_na / instrument.illumination_ri)))
         raise SettingsError(
             "E-OPTICS-ILLUMINATION",
-            f"a polar angle of {instrument.illumination_polar_deg}° in n = {instrument.illumination_ri} is a transverse "
-            f"aperture of {instrument.illumination_na:.4f}; medium {medium_ri} and objective {instrument.objective_na} pass "
-            f"at most {min(instrument.objective_na, medium_ri):.4f}.",
+            f"a polar angle of {instrument.illumination_polar_deg}° in n = {instrument.illumination_ri} is an "
+            f"aperture of {instrument.illumination_na:.4f}; medium {medium_ri} and objective {instrument.objective_na} "
+            f"pass at most {min(instrument.objective_na, medium_ri):.4f}.",
             cure=f"Use at most {math.floor(100 * steepest) / 100:g}°.",
         )
     check_voxel_size(voxel_size_um)

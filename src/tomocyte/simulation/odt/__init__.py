@@ -1,8 +1,8 @@
 """Optical diffraction tomography: from a cell's refractive index to the tomogram an instrument would measure.
 
-``formation`` is the fast way (one scattering, the whole tomogram in one step); ``fields`` the complete one (a complex field per
-beam, then a reconstruction), with ``sphere`` as its analytic judge. To add a step, add a file and import its public function
-here.
+``formation`` is the fast way (one scattering, the whole tomogram in one step); ``fields`` the complete one (a complex
+field per beam, then a reconstruction), with ``sphere`` as its analytic judge. To add a step, add a file and import
+its public function here.
 """
 
 from tomocyte.simulation.odt.formation import recovered_fraction, simulate_odt

@@ -1,8 +1,9 @@
 """The complete way: a complex field for every beam, and a tomogram from the fields.
 
-:func:`simulate_fields` illuminates a cell from each direction (or turns it) by first Born, Rytov or multi-slice propagation;
-:func:`reconstruct_odt` maps fields back by the Fourier diffraction theorem. Use it for thick cells, where light scatters
-more than once, and to judge the fast way of ``formation.py``. To add a forward model, add it to :data:`MODELS`.
+:func:`simulate_fields` illuminates a cell from each direction (or turns it) by first Born, Rytov or multi-slice
+propagation; :func:`reconstruct_odt` maps fields back by the Fourier diffraction theorem. Use it for thick cells,
+where light scatters more than once, and to judge the fast way of ``formation.py``. To add a forward model, add it to
+:data:`MODELS`.
 """
 
 from __future__ import annotations
@@ -109,9 +110,7 @@ def _fields(
             ]
         )
     slices = scipy.fft.fft2(potential_from_ri(ri, medium_ri), axes=(1, 2))
-    scattered = np.stack(
-        [_born_field(slices, medium_ri, voxel_size_um, instrument, k_in) for k_in in vectors]
-    )
+    scattered = np.stack([_born_field(slices, medium_ri, voxel_size_um, instrument, k_in) for k_in in vectors])
     return np.exp(scattered) if model == "rytov" else 1 + scattered
 
 

@@ -1,8 +1,8 @@
 """A tomogram from a cell: the single-scattering image formation of ODT, array in, array out.
 
-Every optics of this package is one function ``simulate_<modality>(truth, medium, *, voxel_size_um, instrument, degradation,
-rng, backend) -> float32 array`` that keeps the truth's grid; soft X-rays and Nile Red will be siblings with the same
-signature. To change what is measured, see ``fourier_support.py``; what disturbs it, ``noise.py``.
+Every optics of this package is one function ``simulate_<modality>(truth, medium, *, voxel_size_um, instrument,
+degradation, rng, backend) -> float32 array`` that keeps the truth's grid; soft X-rays and Nile Red will be siblings
+with the same signature. To change what is measured, see ``fourier_support.py``; what disturbs it, ``noise.py``.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def simulate_odt(
 ) -> NDArray[np.float32]:
     """The tomogram that an instrument would measure of a known cell.
 
-    The spectrum of the scattering potential is kept where the union of Ewald caps reaches (first Born/Rytov order, in which
-    both agree), disturbed there, and completed by non-negativity as the instruments do.
+    The spectrum of the scattering potential is kept where the union of Ewald caps reaches (first Born/Rytov order, in
+    which both agree), disturbed there, and completed by non-negativity as the instruments do.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def check_ri(ri: NDArray[Any]) -> tuple[int, int, int]:
     if ri.ndim != 3 or min(ri.shape) < 4:
         raise SettingsError("E-RI", f"the optics need axes Z, Y, X of at least 4, not {ri.shape}.")
     low, high = float(ri.min()), float(ri.max())
-    if not (1.0 <= low and high <= 3.0):
+    if not (low >= 1.0 and high <= 3.0):
         raise SettingsError(
             "E-RI", f"values from {low} to {high} are no refractive index.", cure="Give n itself, not n - n0."
         )
@@ -142,8 +142,8 @@ def recovered_fraction(
     Returns
     -------
     mapping
-        Label to mean measured Δn over mean true Δn inside it; 1 where nothing was lost, NaN without true contrast. Volumes
-        with cells below 0.5 are poor lessons for a network.
+        Label to mean measured Δn over mean true Δn inside it; 1 where nothing was lost, NaN without true contrast.
+        Volumes with cells below 0.5 are poor lessons for a network.
     """
     flat = np.asarray(labels).ravel()
     count = np.bincount(flat)

@@ -1,8 +1,9 @@
 """Which spatial frequencies a tomograph measures, and how often: the union of Ewald-sphere caps.
 
-Waves go as exp(i k·r); the spectrum of the object at ``q = k_out - k_in`` reaches the camera when the outgoing wave passes
-the objective. Everything lives on the half grid of a real FFT, (Z, Y, X // 2 + 1), and is Hermitian: a real object measured
-at q is known at -q too. To add an illumination scheme, add its wave vectors to :func:`illumination_vectors`.
+Waves go as exp(i k·r); the spectrum of the object at ``q = k_out - k_in`` reaches the camera when the outgoing wave
+passes the objective. Everything lives on the half grid of a real FFT, (Z, Y, X // 2 + 1), and is Hermitian: a real
+object measured at q is known at -q too. To add an illumination scheme, add its wave vectors to
+:func:`illumination_vectors`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MIN_COVERAGE = 0.5
 """A frequency counts as measured from here on (a cap gives 1 to the plane it passes through, split between two)."""
 
 Shape3 = tuple[int, int, int]
+Index = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class CapPoints:
 
 def angular_frequencies(size: int, step_um: float) -> NDArray[np.float64]:
     """FFT frequencies (size,) in rad/µm."""
-    return 2 * np.pi * np.fft.fftfreq(size, step_um)
+    return np.asarray(2 * np.pi * np.fft.fftfreq(size, step_um), dtype=np.float64)
 
 
 def illumination_vectors(instrument: OdtInstrument, medium_ri: float) -> NDArray[np.float64]:
@@ -55,14 +57,23 @@ def illumination_vectors(instrument: OdtInstrument, medium_ri: float) -> NDArray
     azimuth = 2 * np.pi * np.arange(instrument.n_azimuths) / instrument.n_azimuths
     transverse = k0 * instrument.illumination_na
     oblique = np.stack(
-        [np.full_like(azimuth, np.sqrt(km**2 - transverse**2)), transverse * np.sin(azimuth), transverse * np.cos(azimuth)],
+        [
+            np.full_like(azimuth, np.sqrt(km**2 - transverse**2)),
+            transverse * np.sin(azimuth),
+            transverse * np.cos(azimuth),
+        ],
         axis=1,
     )
     return np.concatenate([oblique, straight]) if instrument.has_normal_incidence else oblique
 
 
 def cap_points(
-    lateral_shape: tuple[int, int], pixel_size_um: tuple[float, float], k_in: NDArray[np.float64], *, km: float, k_pupil: float
+    lateral_shape: tuple[int, int],
+    pixel_size_um: tuple[float, float],
+    k_in: NDArray[np.float64],
+    *,
+    km: float,
+    k_pupil: float,
 ) -> CapPoints:
     """Where one illumination's scattered field samples the object.
 
@@ -87,7 +98,7 @@ def cap_points(
 
 def splat_cap(
     points: CapPoints, shape: Shape3, voxel_z_um: float
-) -> list[tuple[tuple[NDArray[np.int64], ...], NDArray[np.float64], NDArray[np.bool_], bool]]:
+) -> list[tuple[Index, NDArray[np.float64], NDArray[np.bool_], bool]]:
     """Half-grid bins next to a cap's samples, as up to four groups without repeats.
 
     Returns
@@ -99,7 +110,7 @@ def splat_cap(
     nz, ny, nx = shape
     position = points.qz * nz * voxel_z_um / (2 * np.pi)
     below = np.floor(position)
-    groups = []
+    groups: list[tuple[Index, NDArray[np.float64], NDArray[np.bool_], bool]] = []
     for offset in (0, 1):
         plane = (below + offset).astype(np.int64)
         weight = 1 - np.abs(position - plane)
@@ -145,17 +156,15 @@ def fourier_coverage(
 
     References
     ----------
-    Wolf 1969, 10.1016/0030-4018(69)90052-2; Sung et al. 2009, 10.1364/OE.17.000266; for the turned cell and its apple core
-    Vertu et al. 2009, 10.2478/s11534-008-0154-6.
+    Wolf 1969, 10.1016/0030-4018(69)90052-2; Sung et al. 2009, 10.1364/OE.17.000266; for the turned cell and its apple
+    core Vertu et al. 2009, 10.2478/s11534-008-0154-6.
     """
     if instrument.geometry == "rotation":
         return _rotation_coverage(shape, medium_ri, voxel_size_um, instrument)
     coverage = np.zeros((shape[0], shape[1], shape[2] // 2 + 1), np.float32)
     k0 = instrument.wavenumber_per_um
     for k_in in illumination_vectors(instrument, medium_ri):
-        points = cap_points(
-            shape[1:], voxel_size_um[1:], k_in, km=k0 * medium_ri, k_pupil=k0 * instrument.objective_na
-        )
+        points = cap_points(shape[1:], voxel_size_um[1:], k_in, km=k0 * medium_ri, k_pupil=k0 * instrument.objective_na)
         for index, weight, _, _ in splat_cap(points, shape, voxel_size_um[0]):
             coverage[index] += weight.astype(np.float32)
     symmetrize_half_grid(coverage, shape[2])

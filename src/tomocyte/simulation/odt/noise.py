@@ -1,8 +1,8 @@
 """Noise of a tomogram, made where it arises: at the measured frequencies.
 
-Photon noise is white in every recorded field, so it falls with the root of how many fields know a frequency. Fringes and the
-slow background are errors of the fields too, and so never appear in the missing cone. To add an artefact, write a function
-that returns its spectrum at the measured frequencies and add it in :func:`degrade_spectrum`.
+Photon noise is white in every recorded field, so it falls with the root of how many fields know a frequency. Fringes
+and the slow background are errors of the fields too, and so never appear in the missing cone. To add an artefact,
+write a function that returns its spectrum at the measured frequencies and add it in :func:`degrade_spectrum`.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def fringes(
 ) -> Spectrum:
     """Wave packets at random measured frequencies, as their spectrum (M,).
 
-    Each is a carrier with its neighbours within :data:`PACKET_WIDTH_PER_UM`, random in phase; the sum of the moduli is the
-    peak amplitude, so the packet never exceeds it.
+    Each is a carrier with its neighbours within :data:`PACKET_WIDTH_PER_UM`, random in phase; the sum of the moduli
+    is the peak amplitude, so the packet never exceeds it.
     """
     spectrum = np.zeros(is_measured.shape, np.complex64)
     # The self-mirrored columns would need their mirror image too: carriers and neighbours stay between them.

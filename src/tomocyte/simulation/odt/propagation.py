@@ -1,7 +1,7 @@
 """Light through a thick cell, slice by slice: the multi-slice beam propagation method.
 
-The illuminating plane wave is divided out, so that what is propagated is smooth and periodic for any tilt. To add another
-forward model (multi-layer Born, say), add a function with the signature of :func:`propagate`.
+The illuminating plane wave is divided out, so that what is propagated is smooth and periodic for any tilt. To add
+another forward model (multi-layer Born, say), add a function with the signature of :func:`propagate`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def propagate(
     objective_na: float,
     defocus_um: float = 0.0,
 ) -> NDArray[np.complex64]:
-    """The field behind a cell, over the illuminating plane wave, as a microscope focused on the middle plane records it.
+    """The field behind a cell, over the illuminating plane wave, as a microscope focused on the middle plane records
+    it.
 
     Parameters
     ----------
@@ -65,9 +66,10 @@ def propagate(
 
     References
     ----------
-    Kamilov et al. 2015, 10.1364/OPTICA.2.000517. Here a slice's phase is that of a slab under the illumination's angle, and
-    what it scatters carries the factor kz_in / kz_out of the wave equation, as in multi-layer Born (Chen et al. 2020,
-    10.1364/OPTICA.383030): to first order the result is the Born field at any angle, not only near the axis.
+    Kamilov et al. 2015, 10.1364/OPTICA.2.000517. Here a slice's phase is that of a slab under the illumination's
+    angle, and what it scatters carries the factor kz_in / kz_out of the wave equation, as in multi-layer Born (Chen
+    et al. 2020, 10.1364/OPTICA.383030): to first order the result is the Born field at any angle, not only near the
+    axis.
     """
     k0 = 2 * np.pi / wavelength_um
     km = k0 * medium_ri

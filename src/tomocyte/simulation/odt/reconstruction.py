@@ -1,7 +1,7 @@
 """From measured frequencies to a refractive index: filling the missing cone by non-negativity, on NumPy or torch.
 
-The object is the *scaled potential* ``p = (n² - n0²) / (2 n0)``, which is n - n0 to first order and keeps float32 accurate.
-To add another regularisation, add a function with the signature of :func:`fill_missing_cone`.
+The object is the *scaled potential* ``p = (n² - n0²) / (2 n0)``, which is n - n0 to first order and keeps float32
+accurate. To add another regularisation, add a function with the signature of :func:`fill_missing_cone`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def potential_from_ri(ri: NDArray[Any], medium_ri: float) -> NDArray[np.float32]
 
     Written as Δn (1 + Δn / 2 n0) so that float32 loses nothing.
     """
-    potential = np.subtract(ri, medium_ri, dtype=np.float32)
+    potential: NDArray[np.float32] = np.subtract(ri, medium_ri, dtype=np.float32)
     potential *= 1 + potential / np.float32(2 * medium_ri)
     return potential
 
@@ -136,7 +136,8 @@ def ri_from_potential(potential: NDArray[np.float32], medium_ri: float) -> NDArr
     ri = np.maximum(potential, np.float32(-medium_ri / 2))
     ri *= np.float32(2 * medium_ri)
     ri += np.float32(medium_ri**2)
-    return np.sqrt(ri, out=ri)
+    np.sqrt(ri, out=ri)
+    return ri
 
 
 def fill_missing_cone(

@@ -1,7 +1,7 @@
 """The spectrum of a cell turned about the y axis, from its projections.
 
-At every frequency of the half grid the two (angle, position on the cap) pairs that saw it are known in closed form, so the
-recorded spectra are interpolated there. To change the interpolation, change :func:`rotation_spectrum`.
+At every frequency of the half grid the two (angle, position on the cap) pairs that saw it are known in closed form,
+so the recorded spectra are interpolated there. To change the interpolation, change :func:`rotation_spectrum`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def rotation_spectrum(
     padded = LATERAL_PADDING * nx
     step = 2 * np.pi / (padded * pixel_size_um[1])
     spectra = _centred_spectra(first_order, padded)
-    spline = ndimage.spline_filter1d(ndimage.spline_filter1d(spectra, 3, axis=0, mode="grid-wrap"), 3, axis=2, mode="grid-wrap")
+    spline = spectra
+    for axis in (0, 2):
+        spline = ndimage.spline_filter1d(spline, 3, axis=axis, mode="grid-wrap", output=np.complex64)
     value = np.zeros(qz.shape, np.complex128)
     for sign in (1, -1):
         angle = np.arctan2(qz, qx) - np.arctan2(kz - km, sign * kx)

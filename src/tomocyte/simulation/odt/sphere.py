@@ -1,8 +1,8 @@
 """A homogeneous sphere: what the optics must agree with, in closed form.
 
-Its RI on a grid, its spectrum, its projected phase, and its scattered field by three theories: first Born, the exact partial
-waves of the scalar wave equation (the equation that all of this package solves), and Lorenz–Mie with polarisation. To add
-another body with a known solution, give it a file with the same functions.
+Its RI on a grid, its spectrum, its projected phase, and its scattered field by three theories: first Born, the exact
+partial waves of the scalar wave equation (the equation that all of this package solves), and Lorenz–Mie with
+polarisation. To add another body with a known solution, give it a file with the same functions.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def sphere_spectrum(q: NDArray[np.float64], radius_um: float) -> NDArray[np.floa
     return np.asarray(4 * np.pi * radius_um**3 * spherical_jn(1, product) / product)
 
 
-def sphere_projection_phase(distance_um: NDArray[np.float64], *, radius_um: float, delta_n: float, wavelength_um: float) -> NDArray[np.float64]:
+def sphere_projection_phase(
+    distance_um: NDArray[np.float64], *, radius_um: float, delta_n: float, wavelength_um: float
+) -> NDArray[np.float64]:
     """Phase in rad of a straight ray at a distance from the axis: 2 k0 Δn √(R² - r²), 0 outside."""
     chord = 2 * np.sqrt(np.maximum(radius_um**2 - np.asarray(distance_um, np.float64) ** 2, 0))
     return np.asarray(2 * np.pi / wavelength_um * delta_n * chord)
