@@ -69,7 +69,7 @@ def simulate_odt(
 
     References
     ----------
-    Wolf 1969, 10.1016/0030-4018(69)90052-2; Choi et al. 2021, 10.1101/2021.05.23.445351; Lim et al. 2015,
+    Wolf 1969, 10.1016/0030-4018(69)90052-2; Choi et al., bioRxiv 2021; Lim et al. 2015,
     10.1364/OE.23.016933.
 
     Examples
