@@ -21,7 +21,7 @@ _GAP_UM = 0.06
 
 
 def build_body(plan: CellPlan) -> StarBody:
-    """The free body of a plan, at y = x = 0, resting on z = 0 (floor kinds) or centred on half its height."""
+    """The free body of a plan, at y = x = 0, resting on z = 0."""
     rng = plan.stream("body")
     if plan.kind in ("suspended", "mitotic", "apoptotic"):
         return _round_body(plan, rng)
@@ -108,13 +108,13 @@ def _round_body(plan: CellPlan, rng: np.random.Generator) -> StarBody:
     unit = StarBody(np.zeros(3), turned_axes(plan.angle, aspect), np.ascontiguousarray(radii))
     size = float(np.cbrt(volume / unit.volume_um3))
     body = StarBody(np.zeros(3), unit.axes_um * size, unit.radii)
-    return replace(body, centre_um=np.array([0.5 * plan.height_um, 0.0, 0.0]))
+    return replace(body, centre_um=np.array([-float(body.bounds_um[0, 0]), 0.0, 0.0]))
 
 
 def _floor_body(plan: CellPlan, rng: np.random.Generator) -> StarBody:
     """Cells that sit on z = 0: a footprint times a height profile, from a dome to a fried egg."""
     grid = directions(*BODY_TABLE)
-    phi = np.arange(BODY_TABLE[1]) * (2 * np.pi / BODY_TABLE[1])
+    phi = np.linspace(0.0, 2 * np.pi, BODY_TABLE[1], endpoint=False)
     footprint, aspect = _footprint(plan, rng, phi)
     rim = float(np.clip(1.1 / plan.height_um, 0.1, 0.35))
     base = rim * (0.4 + 0.5 * (1.0 - plan.spread))
@@ -163,7 +163,7 @@ def _profile_radii(grid: Float, footprint: Float, profile: tuple[float, float, f
     for _ in range(30):
         middle = 0.5 * (low + high)
         rho2 = np.minimum((middle * out) ** 2, 1.0)
-        dome = (1.0 - spread) * np.sqrt(1.0 - rho2) + spread * np.exp(-rho2 / 0.3) * (1.0 - rho2)
+        dome = (1.0 - spread) * np.sqrt(1.0 - rho2) + spread * np.exp(-((rho2 / 0.35) ** 1.4)) * (1.0 - rho2)
         height = (rim + (1.0 - rim) * dome) * np.sqrt(1.0 - rho2**4)
         z = base + middle * up
         is_inside = (middle * out < 1.0) & (z < height) & (z > 0.0)

@@ -121,7 +121,9 @@ def renumbered(cells: list[Cell]) -> tuple[Cell, ...]:
     for cell in cells:
         parts = []
         for part in cell.parts:
-            label = cell.label if part.structure in ("cytosol", "plasma_membrane") else part.label + used[part.structure]
+            label = (
+                cell.label if part.structure in ("cytosol", "plasma_membrane") else part.label + used[part.structure]
+            )
             nucleus = part.nucleus_label + used["nucleus"] if part.nucleus_label else 0
             if part.structure in ("nuclear_membrane", "nucleoplasm"):
                 label = nucleus

@@ -91,9 +91,7 @@ def fill_scene(
     time_s: float = 0.0,
 ) -> Scene:
     """The scene of cells whose free bodies stand where they should."""
-    pressed = [
-        cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies
-    ]
+    pressed = [cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies]
     cells = [
         build_cell(plan, body, [other for other in pressed if other is not body], label=label)
         for label, (plan, body) in enumerate(zip(plans, pressed, strict=True), start=1)

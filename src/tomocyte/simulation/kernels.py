@@ -46,7 +46,7 @@ def level(frame: Any, table: Any, z: float, y: float, x: float) -> float:
     a = frame[1, 0] * dz + frame[1, 1] * dy + frame[1, 2] * dx
     b = frame[2, 0] * dz + frame[2, 1] * dy + frame[2, 2] * dx
     c = frame[3, 0] * dz + frame[3, 1] * dy + frame[3, 2] * dx
-    return math.sqrt(a * a + b * b + c * c) / max(look_up(table, a, b, c), 1e-12)
+    return float(math.sqrt(a * a + b * b + c * c) / max(look_up(table, a, b, c), 1e-12))
 
 
 @njit(**JIT)  # type: ignore[untyped-decorator]
@@ -81,6 +81,31 @@ def cut_radii(radii: Any, points: Any, frames: Any, table: Any, gap: float) -> A
         for _ in range(14):
             s = 0.5 * (low + high)
             if level(frames[1], table, cz + s * dz, cy + s * dy, cx + s * dx) - s < gap:
+                high = s
+            else:
+                low = s
+        out[n] = low
+    return out
+
+
+@njit(**JIT)  # type: ignore[untyped-decorator]
+def free_shares(centre: Any, ends: Any, frame: Any, table: Any) -> Any:
+    """How far along each way from ``centre`` to ``ends`` (n, 3) a body still holds the point, as a share up to 1."""
+    out = np.ones(ends.shape[0])
+    for n in range(ends.shape[0]):
+        dz, dy, dx = ends[n, 0] - centre[0], ends[n, 1] - centre[1], ends[n, 2] - centre[2]
+        low, high = 0.0, -1.0
+        for step in range(1, 17):
+            s = step / 16.0
+            if level(frame, table, centre[0] + s * dz, centre[1] + s * dy, centre[2] + s * dx) >= 1.0:
+                high = s
+                break
+            low = s
+        if high < 0.0:
+            continue
+        for _ in range(12):
+            s = 0.5 * (low + high)
+            if level(frame, table, centre[0] + s * dz, centre[1] + s * dy, centre[2] + s * dx) >= 1.0:
                 high = s
             else:
                 low = s
@@ -146,7 +171,7 @@ def is_within(tube: Any, room: tuple[Any, Any, Any, Any], ball: Any, margin: flo
     frame, table, hole_frames, hole_tables = room
     length = math.sqrt((tube[3] - tube[0]) ** 2 + (tube[4] - tube[1]) ** 2 + (tube[5] - tube[2]) ** 2)
     radius = tube[6] + margin
-    n_steps = int(math.ceil(length / max(tube[6], 0.05))) if length > 0.0 else 0
+    n_steps = math.ceil(length / max(tube[6], 0.05)) if length > 0.0 else 0
     for step in range(n_steps + 1):
         s = step / n_steps if n_steps > 0 else 0.0
         pz = tube[0] + s * (tube[3] - tube[0])
@@ -311,3 +336,37 @@ def paint_capsule(volumes: tuple[Any, Any, Any], grid: Any, box: Any, tube: Any,
                     continue
                 value = paint[0] + paint[1] * read_texture(tile, paint, z, y, x)
                 ri[i, j, k] += share * (value - ri[i, j, k])
+
+
+@njit(**JIT)  # type: ignore[untyped-decorator]
+def are_outside(points: Any, tubes: Any, level_gap: float) -> Any:
+    """Whether each point (n, 3) lies more than ``level_gap`` µm outside every capsule of ``tubes`` (k, 7)."""
+    out = np.ones(points.shape[0], np.bool_)
+    for n in range(points.shape[0]):
+        for k in range(tubes.shape[0]):
+            if distance_to_capsule(tubes[k], points[n, 0], points[n, 1], points[n, 2]) <= level_gap:
+                out[n] = False
+                break
+    return out
+
+
+@njit(**JIT)  # type: ignore[untyped-decorator]
+def overlapping(tubes: Any, number: int) -> Any:
+    """Which capsules of ``tubes`` (n, 7) overlap the ``number``-th; itself not."""
+    out = np.zeros(tubes.shape[0], np.bool_)
+    for n in range(tubes.shape[0]):
+        out[n] = n != number and not is_clear(tubes[number], tubes[n : n + 1], 1, 0.0)
+    return out
+
+
+@njit(**JIT)  # type: ignore[untyped-decorator]
+def touching(tubes: Any, owner: Any, n_owners: int, gap: float) -> Any:
+    """Which owners have capsules within ``gap`` µm of each other's; ``owner`` (n,) from 0; symmetric, empty diagonal."""
+    out = np.zeros((n_owners, n_owners), np.bool_)
+    for n in range(tubes.shape[0]):
+        for m in range(n):
+            i, j = owner[n], owner[m]
+            if i != j and not out[i, j] and not is_clear(tubes[n], tubes[m : m + 1], 1, gap):
+                out[i, j] = True
+                out[j, i] = True
+    return out

@@ -10,12 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from tomocyte.simulation import kernels
 from tomocyte.simulation.bodies import NUCLEOLUS_TABLE, NUCLEUS_TABLE, bumps, spikes, turned_axes
 from tomocyte.simulation.plan import CellPlan
 from tomocyte.simulation.shapes import Float, StarBody, directions
 
 _CLEARANCE = 1.04
 _MAX_TRIES = 80
+_N_MOVES = 24
+_BELOW = 0.92
+"""Share of the way to the membrane that a nucleus may take."""
 _SMALLEST_UM = 0.35
 
 
@@ -85,27 +89,43 @@ def _propose(plan: CellPlan, rng: np.random.Generator, volume_um3: float) -> Sta
 def _settle(
     nucleus: StarBody, room: StarBody, others: list[StarBody], *, towards: float, eccentricity: float
 ) -> StarBody | None:
-    """The nucleus moved off the centre, flattened to the height there, and shrunk until it fits."""
+    """The nucleus off the centre, bent to the room there; drawn inwards, and only then shrunk, until it fits."""
     direction = np.array([0.0, np.sin(towards), np.cos(towards)])
     reach = _free_way(room, direction)
     wide = float(np.abs(nucleus.nodes_um[..., 1:]).max())
+    size = 1.0
     away = eccentricity * max(reach - wide, 0.35 * reach * (len(others) > 0 or eccentricity > 0.6))
-    axes = nucleus.axes_um.copy()
-    for _ in range(_MAX_TRIES):
+    for attempt in range(_MAX_TRIES):
         centre, half = _middle(room, room.centre_um + away * direction)
-        tall = float(np.abs(nucleus.nodes_um[..., 0]).max()) * axes[0, 0] / nucleus.axes_um[0, 0]
-        if half > 0 and tall > 0.9 * half:
-            flat = 0.9 * half / tall
-            axes = axes @ np.diag([flat, 1, 1])
-            axes[:, 1:] *= min(1.0 / np.sqrt(flat), 1.25)
-        body = StarBody(centre, axes, nucleus.radii)
-        if half > 0 and _is_free(body, room, others):
-            return body
-        axes = axes * 0.96
-        away *= 0.97
-        if abs(np.linalg.det(axes)) ** (1 / 3) < _SMALLEST_UM:
+        if half > 0:
+            body = _pressed(replace(nucleus, centre_um=centre, axes_um=size * nucleus.axes_um), room)
+            if _is_free(body, room, others):
+                return body
+        away *= 0.95
+        if attempt > _N_MOVES:
+            size *= 0.95
+        if size * np.cbrt(nucleus.volume_um3) < _SMALLEST_UM:
             return None
     return None
+
+
+def _pressed(nucleus: StarBody, room: StarBody) -> StarBody:
+    """The nucleus bent to stay below the membrane, and grown sideways to keep most of its volume."""
+    wanted = nucleus.volume_um3
+    free = nucleus.radii
+    body = nucleus
+    for _ in range(4):
+        ends = nucleus.centre_um + 2.0 * (body.nodes_um.reshape(-1, 3) - nucleus.centre_um)
+        share = kernels.free_shares(nucleus.centre_um, ends, room.frame, room.radii).reshape(free.shape)
+        press = (1.0 + (1.0 / np.maximum(2.0 * _BELOW * share, 1e-3)) ** 8) ** -0.125
+        radii = body.radii * press
+        radii[0], radii[-1] = radii[0].mean(), radii[-1].mean()
+        pressed = replace(body, radii=np.ascontiguousarray(radii))
+        lost = wanted / pressed.volume_um3
+        if lost < 1.03:
+            return pressed
+        body = replace(body, axes_um=np.diag([1.0, *([min(np.sqrt(lost), 1.2)] * 2)]) @ body.axes_um)
+    return pressed
 
 
 def _chromosomes(plan: CellPlan, rng: np.random.Generator, room: StarBody) -> list[StarBody]:

@@ -254,7 +254,9 @@ def filopodia(plan: CellPlan, body: StarBody, others: list[StarBody]) -> list[Fl
         path = np.vstack([path, path[-1] + 0.5 * length * bent])
         path[:, 0] = np.maximum(path[:, 0], floor + radius)
         tubes = np.column_stack([path[:-1], path[1:], np.full(2, radius)])
-        samples = np.concatenate([path[1] + s * (path[2] - path[1]) for s in np.linspace(0, 1, 7)[:, None]]).reshape(-1, 3)
+        samples = np.concatenate([path[1] + s * (path[2] - path[1]) for s in np.linspace(0, 1, 7)[:, None]]).reshape(
+            -1, 3
+        )
         if all(other.levels(samples).min() > 1.15 for other in others) and body.levels(samples[-1:])[0] > 1.05:
             objects.append(tubes)
     return objects

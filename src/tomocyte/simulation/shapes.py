@@ -109,9 +109,11 @@ class StarBody:
         """Area in µm²."""
         return float(np.linalg.norm(self._surface[1], axis=1).sum())
 
-    def surface_points(self) -> tuple[Float, Float]:
-        """Points of the surface (n, 3) in µm and the area (n,) in µm² that each stands for."""
-        return self._surface[0], np.linalg.norm(self._surface[1], axis=1)
+    def surface_points(self, *, outside_um: float = 0.0) -> tuple[Float, Float]:
+        """Points of the surface (n, 3) in µm, moved outwards, and the area (n,) in µm² that each stands for."""
+        points, vectors, _ = self._surface
+        area = np.linalg.norm(vectors, axis=1)
+        return points + outside_um * vectors / np.maximum(area, 1e-300)[:, None], area
 
     @property
     def nodes_um(self) -> Float:
@@ -177,7 +179,7 @@ def _patch(theta: Float, phi: Float, r: Float, slopes: tuple[Float, Float], axes
     u, e_theta, e_phi = _triad(theta, phi)
     along_theta = (slopes[0][..., None] * u + r[..., None] * e_theta) @ axes.T
     along_phi = (slopes[1][..., None] * u + (r * np.sin(theta))[..., None] * e_phi) @ axes.T
-    return ((r[..., None] * u) @ axes.T).reshape(-1, 3), np.cross(along_theta, along_phi).reshape(-1, 3)
+    return ((r[..., None] * u) @ axes.T).reshape(-1, 3), np.cross(along_phi, along_theta).reshape(-1, 3)
 
 
 def sphere(centre_um: Float, radius_um: float) -> Float:
