@@ -1,6 +1,6 @@
 """The outer shape of a cell, one builder per kind, and what happens where two bodies meet.
 
-Every builder returns a :class:`StarBody` of the planned volume around the origin of the floor or of the cell; ``field`` moves it.
+Every builder returns a :class:`StarBody` of the planned volume, standing on z = 0 at y = x = 0; ``field`` moves it.
 To add a kind, write a builder and name it in :func:`build_body`.
 """
 
@@ -59,7 +59,7 @@ def turned_axes(angle: float, semi_axes_um: Float) -> Float:
 def cut_by(body: StarBody, free: StarBody, others: list[StarBody]) -> StarBody:
     """The body pressed against its neighbours: it ends where a neighbour's free level is as low as its own.
 
-    The border between two cells is the surface of equal level, so it bends with both membranes; a gap of 60 nm stays open.
+    The border between two cells is the surface of equal level, so it bends with both membranes; 60 nm stay open.
     """
     nodes = free.nodes_um.reshape(-1, 3)
     share = np.ones(len(nodes))

@@ -1,7 +1,7 @@
 """One cell from its plan: bodies, nuclei, organelles and their indices, as parts in painting order.
 
-Labels are local here (from 1 per structure); ``field`` makes them unique in the scene. To add a structure, give it shapes in
-:func:`build_cell`.
+Labels are local here (from 1 per structure); :func:`renumbered` makes them unique in the scene. To add a structure,
+give it shapes in :func:`build_cell`.
 """
 
 from __future__ import annotations

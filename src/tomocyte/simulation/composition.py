@@ -5,8 +5,8 @@ All indices of a cell are drawn once and belong to its plan. To give a structure
 
 References
 ----------
-Ranges: the project's simulation design. Concentration from the index: Choi et al., bioRxiv 2021, Eq. 1 (0.135 mL/g for lipid
-droplets, 0.19 mL/g elsewhere).
+Ranges: the project's simulation design. Concentration from the index: Choi et al., bioRxiv 2021, Eq. 1
+(0.135 mL/g for lipid droplets, 0.19 mL/g elsewhere).
 """
 
 from __future__ import annotations

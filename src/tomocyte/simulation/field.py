@@ -54,7 +54,8 @@ def simulate_scene(
     Raises
     ------
     SettingsError
-        ``E-SIM-PRESET`` for an unknown line, ``E-SIM-COUNT`` for a number outside 1–40, ``E-SIM-FIT`` for cells that do not fit.
+        ``E-SIM-PRESET`` for an unknown line, ``E-SIM-COUNT`` for a number outside 1–40, ``E-SIM-FIT`` for cells that do
+        not fit.
 
     Examples
     --------
@@ -139,7 +140,8 @@ def floor_of(bodies: list[StarBody], extent_um: Vector, settings: SceneSettings)
     if floor < 0 or floor + tallest > extent_um[0]:
         raise SettingsError(
             "E-SIM-FIT",
-            f"a cell of {tallest:.1f} µm height on a floor at {max(floor, 0):.1f} µm does not fit a field {extent_um[0]:.1f} µm high.",
+            f"a cell {tallest:.1f} µm high on a floor at {max(floor, 0):.1f} µm does not fit "
+            f"a field {extent_um[0]:.1f} µm high.",
             cure=f"Make the field at least {tallest + max(floor, 0):.1f} µm high or choose a flatter cell line.",
         )
     return floor
@@ -181,6 +183,7 @@ def _no_room(n_cells: int, radii: Float, extent_um: Vector) -> SettingsError:
     side = max(np.sqrt(area), 2.0 * float(radii.max()))
     return SettingsError(
         "E-SIM-FIT",
-        f"{n_cells} cells with footprints of {area:.0f} µm² in all do not fit a field of {extent_um[1]:.1f} × {extent_um[2]:.1f} µm.",
+        f"{n_cells} cells with footprints of {area:.0f} µm² in all do not fit "
+        f"a field of {extent_um[1]:.1f} × {extent_um[2]:.1f} µm.",
         cure=f"Ask for fewer cells or a field of at least {side:.0f} × {side:.0f} µm.",
     )

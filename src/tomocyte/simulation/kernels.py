@@ -1,6 +1,6 @@
 """Loops compiled by numba: where a point lies in a shape, whether a capsule fits, and painting shapes into a grid.
 
-Arrays are packed so that a loop has few arguments: ``frame`` (4, 3) is a body's centre and the three rows of its matrix,
+Arrays are packed so that a loop has few arguments: ``frame`` (4, 3) is a body's centre and the rows of its matrix,
 ``table`` (n_theta + 1, n_phi) its radii in that frame. To add a loop, keep it free of state and compile with ``JIT``.
 """
 
@@ -62,7 +62,7 @@ def levels(frame: Any, table: Any, points: Any) -> Any:
 def cut_radii(radii: Any, points: Any, frames: Any, table: Any, gap: float) -> Any:
     """Shorten each ray of a body to where the neighbour's level is no longer ``gap`` above its own.
 
-    ``radii`` (n,) are levels at the ray's end (1 = the free surface); ``points`` (n, 3) the free surface's points in µm;
+    ``radii`` (n,) are levels at the ray's end (1 = the free surface); ``points`` (n, 3) lie on the free surface;
     ``frames`` (2, 4, 3) the body's and the neighbour's; ``table`` the neighbour's.
     """
     out = radii.copy()
@@ -95,15 +95,15 @@ def free_shares(centre: Any, ends: Any, frame: Any, table: Any) -> Any:
     for n in range(ends.shape[0]):
         dz, dy, dx = ends[n, 0] - centre[0], ends[n, 1] - centre[1], ends[n, 2] - centre[2]
         low, high = 0.0, -1.0
-        for step in range(1, 17):
-            s = step / 16.0
+        for step in range(1, 11):
+            s = step / 10.0
             if level(frame, table, centre[0] + s * dz, centre[1] + s * dy, centre[2] + s * dx) >= 1.0:
                 high = s
                 break
             low = s
         if high < 0.0:
             continue
-        for _ in range(12):
+        for _ in range(9):
             s = 0.5 * (low + high)
             if level(frame, table, centre[0] + s * dz, centre[1] + s * dy, centre[2] + s * dx) >= 1.0:
                 high = s
@@ -361,7 +361,7 @@ def overlapping(tubes: Any, number: int) -> Any:
 
 @njit(**JIT)  # type: ignore[untyped-decorator]
 def touching(tubes: Any, owner: Any, n_owners: int, gap: float) -> Any:
-    """Which owners have capsules within ``gap`` µm of each other's; ``owner`` (n,) from 0; symmetric, empty diagonal."""
+    """Which owners have capsules within ``gap`` µm of each other's; ``owner`` (n,) from 0; the diagonal stays empty."""
     out = np.zeros((n_owners, n_owners), np.bool_)
     for n in range(tubes.shape[0]):
         for m in range(n):

@@ -6,8 +6,8 @@ experiment, add a row to :data:`EXPERIMENTS`; to add a change, a field of :class
 
 References
 ----------
-Trends of macrophage activation (volume and surface up, index down, droplets more and larger at the same index, nucleolus
-slightly up at first): Choi et al., bioRxiv 2021, Fig. 4. The rates themselves are starting values.
+Trends of macrophage activation (volume and surface up, index down, droplets more and larger at the same index,
+nucleolus slightly up at first): Choi et al., bioRxiv 2021, Fig. 4. The rates themselves are starting values.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         17,
         MotionSettings(
             volume_change=0.4,
-            height_change=-0.18,
+            height_change=-0.12,
             spread_change=0.4,
             roughness_change=0.3,
-            nucleus_change=0.22,
+            nucleus_change=0.28,
             nucleolus_change=0.04,
             concentration_change=-0.16,
             droplet_change=2.0,
@@ -170,7 +170,7 @@ def simulate_timelapse(
     extent_um : tuple of 3 float
         Size z, y, x of the field in µm.
     settings : SceneSettings, optional
-        Ranges of geometry and composition. Mitosis and apoptosis come from ``motion`` here, not from the settings' shares.
+        Ranges of geometry and composition. Mitosis and apoptosis come from ``motion``, not from the shares.
     motion : MotionSettings, optional
         What changes; e.g. ``EXPERIMENTS["macrophage-lps"].motion``.
     rng : numpy Generator

@@ -1,7 +1,7 @@
 """Nuclei in a cell: none, one, two, lobed, a mitotic plate, or the fragments of an apoptotic one; and nucleoli in them.
 
-A nucleus starts at its planned size and place and is shrunk and drawn inwards until it lies within the cell. To add a form,
-propose its bodies in :func:`build_nuclei`.
+A nucleus starts at its planned size and place, bends below the membrane and is drawn inwards until it fits. To add a
+form, propose its bodies in :func:`build_nuclei`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def build_nuclei(plan: CellPlan, room: StarBody) -> list[StarBody]:
     for number, share in enumerate(shares):
         proposal = _propose(plan, rng, float(total * share))
         towards = angle + 2 * np.pi * number / len(shares) + rng.normal(0, 0.15)
-        placed = _settle(proposal, room, nuclei, towards=towards, eccentricity=eccentricity)
+        is_alone = len(shares) == 1
+        placed = _settle(proposal, room, nuclei, towards=towards, eccentricity=eccentricity, is_alone=is_alone)
         if placed is not None:
             nuclei.append(placed)
     return nuclei
@@ -87,22 +88,24 @@ def _propose(plan: CellPlan, rng: np.random.Generator, volume_um3: float) -> Sta
 
 
 def _settle(
-    nucleus: StarBody, room: StarBody, others: list[StarBody], *, towards: float, eccentricity: float
+    nucleus: StarBody, room: StarBody, others: list[StarBody], *, towards: float, eccentricity: float, is_alone: bool
 ) -> StarBody | None:
     """The nucleus off the centre, bent to the room there; drawn inwards, and only then shrunk, until it fits."""
     direction = np.array([0.0, np.sin(towards), np.cos(towards)])
     reach = _free_way(room, direction)
     wide = float(np.abs(nucleus.nodes_um[..., 1:]).max())
     size = 1.0
-    away = eccentricity * max(reach - wide, 0.35 * reach * (len(others) > 0 or eccentricity > 0.6))
+    away = eccentricity * max(reach - wide, 0.35 * reach * (eccentricity > 0.6))
+    if not is_alone:
+        away = min(max(away, 1.15 * wide), 0.7 * reach)
     for attempt in range(_MAX_TRIES):
         centre, half = _middle(room, room.centre_um + away * direction)
         if half > 0:
             body = _pressed(replace(nucleus, centre_um=centre, axes_um=size * nucleus.axes_um), room)
             if _is_free(body, room, others):
                 return body
-        away *= 0.95
-        if attempt > _N_MOVES:
+        away *= 0.95 if is_alone else 0.99
+        if attempt > _N_MOVES or not is_alone:
             size *= 0.95
         if size * np.cbrt(nucleus.volume_um3) < _SMALLEST_UM:
             return None

@@ -1,8 +1,8 @@
 """What fills a cell: droplets, vesicles, mitochondria, endoplasmic reticulum, Golgi, nuclear reticulum, filopodia.
 
-Every organelle keeps clear of the plasma membrane, of the nuclei and of everything placed before it, so no two overlap and
-each one's volume is its shape's. Random numbers are drawn in full before anything is tried: a cell that grows from frame to frame
-keeps its organelles. To add one, write a method of :class:`Filler` and call it in :meth:`Filler.fill`.
+Every organelle keeps clear of the plasma membrane, of the nuclei and of everything placed before it, so no two overlap
+and each one's volume is its shape's. Random numbers are drawn in full before anything is tried: a cell that grows from
+frame to frame keeps its organelles. To add one, write a method of :class:`Filler` and call it in :meth:`Filler.fill`.
 """
 
 from __future__ import annotations

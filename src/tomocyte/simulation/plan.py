@@ -1,7 +1,7 @@
 """What is decided about a cell before any of it has a shape: kind, size, counts and seeds.
 
-A plan is small and can be changed between frames, so a time-lapse is a list of plans per cell; the same plan always gives
-the same cell. To add a property of a cell, add a field here and draw it in :func:`draw_plan`.
+A plan is small and can be changed between frames, so a time-lapse is a list of plans per cell; the same plan always
+gives the same cell. To add a property of a cell, add a field here and draw it in :func:`draw_plan`.
 """
 
 from __future__ import annotations

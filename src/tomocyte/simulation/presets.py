@@ -1,8 +1,8 @@
 """Cell lines: one row each.
 
-The figures are means or (low, high) ranges that cells are drawn from; ``source`` says where they come from. What the papers
-give for a line is its look (a small trim nucleus, one or two large nucleoli, a spiky outline); sizes and counts without
-a reference are starting values. To add a cell line, add a row with its source.
+The figures are means or (low, high) ranges that cells are drawn from; ``source`` says where they come from. What the
+papers give for a line is its look (a small trim nucleus, one or two large nucleoli, a spiky outline); sizes and counts
+without a reference are starting values. To add a cell line, add a row with its source.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _DESIGN = "sizes, counts and indices: starting value, simulation.md"
 _CHOI = "look: Choi et al., bioRxiv 2021 (3-D QPI of five cell lines); " + _DESIGN
 _ACSEG = "cell type: Erozan et al., iScience 2024, doi 10.1016/j.isci.2024.109856; " + _DESIGN
 _HL60 = (
-    "lower index of the nucleus: Schürmann et al., J. Biophotonics 2017, doi 10.1002/jbio.201700145; volume 1475 µm³ and "
-    "mean index of the open HL60 tomogram; " + _DESIGN
+    "lower index of the nucleus: Schürmann et al., J. Biophotonics 2017, doi 10.1002/jbio.201700145; volume 1475 µm³ "
+    "and mean index of the open HL60 tomogram; " + _DESIGN
 )
 _NILE_RED = "cell type and compartments: Zhanghao et al. (15 compartments, U2-OS); " + _DESIGN
 
@@ -62,7 +62,8 @@ _MANY: tuple[Count, Count, Count, Count] = ((6, 16), (6, 16), (10, 30), (6, 16))
 
 # fmt: off
 _ROWS = (
-    # name, kind, volume, height, Δn, nucleus share, nucleoli (n, µm), droplets (n, µm), filopodia, mitochondria, vesicles
+    # name, kind, volume, height, Δn, nucleus share, nucleoli (n, µm), droplets (n, µm),
+    # filopodia, mitochondria, vesicles
     CellLine("NIH3T3", "fibroblast", 1800, 6.0, (0.018, 0.032), (0.12, 0.2), (2, 4), (0.6, 1.2), (2, 20), (0.2, 0.6),
              (0, 8), (14, 30), _FEW, source=_CHOI),
     CellLine("A549", "adherent", 1700, 6.5, (0.018, 0.034), (0.14, 0.22), (1, 2), (1.0, 1.7), (15, 60), (0.35, 1.1),

@@ -73,7 +73,8 @@ class Part:
     structure : str
         A name of :data:`PAINT_ORDER`.
     label : int
-        From 1, unique within the structure and the scene.
+        From 1, unique within the structure and the scene. Cytosol and plasma membrane carry their cell's label, the
+        nuclear membrane its nucleus's.
     cell_label, nucleus_label : int
         The containers; ``nucleus_label`` is 0 outside nuclei.
     shape : StarBody or ndarray (N, 7) float64

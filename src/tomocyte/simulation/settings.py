@@ -1,7 +1,7 @@
 """How simulated scenes vary: one settings class with documented ranges, and what a domain shift does to them.
 
-A range is (low, high) and is drawn from uniformly, per field or per cell as its text says. To add a knob, add a field here,
-draw it in ``plan`` or ``composition``, and widen it in :data:`SHIFTS` if it belongs to the held-out domains.
+A range is (low, high) and is drawn from uniformly, per field or per cell as its text says. To add a knob, add a field
+here, draw it in ``plan`` or ``composition``, and widen it in :data:`SHIFTS` if it belongs to the held-out domains.
 """
 
 from __future__ import annotations

@@ -99,10 +99,20 @@ class StarBody:
                 solids.append((r**3 / 3 * np.sin(theta) * weight * abs(np.linalg.det(self.axes_um))).ravel())
         return np.concatenate(points) + self.centre_um, np.concatenate(areas), np.concatenate(solids)
 
-    @property
+    @cached_property
     def volume_um3(self) -> float:
         """Volume in µm³."""
-        return float(self._surface[2].sum())
+        n_theta, n_phi = self.radii.shape[0] - 1, self.radii.shape[1]
+        following = np.roll(self.radii, -1, 1)
+        total = 0.0
+        for a, wa in zip((_GAUSS[0] + 1) / 2, _GAUSS[1] / 2, strict=True):
+            left = self.radii[:-1] + a * (self.radii[1:] - self.radii[:-1])
+            right = following[:-1] + a * (following[1:] - following[:-1])
+            # the mean over φ of the cube of a radius that runs linearly from left to right
+            cubes = ((left**2 + right**2) * (left + right) / 4).sum(axis=1)
+            total += wa * float(cubes @ np.sin((np.arange(n_theta) + a) * (np.pi / n_theta)))
+        step = (np.pi / n_theta) * (2 * np.pi / n_phi)
+        return total / 3 * step * float(abs(np.linalg.det(self.axes_um)))
 
     @property
     def surface_area_um2(self) -> float:
@@ -198,40 +208,49 @@ def _capsule_frame(tube: Float) -> tuple[Float, Float, Float, float]:
     return along, across, np.cross(along, across), length
 
 
-def capsule_interior(tube: Float, n: tuple[int, int, int] = (24, 6, 24)) -> tuple[Float, Float]:
-    """Points inside one capsule and the volume each stands for; ``n`` along, radially and around."""
-    along, across, third, length = _capsule_frame(tube)
-    radius = float(tube[6])
-    phi = (np.arange(n[2]) + 0.5) * (2 * np.pi / n[2])
-    ring = np.cos(phi)[:, None] * across + np.sin(phi)[:, None] * third
-    rho = radius * np.sqrt((np.arange(n[1]) + 0.5) / n[1])
-    disc = (rho[:, None, None] * ring[None]).reshape(-1, 3)
-    points, weights = [], []
-    if length > 0:
-        s = (np.arange(n[0]) + 0.5) / n[0]
-        points.append((tube[:3] + s[:, None, None] * length * along + disc[None]).reshape(-1, 3))
-        count = n[0] * len(disc)
-        weights.append(np.full(count, np.pi * radius**2 * length / count))
-    ball = ball_directions(n[1] * n[2] * 2)
-    depth = radius * np.cbrt((np.arange(n[1]) + 0.5) / n[1])
-    caps = (depth[:, None, None] * ball[None]).reshape(-1, 3)
-    points.append(np.where((caps @ along)[:, None] > 0, tube[3:6], tube[:3]) + caps)
-    weights.append(np.full(len(caps), 4 / 3 * np.pi * radius**3 / len(caps)))
-    return np.concatenate(points), np.concatenate(weights)
+@cache
+def _even(n: int, n_dimensions: int) -> Float:
+    """``n`` evenly spread points of the unit cube (n, 1 to 3): Kronecker's sequence of the generalised golden ratio."""
+    ratio = (1.0, 1.6180339887498949, 1.3247179572447460, 1.2207440846057596)[n_dimensions]
+    points: Float = (0.5 + np.arange(1, n + 1)[:, None] / ratio ** np.arange(1, n_dimensions + 1)) % 1.0
+    return points
 
 
-def capsule_surface(tube: Float, n: tuple[int, int] = (48, 48)) -> tuple[Float, Float]:
-    """Points on one capsule and the area each stands for; ``n`` along and around."""
+def capsule_interior(tube: Float, n: int = 4096) -> tuple[Float, Float]:
+    """About ``n`` points inside one capsule (·, 3) and the volume each stands for."""
     along, across, third, length = _capsule_frame(tube)
     radius = float(tube[6])
-    points, weights = [], []
-    if length > 0:
-        phi = (np.arange(n[1]) + 0.5) * (2 * np.pi / n[1])
-        ring = radius * (np.cos(phi)[:, None] * across + np.sin(phi)[:, None] * third)
-        s = (np.arange(n[0]) + 0.5) / n[0]
-        points.append((tube[:3] + s[:, None, None] * length * along + ring[None]).reshape(-1, 3))
-        weights.append(np.full(n[0] * n[1], 2 * np.pi * radius * length / (n[0] * n[1])))
-    ball = ball_directions(n[0] * n[1])
-    points.append(np.where((ball @ along)[:, None] > 0, tube[3:6], tube[:3]) + radius * ball)
-    weights.append(np.full(len(ball), 4 * np.pi * radius**2 / len(ball)))
-    return np.concatenate(points), np.concatenate(weights)
+    tall, ball = np.pi * radius**2 * length, 4 / 3 * np.pi * radius**3
+    n_ball = max(int(n * ball / (tall + ball)), 8)
+    draw = _even(n_ball, 3)
+    up, angle = 2.0 * draw[:, :1] - 1.0, 2 * np.pi * draw[:, 1:2]
+    ring = np.cos(angle) * across + np.sin(angle) * third
+    ends = radius * np.cbrt(draw[:, 2:]) * (up * along + np.sqrt(1.0 - up**2) * ring)
+    points = np.where(up > 0, tube[3:6], tube[:3]) + ends
+    weights = np.full(n_ball, ball / n_ball)
+    if length == 0:
+        return points, weights
+    n_tall = max(n - n_ball, 8)
+    draw = _even(n_tall, 3)
+    angle = 2 * np.pi * draw[:, 1:2]
+    ring = radius * np.sqrt(draw[:, 2:]) * (np.cos(angle) * across + np.sin(angle) * third)
+    shaft = tube[:3] + draw[:, :1] * length * along + ring
+    return np.concatenate([points, shaft]), np.concatenate([weights, np.full(n_tall, tall / n_tall)])
+
+
+def capsule_surface(tube: Float, n: int = 4096) -> tuple[Float, Float]:
+    """About ``n`` points on one capsule (·, 3) and the area each stands for."""
+    along, across, third, length = _capsule_frame(tube)
+    radius = float(tube[6])
+    tall, ball = 2 * np.pi * radius * length, 4 * np.pi * radius**2
+    n_ball = max(int(n * ball / (tall + ball)), 8)
+    sphere_points = ball_directions(n_ball) @ np.stack([along, across, third])
+    points = np.where((sphere_points @ along)[:, None] > 0, tube[3:6], tube[:3]) + radius * sphere_points
+    weights = np.full(n_ball, ball / n_ball)
+    if length == 0:
+        return points, weights
+    n_tall = max(n - n_ball, 8)
+    draw = _even(n_tall, 2)
+    angle = 2 * np.pi * draw[:, 1:]
+    shaft = tube[:3] + draw[:, :1] * length * along + radius * (np.cos(angle) * across + np.sin(angle) * third)
+    return np.concatenate([points, shaft]), np.concatenate([weights, np.full(n_tall, tall / n_tall)])
