@@ -1,7 +1,7 @@
 """The benchmark: fixed seeds and presets for training, validation, in-domain and shifted test.
 
-The numbers stand in ``recipes/benchmark.yaml``; this module only reads and checks them. To add an experiment, add it there
-and raise the version.
+The numbers stand in ``recipes/benchmark.yaml``; this module only reads and checks them. To add an experiment, add it
+there and raise the version.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Benchmark(Settings):
         known = [f"{name}/{key}" for name, entry in self.experiments.items() for key in entry.sizes]
         if f"{experiment}/{size}" not in known:
             raise SettingsError(
-                "E-BENCHMARK", f"unknown experiment {experiment!r} or size {size!r}.", cure=f"Known: {', '.join(known)}."
+                "E-BENCHMARK",
+                f"unknown experiment {experiment!r} or size {size!r}.",
+                cure=f"Known: {', '.join(known)}.",
             )
         return dict(self.experiments[experiment].sizes.items())[size]  # type: ignore[index]
 

@@ -1,7 +1,7 @@
 """Real beside simulated: the same slices, histograms and power spectra of two volumes.
 
-The numbers come from :func:`profile_volume`; :func:`draw_beside` puts two of them on one page. To compare one more property,
-add it to :class:`VolumeProfile` and give it a panel.
+The numbers come from :func:`profile_volume`; :func:`draw_beside` puts two of them on one page. To compare one more
+property, add it to :class:`VolumeProfile` and give it a panel.
 """
 
 from __future__ import annotations

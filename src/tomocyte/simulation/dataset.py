@@ -1,8 +1,8 @@
 """Whole data sets of simulated microscopy: measured volumes with exact labels, tracks and truth, item by item.
 
-An item depends on the seed and its index alone, so any number of workers makes the same set in any order. Geometry stays
-continuous until a frame is asked for, so that a long time-lapse needs the memory of one frame. To add a modality, add it to
-:data:`_MEASURE`: a function from a rendered frame to measured planes.
+An item depends on the seed and its index alone, so any number of workers makes the same set in any order. Geometry
+stays continuous until a frame is asked for, so that a long time-lapse needs the memory of one frame. To add a
+modality, add it to :data:`_MEASURE`: a function from a rendered frame to measured planes.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ Labels = NDArray[np.uint32]
 
 GEOMETRY_STREAM, OPTICS_STREAM, NOISE_STREAM, STAGE_STREAM = range(4)
 """Independent streams of chance of one item."""
+MAX_REDRAWS = 12
+"""How often cells that do not fit the field are drawn again."""
 
 
 class DatasetSettings(Settings):
@@ -68,7 +70,7 @@ class DatasetSettings(Settings):
     voxel_size_um: VoxelSize = (0.39, 0.195, 0.195)
     """z, y, x in µm."""
     n_cells: tuple[PositiveInt, PositiveInt] = (3, 5)
-    """Cells per field, both ends included, drawn uniformly."""
+    """Cells per field, both ends included, drawn uniformly; fewer of the range where the drawn cells do not fit."""
     n_frames: PositiveInt = 1
     """Time points; from 2 on the cells move as ``motion`` says."""
     shift: Shift = "none"
@@ -338,13 +340,24 @@ def _draw_optics(
 
 
 def _draw_scenes(settings: DatasetSettings, rng: np.random.Generator) -> tuple[list[Scene], pd.DataFrame]:
-    import pandas as pd
-
+    """Scenes and tracks; cells too large for the field are drawn again, fewer of them while the range allows."""
     low, high = settings.n_cells
     if low > high:
         raise SettingsError("E-SIM-COUNT", f"from {low} to {high} cells is no range.", cure="Give low, then high.")
     n_cells = int(rng.integers(low, high + 1))
-    extent = tuple(size * step for size, step in zip(settings.shape, settings.voxel_size_um, strict=True))
+    for attempt in range(MAX_REDRAWS):
+        try:
+            return _scenes_of(settings, max(low, n_cells - attempt), rng)
+        except SettingsError as error:
+            if error.code != "E-SIM-FIT":
+                raise
+    return _scenes_of(settings, low, rng)
+
+
+def _scenes_of(settings: DatasetSettings, n_cells: int, rng: np.random.Generator) -> tuple[list[Scene], pd.DataFrame]:
+    import pandas as pd
+
+    extent = [size * step for size, step in zip(settings.shape, settings.voxel_size_um, strict=True)]
     extent_um = (extent[0], extent[1], extent[2])
     if settings.n_frames > 1:
         return simulate_timelapse(
