@@ -1,0 +1,121 @@
+"""How simulated scenes vary: one settings class with documented ranges, and what a domain shift does to them.
+
+A range is (low, high) and is drawn from uniformly, per field or per cell as its text says. To add a knob, add a field
+here, draw it in ``plan`` or ``composition``, and widen it in :data:`SHIFTS` if it belongs to the held-out domains.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from tomocyte.settings import Settings
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the low end {pair[0]} of a range is above its high end {pair[1]}")
+    return pair
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Shift = Literal["none", "mild", "strong"]
+
+
+class SceneSettings(Settings):
+    """Ranges of the geometry and composition of a scene (starting values: the project's simulation design)."""
+
+    shift: Shift = "none"
+    """Domain shift: ``mild`` and ``strong`` move the ranges of :data:`SHIFTS` away from those trained on."""
+    medium_ri: Range = (1.334, 1.338)
+    """Refractive index of the medium, per field."""
+    delta_n_scale: Range = (0.9, 1.1)
+    """Factor on the cell line's cytoplasmic Δn, per cell."""
+    nucleus_contrast: Range = (0.0015, 0.010)
+    """|Δn| between nucleoplasm and cytoplasm, per cell; its sign is the cell line's."""
+    nucleus_min_contrast_share: float = Field(default=0.85, ge=0, le=1)
+    """Share of cells whose nuclear contrast is at least 0.003."""
+    nucleolus_contrast: Range = (0.005, 0.022)
+    """Δn of a nucleolus over the nucleoplasm, per cell."""
+    lipid_delta_n: Range = (0.055, 0.125)
+    """Δn of lipid droplets over the medium, per cell (droplets of one cell differ by a tenth of it)."""
+    vesicle_contrast: Range = (0.003, 0.014)
+    """Δn of granules and vesicles over the cytosol, per cell."""
+    tube_contrast: Range = (0.002, 0.009)
+    """Δn of mitochondria, endoplasmic reticulum and Golgi over the cytosol, per cell."""
+    rim_contrast: Range = (0.001, 0.005)
+    """Δn of the nuclear membrane over the nucleoplasm in :attr:`rim_share` of cells."""
+    rim_share: float = Field(default=0.4, ge=0, le=1)
+    """Share of cells whose nuclear rim is visible."""
+    texture_sigma: Range = (0.0005, 0.0025)
+    """Standard deviation of the index within cytosol and nucleus, per cell."""
+    texture_fine_um: Range = (0.25, 0.6)
+    """Correlation length of the fine texture in µm, per cell."""
+    texture_coarse_um: Range = (0.6, 1.5)
+    """Correlation length of the coarse texture in µm, per cell."""
+    size_scale: Range = (0.9, 1.1)
+    """Factor on the cell line's volume, per cell, beside the line's own spread."""
+    height_scale: Range = (0.9, 1.15)
+    """Factor on the cell line's height, per cell."""
+    roughness: Range = (0.6, 1.4)
+    """Factor on the unevenness of cell and nucleus, per cell."""
+    organelle_scale: Range = (0.5, 1.3)
+    """Factor on the numbers of organelles of the cell line, per cell."""
+    nucleus_eccentricity: Range = (0.05, 0.6)
+    """Distance of a nucleus from the cell's centre over the free way to the membrane, per cell."""
+    crowding: Range = (0.0, 1.0)
+    """0 isolated, 0.5 touching, 1 confluent and overlapping, per field; fields too full for it are packed closer."""
+    border_overhang: float = Field(default=0.3, ge=0, le=0.9)
+    """Share of a cell's radius that may lie beyond the lateral border of the field."""
+    floor_um: float | None = Field(default=None, ge=0)
+    """Height of the coverslip in µm; ``None`` centres the cells in z."""
+    mitotic_share: float = Field(default=0.04, ge=0, le=1)
+    """Share of cells in mitosis."""
+    apoptotic_share: float = Field(default=0.03, ge=0, le=1)
+    """Share of cells that fall apart."""
+    plasma_membrane_um: float = Field(default=0.25, gt=0, le=1)
+    """Thickness of the labelled plasma membrane in µm (optical, not the bilayer's 5 nm)."""
+    nuclear_membrane_um: float = Field(default=0.3, gt=0, le=1)
+    """Thickness of the labelled nuclear membrane in µm (optical)."""
+    has_organelles: bool = True
+    """Whether vesicles, mitochondria, endoplasmic reticulum, Golgi and reticulum are made (droplets always are)."""
+
+
+SHIFTS: dict[str, dict[str, Range]] = {
+    "none": {},
+    "mild": {
+        "medium_ri": (1.3335, 1.3345),
+        "delta_n_scale": (0.8, 0.95),
+        "nucleus_contrast": (0.0015, 0.006),
+        "texture_sigma": (0.001, 0.0035),
+        "size_scale": (0.75, 0.95),
+        "roughness": (1.0, 1.8),
+        "organelle_scale": (0.9, 1.6),
+    },
+    "strong": {
+        "medium_ri": (1.340, 1.348),
+        "delta_n_scale": (0.6, 0.8),
+        "nucleus_contrast": (0.001, 0.004),
+        "nucleolus_contrast": (0.003, 0.010),
+        "lipid_delta_n": (0.045, 0.07),
+        "vesicle_contrast": (0.006, 0.02),
+        "texture_sigma": (0.0015, 0.0045),
+        "texture_fine_um": (0.35, 0.9),
+        "size_scale": (1.15, 1.6),
+        "roughness": (1.4, 2.4),
+        "organelle_scale": (1.2, 2.0),
+        "nucleus_eccentricity": (0.3, 0.8),
+    },
+}
+"""Ranges that replace the defaults under a shift; a range the user changed is kept."""
+
+
+def shifted(settings: SceneSettings) -> SceneSettings:
+    """The settings with the ranges of their ``shift`` in place of those left at their defaults."""
+    kept = {
+        name: value
+        for name, value in SHIFTS[settings.shift].items()
+        if getattr(settings, name) == SceneSettings.model_fields[name].default
+    }
+    return settings.model_copy(update=kept)
