@@ -173,8 +173,8 @@ def test_missing_chunk_of_others_is_counted_and_of_our_own_an_error(tmp_path: Pa
     assert volume.notes == ("W-ZARR-MISSING-CHUNKS: 2 of 18 chunks are missing and read as zeros.",)
     assert not volume.frame(0)[0, 3:6, :5, 8:].any()
     np.testing.assert_array_equal(volume.frame(0)[0, 6:], COUNTS[6:])
-    own = zarr_05(tmp_path).path
-    (own / "0/c/0/0/0/0/0").unlink()
+    own = _write(tmp_path / "own.ome.zarr", np.ones((40, 5, 6), np.uint8))  # two chunks
+    (own / "0/c/0/0/1/0/0").unlink()
     with pytest.raises(InputError, match="E-ZARR-MISSING-CHUNKS"):
         read_volume(own)
 
