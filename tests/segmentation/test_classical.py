@@ -304,3 +304,14 @@ def test_wrong_input_is_refused() -> None:
     for size in ((0.0, 0.1, 0.1), (NAN, 0.1, 0.1), (0.1, 0.1, 1e9)):
         with pytest.raises(MetadataError, match="E-VOXEL-SIZE"):
             segment(np.zeros((3, 4, 5)), size)
+
+
+def test_objects_that_stay_faint_do_not_count() -> None:
+    shape = (40, 120, 150)
+    image = np.full(shape, 1.335)
+    image[ball(shape, SIZE, (6, 6, 6), 4.0)] = 1.36
+    image[ball(shape, SIZE, (6, 15, 14), 4.0)] = 1.343
+    low = ForegroundSettings(fraction=0.2)
+    assert int(segment(noisy(image), SIZE, SegmentationSettings(foreground=low))["cell"].max()) == 1
+    every = ForegroundSettings(fraction=0.2, core_fraction=0.21)
+    assert int(segment(noisy(image), SIZE, SegmentationSettings(foreground=every))["cell"].max()) == 2
