@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import itertools
 import multiprocessing
+import os
 import resource
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -34,13 +36,14 @@ EXPANSION = {
 
 @dataclass(frozen=True)
 class Job:
-    """Which damage to do to which sample; ``member`` is a file inside a folder format."""
+    """Which damage to do to which sample; ``member``: a file inside a folder format; ``crash_at`` tries the harness."""
 
     name: str
     is_truncation: bool
     n_files: int
     seed: int = 0
     member: str = ""
+    crash_at: int = -1
 
 
 @dataclass
@@ -123,7 +126,7 @@ def _do(job: Job, skip: int, place: Any) -> Outcome:
         cuts = cut_points(len(whole), job.n_files)
         cases = truncated(whole, cuts) if job.is_truncation else mutated(whole, job.n_files, seed=job.seed)
         return fuzz(
-            _counted(itertools.islice(cases, skip, None), skip, place),
+            _counted(itertools.islice(cases, skip, None), skip, place, job.crash_at),
             functools.partial(_read_store if job.member else _read_moved, sample=sample),
             place=target,
             expected=expected,
@@ -132,9 +135,11 @@ def _do(job: Job, skip: int, place: Any) -> Outcome:
         )
 
 
-def _counted(cases: Iterator[tuple[str, bytes]], start: int, place: Any) -> Iterator[tuple[str, bytes]]:
+def _counted(cases: Iterator[tuple[str, bytes]], start: int, place: Any, crash_at: int) -> Iterator[tuple[str, bytes]]:
     for index, case in enumerate(cases, start):
         place.value = index
+        if index == crash_at:
+            os.kill(os.getpid(), signal.SIGSEGV)
         yield case
 
 

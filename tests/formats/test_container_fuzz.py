@@ -28,6 +28,15 @@ def test_damaged_files_give_a_clear_error_or_what_the_bytes_justify() -> None:
     _check(run(todo))
 
 
+def test_the_harness_sees_and_survives_a_crash() -> None:
+    crashing, sound = Job("mrc", False, 10, seed=1, crash_at=4), Job("nrrd_raw", False, 6, seed=1)
+    reports = run([crashing, sound])
+    assert reports[crashing].died == ["case 4: exit -11"]
+    assert reports[crashing].outcome.counts.total() == 5  # cases 5 to 9, in the next child
+    assert reports[sound].died == []
+    assert reports[sound].outcome.counts.total() == 6
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SAMPLES)
