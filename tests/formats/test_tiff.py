@@ -347,6 +347,7 @@ def test_quantity_is_unknown_unless_we_stored_it(tmp_path: Path) -> None:
 STORAGES = [
     {"compression": "zlib"}, {"compression": "deflate", "predictor": True}, {"compression": "lzw"},
     {"compression": "lzw", "predictor": True, "rowsperstrip": 5}, {"compression": "zstd"}, {"compression": "packbits"},
+    {"compression": "lzma"},
     {"tile": (16, 32)}, {"tile": (16, 16), "compression": "zstd"}, {"rowsperstrip": 1}, {"byteorder": ">"},
     {"byteorder": ">", "bigtiff": True, "compression": "zlib"}, {"bigtiff": True},
 ]  # fmt: skip
@@ -622,6 +623,23 @@ def test_directories_that_lead_back_are_refused(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError, match="leads back"):
         opened(path, axes="ZYX")
+
+
+@pytest.mark.parametrize(
+    "code", sorted({2, 3, 4, 6, 7, 9, 32771, 33003, 34676, 34712, 34887, 50001, 50002, 65000, 12345})
+)
+def test_lossy_bilevel_and_unknown_codecs_are_never_tried(code: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0], metadata=None)
+    patched(path, 259, code)
+    with pytest.raises(InputError, match="E-TIFF"):
+        opened(path)
+
+
+def test_jpeg_is_refused_with_the_cure(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 24), "u1"), metadata=None, compression="jpeg")
+    with pytest.raises(InputError, match=r"E-TIFF-CODEC.*JPEG.*lossless"):
+        opened(tmp_path / "a.tif")
 
 
 def test_metamorph_stacks_are_refused_rather_than_read_as_one_plane(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     Raises
     ------
     InputError
-        ``E-TIFF-TRUNC``, ``E-TIFF``, ``E-TIFF-META``, ``E-TIFF-MIXED``, ``E-TIFF-KIND``, ``E-RGB``, ``E-BOMB``,
-        ``E-SHAPE``, ``E-DTYPE``, ``E-XML-DOCTYPE``, ``E-COMPANION-OUTSIDE`` or ``E-COMPANION-MISSING``.
+        ``E-TIFF-TRUNC``, ``E-TIFF``, ``E-TIFF-META``, ``E-TIFF-MIXED``, ``E-TIFF-KIND``, ``E-TIFF-CODEC``, ``E-RGB``,
+        ``E-BOMB``, ``E-SHAPE``, ``E-DTYPE``, ``E-XML-DOCTYPE``, ``E-COMPANION-OUTSIDE`` or ``E-COMPANION-MISSING``.
     MetadataError
         ``E-AXES``: neither the file nor the user says what an axis means.
     """
