@@ -35,17 +35,18 @@ FLOORS = {
     "ledger": 3,
     "tables": 3,
     "figures": 3,
-    "samples": 3,
+    "samples": 4,
     "training": 4,
     "report": 4,
     "pipeline": 5,
     "batch": 5,
     "run": 6,
+    "datasets": 7,
     "conversion": 5,
     "forecast": 4,
-    "cli": 7,
-    "__init__": 7,
-    "__main__": 8,
+    "cli": 8,
+    "__init__": 8,
+    "__main__": 9,
 }
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60

@@ -64,9 +64,17 @@ class Sample:
 
 
 def _make_simulated_odt(folder: Path) -> list[Path]:
-    from tomocyte.simulation.sample import make_odt_sample
+    """A field of HeLa-like cells, 64 x 192 x 192, and its truth table; the same bytes every time."""
+    from tomocyte.formats import write_volume
+    from tomocyte.ledger.atomic import publish_atomic
+    from tomocyte.simulation.dataset import DatasetSettings, simulate_item
+    from tomocyte.tables import write_csv
 
-    return make_odt_sample(folder)
+    item = simulate_item(DatasetSettings(preset="HeLa"), 0, seed=3)
+    tomogram, truth = folder / "simulated_hela.ome.tif", folder / "simulated_hela_truth.csv"
+    publish_atomic(tomogram, lambda part: write_volume(part, item.volume()))
+    publish_atomic(truth, lambda part: write_csv(item.truth(), part))
+    return [tomogram, truth]
 
 
 REGISTRY = (

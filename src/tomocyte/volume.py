@@ -125,7 +125,9 @@ class Volume:
         def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
             return full[frame, channel, z_start:z_stop]
 
-        return cls(shape=(frames, channels, planes, height, width), dtype=full.dtype, read_planes=read_planes, **properties)
+        return cls(
+            shape=(frames, channels, planes, height, width), dtype=full.dtype, read_planes=read_planes, **properties
+        )
 
     @property
     def n_frames(self) -> int:
@@ -177,6 +179,8 @@ class Volume:
 
     def frame(self, frame: int) -> NDArray[Any]:
         """One frame (C, Z, Y, X) in memory, in :attr:`unit` and :attr:`dtype`."""
+        if self.n_channels == 1:
+            return self.planes(frame, 0)[np.newaxis]
         voxels = np.empty(self.shape[1:], dtype=self.dtype)
         for channel in range(self.n_channels):
             voxels[channel] = self.planes(frame, channel)

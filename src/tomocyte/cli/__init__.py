@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tomocyte.cli import files, run, samples
+from tomocyte.cli import files, run, samples, simulate
 
 app = typer.Typer(
     name="tomocyte",
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(short_help="The main job: segment, label and measure files.")(run.run)
+app.command(short_help="Simulate data sets with exact truth.")(simulate.simulate)
 app.command(short_help="Print a modality's settings as YAML.")(run.settings)
 app.command(short_help="Say what a file holds.")(files.info)
 app.command(short_help="Convert a file to another format.")(files.convert)

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 # Share of one frame's time that has passed when a step begins.
-STEP_SHARE = {"read": 0.0, "segment": 0.1, "measure": 0.55, "draw": 0.85, "write": 0.9}
+STEP_SHARE = {"read": 0.0, "segment": 0.1, "measure": 0.55, "draw": 0.85, "write": 0.9, "simulate": 0.0}
 
 
 class CountBar:

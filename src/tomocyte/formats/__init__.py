@@ -173,7 +173,9 @@ def write_volume(
     if format_name is not None:
         chosen = writers.get(format_name)
     else:
-        fitting = [(len(suffix), entry) for entry in writers.values() for suffix in entry.suffixes if name.endswith(suffix)]
+        fitting = [
+            (len(suffix), entry) for entry in writers.values() for suffix in entry.suffixes if name.endswith(suffix)
+        ]
         chosen = max(fitting, key=lambda pair: pair[0])[1] if fitting else None
     if chosen is None or chosen.write is None:
         known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in writers.values())

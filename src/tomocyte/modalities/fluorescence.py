@@ -16,10 +16,13 @@ MODALITY = Modality(
     hint="Give a fluorescence stack.",
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
     structures=(Structure("object", "bright object: a stained cell, nucleus or organelle", parent=None),),
+    # Suits objects of 2 to 6 µm; larger ones want a larger window and separation.
     segmentation=SegmentationSettings(
-        foreground=ForegroundSettings(method="otsu", smoothing_um=0.2),
-        split=SplitSettings(method="distance", min_separation_um=2.0),
-        clean=CleanSettings(min_volume_um3=1.0, min_area_um2=1.0),
+        foreground=ForegroundSettings(
+            method="local-adaptive", fraction=0.25, smoothing_um=0.2, local_window_um=3.0, min_contrast_to_noise=1.5
+        ),
+        split=SplitSettings(method="distance", min_separation_um=2.0, prominence=0.1),
+        clean=CleanSettings(min_volume_um3=4.0, min_area_um2=4.0),
     ),
     measurements=(
         *SOLID_GEOMETRY[:-2],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import ForegroundSettings, SegmentationSettings
+from tomocyte.settings import ForegroundSettings, InclusionSettings, SegmentationSettings
 
 MODALITY = Modality(
     name="nile_red",
@@ -20,7 +20,11 @@ MODALITY = Modality(
         Structure("lipid_droplet", "lipid droplet"),
         Structure("inclusion", "bright inclusion (lipid droplet or vesicle: not told apart)"),
     ),
-    segmentation=SegmentationSettings(foreground=ForegroundSettings(method="otsu")),
+    # Starting values, not tuned on data.
+    segmentation=SegmentationSettings(
+        foreground=ForegroundSettings(smoothing_um=0.3, fraction=0.3),
+        inclusion=InclusionSettings(method="bright", n_deviations=5.0, min_contrast=0.0),
+    ),
     measurements=(
         *SOLID_GEOMETRY[:-2],
         "mean_intensity",

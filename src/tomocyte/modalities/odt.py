@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import InclusionSettings, NucleusSettings, SegmentationSettings
+from tomocyte.settings import ForegroundSettings, InclusionSettings, NucleusSettings, SegmentationSettings
 
 # Choi et al. 2021: 0.135 mL/g for lipid droplets, 0.19 mL/g for everything else.
 PROTEIN_ML_PER_G = 0.19
@@ -30,8 +30,11 @@ MODALITY = Modality(
         Structure("lipid_droplet", "lipid droplet", LIPID_ML_PER_G),
         Structure("inclusion", "inclusion of high RI: droplet, nucleolus or granule, not told apart", PROTEIN_ML_PER_G),
     ),
+    # Without smoothing a half-maximum surface stays where it is; smoothing would move it inwards.
     segmentation=SegmentationSettings(
-        nucleus=NucleusSettings(method="dark-core"), inclusion=InclusionSettings(method="bright")
+        foreground=ForegroundSettings(smoothing_um=0.0),
+        nucleus=NucleusSettings(method="dark-core"),
+        inclusion=InclusionSettings(method="bright", rim_fraction=0.65),
     ),
     measurements=(
         *SOLID_GEOMETRY,

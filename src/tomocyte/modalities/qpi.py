@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.modalities._modality import PLANAR_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import SegmentationSettings
+from tomocyte.settings import CleanSettings, ForegroundSettings, SegmentationSettings, SplitSettings
 
 # Popescu et al. 2008 (doi:10.1152/ajpcell.00121.2008) use 0.18 to 0.21 mL/g; 0.19 as for tomograms.
 PROTEIN_ML_PER_G = 0.19
@@ -54,7 +54,18 @@ MODALITY = Modality(
     hint="8- or 16-bit grey values are neither a dry-mass density nor a phase; give the values in pg/um2 or rad.",
     normalization=Normalization("dry-mass-density-0-1", offset=0.0, scale=1.0),
     structures=(Structure("cell", "whole cell, projected", parent=None),),
-    segmentation=SegmentationSettings(),
+    segmentation=SegmentationSettings(
+        foreground=ForegroundSettings(smoothing_um=1.0, fraction=0.1),
+        split=SplitSettings(
+            method="local-contrast",
+            smoothing_um=0.6,
+            window_um=4.0,
+            min_separation_um=5.0,
+            prominence=0.1,
+            seed_fraction=0.1,
+        ),
+        clean=CleanSettings(min_area_um2=80.0),
+    ),
     measurements=(*PLANAR_GEOMETRY, "mean_dry_mass_density_pg_per_um2", "sd_value", "projected_dry_mass_pg"),
     alternatives={"phase": "rad"},
     alternative_measurements={"phase": (*PLANAR_GEOMETRY, "mean_phase_rad", "sd_value")},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import ForegroundSettings, SegmentationSettings
+from tomocyte.settings import CleanSettings, ForegroundSettings, SegmentationSettings
 
 MODALITY = Modality(
     name="sxt",
@@ -23,7 +23,10 @@ MODALITY = Modality(
         Structure("lipid_droplet", "lipid droplet"),
         Structure("inclusion", "strongly absorbing inclusion"),
     ),
-    segmentation=SegmentationSettings(foreground=ForegroundSettings(method="otsu", smoothing_um=0.02)),
+    # Starting values for whole cells, not tuned on data.
+    segmentation=SegmentationSettings(
+        foreground=ForegroundSettings(smoothing_um=0.1), clean=CleanSettings(min_volume_um3=5.0)
+    ),
     measurements=(
         *SOLID_GEOMETRY[:-2],
         "mean_value",

@@ -229,7 +229,11 @@ class _Work:
                 "give --medium-ri N or --medium-ri background."
             )
         if (table["structure"] == self.primary).sum() == 0:
-            self.warnings.append(f"W-NO-OBJECT: no {self.primary} was found.")
+            smallest = self.engine.clean
+            self.warnings.append(
+                f"W-NO-OBJECT: no {self.primary} of at least {smallest.min_volume_um3:g} um3 (2-D: "
+                f"{smallest.min_area_um2:g} um2) was found; see segmentation.clean and segmentation.foreground."
+            )
         volume = self.volume
         if volume.n_frames > 1:
             self.pictures |= time_course_pictures(table, self.primary)
