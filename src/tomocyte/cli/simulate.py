@@ -65,7 +65,7 @@ def simulate(
             "instrument": instrument,
             "shift": shift,
         }
-        said = {name: value for name, value in flags.items() if value is not None}
+        said: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         said["scene"] = {"shift": shift}
         plans = dataset_plan(with_overrides(_experiment(experiment) | said, overrides or []), n_items, seed=seed)
     chosen = _structures(structures)

@@ -47,7 +47,7 @@ class _Camera:
         taken = self._item.frame(frame)
         self._frame, self._measured = frame, taken.measured
         for structure in self._structures:
-            stack = self.stacks.setdefault(structure, LabelStack(taken.measured.shape))  # type: ignore[arg-type]
+            stack = self.stacks.setdefault(structure, LabelStack(taken.measured.shape))
             stack.append(refit(taken.labels(structure)))
         if self._item.settings.modality == "odt":
             self.recovered.append({str(label): float(share) for label, share in taken.recovered().items()})

@@ -180,4 +180,8 @@ def write_volume(
     if chosen is None or chosen.write is None:
         known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in writers.values())
         raise InputError("E-FORMAT-WRITE", "no writer for this kind of file.", path=place, cure=f"Writers: {known}.")
-    chosen.write(place, volume, on_planes or (lambda count: None))
+    chosen.write(place, volume, on_planes or _ignore)
+
+
+def _ignore(n_planes: int) -> None:
+    """For callers that want no progress."""
