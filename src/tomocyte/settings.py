@@ -93,6 +93,10 @@ class NucleusSettings(Settings):
     """Largest nucleus as a fraction of its cell."""
     min_contrast: float = Field(default=0.0005, ge=0)
     """Smallest difference between cytoplasm and nucleus, in the image's unit."""
+    opening_um: float = Field(default=0.8, ge=0, le=20)
+    """What is thinner than twice this (rims, tails) is cut off a dark core; a core that is mostly thin is none."""
+    min_solidity: float = Field(default=0.75, ge=0, le=1)
+    """Smallest share of its convex hull that a dark core fills; a shell or a rim is no nucleus."""
 
 
 class InclusionSettings(Settings):

@@ -37,8 +37,8 @@ def dark_core(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize, setting
 
     The cell is peeled by ``erosion_um``, so that its blurred rim is not taken for a core. In the smoothed rest,
     bright outliers (inclusions) are cut off and Otsu's threshold separates core and cytoplasm; the largest connected
-    core, its holes filled, is the nucleus, if it is as large and as dark as the settings ask. Work is done on voxels
-    of at most half the smoothing.
+    core, its holes filled and its thin parts cut off, is the nucleus, if it is as large, as dark and as compact as the
+    settings ask. Work is done on voxels of at most half the smoothing.
 
     Parameters
     ----------
@@ -68,13 +68,16 @@ def dark_core(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize, setting
     middle = float(np.median(values))
     spread = GAUSSIAN_MAD * float(np.median(np.abs(values - middle)))
     threshold = otsu_threshold(Histogram.of(np.minimum(values, middle + 2 * spread), 4096))
-    core = largest_filled(deep & (smoothed <= threshold))
+    found = largest_filled(deep & (smoothed <= threshold))
+    core = without_thin_parts(found, size_um, settings.opening_um)
     rest = deep & ~core
-    if not core.any() or not rest.any():
+    if 2 * np.count_nonzero(core) <= np.count_nonzero(found) or not rest.any():
         return empty
     fraction = np.count_nonzero(core) / max(1, int(np.count_nonzero(inside)))
     contrast = float(np.median(smoothed[rest])) - float(np.median(smoothed[core]))
     if not settings.min_fraction <= fraction <= settings.max_fraction or contrast < settings.min_contrast:
+        return empty
+    if solidity(core) < settings.min_solidity:
         return empty
     for z in range(cell.shape[0]):
         empty[z] = fine_plane(core, z, cell.shape, factors) & cell[z]
@@ -135,6 +138,45 @@ def _sobel(plane: Image, outside: float) -> Image:
     """Magnitude of the Sobel gradient per pixel; pixels without a value count as ``outside``."""
     filled = np.where(np.isfinite(plane), plane, np.float32(outside))
     return np.asarray(np.hypot(ndimage.sobel(filled, axis=0), ndimage.sobel(filled, axis=1)) / 8, dtype=np.float32)
+
+
+def without_thin_parts(mask: Mask, voxel_size_um: VoxelSize, radius_um: float) -> Mask:
+    """Opening by a ball: the largest part that balls of that radius reach, in µm; the border counts as inside."""
+    import edt
+
+    if radius_um == 0 or not mask.any():
+        return mask
+    kept = largest_filled(distance_um(mask, voxel_size_um) > radius_um) if not mask.all() else mask
+    if not kept.any() or kept.all():
+        return kept
+    spacing = [1.0 if math.isnan(size) else size for size in voxel_size_um]
+    away = edt.edt(np.ascontiguousarray(~kept), anisotropy=spacing, parallel=1)
+    return np.asarray(mask & (away <= radius_um))
+
+
+def solidity(mask: Mask) -> float:
+    """Share of the convex hull of the voxels' centres that a mask fills; 1 for anything too flat to have a hull.
+
+    Parameters
+    ----------
+    mask : ndarray (Z, Y, X), bool
+
+    Examples
+    --------
+    >>> mask = np.zeros((9, 9, 9), dtype=bool)
+    >>> mask[1:8, 1:8, 1:8] = True
+    >>> mask[3:6, 3:6, 1:8] = False
+    >>> round(solidity(mask), 3)
+    0.816
+    """
+    from skimage.morphology import convex_hull_image
+
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    cropped = mask[box].squeeze()
+    if cropped.ndim < 2 or min(cropped.shape) < 3:
+        return 1.0
+    hull = convex_hull_image(cropped, offset_coordinates=False, include_borders=True)
+    return float(np.count_nonzero(cropped) / np.count_nonzero(hull))
 
 
 def largest_filled(mask: Mask) -> Mask:
