@@ -14,9 +14,13 @@ SIZE_UM = (0.3, 0.25, 0.2)
 SHAPE = (40, 60, 80)
 
 
-def radius_um() -> np.ndarray:
+def place_um() -> list[np.ndarray]:
     grid = [(np.arange(n) - n / 2) * size for n, size in zip(SHAPE, SIZE_UM, strict=True)]
-    z, y, x = np.meshgrid(*grid, indexing="ij")
+    return np.meshgrid(*grid, indexing="ij")
+
+
+def radius_um() -> np.ndarray:
+    z, y, x = place_um()
     return np.sqrt(z**2 + y**2 + x**2)
 
 
@@ -47,10 +51,10 @@ def test_solidity_of_a_shell_is_its_share_of_the_ball() -> None:
 
 @pytest.mark.parametrize(("is_core", "n_expected"), [(True, 1), (False, 0)], ids=["dark core", "dark rim"])
 def test_a_dark_rim_is_no_nucleus(is_core: bool, n_expected: int) -> None:
-    """A cell of 5 µm with a dark core of 2.5 µm has a nucleus; one that is dark only near its surface has none."""
-    radius = radius_um()
+    """A cell of 5 µm with a dark core of 2.5 µm has a nucleus; one with a dark bowl under its surface has none."""
+    radius, x = radius_um(), place_um()[2]
     cell = radius < 5.0
-    dark = radius < 2.5 if is_core else (radius > 3.2) & (radius < 4.2)
+    dark = radius < 2.5 if is_core else (radius > 2.8) & (radius < 4.0) & (x > -1.0)
     image = np.where(cell, np.where(dark, 1.350, 1.356), 1.337).astype(np.float32)
     nucleus = dark_core(image, cell, SIZE_UM, NucleusSettings(method="dark-core"))
     assert bool(nucleus.any()) == bool(n_expected)

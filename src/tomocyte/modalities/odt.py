@@ -30,9 +30,9 @@ MODALITY = Modality(
         Structure("lipid_droplet", "lipid droplet", LIPID_ML_PER_G),
         Structure("inclusion", "inclusion of high RI: droplet, nucleolus or granule, not told apart", PROTEIN_ML_PER_G),
     ),
-    # Without smoothing a half-maximum surface stays where it is; smoothing would move it inwards.
+    # 0.2 µm moves the surface of a 14 µm cell by less than 1 % of its volume and keeps noise from roughening it.
     segmentation=SegmentationSettings(
-        foreground=ForegroundSettings(smoothing_um=0.0),
+        foreground=ForegroundSettings(smoothing_um=0.2),
         nucleus=NucleusSettings(method="dark-core"),
         inclusion=InclusionSettings(method="bright", rim_fraction=0.65),
     ),
