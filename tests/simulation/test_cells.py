@@ -1,4 +1,4 @@
-"""Cells as biology has them: nesting over 200 seeds, every kind and every line, and nothing that depends on the grid."""
+"""Cells as biology has them: nesting over 200 seeds, every kind and every line, nothing that depends on the grid."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def simulate_scene(
         for number, seed in enumerate(seeds, start=1)
     ]
     bodies = place_bodies(plans, extent_um, settings=ranges, rng=rng)
-    return fill_scene(plans, bodies, extent_um=extent_um, texture_seed=int(rng.integers(2**63)))
+    debris = scatter_debris(extent_um, settings=ranges, medium_ri=medium_ri, rng=rng)
+    return fill_scene(plans, bodies, extent_um=extent_um, texture_seed=int(rng.integers(2**63)), debris=debris)
 
 
 def check_count(n_cells: int) -> None:
@@ -88,10 +89,10 @@ def fill_scene(
     *,
     extent_um: Vector,
     texture_seed: int,
-    frame: int = 0,
-    time_s: float = 0.0,
+    debris: Float,
+    when: tuple[int, float] = (0, 0.0),
 ) -> Scene:
-    """The scene of cells whose free bodies stand where they should."""
+    """The scene of cells whose free bodies stand where they should; ``when`` is the frame and its time in s."""
     pressed = [cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies]
     cells = [
         build_cell(plan, body, [other for other in pressed if other is not body], label=label)
@@ -103,9 +104,27 @@ def fill_scene(
         extent_um=extent_um,
         texture=texture_tile(np.random.default_rng(texture_seed)),
         preset=plans[0].line.name,
-        frame=frame,
-        time_s=time_s,
+        frame=when[0],
+        time_s=when[1],
+        debris=_outside(debris, [body for cell in cells for body in cell.bodies]),
     )
+
+
+def scatter_debris(extent_um: Vector, *, settings: SceneSettings, medium_ri: float, rng: np.random.Generator) -> Float:
+    """Particles anywhere in the field: capsules (n, 7) and, in the last column, their index (n, 8)."""
+    n = min(round(rng.uniform(*settings.n_debris)), 1000)
+    starts = rng.random((n, 3)) * np.array(extent_um)
+    ends = starts + rng.normal(0, 0.3, (n, 3))
+    return np.column_stack([starts, ends, rng.uniform(0.12, 0.6, n), medium_ri + rng.uniform(0.004, 0.03, n)])
+
+
+def _outside(debris: Float, bodies: list[StarBody]) -> Float:
+    """The particles that lie outside every body."""
+    keep = np.ones(len(debris), bool)
+    for body in bodies:
+        for ends in (debris[:, :3], debris[:, 3:6]):
+            keep &= body.levels(ends) > 1.3
+    return debris[keep]
 
 
 def place_bodies(

@@ -21,7 +21,7 @@ from pydantic import Field
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
 from tomocyte.simulation.bodies import build_body, lateral_radius_um
-from tomocyte.simulation.field import check_count, fill_scene, floor_of, moved, place_bodies
+from tomocyte.simulation.field import check_count, fill_scene, floor_of, moved, place_bodies, scatter_debris
 from tomocyte.simulation.plan import CellPlan, draw_plan
 from tomocyte.simulation.presets import cell_line
 from tomocyte.simulation.scene import Scene, Vector
@@ -107,7 +107,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             spread_change=0.4,
             roughness_change=0.3,
             nucleus_change=0.28,
-            nucleolus_change=0.04,
+            nucleolus_change=0.03,
             concentration_change=-0.16,
             droplet_change=2.0,
             droplet_size_change=0.3,
@@ -195,6 +195,8 @@ def simulate_timelapse(
     how = motion or MotionSettings()
     ranges = shifted(settings or SceneSettings()).model_copy(update={"mitotic_share": 0.0, "apoptotic_share": 0.0})
     tracks, floor = _first_tracks(preset, n_cells, extent_um=extent_um, ranges=ranges, how=how, rng=rng)
+    medium_ri = tracks[0].plan.composition.medium_ri
+    debris = scatter_debris(extent_um, settings=ranges, medium_ri=medium_ri, rng=rng)
     texture_seed = int(rng.integers(2**63))
     scenes, rows = [], []
     for frame in range(n_frames):
@@ -209,9 +211,9 @@ def simulate_timelapse(
         bodies = [build_body(plan) for plan in plans]
         _push_apart(tracks, bodies)
         placed = [moved(body, track.place, floor) for body, track in zip(bodies, tracks, strict=True)]
-        time_s = frame * how.time_step_s
+        when = (frame, frame * how.time_step_s)
         scenes.append(
-            fill_scene(plans, placed, extent_um=extent_um, texture_seed=texture_seed, frame=frame, time_s=time_s)
+            fill_scene(plans, placed, extent_um=extent_um, texture_seed=texture_seed, debris=debris, when=when)
         )
         rows += [
             (track.plan.track_id, track.plan.parent_id, frame, label) for label, track in enumerate(tracks, start=1)

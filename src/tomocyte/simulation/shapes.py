@@ -112,7 +112,7 @@ class StarBody:
             cubes = ((left**2 + right**2) * (left + right) / 4).sum(axis=1)
             total += wa * float(cubes @ np.sin((np.arange(n_theta) + a) * (np.pi / n_theta)))
         step = (np.pi / n_theta) * (2 * np.pi / n_phi)
-        return total / 3 * step * float(abs(np.linalg.det(self.axes_um)))
+        return float(total / 3 * step * abs(np.linalg.det(self.axes_um)))
 
     @property
     def surface_area_um2(self) -> float:
