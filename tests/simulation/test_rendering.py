@@ -116,3 +116,17 @@ def test_another_modality_paints_its_own_values(scene):
     assert np.unique(np.round(rendered.ri[rendered.labels["nucleus"] > 0], 4))[-1] == np.float32(0.3)
     assert rendered.ri.min() == np.float32(0.11)
     assert rendered.ri.max() > 0.4
+
+
+def test_a_scene_and_its_rendering_stay_below_six_volumes():
+    import tracemalloc
+
+    shape, size = (64, 192, 192), (0.39, 0.195, 0.195)
+    extent = tuple(n * s for n, s in zip(shape, size, strict=True))
+    tracemalloc.start()
+    try:
+        simulate_scene("RAW 264.7", 4, extent_um=extent, rng=np.random.default_rng(1)).render(size, shape)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= 6 * 4 * np.prod(shape)

@@ -141,11 +141,12 @@ def place_bodies(
     floor = floor_of(bodies, extent_um, settings)
     radii = np.array([lateral_radius_um(body) for body in bodies])
     _check_fit(radii, extent_um, settings)
-    distance = float(np.interp(rng.uniform(*settings.crowding), [0.0, 0.5, 1.0], [1.15, 0.85, 0.68]))
+    crowding = rng.uniform(*settings.crowding)
+    distance = float(np.interp(crowding, [0.0, 0.5, 1.0], [1.15, 0.85, 0.68]))
     lateral = np.array(extent_um[1:])
     while distance >= _CLOSEST:
         for _ in range(12):
-            places = _throw(radii, lateral, distance, rng=rng, overhang=settings.border_overhang)
+            places = _throw(radii, lateral, (distance, crowding), rng=rng, overhang=settings.border_overhang)
             if places is not None:
                 return [moved(body, place, floor) for body, place in zip(bodies, places, strict=True)]
         distance *= 0.95
@@ -172,15 +173,27 @@ def moved(body: StarBody, place: Float, floor_um: float) -> StarBody:
 
 
 def _throw(
-    radii: Float, lateral: Float, distance: float, *, rng: np.random.Generator, overhang: float
+    radii: Float, lateral: Float, packing: tuple[float, float], *, rng: np.random.Generator, overhang: float
 ) -> list[Float] | None:
-    """Places (y, x) that keep ``distance`` × the sum of radii apart, or ``None`` when luck fails."""
+    """Places (y, x) of cells, or ``None`` when luck fails.
+
+    ``packing`` is the least distance over the sum of two radii, and the share of cells that settle beside another one.
+    """
+    distance, crowding = packing
     places: list[Float] = []
-    for number, radius in enumerate(radii):
+    for radius in radii:
         inset = np.minimum(radius * (1.0 - overhang), 0.5 * lateral)
-        for candidate in inset + rng.random((60, 2)) * (lateral - 2 * inset):
+        candidates = inset + rng.random((80, 2)) * (lateral - 2 * inset)
+        angle, slack = rng.uniform(0, 2 * np.pi, 80), rng.uniform(1.0, 1.08, 80)
+        if places and rng.random() < crowding:
+            near = rng.integers(len(places), size=60)  # the last twenty stay anywhere
+            reach = slack[:60] * distance * (radius + radii[near])
+            steps = reach[:, None] * np.column_stack([np.sin(angle[:60]), np.cos(angle[:60])])
+            candidates[:60] = np.array(places)[near] + steps
+        for candidate in candidates:
             far = [np.linalg.norm(candidate - place) for place in places]
-            if all(gap >= distance * (radius + other) for gap, other in zip(far, radii[:number], strict=True)):
+            is_in = bool(np.all((candidate >= inset) & (candidate <= lateral - inset)))
+            if is_in and all(gap >= distance * (radius + other) for gap, other in zip(far, radii, strict=False)):
                 places.append(candidate)
                 break
         else:
