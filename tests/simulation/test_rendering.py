@@ -99,9 +99,9 @@ def test_an_unknown_structure_is_refused(scene):
 
 
 def test_debris_changes_the_index_and_no_label():
-    settings = SceneSettings(n_debris=(30, 30), mitotic_share=0, apoptotic_share=0)
+    settings = SceneSettings(n_debris=(400, 400), mitotic_share=0, apoptotic_share=0)
     scene = simulate_scene("T cell", 1, extent_um=(16.0, 30.0, 34.0), settings=settings, rng=np.random.default_rng(3))
-    assert 10 < len(scene.debris) <= 30
+    assert 300 < len(scene.debris) < 400
     rendered = scene.render((0.4, 0.3, 0.35), (40, 100, 98))
     outside = rendered.labels["extracellular"] == 1
     assert rendered.ri[outside].max() > scene.medium_ri + 0.003

@@ -15,7 +15,7 @@ from tomocyte.simulation.cells import build_cell, renumbered
 from tomocyte.simulation.composition import texture_tile
 from tomocyte.simulation.plan import CellPlan, draw_plan
 from tomocyte.simulation.presets import cell_line
-from tomocyte.simulation.scene import Scene, Vector
+from tomocyte.simulation.scene import Cell, Scene, Vector
 from tomocyte.simulation.settings import SceneSettings, shifted
 from tomocyte.simulation.shapes import Float, StarBody
 
@@ -94,10 +94,12 @@ def fill_scene(
 ) -> Scene:
     """The scene of cells whose free bodies stand where they should; ``when`` is the frame and its time in s."""
     pressed = [cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies]
-    cells = [
-        build_cell(plan, body, [other for other in pressed if other is not body], label=label)
-        for label, (plan, body) in enumerate(zip(plans, pressed, strict=True), start=1)
-    ]
+    cells: list[Cell] = []
+    fragments: list[StarBody] = []
+    for label, (plan, body) in enumerate(zip(plans, pressed, strict=True), start=1):
+        others = [other for other in pressed if other is not body]
+        cells.append(build_cell(plan, body, others + fragments, label=label))
+        fragments += cells[-1].bodies[1:]
     return Scene(
         cells=renumbered(cells),
         medium_ri=plans[0].composition.medium_ri,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _MITOSIS_H = 1.0
 _DEATH_H = 3.0
 _RESPREAD_H = 2.0
+_CYCLE_H = 8.0
 _CLOSEST = 0.55
 
 
@@ -301,7 +302,7 @@ def _draw_fate(plan: CellPlan, birth: int, how: MotionSettings) -> tuple[str, in
     rng = np.random.default_rng(plan.stream("motion").integers(2**63))
     step_h = how.time_step_s / 3600.0
     waits = rng.exponential(1.0, 2) / np.maximum([how.divisions_per_h, how.deaths_per_h], 1e-12)
-    waits[1] += _DEATH_H
+    waits += [_CYCLE_H * (birth > 0), _DEATH_H]  # a daughter does not divide again at once
     first = int(np.argmin(waits))
     return ("divide", "die")[first], birth + 1 + int(min(waits[first] / step_h, 1e6))
 
