@@ -150,6 +150,14 @@ def test_the_same_seed_gives_the_same_scene_and_another_one_another():
         assert np.array_equal(first.labels[structure], second.labels[structure])
 
 
+def test_no_two_cells_of_a_field_are_alike():
+    cells = make("HL60", 3, seed=4, crowding=(0, 0), mitotic_share=0, apoptotic_share=0).cells
+    shapes = [cell.bodies[0].radii for cell in cells]
+    assert abs(np.corrcoef(shapes[0].ravel(), shapes[1].ravel())[0, 1]) < 0.6
+    assert len({round(cell.bodies[0].volume_um3) for cell in cells}) == 3
+    assert len({cell.parts_of("cytosol")[0].ri for cell in cells}) == 3
+
+
 def test_nuclei_are_off_centre():
     away = []
     for seed in range(12):

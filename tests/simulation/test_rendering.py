@@ -130,3 +130,19 @@ def test_a_scene_and_its_rendering_stay_below_six_volumes():
     finally:
         tracemalloc.stop()
     assert peak <= 6 * 4 * np.prod(shape)
+
+
+def test_a_filopodium_ends_where_a_body_begins():
+    ball = StarBody.ellipsoid(np.array([5.0, 5.0, 5.0]), np.full(3, 3.0))
+    inner = StarBody.ellipsoid(np.array([5.0, 5.0, 5.0]), np.full(3, 2.5))
+    tube = np.array([[5.0, 5.0, 6.0, 5.0, 5.0, 10.0, 0.4]])
+    parts = (
+        Part("filopodium", 1, 1, 0, tube, 1.345),
+        Part("plasma_membrane", 1, 1, 0, ball, 1.36),
+        Part("cytosol", 1, 1, 0, inner, 1.36),
+    )
+    cell = Cell(1, 1, 0, "suspended", (ball,), parts, np.zeros(3), (0.5, 1.0))
+    rendered = Scene((cell,), 1.337, (10.0, 10.0, 12.0), FLAT).render((0.2, 0.25, 0.1), (50, 40, 120))
+    row = rendered.labels["filopodium"][25, 20]
+    assert np.flatnonzero(row).tolist() == list(range(80, 104))  # x from 8.0 (the body) to 10.4 (the tip)
+    assert rendered.labels["cell"][25, 20, 20:104].all()
