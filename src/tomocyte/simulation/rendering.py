@@ -18,6 +18,7 @@ from tomocyte.simulation.shapes import Float, StarBody
 
 Volumes = tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]
 
+_BULGE_UM = 0.15  # between its nodes a surface may lie a little beyond them
 TEXTURE_NODES_PER_LENGTH = 3.0
 """Nodes of the texture tile per correlation length."""
 
@@ -69,7 +70,8 @@ def _paint_values(cell: Cell, part: Part, index: int) -> Float:
 def _paint(volumes: Volumes, grid: Float, *, part: Part, paint: Float) -> None:
     if isinstance(part.shape, StarBody):
         body = part.shape
-        box = _voxel_box(body.bounds_um, grid, volumes[0].shape)
+        bounds = body.bounds_um + np.array([[-_BULGE_UM], [_BULGE_UM]])
+        box = _voxel_box(bounds, grid, volumes[0].shape)
         if (box[:, 1] > box[:, 0]).all():
             tables = np.stack([body.radii, body.thickness_per_radius_um])
             kernels.paint_body(volumes, grid, box, body.frame, tables, paint)
