@@ -21,6 +21,7 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/tomocyte samples get simulated-odt -o demo/input
 	$(BIN)/tomocyte run demo/input -o demo/output --modality odt
+	@echo "Open $(CURDIR)/demo/output/report.html in a browser; the exact truth is demo/input/simulated_hela_truth.csv."
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

@@ -18,11 +18,22 @@ _PUBLIC = {
     "measure": "tomocyte.measurements",
     "segment": "tomocyte.segmentation",
     "analyse": "tomocyte.pipeline",
-    "run_batch": "tomocyte.batch",
+    "run_inputs": "tomocyte.run",
     "verify": "tomocyte.ledger",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [  # noqa: RUF022 - in the order of use
+    "__version__",
+    "Volume",
+    "TomocyteError",
+    "read_volume",
+    "write_volume",
+    "segment",
+    "measure",
+    "analyse",
+    "run_inputs",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -84,9 +84,7 @@ class Volume:
             raise MetadataError("E-SHAPE", f"a volume needs five axes T, C, Z, Y, X of at least 1, not {self.shape}.")
         check_voxel_size(self.voxel_size_um, self.path, is_2d=self.is_2d)
         if self.time_s is not None and len(self.time_s) != self.shape[0]:
-            raise MetadataError(
-                "E-TIME", f"{len(self.time_s)} times for {self.shape[0]} frames.", path=self.path
-            )
+            raise MetadataError("E-TIME", f"{len(self.time_s)} times for {self.shape[0]} frames.", path=self.path)
         if self.channel_names and len(self.channel_names) != self.shape[1]:
             raise MetadataError(
                 "E-CHANNEL", f"{len(self.channel_names)} channel names for {self.shape[1]} channels.", path=self.path
@@ -94,6 +92,14 @@ class Volume:
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
         object.__setattr__(self, "origin", MappingProxyType(dict(self.origin)))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "origin": dict(self.origin), "metadata": dict(self.metadata)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        object.__setattr__(self, "origin", MappingProxyType(state["origin"]))
+        object.__setattr__(self, "metadata", MappingProxyType(state["metadata"]))
 
     @classmethod
     def from_array(cls, voxels: NDArray[Any], **properties: Any) -> Volume:
@@ -114,11 +120,14 @@ class Volume:
         if not 2 <= voxels.ndim <= 5:
             raise MetadataError("E-AXES", f"an array of 2 to 5 dimensions is needed, not {voxels.ndim}.")
         full = voxels.reshape((1,) * (5 - voxels.ndim) + voxels.shape)
+        frames, channels, planes, height, width = full.shape
 
         def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
             return full[frame, channel, z_start:z_stop]
 
-        return cls(shape=full.shape, dtype=full.dtype, read_planes=read_planes, **properties)
+        return cls(
+            shape=(frames, channels, planes, height, width), dtype=full.dtype, read_planes=read_planes, **properties
+        )
 
     @property
     def n_frames(self) -> int:
@@ -170,6 +179,8 @@ class Volume:
 
     def frame(self, frame: int) -> NDArray[Any]:
         """One frame (C, Z, Y, X) in memory, in :attr:`unit` and :attr:`dtype`."""
+        if self.n_channels == 1:
+            return self.planes(frame, 0)[np.newaxis]
         voxels = np.empty(self.shape[1:], dtype=self.dtype)
         for channel in range(self.n_channels):
             voxels[channel] = self.planes(frame, channel)

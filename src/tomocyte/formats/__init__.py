@@ -173,9 +173,15 @@ def write_volume(
     if format_name is not None:
         chosen = writers.get(format_name)
     else:
-        fitting = [(len(suffix), entry) for entry in writers.values() for suffix in entry.suffixes if name.endswith(suffix)]
+        fitting = [
+            (len(suffix), entry) for entry in writers.values() for suffix in entry.suffixes if name.endswith(suffix)
+        ]
         chosen = max(fitting, key=lambda pair: pair[0])[1] if fitting else None
     if chosen is None or chosen.write is None:
         known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in writers.values())
         raise InputError("E-FORMAT-WRITE", "no writer for this kind of file.", path=place, cure=f"Writers: {known}.")
-    chosen.write(place, volume, on_planes or (lambda count: None))
+    chosen.write(place, volume, on_planes or _ignore)
+
+
+def _ignore(n_planes: int) -> None:
+    """For callers that want no progress."""

@@ -7,61 +7,11 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from tomocyte.errors import SettingsError
+from tomocyte.measurements.region import Region
 
-from tomocyte.volume import VoxelSize
-
-
-@dataclass(frozen=True)
-class Region:
-    """One object cut out, for measuring.
-
-    Parameters
-    ----------
-    structure : str
-    label : int
-    mask : bool ndarray (z, y, x)
-        The object, cropped to its bounding box plus one empty voxel where the volume allows.
-    image : ndarray (C, z, y, x)
-        The PHYSICAL image in the same box.
-    voxel_size_um : tuple of 3 float
-        z, y, x; z is NaN for planar images.
-    corner : tuple of 3 int
-        First voxel z, y, x of the box in the volume.
-    is_cut : bool
-        Whether the object touches the volume's border (its volume is then a lower bound).
-    medium_ri : float, optional
-    refraction_increment_ml_per_g : float, optional
-        α of this structure.
-    """
-
-    structure: str
-    label: int
-    mask: NDArray[np.bool_]
-    image: NDArray[Any]
-    voxel_size_um: VoxelSize
-    corner: tuple[int, int, int] = (0, 0, 0)
-    is_cut: bool = False
-    medium_ri: float | None = None
-    refraction_increment_ml_per_g: float | None = None
-
-    @property
-    def is_2d(self) -> bool:
-        """Whether the object lies in a planar image whose thickness has no meaning."""
-        return bool(np.isnan(self.voxel_size_um[0]))
-
-    @property
-    def voxel_volume_um3(self) -> float:
-        """Volume of one voxel in µm³; NaN for planar images."""
-        return self.voxel_size_um[0] * self.voxel_size_um[1] * self.voxel_size_um[2]
-
-    @property
-    def pixel_area_um2(self) -> float:
-        """Area of one pixel in the xy plane in µm²."""
-        return self.voxel_size_um[1] * self.voxel_size_um[2]
+__all__ = ["Measurement", "Region", "find_measurements", "measurement", "measurements"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +25,15 @@ class Measurement:
     function : callable
         ``Region -> float``; NaN where the number has no meaning.
     unit : str
+        ``native`` stands for the unit of the image.
     length_power : int
         The number grows as the voxel size to this power.
     meaning : str
         The first line of the docstring.
     nan_reason : str
         When it is NaN, and why; ``""`` if never.
+    reference : str
+        DOI or title of what defines it; ``""`` where the name says it all.
     """
 
     name: str
@@ -89,19 +42,23 @@ class Measurement:
     length_power: int
     meaning: str
     nan_reason: str
+    reference: str = ""
 
 
 _REGISTERED: dict[str, Measurement] = {}
 
 
-def measurement(*, unit: str, length_power: int, nan_reason: str = "") -> Callable[..., Callable[[Region], float]]:
+def measurement(
+    *, unit: str, length_power: int, nan_reason: str = "", reference: str = ""
+) -> Callable[[Callable[[Region], float]], Callable[[Region], float]]:
     """Declare a function ``Region -> float`` as a measurement (a column)."""
 
     def declare(function: Callable[[Region], float]) -> Callable[[Region], float]:
-        meaning = (function.__doc__ or "").strip().splitlines()[0]
-        _REGISTERED[function.__name__] = Measurement(
-            function.__name__, function, unit, length_power, meaning, nan_reason
-        )
+        name = function.__name__
+        lines = (function.__doc__ or "").strip().splitlines()
+        if not lines:
+            raise SettingsError("E-MEASUREMENT", f"{name} has no docstring.", cure="Its first line is its meaning.")
+        _REGISTERED[name] = Measurement(name, function, unit, length_power, lines[0], nan_reason, reference)
         return function
 
     return declare
@@ -114,3 +71,22 @@ def measurements() -> dict[str, Measurement]:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"tomocyte.measurements.{module.name}")
     return dict(_REGISTERED)
+
+
+def find_measurements(names: tuple[str, ...] | list[str]) -> list[Measurement]:
+    """The measurements of these names, in this order.
+
+    Raises
+    ------
+    SettingsError
+        ``E-MEASUREMENT-NAME`` with the list of known ones.
+    """
+    known = measurements()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SettingsError(
+            "E-MEASUREMENT-NAME",
+            f"unknown measurement {', '.join(map(repr, unknown))}.",
+            cure=f"Known: {', '.join(sorted(known))}.",
+        )
+    return [known[name] for name in names]

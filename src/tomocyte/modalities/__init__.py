@@ -1,6 +1,7 @@
 """Door 2: a modality is a file in this folder; it says what a voxel value means.
 
-To add one, put ``modalities/<name>.py`` here with a module constant ``MODALITY = Modality(...)``; it is found by itself.
+To add one, put ``modalities/<name>.py`` here with a module constant ``MODALITY = Modality(...)``; it is found by
+itself.
 """
 
 from __future__ import annotations
@@ -32,7 +33,5 @@ def modality(name: str) -> Modality:
         ``E-MODALITY`` with the list of known ones.
     """
     if name not in modalities():
-        raise SettingsError(
-            "E-MODALITY-NAME", f"unknown modality {name!r}.", cure=f"Known: {', '.join(modalities())}."
-        )
+        raise SettingsError("E-MODALITY-NAME", f"unknown modality {name!r}.", cure=f"Known: {', '.join(modalities())}.")
     return modalities()[name]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,16 @@ from tomocyte.settings import SegmentationSettings
 from tomocyte.volume import Volume
 
 FloatArray = NDArray[np.float32]
+
+SOLID_GEOMETRY = (
+    "volume_um3", "surface_area_um2", "surface_to_volume_per_um", "sphericity", "equivalent_diameter_um",
+    "major_axis_length_um", "middle_axis_length_um", "minor_axis_length_um", "projected_area_um2", "height_um",
+    "solidity", "euler_number", "concentration_mg_per_ml", "dry_mass_pg",
+)  # fmt: skip
+PLANAR_GEOMETRY = (
+    "area_um2", "perimeter_um", "circularity", "equivalent_diameter_um", "major_axis_length_um",
+    "minor_axis_length_um", "solidity",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,10 @@ class Modality:
         Names of the measurements that make sense, in column order.
     default_model : str
         The model ``tomocyte run`` uses when none is named.
+    alternatives : mapping
+        Further quantities its volumes may hold, with their units; then the file or the user must say which.
+    alternative_measurements : mapping
+        The measurements that make sense for such a quantity, where they differ.
     """
 
     name: str
@@ -103,32 +118,60 @@ class Modality:
     segmentation: SegmentationSettings
     measurements: tuple[str, ...]
     default_model: str = "classical"
+    alternatives: Mapping[str, str] = field(default_factory=dict)
+    alternative_measurements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def structure(self, name: str) -> Structure:
-        """The structure of that name.
+    def unit_of(self, quantity: str) -> str:
+        """The unit of a quantity this modality knows."""
+        return {self.quantity: self.unit, **self.alternatives}[quantity]
+
+    def settle_quantity(self, volume: Volume, said: str | None) -> str:
+        """What a voxel value means, from the user, the file, or because only one quantity is possible.
 
         Raises
         ------
-        KeyError
-            Unknown name.
+        ModalityError
+            ``E-QUANTITY``: several are possible and nobody said which; ``E-MODALITY``: the file says another.
         """
-        return {entry.name: entry for entry in self.structures}[name]
+        known = (self.quantity, *self.alternatives)
+        stored = None if volume.quantity == "intensity" else volume.quantity
+        quantity = said or stored or (self.quantity if len(known) == 1 else None)
+        if quantity is None:
+            raise ModalityError(
+                "E-QUANTITY",
+                f"{self.name} volumes hold {' or '.join(known)}, and the file does not say which.",
+                path=volume.path,
+                cure=f"Give --quantity {' or --quantity '.join(known)}.",
+            )
+        if quantity not in known:
+            raise ModalityError(
+                "E-MODALITY",
+                f"{quantity} is not a quantity of {self.name} ({', '.join(known)}).",
+                path=volume.path,
+                cure="Choose the right --modality or --quantity.",
+            )
+        return quantity
 
-    def check_volume(self, volume: Volume) -> None:
-        """Refuse a volume whose header does not fit: another quantity, too few channels.
+    def columns(self, quantity: str, *, is_planar: bool) -> tuple[str, ...]:
+        """The measurements that make sense for a quantity, in column order; planar images have areas, no volumes."""
+        names = self.alternative_measurements.get(quantity, self.measurements)
+        if not is_planar:
+            return names
+        return (*PLANAR_GEOMETRY, *(name for name in names if name not in SOLID_GEOMETRY + PLANAR_GEOMETRY))
+
+    def structure(self, name: str) -> Structure:
+        """The structure of that name; a name of the user's own is a primary object like the first one."""
+        known = {entry.name: entry for entry in self.structures}
+        return known.get(name) or replace(self.structures[0], name=name, description=name)
+
+    def check_channels(self, volume: Volume) -> None:
+        """Refuse a volume with too few channels.
 
         Raises
         ------
         ModalityError
             ``E-MODALITY``.
         """
-        if volume.quantity not in (None, "intensity", self.quantity):
-            raise ModalityError(
-                "E-MODALITY",
-                f"the file holds {volume.quantity}, but {self.name} needs {self.quantity}.",
-                path=volume.path,
-                cure="Choose the right --modality, or --force to go on and have that recorded.",
-            )
         if volume.n_channels < len(self.channels):
             raise ModalityError(
                 "E-MODALITY",
@@ -157,11 +200,12 @@ class Modality:
             and high <= self.plausible_range[1]
             and self.plausible_median[0] <= median <= self.plausible_median[1]
         )
+        unit = "" if self.unit in ("", "1") else f" in {self.unit}"
         if not inside:
             raise ModalityError(
                 "E-MODALITY-RANGE",
-                f"values from {low:.6g} to {high:.6g} (median {median:.6g}) cannot be {self.quantity} in "
-                f"{self.unit or 'arbitrary units'}: {self.name} allows {self.plausible_range[0]:g} to "
+                f"values from {low:.6g} to {high:.6g} (median {median:.6g}) cannot be {self.quantity}{unit}: "
+                f"{self.name} allows {self.plausible_range[0]:g} to "
                 f"{self.plausible_range[1]:g} with a median of {self.plausible_median[0]:g} to "
                 f"{self.plausible_median[1]:g}.",
                 path=volume.path,

@@ -1,0 +1,79 @@
+"""The command line: one verb per public function; the only room that prints, catches and exits.
+
+Exit codes: 0 all well, 1 an error, 2 wrong usage, 3 some inputs failed, 4 all inputs failed, 130 Ctrl-C, 143 SIGTERM.
+To add a verb, add a function in a module here that calls the public function of a room, and name it below.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import typer
+
+from tomocyte.cli import files, run, samples, simulate
+
+app = typer.Typer(
+    name="tomocyte",
+    help="From raw 3-D and 4-D microscopy of cells to masks, single cells and numbers with units.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(short_help="The main job: segment, label and measure files.")(run.run)
+app.command(short_help="Simulate data sets with exact truth.")(simulate.simulate)
+app.command(short_help="Print a modality's settings as YAML.")(run.settings)
+app.command(short_help="Say what a file holds.")(files.info)
+app.command(short_help="Convert a file to another format.")(files.convert)
+app.command(short_help="Check a result folder against its hashes.")(files.verify)
+app.add_typer(samples.app, name="samples", short_help="List and get open sample data.")
+
+
+def main() -> NoReturn:
+    """Entry point of the command ``tomocyte``."""
+    from tomocyte.errors import TomocyteError
+
+    def on_terminate(signum: int, frame: object) -> NoReturn:  # noqa: ARG001
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, on_terminate)
+    is_debug = "--debug" in sys.argv
+    try:
+        app()
+    except TomocyteError as problem:
+        if is_debug:
+            traceback.print_exc()
+        typer.echo(f"error: {problem}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; what was finished is kept. Run the same command again to resume.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as problem:
+        if is_debug:
+            raise
+        typer.echo(
+            f"error: E-BUG: an error nobody foresaw: {type(problem).__name__}: {problem}. "
+            "What was committed is kept. Please report it with the traceback that --debug shows.",
+            err=True,
+        )
+        sys.exit(1)
+    sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from tomocyte import __version__
+
+        typer.echo(f"tomocyte {__version__}")
+        raise typer.Exit

@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tomocyte.errors import SettingsError
+
+Inputs = Annotated[list[str], typer.Argument(help="Files, folders or glob patterns.", metavar="INPUT")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; run again to resume.")]
+VoxelSizeOption = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option("--voxel-size-um", metavar="Z Y X", help="Voxel size in um, over what the file says."),
+]
+PixelSizeOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--pixel-size-um", metavar="Y X", help="Pixel size in um of 2-D images."),
+]
+AxesOption = Annotated[
+    str | None, typer.Option("--axes", help="One letter of TCZYX per stored axis, in its order, e.g. ZYX.")
+]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Array inside a container (HDF5, TCF, Zarr), e.g. 3DFL/CH0.")
+]
+TimeStepOption = Annotated[float | None, typer.Option("--time-step-s", help="Seconds between frames.", min=0.0)]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def voxel_size(
+    voxel: tuple[float, float, float] | None, pixel: tuple[float, float] | None
+) -> tuple[float, float, float] | None:
+    """The voxel size z, y, x in µm from either option; z is NaN for a pixel size."""
+    if voxel is not None and pixel is not None:
+        raise SettingsError("E-USAGE", "--voxel-size-um and --pixel-size-um exclude each other.")
+    return (math.nan, *pixel) if pixel is not None else voxel
+
+
+def medium(text: str | None) -> float | str | None:
+    """The medium's RI, or ``background``."""
+    if text is None or text == "background":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        raise SettingsError("E-USAGE", f"--medium-ri {text!r} is neither a number nor `background`.") from None
+    if not 1.0 <= value <= 2.0:
+        raise SettingsError("E-USAGE", f"--medium-ri {value} is no refractive index of a medium (1 to 2).")
+    return value

@@ -1,0 +1,114 @@
+"""Progress bars with the time left; on a screen only, plain lines otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# Share of one frame's time that has passed when a step begins.
+STEP_SHARE = {"read": 0.0, "segment": 0.1, "measure": 0.55, "draw": 0.85, "write": 0.9, "simulate": 0.0}
+
+
+class CountBar:
+    """A bar that counts up to a total that may become known later."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def set_total(self, total: int) -> None:
+        """How many there are in all."""
+        self._progress.update(self._task, total=total)
+
+    def set_done(self, count: int) -> None:
+        """How many are done."""
+        self._progress.update(self._task, completed=count)
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._progress.advance(self._task)
+
+
+@contextmanager
+def count_progress(title: str, total: int | None) -> Iterator[CountBar]:
+    """A bar on the screen while the block runs."""
+    console = Console(stderr=True)
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield CountBar(progress, progress.add_task(title, total=total))
+
+
+class RunProgress:
+    """Bars of a run: all inputs above, one line per input at work below.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of inputs.
+    """
+
+    def __init__(self, n_items: int) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._n_items = n_items
+        self._all = self._progress.add_task("all inputs", total=n_items)
+        self._tasks: dict[str, TaskID] = {}
+        self._share: dict[str, float] = {}
+        self._n_done = 0
+
+    def __enter__(self) -> RunProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """Take one event: ``{"item", "state"}`` or ``{"item", "step", "frame", "n_frames"}``."""
+        item = str(event.get("item", ""))
+        state = event.get("state")
+        if state in {"done", "failed", "resumed"}:
+            self._n_done += 1
+            self._share.pop(item, None)
+            if item in self._tasks:
+                self._progress.remove_task(self._tasks.pop(item))
+            if not self._console.is_terminal and state != "resumed":
+                self._console.print(f"[{self._n_done}/{self._n_items}] {item}: {state}", markup=False, highlight=False)
+        elif "step" in event:
+            step = str(event["step"])
+            share = (event["frame"] + STEP_SHARE.get(step.partition(":")[0], 0.0)) / event["n_frames"]
+            self._share[item] = share
+            if item not in self._tasks:
+                self._tasks[item] = self._progress.add_task(item, total=1.0)
+            frames = f", frame {event['frame'] + 1}/{event['n_frames']}" if event["n_frames"] > 1 else ""
+            self._progress.update(self._tasks[item], completed=share, description=f"{item}: {step}{frames}")
+        self._progress.update(self._all, completed=self._n_done + sum(self._share.values()))

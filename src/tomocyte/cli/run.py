@@ -1,0 +1,185 @@
+"""``tomocyte run`` and ``tomocyte settings``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tomocyte.cli.describe import describe, human_bytes, human_seconds
+from tomocyte.cli.options import (
+    AxesOption,
+    DatasetOption,
+    DebugOption,
+    Inputs,
+    Output,
+    PixelSizeOption,
+    TimeStepOption,
+    VoxelSizeOption,
+    medium,
+    voxel_size,
+)
+
+if TYPE_CHECKING:
+    from tomocyte.settings import RunSettings
+
+EXIT_SOME_FAILED = 3
+EXIT_ALL_FAILED = 4
+
+
+def run(
+    inputs: Inputs,
+    output: Output,
+    modality: Annotated[str, typer.Option("--modality", "-m", help="odt, qpi, sxt, nile_red or fluorescence.")] = "",
+    voxel_size_um: VoxelSizeOption = None,
+    pixel_size_um: PixelSizeOption = None,
+    medium_ri: Annotated[
+        str | None,
+        typer.Option("--medium-ri", help="RI of the medium, or `background` to measure it outside the cells."),
+    ] = None,
+    quantity: Annotated[
+        str | None, typer.Option("--quantity", help="What a voxel means where a modality knows several, e.g. phase.")
+    ] = None,
+    structure: Annotated[
+        str | None, typer.Option("--structure", help="What the main objects are called, e.g. nucleus.")
+    ] = None,
+    wavelength_um: Annotated[
+        float | None, typer.Option("--wavelength-um", help="Vacuum wavelength; turns phase into dry-mass density.")
+    ] = None,
+    axes: AxesOption = None,
+    dataset: DatasetOption = None,
+    time_step_s: TimeStepOption = None,
+    nan: Annotated[
+        str, typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input or `mask` them as outside.")
+    ] = "refuse",
+    settings: Annotated[
+        Path | None, typer.Option("--settings", help="YAML file of settings; see `tomocyte settings`.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, e.g. segmentation.foreground.method=otsu.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although values do not fit the modality; recorded in every output.")
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", "-j", help="Inputs at the same time.", min=1)] = 1,
+    item_timeout_s: Annotated[
+        float | None, typer.Option("--item-timeout-s", help="Give up on an input after this long.", min=1.0)
+    ] = None,
+    trust_times: Annotated[
+        bool, typer.Option("--trust-times", help="Resume without hashing inputs whose size and time are unchanged.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what each file holds, the forecast and problems; write nothing.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Segment, label and measure every input; write labels, tables and a report.
+
+    Results: labels per structure (OME-TIFF), objects.csv/.parquet with a data dictionary, status.csv, run.json and
+    report.html. The same command again resumes and repeats nothing that is done.
+    """
+    from tomocyte.run import find_inputs
+
+    chosen = _run_settings(
+        settings,
+        overrides or [],
+        {
+            "modality": modality or None,
+            "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
+            "medium_ri": medium(medium_ri),
+            "quantity": quantity.replace("-", "_") if quantity else None,
+            "structure": structure,
+            "wavelength_um": wavelength_um,
+            "axes": axes,
+            "dataset": dataset,
+            "time_step_s": time_step_s,
+            "nan": None if nan == "refuse" else nan,
+            "is_forced": True if force else None,
+        },
+    )
+    paths = find_inputs(inputs, axes=axes)
+    if dry_run:
+        raise typer.Exit(_dry_run(paths, chosen, workers))
+    how = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
+    raise typer.Exit(_run(paths, chosen, output, how, is_debug=debug))
+
+
+def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, Any], *, is_debug: bool) -> int:
+    from tomocyte.cli.progress import RunProgress
+    from tomocyte.run import run_inputs
+
+    with RunProgress(n_items=len(paths)) as progress:
+        result = run_inputs(paths, chosen, output, on_event=progress.on_event, **how)
+    for failure in result.failures:
+        typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
+        if is_debug and failure.traceback:
+            typer.echo(failure.traceback, err=True)
+    typer.echo(
+        f"{result.n_done} of {len(paths)} inputs done ({result.n_resumed} from before), {len(result.failures)} failed; "
+        f"{', '.join(f'{count} {name}' for name, count in result.n_objects.items()) or 'no objects'}."
+    )
+    typer.echo(f"report: {output / 'report.html'}")
+    if result.failures:
+        return EXIT_ALL_FAILED if result.n_done == 0 else EXIT_SOME_FAILED
+    return 0
+
+
+def _dry_run(paths: list[Path], chosen: RunSettings, workers: int) -> int:
+    from tomocyte.errors import TomocyteError
+    from tomocyte.pipeline import preview
+
+    n_bad, peak, seconds = 0, 0, 0.0
+    for path in paths:
+        try:
+            seen = preview(path, chosen)
+        except TomocyteError as problem:
+            n_bad += 1
+            typer.echo(f"{path}\n  problem    {problem.code}: {problem.problem} {problem.cure}")
+            continue
+        peak, seconds = max(peak, seen["peak_bytes"]), seconds + seen["seconds"]
+        typer.echo(f"{path}")
+        for line in describe(seen):
+            typer.echo(f"  {line}")
+    typer.echo(
+        f"{len(paths)} inputs, {n_bad} with problems; forecast with {workers} worker(s): "
+        f"{human_bytes(peak * workers)} of memory, {human_seconds(seconds / workers)}."
+    )
+    return EXIT_ALL_FAILED if n_bad == len(paths) else EXIT_SOME_FAILED if n_bad else 0
+
+
+def _run_settings(file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
+    from tomocyte.errors import SettingsError
+    from tomocyte.modalities import modality
+    from tomocyte.settings import RunSettings, build_settings, load_settings, with_overrides
+
+    content = with_overrides({} if file is None else load_settings(file), overrides)
+    content |= {name: value for name, value in flags.items() if value is not None}
+    if "modality" not in content:
+        raise SettingsError("E-USAGE", "no modality given.", cure="Give --modality, e.g. --modality odt.")
+    kind = modality(str(content["modality"]))
+    if isinstance(content.get("segmentation"), dict):
+        content["segmentation"] = _merged(kind.segmentation.model_dump(), content["segmentation"])
+    return build_settings(RunSettings, content)
+
+
+def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``base``, part by part, so that one --set keeps the modality's other settings."""
+    result = dict(base)
+    for name, value in above.items():
+        is_part = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = _merged(result[name], value) if is_part else value
+    return result
+
+
+def settings(
+    modality: Annotated[str, typer.Option("--modality", "-m", help="odt, qpi, sxt, nile_red or fluorescence.")],
+) -> None:
+    """Print the settings of a modality as YAML, to keep, change and give back with --settings."""
+    import yaml
+
+    from tomocyte.modalities import modality as find
+    from tomocyte.settings import RunSettings
+
+    chosen = RunSettings(modality=modality, segmentation=find(modality).segmentation)
+    typer.echo(yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False), nl=False)

@@ -1,0 +1,68 @@
+"""One file in, another format out: voxels unchanged, physical properties kept, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tomocyte.errors import OutputError
+from tomocyte.formats import ReadOptions, read_volume, write_volume
+from tomocyte.ledger.atomic import part_name, sync_file, sync_folder, sync_tree, writing
+from tomocyte.volume import Volume
+
+
+def convert(
+    source: Path,
+    target: Path,
+    options: ReadOptions,
+    *,
+    is_overwriting: bool = False,
+    on_open: Callable[[Volume], None] | None = None,
+    on_planes: Callable[[int], None] | None = None,
+) -> None:
+    """Read one file and write it in the format that the target's ending names.
+
+    Parameters
+    ----------
+    source, target : Path
+    options : ReadOptions
+        What the user says about the source.
+    is_overwriting : bool
+        Whether an existing target may be replaced; it stays until the new one is whole.
+    on_open : callable, optional
+        Called with the opened volume before anything is written.
+    on_planes : callable, optional
+        Called with the number of planes written so far.
+
+    Raises
+    ------
+    InputError
+        The source cannot be read, or no format fits the target's ending.
+    OutputError
+        ``E-EXISTS``, or the disk is full or read-only; nothing half-written stays.
+    """
+    if target.exists() and not is_overwriting:
+        raise OutputError("E-EXISTS", "exists already.", path=target, cure="Choose another name, or --overwrite.")
+    volume = read_volume(source, options)
+    if on_open is not None:
+        on_open(volume)
+    part = target.with_name(part_name(target.name))
+    try:
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_volume(part, volume, on_planes=on_planes)
+            if part.is_dir():
+                sync_tree(part)
+            else:
+                sync_file(part)
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(part, target)
+            sync_folder(target.parent)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,242 @@
+"""What a TIFF says about itself: axes, voxel size, times - as ImageJ or tifffile's JSON say it (OME: ``_tiff_ome``).
+
+Each ``declared_by_…`` function turns one dialect into a :class:`Declared` without looking at any page. To add a
+dialect, add such a function and call it in ``tiff.py``. Units are converted to µm and s with ``UNIT_UM`` and
+``UNIT_S``; a unit that is not in the table is never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tomocyte.errors import InputError
+from tomocyte.formats._hostile import parsing
+from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
+
+UNIT_UM = {
+    "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3, "pm": 1e-6, "å": 1e-4,
+    "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometers": 1.0, "micrometre": 1.0,
+    "micrometres": 1.0, "nanometer": 1e-3, "nanometers": 1e-3, "nanometre": 1e-3, "millimeter": 1e3,
+    "millimeters": 1e3, "millimetre": 1e3, "angstrom": 1e-4, "angstroms": 1e-4, "ångström": 1e-4, "meter": 1e6,
+}  # fmt: skip
+UNIT_S = {
+    "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "µs": 1e-6, "us": 1e-6,
+    "ns": 1e-9, "min": 60.0, "mins": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0,
+    "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Pages of one file that hold consecutive planes of an OME image.
+
+    Parameters
+    ----------
+    file_name : str or None
+        Name of the other file as written, ``None`` for the file itself.
+    first_page, first_plane : int
+        Index of the first page in that file, and of the plane that it holds in :attr:`Declared.sizes` order.
+    n_planes : int or None
+        How many; ``None`` means all pages from there.
+    """
+
+    file_name: str | None
+    first_page: int
+    first_plane: int
+    n_planes: int | None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the file says, before any page is compared with it.
+
+    Parameters
+    ----------
+    kind : str
+        ``ome``, ``imagej``, ``shaped`` or ``bare``.
+    axes : str
+        One letter per axis of the grid of pages, slowest first; ``?`` where the file does not say.
+    sizes : tuple of int
+        Length of each of them.
+    plane_shape : tuple of 2 int, optional
+        Y, X.
+    dtype : str, optional
+        Numpy code of the voxel type.
+    placements : tuple of Placement
+        Where planes lie; empty means: pages in order.
+    lengths_um : mapping
+        ``z``, ``y``, ``x`` in µm, those that are known.
+    time_s, time_step_s
+        Time of each frame, or the step between them, in s.
+    n_more : int
+        Further images in the file, which are not read.
+    """
+
+    kind: str
+    axes: str = ""
+    sizes: tuple[int, ...] = ()
+    plane_shape: tuple[int, int] | None = None
+    dtype: str | None = None
+    placements: tuple[Placement, ...] = ()
+    lengths_um: Mapping[str, float] = field(default_factory=dict)
+    time_s: tuple[float, ...] | None = None
+    time_step_s: float | None = None
+    channel_names: tuple[str, ...] = ()
+    quantity: str | None = None
+    unit: str = ""
+    medium_ri: float | None = None
+    n_more: int = 0
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plain_unit(text: str) -> str:
+    """A unit as the tables write it: escapes resolved, Greek mu (U+03BC) as micro sign, lower case, no spaces around.
+
+    Units whose prefix is a capital (Mm, Ps) stay as they are, for they are not the small ones.
+    """
+    resolved = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text.strip().strip('"').strip())
+    if re.fullmatch(r"[MP][ms]", resolved):
+        return resolved
+    return resolved.replace("\u03bc", "\u00b5").replace("\u212b", "\u00e5").lower()
+
+
+def length_um(value: object, unit: str, *, axis: str, notes: list[str]) -> float | None:
+    """A voxel length in µm, or ``None`` with a note when it is not usable.
+
+    Parameters
+    ----------
+    value : object
+        As found in the file; ``None`` when absent (no note then).
+    unit : str
+        As found in the file.
+    axis : str
+        ``z``, ``y`` or ``x``, for the note.
+    notes : list of str
+        Receives a ``W-VOXEL-SIZE`` note.
+    """
+    if value is None:
+        return None
+    name = plain_unit(unit)
+    found = number(value)
+    factor = UNIT_UM.get(name)
+    size = math.nan if found is None or factor is None else found * factor
+    if SMALLEST_VOXEL_UM <= size <= LARGEST_VOXEL_UM:
+        return size
+    notes.append(f"W-VOXEL-SIZE: the file gives {axis} = {str(value)[:40]} {unit[:40]!r}, which is no voxel size.")
+    return None
+
+
+def seconds(value: object, unit: str) -> float | None:
+    """A time in s, or ``None`` when it or its unit is not understood."""
+    found, factor = number(value), UNIT_S.get(plain_unit(unit))
+    return None if found is None or factor is None else found * factor
+
+
+def number(value: object) -> float | None:
+    """A finite number, or ``None``."""
+    try:
+        found = float(str(value))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def damaged(path: Path, problem: str) -> InputError:
+    """The error for metadata that contradicts itself."""
+    return InputError("E-TIFF-META", problem, path=path, cure="Export the file again from the program that made it.")
+
+
+def whole(value: object, path: Path, what: str, *, least: int = 1) -> int:
+    """A whole number of at least ``least``, or ``E-TIFF-META``."""
+    text = str(value).strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or int(text) < least:
+        raise damaged(path, f"{what} = {text[:40]!r} is not a whole number of at least {least}.")
+    return int(text)
+
+
+def declared_by_imagej(text: str, *, resolution: Mapping[str, float], n_samples: int, path: Path) -> Declared:
+    """What an ImageJ description says.
+
+    Parameters
+    ----------
+    text : str
+        The image description, ``key=value`` lines.
+    resolution : mapping
+        ``y`` and ``x``: pixels per unit, from the resolution tags.
+    n_samples : int
+        Values per pixel.
+    path : Path
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        ``E-TIFF-META`` for counts that contradict each other.
+    """
+    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    size = {
+        axis: whole(said.get(key, "1"), path, key)
+        for axis, key in (("C", "channels"), ("Z", "slices"), ("T", "frames"))
+    }
+    if n_samples > 1 and size["C"] == n_samples:
+        size["C"] = 1  # samples declared as channels
+    axes = said.get("order", "czt").upper()[::-1]
+    axes = "TZC" if axes == "TLUAFED" else axes  # "default"
+    if sorted(axes) != ["C", "T", "Z"]:
+        raise damaged(path, f"order = {said['order'][:20]!r} is none of ImageJ's.")
+    sizes = tuple(size[axis] for axis in axes)
+    n_images = whole(said.get("images", str(math.prod(sizes))), path, "images")
+    if math.prod(sizes) == 1 and n_images > 1:
+        axes, sizes = "?", (n_images,)
+    elif n_images != math.prod(sizes):
+        raise damaged(path, f"images = {n_images}, but channels x slices x frames = {math.prod(sizes)}.")
+    notes: list[str] = []
+    unit = said.get("unit", "")
+    values: dict[str, float | str | None] = {
+        axis: 1 / resolution[axis] if resolution.get(axis) else None for axis in "yx"
+    }
+    values["z"] = said.get("spacing") if size["Z"] > 1 else None
+    units = {"z": said.get("zunit", unit), "y": said.get("yunit", unit), "x": unit}
+    lengths = {axis: length_um(value, units[axis], axis=axis, notes=notes) for axis, value in values.items()}
+    step = seconds(said.get("finterval"), said.get("tunit", "s"))
+    return Declared(
+        kind="imagej",
+        axes=axes,
+        sizes=sizes,
+        lengths_um={axis: value for axis, value in lengths.items() if value is not None},
+        time_step_s=step if step is not None and step > 0 else None,
+        notes=tuple(notes),
+        metadata={key: value[:200] for key, value in said.items()},
+    )
+
+
+def declared_by_json(text: str, path: Path) -> Declared:
+    """What the JSON description of a file written by tifffile says: shape, and perhaps axes.
+
+    Raises
+    ------
+    InputError
+        ``E-TIFF-META``.
+    """
+    with parsing(path, "E-TIFF-META", what="its JSON description"):
+        said = json.loads(text)
+    shape: Any = said.get("shape") if isinstance(said, dict) else None
+    is_shape = isinstance(shape, list) and 2 <= len(shape) <= 16
+    if not is_shape or not all(type(size) is int and 1 <= size < 2**31 for size in shape):
+        raise damaged(path, f"its JSON description gives the shape {str(shape)[:80]}.")
+    axes = said.get("axes", "?" * len(shape))
+    if not isinstance(axes, str) or len(axes) != len(shape):
+        raise damaged(path, f"its JSON description gives the axes {str(axes)[:40]!r} for the shape {tuple(shape)}.")
+    return Declared(
+        kind="shaped",
+        axes=axes.upper(),
+        sizes=tuple(shape),
+        metadata={key: str(value)[:200] for key, value in said.items() if key not in ("shape", "axes")},
+    )

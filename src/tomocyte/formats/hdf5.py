@@ -1,0 +1,179 @@
+"""Generic HDF5: one array in a file that says its voxel size in ``element_size_um`` (z, y, x).
+
+Read only: a full disk ends a process that writes HDF5, so results never go there. Axes come from the user, from
+ilastik's ``axistags``, from ``DIMENSION_LABELS``, or from three numbers in ``element_size_um`` on a 3-D array. To
+understand another way of saying the axes, add a function to :func:`_axes`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import InputError
+from tomocyte.formats import Format, ReadOptions, tcf
+from tomocyte.formats._axes import ambiguous_axes, as_planes, checked_axes, selection, shape_tczyx
+from tomocyte.formats._hdf5_safety import attribute, check_dataset, datasets, is_hdf5, kept, object_at, opened
+from tomocyte.formats._hostile import FileStamp, check_fits_memory
+from tomocyte.volume import Origin, Volume, VoxelSize
+
+SIZE_ATTRIBUTE: Final = "element_size_um"
+
+
+@dataclass(frozen=True)
+class Hdf5Planes:
+    """Reader of planes from one dataset; picklable.
+
+    Parameters
+    ----------
+    stamp : FileStamp
+        The file, as it was when opened.
+    dataset : str
+        Path inside the file.
+    axes : str
+        Stored axes, slowest first.
+    plane_nbytes : int
+        Bytes of one plane, to check the memory before reading.
+    """
+
+    stamp: FileStamp
+    dataset: str
+    axes: str
+    plane_nbytes: int
+
+    def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Planes (z_stop - z_start, Y, X)."""
+        path = self.stamp.path
+        check_fits_memory((z_stop - z_start) * self.plane_nbytes, path=path, what="a read")
+        with kept(self.stamp) as file:
+            stored = file.dataset(self.dataset)
+            return as_planes(stored[selection(self.axes, frame, channel, z_start, z_stop)], self.axes)
+
+
+def verify(path: Path) -> bool:
+    """Whether the file has HDF5's signature and is not a TCF file."""
+    return is_hdf5(path) and not tcf.verify(path)
+
+
+def read(path: Path, options: ReadOptions) -> Volume:
+    """Open one array of an HDF5 file lazily.
+
+    Parameters
+    ----------
+    path : Path
+        An HDF5 file.
+    options : ReadOptions
+        ``dataset`` names the array when there are several, ``axes`` its axes.
+
+    Returns
+    -------
+    Volume
+        Voxels as stored, ``quantity`` unknown.
+
+    Raises
+    ------
+    InputError
+        ``E-HDF5-DATASET`` (lists what is there), ``E-HDF5-…`` for a file that is damaged or pulls in other files.
+    MetadataError
+        ``E-AXES`` when neither the file nor the user says what the axes are.
+    """
+    stamp = FileStamp.of(path)
+    with opened(stamp) as file:
+        name = _choose(file, options, path)
+        stored = object_at(file, name, path)
+        if not isinstance(stored, h5py.Dataset) or stored.shape is None or len(stored.shape) < 2:
+            raise _which(file, path, f"{name} is not an array of two or more axes")
+        notes = check_dataset(stored, file, path)
+        step = attribute(stored, SIZE_ATTRIBUTE, path)
+        is_given = options.voxel_size_um is not None
+        axes = _axes(stored, step, options, path)
+        shape, dtype = shape_tczyx(axes, stored.shape), stored.dtype.newbyteorder("=")
+        size = None if is_given else _voxel_size_um(step, shape[2], path)
+    if size is None and not is_given:
+        notes += (f"W-NO-VOXEL: the array has no attribute {SIZE_ATTRIBUTE}, so the voxel size is unknown.",)
+    origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
+    return Volume(
+        shape=shape,
+        dtype=dtype,
+        read_planes=Hdf5Planes(stamp, name, axes, shape[3] * shape[4] * dtype.itemsize),
+        voxel_size_um=size,
+        origin=origin,
+        path=path,
+        notes=notes,
+        metadata={"dataset": name},
+    )
+
+
+def _choose(file: h5py.File, options: ReadOptions, path: Path) -> str:
+    if options.dataset is not None:
+        return options.dataset
+    found = datasets(file, path)
+    if len(found) != 1:
+        raise _which(file, path, f"holds {len(found)} arrays of two or more axes")
+    return next(iter(found))
+
+
+def _which(file: h5py.File, path: Path, problem: str) -> InputError:
+    listed = [f"{name} {shape}" for name, shape in datasets(file, path).items()]
+    shown = ", ".join(listed[:20]) + (" …" if len(listed) > 20 else "")
+    return InputError(
+        "E-HDF5-DATASET", f"{problem}.", path=path, cure=f"Name one with --dataset; found: {shown or 'none'}."
+    )
+
+
+def _axes(stored: h5py.Dataset, step: NDArray[Any] | None, options: ReadOptions, path: Path) -> str:
+    """Axes from the user, axistags, dimension labels, or the three numbers of the voxel size."""
+    shape = stored.shape
+    if options.axes is not None:
+        return checked_axes(options.axes, shape, path)
+    said = _axistags(stored, path) or _dimension_labels(stored, path)
+    if said:
+        return checked_axes(said, shape, path)
+    if len(shape) == 2:
+        return "YX"
+    if len(shape) == 3 and step is not None and step.size == 3:
+        return "ZYX"
+    raise ambiguous_axes(shape, path)
+
+
+def _axistags(stored: h5py.Dataset, path: Path) -> str:
+    """Keys of ilastik's JSON, e.g. ``zyx``."""
+    text = attribute(stored, "axistags", path)
+    if text is None:
+        return ""
+    tags = json.loads(str(text[0]))
+    return "".join(str(tag["key"]) for tag in tags["axes"])
+
+
+def _dimension_labels(stored: h5py.Dataset, path: Path) -> str:
+    labels = attribute(stored, "DIMENSION_LABELS", path)
+    letters = [] if labels is None else [str(label).strip().upper() for label in labels]
+    return "".join(letters) if letters and all(len(letter) == 1 for letter in letters) else ""
+
+
+def _voxel_size_um(step: NDArray[Any] | None, depth: int, path: Path) -> VoxelSize | None:
+    if step is None:
+        return None
+    sizes = [float(size) for size in step.ravel()[:4]] if step.dtype.kind in "iuf" else []
+    if len(sizes) == 2 and depth == 1:
+        sizes = [math.nan, *sizes]
+    if len(sizes) != 3:
+        raise InputError(
+            "E-VOXEL-SIZE",
+            f"{SIZE_ATTRIBUTE} is {np.array2string(step, threshold=8)}, not three numbers (z, y, x).",
+            path=path,
+            cure="Give it in µm with --voxel-size-um Z Y X and correct the attribute.",
+        )
+    if all(size == 0 for size in sizes):
+        return None
+    return sizes[0], sizes[1], sizes[2]
+
+
+FORMAT = Format("hdf5", (".hdf5", ".h5", ".hdf"), "one array of an HDF5 file", verify, read)

@@ -1,0 +1,297 @@
+"""MRC and REC: tomograms of soft X-ray and electron microscopes (MRC2014).
+
+The header is believed only where the file's length agrees with it. Voxel size: cell size in Å over the number of
+intervals; a zero counts as missing. The header's minimum and maximum are compared with the voxels only by
+:func:`check_statistics`, because that reads the whole file. To support another mode, add it to :func:`_stored_type`.
+
+References
+----------
+Cheng et al. (2015), MRC2014: extensions to the MRC format header, https://doi.org/10.1016/j.jsb.2015.04.002
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from mrcfile import utils as mrc_utils
+from mrcfile.dtypes import HEADER_DTYPE
+from numpy.typing import NDArray
+
+from tomocyte.errors import InputError
+from tomocyte.formats import Format, ReadOptions
+from tomocyte.formats._axes import ambiguous_axes, checked_axes, shape_tczyx
+from tomocyte.formats._flat import FlatPlanes, check_flat_size
+from tomocyte.formats._hostile import FileStamp, parsing
+from tomocyte.volume import Origin, Volume, VoxelSize
+
+HEADER_NBYTES: Final = 1024
+UM_PER_ANGSTROM: Final = 1e-4
+IMOD_STAMP: Final = 1146047817
+WRITTEN_AS: Final = {"b1": "i1", "i1": "i1", "u1": "u2", "i2": "i2", "u2": "u2", "f2": "f2", "f4": "f4"}
+
+
+def verify(path: Path) -> bool:
+    """Whether the file has the map identifier and a known byte order of MRC2014."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            raw = stream.read(HEADER_NBYTES)
+        _parse(raw, path)
+    except (OSError, InputError):
+        return False
+    return True
+
+
+def read(path: Path, options: ReadOptions) -> Volume:
+    """Open an MRC file lazily.
+
+    Parameters
+    ----------
+    path : Path
+        A file with at least the 1,024 bytes of header.
+    options : ReadOptions
+        ``axes`` (slowest axis first) replaces what the header says.
+
+    Returns
+    -------
+    Volume
+        Voxels as stored (8- or 16-bit integers, float16, float32), ``quantity`` unknown.
+
+    Raises
+    ------
+    InputError
+        ``E-MRC-HEADER``, ``E-MRC-MODE``, ``E-MRC-TRUNC`` (shorter or longer than the header says).
+    MetadataError
+        ``E-AXES`` for a stack of 2-D images, where z, time and channel cannot be told apart.
+    """
+    stamp = FileStamp.of(path)
+    with parsing(path, "E-MRC-HEADER", what="its header"), path.open("rb") as stream:
+        raw = stream.read(HEADER_NBYTES)
+    header = _parse(raw, path)
+    axes, sizes = _axes_and_sizes(header, options, path)
+    planes = FlatPlanes(
+        stamp,
+        HEADER_NBYTES + _extended_nbytes(header, path),
+        _stored_type(header, raw, path),
+        axes,
+        sizes,
+        code="E-MRC-TRUNC",
+    )
+    check_flat_size(planes)
+    shape = shape_tczyx(axes, sizes)
+    size, notes = _voxel_size_um(header, axes, shape[2])
+    if options.voxel_size_um is not None:  # the user's word replaces the file's
+        size, notes = None, ()
+    origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
+    return Volume(
+        shape=shape,
+        dtype=planes.dtype,
+        read_planes=planes,
+        voxel_size_um=size,
+        origin=origin,
+        path=path,
+        notes=notes,
+        metadata=_metadata(header),
+    )
+
+
+def _parse(raw: bytes, path: Path) -> Any:
+    """The header as a structured scalar in its own byte order."""
+    if len(raw) < HEADER_NBYTES or raw[208:211] != b"MAP":
+        raise InputError(
+            "E-MRC-HEADER",
+            "has no MRC2014 header (1,024 bytes with the word MAP).",
+            path=path,
+            cure="It is cut off, damaged, or of an older kind; convert it with mrcfile or IMOD.",
+        )
+    with parsing(path, "E-MRC-HEADER", what="its machine stamp"):
+        order = mrc_utils.byte_order_from_machine_stamp(np.frombuffer(raw[212:216], dtype=np.uint8))
+        return np.frombuffer(raw, dtype=HEADER_DTYPE.newbyteorder(order))[0]
+
+
+def _extended_nbytes(header: Any, path: Path) -> int:
+    nbytes = int(header["nsymbt"])
+    if nbytes < 0:
+        raise InputError(
+            "E-MRC-HEADER", f"declares an extended header of {nbytes} bytes.", path=path, cure="Export it again."
+        )
+    return nbytes
+
+
+def _stored_type(header: Any, raw: bytes, path: Path) -> np.dtype[Any]:
+    mode = int(header["mode"])
+    order = header.dtype["mode"].byteorder
+    if mode not in (0, 1, 2, 6, 12):
+        why = {3: "complex int16", 4: "complex float32", 101: "4-bit"}.get(mode, "unknown")
+        raise InputError(
+            "E-MRC-MODE",
+            f"stores voxels in mode {mode} ({why}).",
+            path=path,
+            cure="Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) are understood; convert it.",
+        )
+    # IMOD writes mode 0 unsigned unless bit 0 of its flags is set; only its own stamp tells.
+    imod = np.frombuffer(raw[152:160], dtype=np.dtype("i4").newbyteorder(order))
+    if mode == 0 and imod[0] == IMOD_STAMP and not imod[1] & 1:
+        return np.dtype(np.uint8)
+    stored: np.dtype[Any] = np.dtype(mrc_utils.dtype_from_mode(mode)).newbyteorder(order)
+    return stored
+
+
+def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str, tuple[int, ...]]:
+    columns, rows, sections = (int(header[name]) for name in ("nx", "ny", "nz"))
+    intervals = int(header["mz"])
+    sizes: tuple[int, ...] = (sections, rows, columns)
+    order = tuple(int(header[name]) for name in ("maps", "mapr", "mapc"))
+    if order == (0, 0, 0):
+        order = (3, 2, 1)  # MRC2014: readers should treat zeros as the default
+    if sorted(order) != [1, 2, 3]:
+        raise InputError(
+            "E-MRC-HEADER", f"maps its axes to {order[::-1]}, not to 1, 2, 3.", path=path, cure="Export it again."
+        )
+    letters = "".join(" XYZ"[number] for number in order)
+    if mrc_utils.spacegroup_is_volume_stack(int(header["ispg"])):
+        if intervals < 1 or sections % intervals:
+            raise InputError(
+                "E-MRC-HEADER",
+                f"is a stack of volumes whose {sections} sections are not a multiple of {intervals}.",
+                path=path,
+                cure="Export it again.",
+            )
+        sizes, letters = (sections // intervals, intervals, rows, columns), "T" + letters
+    if options.axes is not None:
+        return checked_axes(options.axes, sizes, path), sizes
+    if int(header["ispg"]) == 0 and sections > 1 and intervals == 1:
+        raise ambiguous_axes(sizes, path, what="the header calls it a stack of images and does not say")
+    return letters, sizes
+
+
+def _voxel_size_um(header: Any, axes: str, n_planes: int) -> tuple[VoxelSize | None, tuple[str, ...]]:
+    intervals = [int(header[name]) for name in ("mz", "my", "mx")]
+    lengths = [float(str(header["cella"][name])) for name in ("z", "y", "x")]
+    usable = [
+        count > 0 and math.isfinite(length) and length > 0 for count, length in zip(intervals, lengths, strict=True)
+    ]
+    has_no_depth = "Z" not in axes or (n_planes == 1 and not usable[0])
+    if not all(usable[1:] if has_no_depth else usable):
+        return None, ("W-NO-VOXEL: the cell in the header is zero, so the voxel size is unknown.",)
+    sizes = [
+        length / count * UM_PER_ANGSTROM if good else math.nan
+        for count, length, good in zip(intervals, lengths, usable, strict=True)
+    ]
+    depth = math.nan if has_no_depth else sizes[0]
+    return (depth, sizes[1], sizes[2]), ()
+
+
+def _metadata(header: Any) -> dict[str, Any]:
+    numbers = {name: int(header[name]) for name in ("mode", "ispg", "mapc", "mapr", "maps")}
+    statistics = {name: float(header[name]) for name in ("dmin", "dmax", "dmean", "rms")}
+    labels = [bytes(text).decode("latin-1").strip() for text in header["label"]]
+    return {**numbers, **statistics, "labels": [text for text in labels if text]}
+
+
+def check_statistics(path: Path) -> tuple[str, ...]:
+    """Compare the header's minimum, maximum and mean with the voxels; reads the whole file once.
+
+    Returns
+    -------
+    tuple of str
+        ``W-MRC-STATISTICS: …`` for each number that disagrees by more than 10⁻³ of the range; empty when all agree or
+        when the header marks them as not set (MRC2014: dmax < dmin, dmean below both).
+
+    Examples
+    --------
+    >>> check_statistics(Path("tomogram.mrc"))  # doctest: +SKIP
+    ()
+    """
+    volume = read(path, ReadOptions(axes=None))
+    declared = {name: float(volume.metadata[name]) for name in ("dmin", "dmax", "dmean")}
+    if not declared["dmin"] < declared["dmax"]:
+        return ()
+    low, high, total = math.inf, -math.inf, 0.0
+    for frame in range(volume.n_frames):
+        for plane in range(volume.shape[2]):
+            voxels = volume.planes(frame, 0, plane, plane + 1)
+            low, high = min(low, float(voxels.min())), max(high, float(voxels.max()))
+            total += float(voxels.sum(dtype=np.float64))
+    found = {"dmin": low, "dmax": high, "dmean": total / (math.prod(volume.shape))}
+    tolerance = 1e-3 * (declared["dmax"] - declared["dmin"])
+    is_mean_set = declared["dmean"] >= declared["dmin"]
+    return tuple(
+        f"W-MRC-STATISTICS: the header says {name} = {declared[name]:g}, the voxels say {found[name]:g}."
+        for name in declared
+        if not abs(declared[name] - found[name]) <= tolerance and (name != "dmean" or is_mean_set)
+    )
+
+
+def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
+    """Write an MRC2014 file, plane by plane; frames become a stack of volumes (space group 401).
+
+    Parameters
+    ----------
+    path : Path
+        Where to write; replaced.
+    volume : Volume
+        One channel; bool and uint8 are stored as int8 and uint16 (same values), int8, int16, uint16, float16 and
+        float32 as they are.
+    on_planes : callable
+        Called with the number of planes written so far.
+
+    Raises
+    ------
+    InputError
+        ``E-MRC-WRITE`` for more than one channel or a type that MRC cannot hold exactly.
+    """
+    kind = WRITTEN_AS.get(f"{volume.dtype.kind}{volume.dtype.itemsize}")
+    if volume.n_channels != 1 or kind is None:
+        raise InputError(
+            "E-MRC-WRITE",
+            f"MRC cannot hold {volume.n_channels} channels of {volume.dtype}.",
+            path=path,
+            cure="Write one channel as float32, int16, uint16 or int8, or use .ome.zarr.",
+        )
+    stored = np.dtype(kind).newbyteorder("<")
+    header = _new_header(volume, stored)
+    n_written, low, high, total, squares = 0, math.inf, -math.inf, 0.0, 0.0
+    with path.open("wb") as stream:
+        stream.write(header.tobytes())
+        for frame in range(volume.n_frames):
+            for plane in range(volume.shape[2]):
+                voxels = volume.planes(frame, 0, plane, plane + 1).astype(stored)
+                stream.write(voxels.tobytes())
+                low, high = min(low, float(voxels.min())), max(high, float(voxels.max()))
+                total += float(voxels.sum(dtype=np.float64))
+                squares += float(np.square(voxels, dtype=np.float64).sum())
+                n_written += 1
+                on_planes(n_written)
+        mean = total / math.prod(volume.shape)
+        rms = math.sqrt(max(squares / math.prod(volume.shape) - mean**2, 0.0))
+        header["dmin"], header["dmax"], header["dmean"], header["rms"] = low, high, mean, rms
+        stream.seek(0)
+        stream.write(header.tobytes())
+
+
+def _new_header(volume: Volume, stored: np.dtype[Any]) -> NDArray[Any]:
+    n_frames, _, depth, height, width = volume.shape
+    header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
+    header["nx"], header["ny"], header["nz"] = width, height, n_frames * depth
+    header["mx"], header["my"], header["mz"] = width, height, depth
+    header["mode"] = mrc_utils.mode_from_dtype(stored)
+    if volume.voxel_size_um is not None:
+        for name, size, count in zip("zyx", volume.voxel_size_um, volume.spatial_shape, strict=True):
+            header["cella"][name] = 0.0 if math.isnan(size) else size / UM_PER_ANGSTROM * count
+    header["cellb"]["alpha"] = header["cellb"]["beta"] = header["cellb"]["gamma"] = 90.0
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    header["ispg"] = 401 if n_frames > 1 else 1
+    header["nversion"], header["exttyp"], header["map"] = 20141, b"MRCO", b"MAP "
+    header["machst"] = mrc_utils.machine_stamp_from_byte_order("<")
+    header["nlabl"] = 1
+    header["label"][0] = b"Written by tomocyte"
+    return header
+
+
+FORMAT = Format("mrc", (".mrc", ".rec", ".map", ".st"), "MRC2014 tomograms (soft X-ray, electron)", verify, read, write)

@@ -1,0 +1,94 @@
+"""The commit record: the one fact that decides whether an item is done.
+
+To record another fact about an item, put it into ``facts`` (it is hashed) or ``timings`` (it is not); add a field only
+when it must decide whether an item is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from tomocyte.errors import InputError
+from tomocyte.ledger.sealed import seal, unseal
+
+
+class OutputFile(BaseModel):
+    """One file of an item as it was when committed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    sha256: str
+    """SHA-256 of the content, 64 hexadecimal digits."""
+    bytes: int = Field(ge=0)
+    """Size of the file."""
+
+
+class CommitRecord(BaseModel):
+    """What was done for one item, from which input, with what, and which files came out.
+
+    Everything but ``timings`` depends only on input, request, model and code, so it is the same on every run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    item: str
+    """Name of the item, as :func:`tomocyte.ledger.item_names` gives it."""
+    source: str
+    """Name of the input file; no folder."""
+    input_sha256: str
+    """Hash of the input's bytes."""
+    request_sha256: str
+    """Hash of settings, modality and overrides."""
+    model_sha256: str | None = None
+    """Hash of the weights; none for a classical method."""
+    code_version: str
+    """Version of the program."""
+    outputs: dict[str, OutputFile] = {}
+    """Relative path (with ``/``) -> file; filled in by :meth:`tomocyte.ledger.Ledger.commit`."""
+    n_rows: int = Field(default=0, ge=0)
+    """Rows of the item's table."""
+    warnings: tuple[str, ...] = ()
+    """``W-…: …`` in the order they came."""
+    facts: dict[str, JsonValue] = {}
+    """Anything else worth keeping; no NaN, no paths, no times."""
+    timings: dict[str, float] = {}
+    """Seconds per step; not part of the hash."""
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _only_a_name(cls, source: Any) -> Any:
+        if not isinstance(source, str):
+            return source
+        # A name whose bytes are no text stays readable and distinct.
+        text = source.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return text.rstrip("/").rsplit("/", 1)[-1]
+
+    def sha256(self) -> str:
+        """Hash of everything but the timings."""
+        return hashlib.sha256(seal(self.model_dump(mode="json", exclude={"timings"}))).hexdigest()
+
+
+def record_bytes(record: CommitRecord) -> bytes:
+    """The content of a commit record's file."""
+    return seal({"record": record.model_dump(mode="json", exclude={"timings"}), "timings": record.timings})
+
+
+def read_record(path: Path) -> CommitRecord:
+    """Read a commit record back.
+
+    Raises
+    ------
+    InputError
+        ``E-RECORD``: not a record, or changed after it was written.
+    OSError
+        The file cannot be read.
+    """
+    content = unseal(path)
+    try:
+        return CommitRecord.model_validate({**content["record"], "timings": content["timings"]})
+    except (ValidationError, KeyError, TypeError) as error:
+        raise InputError("E-RECORD", "is a record of another version of tomocyte.", path=path) from error

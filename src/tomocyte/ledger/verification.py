@@ -1,0 +1,201 @@
+"""Reading an output folder back: is every bit what was committed?
+
+Nothing here writes. A new kind of damage is a new ``kind`` of :class:`Finding`, found by one more step of
+:func:`verify`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tomocyte.errors import InputError, OutputError
+from tomocyte.ledger.atomic import PART, sha256_file
+from tomocyte.ledger.folder import ITEMS_NAME, LITTER, LOCK_NAME, MANIFEST_NAME, MARKER, MARKER_NAME
+from tomocyte.ledger.lock import FolderLock
+from tomocyte.ledger.names import RECORD_SUFFIX
+from tomocyte.ledger.record import CommitRecord, OutputFile, read_record
+from tomocyte.ledger.sealed import seal, unseal
+
+
+class Finding(BaseModel):
+    """One thing that is not as it was committed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: Literal["changed", "missing", "unexpected", "leftover", "stale"]
+    """Content differs; file gone; file that nobody committed; unfinished write; tables older than the items."""
+    path: str
+    """Relative to the output folder, with ``/``."""
+    problem: str
+    """In words."""
+
+
+class VerifyReport(BaseModel):
+    """What :func:`verify` read and found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    n_items: int
+    """Committed items."""
+    n_files: int
+    """Files whose content was read and compared."""
+    n_bytes: int
+    """Their size in all."""
+    findings: tuple[Finding, ...]
+    """Sorted by path; empty where all is well."""
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether everything is as it was committed."""
+        return not self.findings
+
+
+def verify(out: str | Path, on_item: Callable[[str], None] | None = None) -> VerifyReport:
+    """Read every output of a run again and compare it with what was committed; never writes.
+
+    Parameters
+    ----------
+    out : path-like
+        Output folder of a run.
+    on_item : callable, optional
+        Called with the name of each item and published file before it is read.
+
+    Returns
+    -------
+    VerifyReport
+
+    Raises
+    ------
+    OutputError
+        ``E-OUT-NONE``: not an output folder of tomocyte; ``E-LOCKED``: a run is writing there; ``E-OUT-IO``: a file
+        cannot be read.
+    """
+    out = Path(os.path.abspath(out))
+    if not (out / MARKER_NAME).is_file():
+        cure = "Give the folder that was passed as -o."
+        raise OutputError("E-OUT-NONE", "is not an output folder of tomocyte.", path=out, cure=cure)
+    lock = FolderLock(out / LOCK_NAME)
+    if (out / LOCK_NAME).exists():
+        lock.acquire(is_shared=True)
+    try:
+        return _Check(out, on_item).run()
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        problem = f"cannot be read ({error.strerror})."
+        raise OutputError("E-OUT-IO", problem, path=error.filename or out, cure="Check the disk.") from error
+    finally:
+        lock.release()
+
+
+class _Check:
+    """One pass over an output folder."""
+
+    def __init__(self, out: Path, on_item: Callable[[str], None] | None) -> None:
+        self.out = out
+        self.tell = on_item
+        self.present = set(_all_files(out))
+        self.known = {LOCK_NAME}
+        self.findings: list[Finding] = []
+        self.n_files = self.n_bytes = 0
+
+    def find(
+        self, kind: Literal["changed", "missing", "unexpected", "leftover", "stale"], path: str, problem: str
+    ) -> None:
+        self.findings.append(Finding(kind=kind, path=path, problem=problem))
+
+    def on_item(self, name: str) -> None:
+        if self.tell is not None:
+            self.tell(name)
+
+    def run(self) -> VerifyReport:
+        self.marker()
+        records = {record.item: record for record in self.records()}
+        for item, record in sorted(records.items()):
+            self.on_item(item)
+            for relative, output in record.outputs.items():
+                self.file(f"{ITEMS_NAME}/{item}/{relative}", output)
+        self.manifest(records)
+        for path in sorted(self.present - self.known):
+            if any(PART.search(part) for part in path.split("/")):
+                self.find("leftover", path, "unfinished write of an interrupted run; run the same again.")
+            elif path.rsplit("/", 1)[-1] not in LITTER:
+                self.find("unexpected", path, "no commit record or manifest names this file.")
+        findings = tuple(sorted(self.findings, key=lambda finding: (finding.path, finding.kind)))
+        return VerifyReport(n_items=len(records), n_files=self.n_files, n_bytes=self.n_bytes, findings=findings)
+
+    def marker(self) -> None:
+        self.known.add(MARKER_NAME)
+        if (self.out / MARKER_NAME).read_bytes() != seal(MARKER):
+            self.find("changed", MARKER_NAME, "the marker of the folder is damaged.")
+
+    def records(self) -> Iterator[CommitRecord]:
+        for path in sorted(self.present):
+            folder, _, name = path.rpartition("/")
+            if folder != ITEMS_NAME or not name.endswith(RECORD_SUFFIX) or PART.search(name):
+                continue
+            self.known.add(path)
+            try:
+                record = read_record(self.out / path)
+            except InputError as error:
+                self.find("changed", path, error.problem)
+                continue
+            if record.item + RECORD_SUFFIX == name:
+                yield record
+            else:
+                self.find("changed", path, f"is the record of {record.item!r}.")
+
+    def manifest(self, records: dict[str, CommitRecord]) -> None:
+        if MANIFEST_NAME not in self.present:
+            return
+        self.known.add(MANIFEST_NAME)
+        try:
+            content: dict[str, Any] = unseal(self.out / MANIFEST_NAME)
+        except InputError as error:
+            self.find("changed", MANIFEST_NAME, error.problem)
+            return
+        for name, entry in content["files"].items():
+            self.on_item(name)
+            if entry is None:
+                self.known.add(name)
+                self.find("stale", name, "was being replaced when a run was interrupted; run the same again.")
+            else:
+                self.file(name, OutputFile.model_validate(entry))
+        now = {item: record.sha256() for item, record in records.items()}
+        for item in sorted(
+            item for item in now.keys() | content["items"].keys() if now.get(item) != content["items"].get(item)
+        ):
+            self.find(
+                "stale", MANIFEST_NAME, f"the tables do not belong to the committed item {item!r}; run the same again."
+            )
+
+    def file(self, path: str, expected: OutputFile) -> None:
+        self.known.add(path)
+        if path not in self.present:
+            self.find("missing", path, "was committed and is gone.")
+            return
+        full = self.out / path
+        size = full.stat().st_size
+        self.n_files += 1
+        self.n_bytes += size
+        if size != expected.bytes:
+            self.find("changed", path, f"has {size} bytes, {expected.bytes} were committed.")
+        elif sha256_file(full) != expected.sha256:
+            self.find("changed", path, "has another content than was committed.")
+
+
+def _all_files(out: Path) -> Iterator[str]:
+    """Every path below ``out`` that is not a real folder, relative, with ``/``; links are not followed."""
+    for folder, folders, names in os.walk(out, onerror=_raise):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in names + links:
+            yield Path(folder, name).relative_to(out).as_posix()
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,108 @@
+"""What the convex hull of an object says: how much of it is filled, and how far the object reaches.
+
+The hull is that of the voxel centres, and only the two ends of a row can be its corners. Large objects are sampled:
+solidity on at most 64 positions along z and along y, the diameter by a search that starts from many directions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.measurements._crofton import directions
+from tomocyte.measurements.registry import Region, measurement
+
+BLOCK_ROWS = 512
+MOST_ROWS = 64
+MANY_EQUATIONS = 2000
+MOST_PAIRED_POINTS = 1500
+
+
+def _occupied_rows(region: Region, most_rows: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices z and y of rows that hold object voxels; with ``most_rows``, evenly spaced ones."""
+    occupied = (np.diff(region.runs[0]) > 0).reshape(region.mask.shape[:2])
+    z, y = np.nonzero(occupied)
+    if most_rows is None or z.size == 0:
+        return z, y
+    kept = np.ones(z.size, np.bool_)
+    for index in (z, y):
+        stride = math.ceil((index.max() - index.min() + 1) / most_rows)
+        kept &= (index - index.min()) % stride == 0
+    return z[kept], y[kept]
+
+
+def _row_ends(region: Region, z: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Voxel indices (n, 3) of the first and the last object voxel of these rows."""
+    first, starts, stops = region.runs
+    rows = z * region.mask.shape[1] + y
+    low, high = starts[first[rows]], stops[first[rows + 1] - 1] - 1
+    return np.concatenate([np.stack([z, y, low], axis=1), np.stack([z, y, high], axis=1)]).astype(np.float64)
+
+
+def _hull_equations(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Half spaces normal · point + offset <= 0 of the hull; ``None`` for points on a line or in a plane."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    if len(points) <= points.shape[1]:
+        return None
+    try:
+        equations: NDArray[np.float64] = ConvexHull(points).equations
+    except QhullError:
+        return None
+    # Facets in one plane come as many triangles; finding the doubles pays only when there are many.
+    return np.unique(equations, axis=0) if len(equations) > MANY_EQUATIONS else equations
+
+
+@measurement(
+    unit="1", length_power=0, nan_reason="NaN for objects whose voxels lie on a line or in a plane (planar: on a line)"
+)
+def solidity(region: Region) -> float:
+    """Number of voxels divided by the number of voxels inside the convex hull; 1 for a convex object."""
+    axes = [1, 2] if region.is_2d else [0, 1, 2]
+    z, y = _occupied_rows(region, MOST_ROWS)
+    equations = _hull_equations(_row_ends(region, z, y)[:, axes])
+    if equations is None:
+        return math.nan
+    first, starts, stops = region.runs
+    in_rows = np.add.reduceat(stops - starts, first[:-1][np.diff(first) > 0])
+    numbers = np.zeros(first.size - 1, np.int64)
+    numbers[np.diff(first) > 0] = in_rows
+    n_object = int(numbers[z * region.mask.shape[1] + y].sum())
+    rows = np.stack(np.meshgrid(np.unique(z), np.unique(y), indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float64)
+    rows = rows[:, 1:] if region.is_2d else rows
+    blocks = range(0, len(rows), BLOCK_ROWS)
+    n_inside = sum(_count_inside(rows[start : start + BLOCK_ROWS], equations) for start in blocks)
+    return n_object / n_inside
+
+
+def _count_inside(rows: NDArray[np.float64], equations: NDArray[np.float64]) -> int:
+    """Voxel centres on these rows that satisfy all half spaces; each half space bounds x from one side."""
+    tolerance = 1e-6
+    along, across, offset = equations[:, -2], equations[:, :-2], equations[:, -1]
+    rest = rows @ across.T + offset
+    rises, falls, neither = along > 1e-12, along < -1e-12, np.abs(along) <= 1e-12
+    high = np.floor((-rest[:, rises] / along[rises]).min(axis=1) + tolerance)
+    low = np.ceil((-rest[:, falls] / along[falls]).max(axis=1) - tolerance)
+    is_open = (rest[:, neither] <= tolerance).all(axis=1)
+    return int(np.maximum(high - low + 1, 0)[is_open].sum())
+
+
+@measurement(unit="µm", length_power=1)
+def feret_diameter_max_um(region: Region) -> float:
+    """Largest distance between two points of the object, outer corners of voxels included."""
+    points = _row_ends(region, *_occupied_rows(region, None))
+    sizes = np.array([0.0 if region.is_2d else region.voxel_size_um[0], *region.voxel_size_um[1:]])
+    chosen = points
+    if len(points) > MOST_PAIRED_POINTS:
+        # The ends of the object seen from many directions; the second round looks for what lies farthest from each.
+        steps = directions(region.voxel_size_um, is_2d=region.is_2d).steps * sizes
+        along = [points @ (step * sizes) for step in steps]
+        chosen = points[np.unique([end for place in along for end in (place.argmin(), place.argmax())])]
+    farthest = 0.0
+    for one in chosen:
+        # Of two voxels that far apart, the outer corners are one voxel side farther along every axis.
+        apart = (np.abs(points - one) + 1.0) * sizes
+        farthest = max(farthest, float(np.square(apart).sum(axis=1).max()))
+    return math.sqrt(farthest)

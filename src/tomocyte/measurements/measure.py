@@ -1,0 +1,186 @@
+"""From labels and the physical image to one row per object; what the columns mean is in the sibling modules.
+
+Columns that belong to every table and are no measurement (the border flags, the centre) are made here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import InputError
+from tomocyte.measurements._image import Image, PlanesImage, crop
+from tomocyte.measurements._kernels import Integers, widen_boxes
+from tomocyte.measurements.registry import Measurement, Region, find_measurements
+from tomocyte.volume import VoxelSize, check_voxel_size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BLOCK_VOXELS = 1 << 22
+FLAGS = ("is_cut", "is_cut_lateral", "is_cut_z")
+CENTRE = ("z_um", "y_um", "x_um")
+
+
+def measure(
+    labels: NDArray[Any],
+    image: Image | None,
+    voxel_size_um: VoxelSize,
+    *,
+    structure: str,
+    names: Sequence[str],
+    medium_ri: float | None = None,
+    refraction_increment_ml_per_g: float | None = None,
+) -> pd.DataFrame:
+    """Measure every object of a label image.
+
+    Parameters
+    ----------
+    labels : unsigned integer ndarray (Z, Y, X)
+        0 is background; an object is all voxels of one label, connected or not.
+    image : array-like (C, Z, Y, X), optional
+        The PHYSICAL image, never the normalised one: an array, anything that slices like one (a Zarr or HDF5 array, a
+        :class:`~tomocyte.measurements.PlanesImage`), or ``None``. NaN and infinite voxels are left out of all
+        statistics.
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm; z is NaN for planar images.
+    structure : str
+        What the objects are, e.g. ``cell``.
+    names : sequence of str
+        Names of registered measurements, in column order.
+    medium_ri : float, optional
+        Refractive index of the medium.
+    refraction_increment_ml_per_g : float, optional
+        α of this structure in mL/g.
+
+    Returns
+    -------
+    DataFrame
+        One row per label, ascending: ``label`` (int64), the measurements (float64), ``is_cut`` (the object touches a
+        border of the volume) = ``is_cut_lateral`` (y, x) or ``is_cut_z`` (always false for planar images), and the
+        centre ``z_um``, ``y_um``, ``x_um``, where voxel 0 lies at 0 µm. No objects: no rows, same columns and types.
+
+    Raises
+    ------
+    InputError
+        ``E-LABELS`` (not unsigned integers in three axes), ``E-SHAPE`` (the image has another size).
+    MetadataError
+        ``E-VOXEL-SIZE``.
+    SettingsError
+        ``E-MEASUREMENT-NAME``.
+
+    Examples
+    --------
+    >>> labels = np.zeros((4, 5, 6), np.uint32)
+    >>> labels[1:3, 1:4, 2:4] = 7
+    >>> table = measure(labels, None, (0.5, 0.2, 0.1), structure="cell", names=["n_voxels", "height_um"])
+    >>> table[["label", "n_voxels", "height_um"]].values.tolist()
+    [[7.0, 12.0, 1.0]]
+    """
+    wanted = find_measurements(list(names))
+    _check(labels, image, voxel_size_um)
+    source = _as_image(image)
+    numbers, boxes = label_boxes(labels)
+    rows: list[dict[str, float | bool]] = [{} for _ in numbers]
+    # Bottom up, so that a lazy image is read plane by plane, once.
+    for index in np.argsort(boxes[:, 0], kind="stable"):
+        box, is_cut = _roomy_box(boxes[index], labels.shape, is_2d=math.isnan(voxel_size_um[0]))
+        region = Region(
+            structure=structure,
+            label=int(numbers[index]),
+            mask=labels[box] == labels.dtype.type(numbers[index]),
+            image=None if source is None else crop(source, box),
+            voxel_size_um=voxel_size_um,
+            corner=(box[0].start, box[1].start, box[2].start),
+            is_cut=any(is_cut.values()),
+            medium_ri=medium_ri,
+            refraction_increment_ml_per_g=refraction_increment_ml_per_g,
+        )
+        rows[index] = {**_row(region, wanted), **is_cut}
+    return _table(numbers, rows, [one.name for one in wanted])
+
+
+def label_boxes(labels: NDArray[Any]) -> tuple[NDArray[np.uint64], Integers]:
+    """The labels present, ascending, and their bounding boxes.
+
+    Parameters
+    ----------
+    labels : unsigned integer ndarray (Z, Y, X)
+
+    Returns
+    -------
+    numbers : uint64 ndarray (n,)
+    boxes : int64 ndarray (n, 6)
+        Start and stop along z, y, x.
+    """
+    import fastremap
+
+    n_planes = max(1, BLOCK_VOXELS // max(1, math.prod(labels.shape[1:])))
+    starts = range(0, labels.shape[0], n_planes)
+    found = [fastremap.unique(np.ascontiguousarray(labels[start : start + n_planes])) for start in starts]
+    numbers = np.unique(np.concatenate([part.astype(np.uint64) for part in found])) if found else np.empty(0, np.uint64)
+    numbers = numbers[numbers > 0]
+    boxes = np.zeros((len(numbers), 6), np.int64)
+    boxes[:, 0::2] = np.iinfo(np.int64).max
+    for start in starts:
+        slab = np.ascontiguousarray(labels[start : start + n_planes], dtype=np.uint64)
+        widen_boxes(slab, start, numbers, boxes)
+    return numbers, boxes
+
+
+def _roomy_box(
+    tight: Integers, shape: tuple[int, ...], *, is_2d: bool
+) -> tuple[tuple[slice, slice, slice], dict[str, bool]]:
+    """The box with one voxel of margin where the volume allows, and which borders the object touches."""
+    sides = [(int(tight[2 * axis]), int(tight[2 * axis + 1])) for axis in range(3)]
+    touches = [start == 0 or stop == size for (start, stop), size in zip(sides, shape, strict=True)]
+    slices = [slice(max(start - 1, 0), min(stop + 1, size)) for (start, stop), size in zip(sides, shape, strict=True)]
+    is_lateral, is_z = touches[1] or touches[2], touches[0] and not is_2d
+    flags = {"is_cut": is_lateral or is_z, "is_cut_lateral": is_lateral, "is_cut_z": is_z}
+    return (slices[0], slices[1], slices[2]), flags
+
+
+def _row(region: Region, wanted: Sequence[Measurement]) -> dict[str, float | bool]:
+    """The measurements and the centre of one object."""
+    row: dict[str, float | bool] = {one.name: float(one.function(region)) for one in wanted}
+    places = zip(CENTRE, region.corner, region.moments.centre, region.voxel_size_um, strict=True)
+    row |= {column: float((start + inside) * side) for column, start, inside, side in places}
+    return row
+
+
+def _table(numbers: NDArray[np.uint64], rows: list[dict[str, float | bool]], names: list[str]) -> pd.DataFrame:
+    """The rows as a table whose columns and types do not depend on how many there are."""
+    import pandas as pd
+
+    columns: dict[str, NDArray[Any]] = {"label": numbers.astype(np.int64)}
+    for name in (*names, *FLAGS, *CENTRE):
+        kind = np.bool_ if name in FLAGS else np.float64
+        columns[name] = np.array([row[name] for row in rows], dtype=kind)
+    return pd.DataFrame(columns)
+
+
+def _as_image(image: Image | None) -> Image | None:
+    """The image itself when it is an array, else a reader with a small cache."""
+    if image is None or isinstance(image, np.ndarray | PlanesImage):
+        return image
+    return PlanesImage(image.shape, lambda channel, start, stop: np.asarray(image[channel, start:stop]))
+
+
+def _check(labels: NDArray[Any], image: Image | None, voxel_size_um: VoxelSize) -> None:
+    if labels.ndim != 3 or labels.dtype.kind not in "ub":
+        raise InputError(
+            "E-LABELS",
+            f"labels must be unsigned integers in the axes Z, Y, X, not {labels.dtype} of shape {labels.shape}.",
+            cure="Convert them, for instance with labels.astype(numpy.uint32).",
+        )
+    if image is not None and (len(image.shape) != 4 or tuple(image.shape[1:]) != labels.shape):
+        raise InputError(
+            "E-SHAPE",
+            f"the image {tuple(image.shape)} does not fit the labels {labels.shape}.",
+            cure="Give the image with the axes C, Z, Y, X and the labels' Z, Y, X.",
+        )
+    check_voxel_size(voxel_size_um, is_2d=labels.shape[0] == 1)

@@ -1,0 +1,36 @@
+"""Two-channel Nile Red super-resolution: intensity, and the ratio that follows from two channels."""
+
+from __future__ import annotations
+
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
+from tomocyte.settings import ForegroundSettings, InclusionSettings, SegmentationSettings
+
+MODALITY = Modality(
+    name="nile_red",
+    description="two-channel Nile Red fluorescence (Zhanghao et al. 2021): yellow and red intensity",
+    quantity="intensity",
+    unit="",
+    channels=("yellow", "red"),
+    plausible_range=(0.0, 1e6),
+    plausible_median=(0.0, 1e6),
+    hint="Give both channels as one file with two channels; intensities are not negative.",
+    normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
+    structures=(
+        Structure("cell", "whole cell", parent=None),
+        Structure("lipid_droplet", "lipid droplet"),
+        Structure("inclusion", "bright inclusion (lipid droplet or vesicle: not told apart)"),
+    ),
+    # Starting values, not tuned on data.
+    segmentation=SegmentationSettings(
+        foreground=ForegroundSettings(smoothing_um=0.3, fraction=0.3),
+        inclusion=InclusionSettings(method="bright", n_deviations=5.0, min_contrast=0.0),
+    ),
+    measurements=(
+        *SOLID_GEOMETRY[:-2],
+        "mean_intensity",
+        "sd_intensity",
+        "p05_value",
+        "p50_value",
+        "p95_value",
+    ),
+)

@@ -1,0 +1,47 @@
+"""Optical diffraction tomography: a voxel is a refractive index."""
+
+from __future__ import annotations
+
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
+from tomocyte.settings import ForegroundSettings, InclusionSettings, NucleusSettings, SegmentationSettings
+
+# Choi et al. 2021: 0.135 mL/g for lipid droplets, 0.19 mL/g for everything else.
+PROTEIN_ML_PER_G = 0.19
+LIPID_ML_PER_G = 0.135
+
+MODALITY = Modality(
+    name="odt",
+    description="optical diffraction tomography: refractive index (Tomocube and others)",
+    quantity="refractive_index",
+    unit="1",
+    channels=("refractive_index",),
+    # Ice is 1.31, immersion oil 1.52, cells in media lie between 1.33 and 1.50.
+    plausible_range=(1.25, 1.70),
+    plausible_median=(1.30, 1.55),
+    hint=(
+        "Integers around 13000 are RI x 10000 (divide by 10000 or read the TCF itself); 8-bit values are an image, "
+        "not RI; values around 0.01 are RI minus that of the medium."
+    ),
+    normalization=Normalization("ri-1.337-0.02", offset=1.337, scale=0.02),
+    structures=(
+        Structure("cell", "whole cell, inside the plasma membrane", PROTEIN_ML_PER_G, parent=None),
+        Structure("nucleus", "nucleus", PROTEIN_ML_PER_G),
+        Structure("nucleolus", "nucleolus", PROTEIN_ML_PER_G, parent="nucleus"),
+        Structure("lipid_droplet", "lipid droplet", LIPID_ML_PER_G),
+        Structure("inclusion", "inclusion of high RI: droplet, nucleolus or granule, not told apart", PROTEIN_ML_PER_G),
+    ),
+    # Without smoothing a half-maximum surface stays where it is; smoothing would move it inwards.
+    segmentation=SegmentationSettings(
+        foreground=ForegroundSettings(smoothing_um=0.0),
+        nucleus=NucleusSettings(method="dark-core"),
+        inclusion=InclusionSettings(method="bright", rim_fraction=0.65),
+    ),
+    measurements=(
+        *SOLID_GEOMETRY,
+        "mean_ri",
+        "sd_ri",
+        "p05_ri",
+        "p50_ri",
+        "p95_ri",
+    ),
+)

@@ -1,0 +1,294 @@
+"""Segment and measure every frame of one volume: the order of the steps, and nothing else.
+
+To add a step, call its room's public function in :func:`analyse`; loops over voxels belong into the rooms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import InputError
+from tomocyte.label_stack import LabelStack
+from tomocyte.modalities import Modality, modality
+from tomocyte.modalities.qpi import phase_to_dry_mass_density
+from tomocyte.pipeline.pictures import frame_pictures, time_course_pictures
+from tomocyte.settings import RunSettings, SegmentationSettings
+from tomocyte.volume import Volume, VoxelSize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Report = Callable[[dict[str, Any]], None]
+SLAB_VOXELS = 8_000_000
+BACKGROUND_MARGIN_UM = 1.0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out of one volume.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per object and frame.
+    labels : mapping
+        Structure -> label volume (T, 1, Z, Y, X) uint32.
+    facts : dict
+        JSON-able: shape, voxel size, medium, origins, counts, histogram.
+    warnings : tuple of str
+        ``W-…: …``.
+    pictures : mapping
+        File name -> PNG bytes.
+    """
+
+    table: pd.DataFrame
+    labels: Mapping[str, Volume]
+    facts: dict[str, Any]
+    warnings: tuple[str, ...]
+    pictures: Mapping[str, bytes]
+
+
+def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = None) -> Analysis:
+    """Segment and measure every frame of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        With voxel size and quantity settled, as :func:`open_input` returns it.
+    settings : RunSettings
+    report : callable, optional
+        Receives ``{"step": str, "frame": int, "n_frames": int}`` as the work goes on.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    ModalityError
+        ``E-MODALITY-RANGE``: the values do not fit the modality (unless forced).
+    InputError
+        ``E-NAN``: NaN or infinite voxels and ``nan="refuse"``.
+    """
+    from tomocyte.figures import histogram
+
+    kind = modality(settings.modality)
+    work = _Work(volume, kind, settings, report or _ignore)
+    for frame in range(volume.n_frames):
+        image = work.read(frame)
+        labels = work.segment(frame, image)
+        medium_ri = work.settle_medium(image, labels)
+        work.measure(frame, image, labels, medium_ri)
+        if frame == 0:
+            work.facts["histogram"] = histogram(image, labels)
+        work.draw(frame, image, labels)
+        work.keep(labels)
+    return work.finish()
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    """For callers that want no events."""
+
+
+class _Work:
+    """The state of :func:`analyse`: what the frames so far have given."""
+
+    def __init__(self, volume: Volume, kind: Modality, settings: RunSettings, report: Report) -> None:
+        self.volume = volume
+        self.kind = kind
+        self.settings = settings
+        self.engine: SegmentationSettings = settings.segmentation or kind.segmentation
+        self.report = report
+        self.voxel_size_um: VoxelSize = volume.require_voxel_size()
+        self.quantity, self.unit = volume.quantity or kind.quantity, volume.unit
+        self.warnings: list[str] = list(volume.notes)
+        self.tables: list[pd.DataFrame] = []
+        self.stacks: dict[str, LabelStack] = {}
+        self.media: list[float | None] = []
+        self.pictures: dict[str, bytes] = {}
+        self.facts: dict[str, Any] = {"n_masked_voxels": 0}
+        self.primary = settings.structure or kind.structures[0].name
+        self.converts_phase = self.quantity == "phase" and settings.wavelength_um is not None
+        if self.converts_phase:
+            self.quantity, self.unit = kind.quantity, kind.unit
+        if settings.is_forced:
+            self.warnings.append("W-FORCED: the checks of the modality were overridden with --force.")
+
+    def tell(self, step: str, frame: int) -> None:
+        self.report({"step": step, "frame": frame, "n_frames": self.volume.n_frames})
+
+    def read(self, frame: int) -> NDArray[np.float32]:
+        """The physical image (Z, Y, X) of the modality's first channel, NaN outside when masked."""
+        self.tell("read", frame)
+        n_planes, height, width = self.volume.spatial_shape
+        image = np.empty((n_planes, height, width), dtype=np.float32)
+        n_bad, low, high = 0, math.inf, -math.inf
+        slab = max(1, SLAB_VOXELS // (height * width))
+        for start in range(0, n_planes, slab):
+            stop = min(start + slab, n_planes)
+            image[start:stop] = self.volume.planes(frame, 0, start, stop)
+            is_bad = ~np.isfinite(image[start:stop])
+            if bad := int(np.count_nonzero(is_bad)):
+                n_bad += bad
+                image[start:stop][is_bad] = np.nan
+            low = min(low, float(np.min(image[start:stop], where=~is_bad, initial=np.inf)))
+            high = max(high, float(np.max(image[start:stop], where=~is_bad, initial=-np.inf)))
+        self._settle_nan(n_bad, frame)
+        if not low < high:
+            self.warnings.append(f"W-FLAT: frame {frame} is constant; nothing can be found in it.")
+        if not self.settings.is_forced and n_bad < image.size:
+            self.kind.check_values(image[None], self.volume)
+        if self.converts_phase and self.settings.wavelength_um is not None:
+            image = phase_to_dry_mass_density(image, self.settings.wavelength_um)
+        return image
+
+    def _settle_nan(self, n_bad: int, frame: int) -> None:
+        if n_bad == 0:
+            return
+        if self.settings.nan == "refuse":
+            raise InputError(
+                "E-NAN",
+                f"{n_bad} voxels of frame {frame} are NaN or infinite.",
+                path=self.volume.path,
+                cure="Use --nan mask to treat them as outside; they are then counted and excluded from all statistics.",
+            )
+        self.facts["n_masked_voxels"] += n_bad
+        self.warnings.append(f"W-NAN: {n_bad} NaN or infinite voxels of frame {frame} were treated as outside.")
+
+    def segment(self, frame: int, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        from tomocyte.segmentation import segment
+
+        found = segment(
+            image, self.voxel_size_um, self.engine, on_step=lambda step: self.tell(f"segment: {step}", frame)
+        )
+        return {self.primary if structure == "cell" else structure: labels for structure, labels in found.items()}
+
+    def settle_medium(self, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> float | None:
+        """The medium's RI for this frame: given, read, or measured outside the cells."""
+        medium = self.volume.medium_ri
+        if self.settings.medium_ri == "background" and self.quantity == "refractive_index":
+            medium = background_level(image, labels[self.primary], self.voxel_size_um)
+            if medium is None:
+                self.warnings.append("W-MEDIUM: no background outside the cells to measure the medium in.")
+        self.media.append(medium)
+        return medium
+
+    def measure(
+        self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]], medium_ri: float | None
+    ) -> None:
+        from tomocyte.measurements import measure
+        from tomocyte.segmentation import assign_parents
+
+        names = self.kind.columns(self.quantity, is_planar=math.isnan(self.voxel_size_um[0]))
+        for structure, objects in labels.items():
+            self.tell(f"measure: {structure}", frame)
+            table = measure(
+                objects,
+                image[None],
+                self.voxel_size_um,
+                structure=structure,
+                names=names,
+                medium_ri=medium_ri,
+                refraction_increment_ml_per_g=self.kind.structure(structure).refraction_increment_ml_per_g,
+            )
+            parents = None if structure == self.primary else assign_parents(objects, labels[self.primary])
+            cells = table["label"] if parents is None else table["label"].map(parents).fillna(0)
+            table.insert(0, "frame", frame)
+            table.insert(1, "time_s", math.nan if self.volume.time_s is None else self.volume.time_s[frame])
+            table.insert(2, "structure", structure)
+            table.insert(list(table.columns).index("label") + 1, "cell_id", cells.astype("int64"))
+            table["medium_ri"] = math.nan if medium_ri is None else medium_ri
+            self.tables.append(table)
+
+    def draw(self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> None:
+        last = self.volume.n_frames - 1
+        if frame not in {0, last // 2, last}:
+            return
+        self.tell("draw", frame)
+        title = f"frame {frame}" if last else ""
+        drawn = frame_pictures(image, labels, self.voxel_size_um, what=(self.quantity, self.unit), title=title)
+        self.pictures |= {f"{name}_{frame:05d}.png": picture for name, picture in drawn.items()}
+
+    def keep(self, labels: Mapping[str, NDArray[Any]]) -> None:
+        for structure, objects in labels.items():
+            self.stacks.setdefault(structure, LabelStack(self.volume.spatial_shape)).append(objects)
+
+    def finish(self) -> Analysis:
+        import pandas as pd
+
+        table = pd.concat(self.tables, ignore_index=True)
+        if self.quantity == "refractive_index" and all(medium is None for medium in self.media):
+            self.warnings.append(
+                "W-NO-MEDIUM: the medium's RI is unknown, so concentration and dry mass are empty; "
+                "give --medium-ri N or --medium-ri background."
+            )
+        if (table["structure"] == self.primary).sum() == 0:
+            smallest = self.engine.clean
+            self.warnings.append(
+                f"W-NO-OBJECT: no {self.primary} of at least {smallest.min_volume_um3:g} um3 (2-D: "
+                f"{smallest.min_area_um2:g} um2) was found; see segmentation.clean and segmentation.foreground."
+            )
+        volume = self.volume
+        if volume.n_frames > 1:
+            self.pictures |= time_course_pictures(table, self.primary)
+        labels = {
+            structure: stack.volume(voxel_size_um=self.voxel_size_um, time_s=volume.time_s)
+            for structure, stack in self.stacks.items()
+        }
+        counts = table.groupby("structure").size().reindex(list(self.stacks), fill_value=0)
+        is_measured = self.settings.medium_ri == "background" and self.quantity == "refractive_index"
+        self.facts |= {
+            "shape_tczyx": list(volume.shape),
+            "dtype": str(volume.dtype),
+            "voxel_size_um": [None if math.isnan(size) else size for size in self.voxel_size_um],
+            "quantity": self.quantity,
+            "unit": self.unit,
+            "time_s": None if volume.time_s is None else list(volume.time_s),
+            "medium_ri": self.media,
+            "origin": {**volume.origin, **({"medium_ri": "measured"} if is_measured else {})},
+            "modality": self.kind.name,
+            "model": self.settings.model,
+            "primary": self.primary,
+            "n_objects": {str(name): int(count) for name, count in counts.items()},
+        }
+        return Analysis(table, labels, self.facts, tuple(self.warnings), self.pictures)
+
+
+def background_level(
+    image: NDArray[np.float32],
+    cells: NDArray[Any],
+    voxel_size_um: VoxelSize,
+    *,
+    margin_um: float = BACKGROUND_MARGIN_UM,
+) -> float | None:
+    """The median outside the cells, at least ``margin_um`` away from them.
+
+    Parameters
+    ----------
+    image : float32 ndarray (Z, Y, X)
+        Physical values; NaN are ignored.
+    cells : unsigned ndarray (Z, Y, X)
+    voxel_size_um : tuple of 3 float
+    margin_um : float
+        Distance in µm that blur may reach.
+
+    Returns
+    -------
+    float or None
+        In the image's unit; ``None`` where less than 0.1 % of the volume lies that far outside.
+    """
+    import edt
+
+    step = tuple(max(1, round(size / 256)) for size in image.shape)
+    thinned = tuple(slice(None, None, width) for width in step)
+    spacing = [1.0 if math.isnan(size) else size * width for size, width in zip(voxel_size_um, step, strict=True)]
+    distance = edt.edt(cells[thinned] == 0, anisotropy=spacing, parallel=1)
+    values = image[thinned][distance >= margin_um]
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size > 0.001 * distance.size else None

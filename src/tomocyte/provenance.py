@@ -1,0 +1,87 @@
+"""Who made this output: versions, machine facts and hashes.
+
+Only what decides a result goes into hashes; times and paths never do. To record another fact, add it to
+:func:`environment`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tomocyte import __version__
+from tomocyte.errors import InputError
+
+RECORDED_LIBRARIES = (
+    "numpy", "scipy", "scikit-image", "tifffile", "zarr", "h5py", "mrcfile", "numba", "torch", "monai",
+    "connected-components-3d", "edt", "fill-voids", "fastremap", "pandas", "pyarrow",
+)  # fmt: skip
+HASH_CHUNK_BYTES = 4 << 20
+
+
+def environment() -> dict[str, Any]:
+    """Versions of the program, Python and the libraries that decide a result, and the kind of machine."""
+    versions: dict[str, str] = {}
+    for name in RECORDED_LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "tomocyte": __version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "byte_order": sys.byteorder,
+        "libraries": versions,
+    }
+
+
+def now_utc() -> str:
+    """The time now, UTC, ISO 8601 to the second; for people, never for a decision."""
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")
+
+
+def sha256_of_json(content: Any) -> str:
+    """SHA-256 of a JSON-able object, independent of the order of keys."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def sha256_of_path(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file, or of a folder's files with their relative names.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder (an OME-Zarr store, a folder of planes).
+    on_bytes : callable, optional
+        Called with the number of bytes read since the last call.
+
+    Raises
+    ------
+    InputError
+        ``E-INPUT-CHANGED`` when a file's size or modification time changed while it was read.
+    """
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    for file in files:
+        if file is not path:
+            digest.update(file.relative_to(path).as_posix().encode("utf-8") + b"\0")
+        before = file.stat()
+        with file.open("rb") as stream:
+            while chunk := stream.read(HASH_CHUNK_BYTES):
+                digest.update(chunk)
+                if on_bytes is not None:
+                    on_bytes(len(chunk))
+        after = file.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise InputError("E-INPUT-CHANGED", "the file changed while it was read.", path=file, cure="Run again.")
+    return digest.hexdigest()

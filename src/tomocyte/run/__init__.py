@@ -1,0 +1,203 @@
+"""Many inputs: find them, skip what is done, let workers do the rest, commit, and publish tables and report.
+
+Inside: ``inputs`` (what to work on), ``publish`` (what the whole run leaves), ``result`` (what is told to the caller).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tomocyte import __version__
+from tomocyte.errors import InputError, OutputError, TomocyteError
+from tomocyte.ledger import CommitRecord, Ledger, item_names
+from tomocyte.modalities import modality
+from tomocyte.provenance import now_utc, sha256_of_json, sha256_of_path
+from tomocyte.run.inputs import find_inputs
+from tomocyte.run.publish import publish
+from tomocyte.run.result import Failure, RunResult
+from tomocyte.settings import RunSettings
+
+if TYPE_CHECKING:
+    from tomocyte.batch import Outcome
+
+__all__ = ["Failure", "RunResult", "find_inputs", "run_inputs"]
+
+OnEvent = Callable[[dict[str, Any]], None]
+FATAL_CODES = ("E-DISK", "E-OUT", "E-LOCK")
+
+
+def run_inputs(
+    paths: list[Path],
+    settings: RunSettings,
+    output: Path,
+    *,
+    n_workers: int = 1,
+    item_timeout_s: float | None = None,
+    is_trusting_times: bool = False,
+    on_event: OnEvent | None = None,
+) -> RunResult:
+    """Do every input that is not done yet, then publish tables and report.
+
+    Parameters
+    ----------
+    paths : list of Path
+    settings : RunSettings
+    output : Path
+        Made if missing; locked while this runs.
+    n_workers : int
+        Inputs at the same time, each in its own process.
+    item_timeout_s : float, optional
+    is_trusting_times : bool
+        Whether a finished input whose size and modification time are as they were counts as unchanged; otherwise its
+        content is hashed again.
+    on_event : callable, optional
+        Receives progress as dictionaries: ``{"item", "state"}`` or ``{"item", "step", "frame", "n_frames"}``.
+
+    Returns
+    -------
+    RunResult
+
+    Raises
+    ------
+    OutputError
+        The output folder is locked, foreign, read-only or full; what was committed stays.
+    """
+    tell = on_event or _ignore
+    modality(settings.modality)
+    started = now_utc()
+    names = dict(zip(item_names(paths), paths, strict=True))
+    request = sha256_of_json(settings.model_dump(mode="json"))
+    result = RunResult()
+    with Ledger(output) as ledger:
+        todo = _without_done(ledger, names, request, result, (is_trusting_times, tell))
+        if todo:
+            _work(ledger, todo, settings, request, result, (n_workers, item_timeout_s, tell))
+        result.failures.sort(key=lambda failure: failure.item)
+        publish(ledger, names, settings, request, result, started)
+    return result
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    """For callers that want no events."""
+
+
+def _without_done(
+    ledger: Ledger, names: dict[str, Path], request: str, result: RunResult, how: tuple[bool, OnEvent]
+) -> dict[str, tuple[Path, str]]:
+    """Inputs still to do, with the hash of their content."""
+    is_trusting_times, tell = how
+    records = {record.item: record for record in ledger.records()} if is_trusting_times else {}
+    todo: dict[str, tuple[Path, str]] = {}
+    for item, path in sorted(names.items()):
+        try:
+            content = _content_hash(path, records.get(item))
+        except (OSError, TomocyteError) as problem:
+            result.failures.append(_failure(item, path, problem))
+            tell({"item": item, "state": "failed"})
+            continue
+        is_done = ledger.committed(
+            item, input_sha256=content, request_sha256=request, model_sha256=None, code_version=__version__
+        )
+        if is_done is None:
+            todo[item] = (path, content)
+        else:
+            result.n_done += 1
+            result.n_resumed += 1
+            tell({"item": item, "state": "resumed"})
+    return todo
+
+
+def _stamp(path: Path) -> dict[str, float]:
+    """Size and time of a plain file, for those who choose not to hash a finished 31 GB input again."""
+    if not path.is_file():
+        return {}
+    status = path.stat()
+    return {"input_bytes": float(status.st_size), "input_mtime_s": status.st_mtime_ns / 1e9}
+
+
+def _content_hash(path: Path, record: CommitRecord | None) -> str:
+    stamp = _stamp(path)
+    if record is not None and stamp and all(record.timings.get(name) == value for name, value in stamp.items()):
+        return record.input_sha256
+    if not path.exists():
+        raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
+    return sha256_of_path(path)
+
+
+def _work(
+    ledger: Ledger,
+    todo: dict[str, tuple[Path, str]],
+    settings: RunSettings,
+    request: str,
+    result: RunResult,
+    how: tuple[int, float | None, OnEvent],
+) -> None:
+    """Run the workers and commit what comes back, in the order it comes."""
+    from tomocyte.batch import run_items
+    from tomocyte.pipeline import process_item
+
+    n_workers, item_timeout_s, tell = how
+    stamps = {item: _stamp(path) for item, (path, _) in todo.items()}
+    chosen = settings.model_dump(mode="json")
+
+    def task_of(item: str) -> dict[str, Any]:
+        return {"item": item, "path": str(todo[item][0]), "staged": str(ledger.stage(item)), "settings": chosen}
+
+    def renew(task: dict[str, Any]) -> dict[str, Any]:
+        ledger.discard(Path(task["staged"]))
+        return task_of(task["item"])
+
+    outcomes = run_items(
+        (task_of(item) for item in todo),
+        process_item,
+        n_workers=n_workers,
+        item_timeout_s=item_timeout_s,
+        on_event=lambda task, event: tell({"item": task["item"], **event}),
+        renew=renew,
+    )
+    for outcome in outcomes:
+        item, staged = outcome.task["item"], Path(outcome.task["staged"])
+        path, content = todo[item]
+        failure = _failed(outcome, path)
+        if failure is not None:
+            ledger.discard(staged)
+            result.failures.append(failure)
+        else:
+            ledger.commit(item, staged, _record(outcome, path, content, request, stamps[item]))
+            result.n_done += 1
+        tell({"item": item, "state": "done" if failure is None else "failed"})
+
+
+def _record(
+    outcome: Outcome[dict[str, Any]], path: Path, content: str, request: str, stamp: dict[str, float]
+) -> CommitRecord:
+    done = outcome.result
+    return CommitRecord(
+        item=outcome.task["item"],
+        source=path.name,
+        input_sha256=content,
+        request_sha256=request,
+        code_version=__version__,
+        n_rows=done["n_rows"],
+        warnings=tuple(done["warnings"]),
+        facts=done["facts"],
+        timings={"seconds": done["seconds"], "peak_memory_bytes": done["peak_memory_bytes"], **stamp},
+    )
+
+
+def _failed(outcome: Outcome[dict[str, Any]], path: Path) -> Failure | None:
+    """The failure of an item; an output folder that cannot be written ends the run instead."""
+    problem = outcome.error
+    if problem is None:
+        return None
+    if isinstance(problem, OutputError) and problem.code.startswith(FATAL_CODES):
+        raise problem
+    return _failure(outcome.task["item"], path, problem, outcome.traceback)
+
+
+def _failure(item: str, path: Path, problem: Exception, traceback: str = "") -> Failure:
+    if isinstance(problem, TomocyteError):
+        return Failure(item, path.name, problem.code, problem.problem, problem.cure, traceback)
+    return Failure(item, path.name, "E-INPUT-IO", f"cannot be read: {problem}.", "Check the file.", traceback)

@@ -1,0 +1,52 @@
+"""From what the user names to the files to work on."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from tomocyte.errors import InputError, TomocyteError
+from tomocyte.formats import ReadOptions, detect, formats
+
+
+def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Path]:
+    """Files named by paths, folders and glob patterns, each once, sorted within an argument.
+
+    A folder stands for the files in it that a reader's suffix fits. A folder that is itself a volume is one input: an
+    OME-Zarr store, planes or frames whose names say z or t, or numbered files when the user says ``axes``.
+
+    Raises
+    ------
+    InputError
+        ``E-NO-INPUT``: an argument that names nothing.
+    """
+    found: dict[Path, None] = {}
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            some = _in_folder(path, axes)
+        elif path.exists():
+            some = [path]
+        else:
+            some = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
+        if not some:
+            raise InputError("E-NO-INPUT", "names no file that can be read.", path=argument, cure="Check the path.")
+        found |= dict.fromkeys(some)
+    return list(found)
+
+
+def _in_folder(folder: Path, axes: str | None) -> list[Path]:
+    if _is_one_volume(folder, axes):
+        return [folder]
+    suffixes = tuple(suffix for entry in formats().values() for suffix in entry.suffixes if suffix)
+    return sorted(entry for entry in folder.iterdir() if entry.name.lower().endswith(suffixes))
+
+
+def _is_one_volume(folder: Path, axes: str | None) -> bool:
+    """Whether a folder can be opened as a volume as it stands; numbers that may count anything make a batch."""
+    try:
+        detect(folder).read(folder, ReadOptions(axes=axes))
+    except TomocyteError:
+        return folder.name.lower().endswith(".zarr")
+    return True

@@ -1,0 +1,423 @@
+"""Whole data sets of simulated microscopy: measured volumes with exact labels, tracks and truth, item by item.
+
+An item depends on the seed and its index alone, so any number of workers makes the same set in any order. Geometry
+stays continuous until a frame is asked for, so that a long time-lapse needs the memory of one frame. To add a
+modality, add it to :data:`_MEASURE`: a function from a rendered frame to measured planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from tomocyte.errors import SettingsError
+from tomocyte.settings import Settings
+from tomocyte.simulation.degradation import (
+    OdtDegradation,
+    OdtRanges,
+    QpiDegradation,
+    QpiRanges,
+    Shift,
+    sample_odt,
+    sample_qpi,
+)
+from tomocyte.simulation.field import simulate_scene
+from tomocyte.simulation.instruments import (
+    OdtInstrument,
+    QpiInstrument,
+    check_odt,
+    check_qpi,
+    odt_instrument,
+    qpi_instrument,
+)
+from tomocyte.simulation.motion import MotionSettings, simulate_timelapse
+from tomocyte.simulation.odt import recovered_fraction, simulate_odt
+from tomocyte.simulation.qpi import dry_mass_density, simulate_qpi
+from tomocyte.simulation.scene import Rendered, Scene
+from tomocyte.simulation.settings import SceneSettings
+from tomocyte.simulation.truth import truth_table
+from tomocyte.volume import Volume, VoxelSize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float32 = NDArray[np.float32]
+Labels = NDArray[np.uint32]
+
+GEOMETRY_STREAM, OPTICS_STREAM, NOISE_STREAM, STAGE_STREAM = range(4)
+"""Independent streams of chance of one item."""
+MAX_REDRAWS = 12
+"""How often cells that do not fit the field are drawn again."""
+
+
+class DatasetSettings(Settings):
+    """One kind of simulated field."""
+
+    modality: Literal["odt", "qpi"] = "odt"
+    """Tomograms of refractive index, or images of dry-mass density."""
+    preset: str = "HeLa"
+    """Cell line, a name of :data:`tomocyte.simulation.presets.CELL_LINES`."""
+    instrument: str = ""
+    """Microscope, a name of the modality's presets; empty for ``HT-2H`` (odt) and ``HT-2H-2D`` (qpi)."""
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 192, 192)
+    """Z, Y, X of the field; for qpi, Z planes are what the light goes through."""
+    voxel_size_um: VoxelSize = (0.39, 0.195, 0.195)
+    """z, y, x in µm."""
+    n_cells: tuple[PositiveInt, PositiveInt] = (3, 5)
+    """Cells per field, both ends included, drawn uniformly; fewer of the range where the drawn cells do not fit."""
+    n_frames: PositiveInt = 1
+    """Time points; from 2 on the cells move as ``motion`` says."""
+    shift: Shift = "none"
+    """Domain of the optics (noise, fringes, beams); the domain of the cells is ``scene.shift``."""
+    scene: SceneSettings = SceneSettings()
+    """Ranges of the cells."""
+    motion: MotionSettings = MotionSettings()
+    """How the cells change over time."""
+    odt_ranges: OdtRanges | None = None
+    """Instead of the ranges of ``shift``."""
+    qpi_ranges: QpiRanges | None = None
+    """Instead of the ranges of ``shift``."""
+    is_coarse_grid_allowed: bool = True
+    """Whether voxels coarser than Nyquist of the optics are accepted (the tomogram is low-passed to the grid)."""
+    frame_drop_share: float = Field(default=0.0, ge=0, le=0.8)
+    """Share of the frames after the first that are lost; times stay true and so become irregular."""
+    stage_drift_um: float = Field(default=0.0, ge=0, le=5)
+    """Standard deviation of the stage's random step (y, x) between frames in µm; labels move along."""
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedFrame:
+    """One time point: what the microscope shows, and the truth on the same grid.
+
+    Parameters
+    ----------
+    measured : ndarray (Z, Y, X), float32
+        Refractive index (odt), or dry-mass density in pg/µm² with Z = 1 (qpi).
+    truth : Rendered
+        Labels and true refractive index of the whole height.
+    """
+
+    measured: Float32
+    truth: Rendered
+
+    def labels(self, structure: str) -> Labels:
+        """Labels of one structure, of the shape of :attr:`measured`; an image shows the topmost of several objects."""
+        labels = self.truth.labels[structure]
+        return labels if labels.shape == self.measured.shape else _topmost(labels)
+
+    def recovered(self) -> Mapping[int, float]:
+        """Fraction of each cell's true Δn that a tomogram kept, by label.
+
+        Raises
+        ------
+        SettingsError
+            ``E-SIM-MODALITY`` for an image, which holds no refractive index.
+        """
+        if self.measured.shape != self.truth.ri.shape:
+            raise SettingsError("E-SIM-MODALITY", "a phase image holds no refractive index.", cure="Use odt.")
+        return recovered_fraction(
+            self.measured, self.truth.ri, self.truth.labels["cell"], medium_ri=self.truth.medium_ri
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedItem:
+    """One simulated file with its truth; frames are rendered when asked for.
+
+    Parameters
+    ----------
+    name : str
+        Unique within the set.
+    settings : DatasetSettings
+    seed, index : int
+        What the item was made from.
+    scenes : tuple of Scene
+        The continuous truth, one per frame kept.
+    origins_um : tuple of (z, y, x)
+        Corner of each frame in its scene: the stage's drift.
+    tracks : DataFrame
+        ``track_id``, ``parent_id`` (0 = unknown), ``frame``, ``label``.
+    optics : tuple
+        Instrument and degradation drawn for this item.
+    """
+
+    name: str
+    settings: DatasetSettings
+    seed: int
+    index: int
+    scenes: tuple[Scene, ...]
+    origins_um: tuple[VoxelSize, ...]
+    tracks: pd.DataFrame
+    optics: tuple[OdtInstrument, OdtDegradation] | tuple[QpiInstrument, QpiDegradation]
+
+    @property
+    def medium_ri(self) -> float:
+        """True refractive index of the medium."""
+        return self.scenes[0].medium_ri
+
+    @property
+    def time_s(self) -> tuple[float, ...]:
+        """Time of each frame in seconds after the first."""
+        return tuple(scene.time_s - self.scenes[0].time_s for scene in self.scenes)
+
+    def frame(self, frame: int, *, backend: str = "numpy") -> SimulatedFrame:
+        """One frame, rendered and measured; the same every time it is asked for.
+
+        Parameters
+        ----------
+        frame : int
+            From 0, among the frames kept.
+        backend : str
+            See :func:`~tomocyte.simulation.odt.formation.simulate_odt`.
+        """
+        scene = self.scenes[frame]
+        truth = scene.render(self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
+        # The noise follows the frame's own number, so that a lost frame changes no other.
+        rng = _stream(self.seed, self.index, NOISE_STREAM, scene.frame)
+        return SimulatedFrame(_MEASURE[self.settings.modality](truth, self.optics, rng, backend), truth)
+
+    def volume(self, *, backend: str = "numpy") -> Volume:
+        """All frames as a lazy :class:`~tomocyte.volume.Volume`; the frame read last is kept."""
+        planes, quantity, unit = _OUTPUT[self.settings.modality]
+        shape = (len(self.scenes), 1, self.settings.shape[0] if planes is None else planes, *self.settings.shape[1:])
+        keep = lru_cache(maxsize=1)(lambda frame: self.frame(frame, backend=backend).measured)
+
+        def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+            del channel  # there is one
+            return keep(frame)[z_start:z_stop]
+
+        step_z = self.settings.voxel_size_um[0] if planes is None else float("nan")
+        known = ("voxel_size_um", "quantity", "unit", "time_s", "medium_ri")
+        return Volume(
+            shape=shape,
+            dtype=np.dtype(np.float32),
+            read_planes=read_planes,
+            voxel_size_um=(step_z, *self.settings.voxel_size_um[1:]),
+            quantity=quantity,
+            unit=unit,
+            time_s=self.time_s,
+            channel_names=(self.settings.modality.upper(),),
+            medium_ri=self.medium_ri,
+            origin=dict.fromkeys(known, "simulated"),
+            metadata=self.card(),
+        )
+
+    def truth(self) -> pd.DataFrame:
+        """The truth table of every frame, from the continuous shapes; ``frame`` counts the frames kept.
+
+        Places are those in the frame: the stage's drift is taken off.
+        """
+        import pandas as pd
+
+        tables = []
+        for frame, (scene, origin) in enumerate(zip(self.scenes, self.origins_um, strict=True)):
+            table = truth_table(scene, item=self.name)
+            table["frame"] = frame
+            for axis, offset in zip(("z_um", "y_um", "x_um"), origin, strict=True):
+                table[axis] -= offset
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def card(self) -> dict[str, Any]:
+        """What this item is and how it was made, ready for JSON."""
+        instrument, degradation = self.optics
+        return {
+            "name": self.name,
+            "is_simulated": True,
+            "seed": self.seed,
+            "index": self.index,
+            "medium_ri": self.medium_ri,
+            "settings": self.settings.model_dump(mode="json"),
+            "instrument": instrument.model_dump(mode="json"),
+            "degradation": degradation.model_dump(mode="json"),
+        }
+
+
+def simulate_item(settings: DatasetSettings, index: int, *, seed: int) -> SimulatedItem:
+    """One item of a set: a pure function of its arguments, so that workers may share the indices as they like.
+
+    Parameters
+    ----------
+    settings : DatasetSettings
+    index : int
+        From 0.
+    seed : int
+        Of the whole set, from 0.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SIM-…`` for cells that cannot be made or do not fit, ``E-OPTICS-…`` for optics that cannot be,
+        ``E-INSTRUMENT``, ``E-SEED``.
+    """
+    if index < 0 or seed < 0:
+        raise SettingsError("E-SEED", f"seed {seed} and index {index} must not be negative.")
+    optics_rng = _stream(seed, index, OPTICS_STREAM)
+    optics = _draw_optics(settings, optics_rng)
+    scenes, tracks = _draw_scenes(settings, _stream(seed, index, GEOMETRY_STREAM))
+    check_optics(settings, scenes[0].medium_ri)
+    stage = _stream(seed, index, STAGE_STREAM)
+    steps = stage.normal(0, 1, (settings.n_frames, 2)) * settings.stage_drift_um
+    steps[0] = 0
+    is_lost = stage.random(settings.n_frames) < settings.frame_drop_share
+    is_lost[0] = False
+    kept = [frame for frame in range(settings.n_frames) if not is_lost[frame]]
+    places = np.cumsum(steps, axis=0)
+    tracks = tracks[tracks["frame"].isin(kept)].reset_index(drop=True)
+    tracks["frame"] = tracks["frame"].map({frame: number for number, frame in enumerate(kept)})
+    return SimulatedItem(
+        name=f"{settings.modality}-{settings.preset}-seed{seed}-{index:05d}".replace(" ", ""),
+        settings=settings,
+        seed=seed,
+        index=index,
+        scenes=tuple(scenes[frame] for frame in kept),
+        origins_um=tuple((0.0, float(places[frame, 0]), float(places[frame, 1])) for frame in kept),
+        tracks=tracks,
+        optics=optics,
+    )
+
+
+def simulate_dataset(
+    settings: DatasetSettings, n_items: int, *, seed: int, first_index: int = 0
+) -> Iterator[SimulatedItem]:
+    """A set of items, one after another.
+
+    Parameters
+    ----------
+    settings : DatasetSettings
+    n_items : int
+        From 1.
+    seed : int
+    first_index : int
+        Where to start, to make a part of a set.
+
+    Examples
+    --------
+    >>> settings = DatasetSettings(preset="T cell", n_cells=(1, 2), shape=(24, 80, 72), voxel_size_um=(0.6, 0.3, 0.32))
+    >>> item = next(simulate_dataset(settings, 1, seed=1))
+    >>> item.volume().shape, item.frame(0).labels("nucleus").shape
+    ((1, 1, 24, 80, 72), (24, 80, 72))
+    """
+    if n_items < 1:
+        raise SettingsError("E-SIM-COUNT", f"{n_items} items were asked for.", cure="Ask for at least 1.")
+    for index in range(first_index, first_index + n_items):
+        yield simulate_item(settings, index, seed=seed)
+
+
+def check_optics(settings: DatasetSettings, medium_ri: float) -> None:
+    """Raise ``E-OPTICS-…`` or ``E-INSTRUMENT`` when the settings' microscope cannot image the settings' grid."""
+    instrument = _instrument(settings)
+    if isinstance(instrument, OdtInstrument):
+        check_odt(instrument, medium_ri, settings.voxel_size_um)
+    else:
+        check_qpi(instrument, medium_ri, settings.voxel_size_um)
+
+
+def _stream(seed: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def _instrument(settings: DatasetSettings) -> OdtInstrument | QpiInstrument:
+    if settings.modality == "qpi":
+        return qpi_instrument(settings.instrument or "HT-2H-2D")
+    instrument = odt_instrument(settings.instrument or "HT-2H")
+    return instrument.model_copy(update={"is_coarse_grid_allowed": settings.is_coarse_grid_allowed})
+
+
+def _draw_optics(
+    settings: DatasetSettings, rng: np.random.Generator
+) -> tuple[OdtInstrument, OdtDegradation] | tuple[QpiInstrument, QpiDegradation]:
+    instrument = _instrument(settings)
+    if isinstance(instrument, OdtInstrument):
+        return sample_odt(instrument, rng, shift=settings.shift, ranges=settings.odt_ranges)
+    return instrument, sample_qpi(rng, shift=settings.shift, ranges=settings.qpi_ranges)
+
+
+def _draw_scenes(settings: DatasetSettings, rng: np.random.Generator) -> tuple[list[Scene], pd.DataFrame]:
+    """Scenes and tracks; cells too large for the field are drawn again, fewer of them while the range allows."""
+    low, high = settings.n_cells
+    if low > high:
+        raise SettingsError("E-SIM-COUNT", f"from {low} to {high} cells is no range.", cure="Give low, then high.")
+    n_cells = int(rng.integers(low, high + 1))
+    for attempt in range(MAX_REDRAWS):
+        try:
+            return _scenes_of(settings, max(low, n_cells - attempt), rng)
+        except SettingsError as error:
+            if error.code != "E-SIM-FIT":
+                raise
+    return _scenes_of(settings, low, rng)
+
+
+def _scenes_of(settings: DatasetSettings, n_cells: int, rng: np.random.Generator) -> tuple[list[Scene], pd.DataFrame]:
+    import pandas as pd
+
+    extent = [size * step for size, step in zip(settings.shape, settings.voxel_size_um, strict=True)]
+    extent_um = (extent[0], extent[1], extent[2])
+    if settings.n_frames > 1:
+        return simulate_timelapse(
+            settings.preset,
+            settings.n_frames,
+            n_cells=n_cells,
+            extent_um=extent_um,
+            settings=settings.scene,
+            motion=settings.motion,
+            rng=rng,
+        )
+    scene = simulate_scene(settings.preset, n_cells, extent_um=extent_um, settings=settings.scene, rng=rng)
+    rows = [(cell.track_id, cell.parent_id, 0, cell.label) for cell in scene.cells]
+    return [scene], pd.DataFrame(rows, columns=["track_id", "parent_id", "frame", "label"])
+
+
+def _measure_odt(truth: Rendered, optics: tuple[Any, Any], rng: np.random.Generator, backend: str) -> Float32:
+    return simulate_odt(
+        truth.ri,
+        truth.medium_ri,
+        voxel_size_um=truth.voxel_size_um,
+        instrument=optics[0],
+        degradation=optics[1],
+        rng=rng,
+        backend=backend,
+    )
+
+
+def _measure_qpi(truth: Rendered, optics: tuple[Any, Any], rng: np.random.Generator, backend: str) -> Float32:
+    del backend  # one plane per slice: nothing to gain
+    instrument: QpiInstrument = optics[0]
+    phase = simulate_qpi(
+        truth.ri,
+        truth.medium_ri,
+        voxel_size_um=truth.voxel_size_um,
+        instrument=instrument,
+        degradation=optics[1],
+        rng=rng,
+    )
+    density = dry_mass_density(
+        phase,
+        wavelength_um=instrument.wavelength_um,
+        refraction_increment_ml_per_g=instrument.refraction_increment_ml_per_g,
+    )
+    return density[None]
+
+
+def _topmost(labels: Labels) -> Labels:
+    """(1, Y, X): the first label met from above."""
+    from_above = labels[::-1]
+    first = np.argmax(from_above > 0, axis=0)
+    return np.take_along_axis(from_above, first[None], axis=0)
+
+
+_MEASURE: dict[str, Callable[[Rendered, tuple[Any, Any], np.random.Generator, str], Float32]] = {
+    "odt": _measure_odt,
+    "qpi": _measure_qpi,
+}
+_OUTPUT: dict[str, tuple[int | None, str, str]] = {
+    "odt": (None, "refractive_index", "1"),
+    "qpi": (1, "dry_mass_density", "pg/um2"),
+}
+"""Planes of the result (all where None), quantity and unit."""

@@ -1,0 +1,11 @@
+"""Optical diffraction tomography: from a cell's refractive index to the tomogram an instrument would measure.
+
+``formation`` is the fast way (one scattering, the whole tomogram in one step); ``fields`` the complete one (a complex
+field per beam, then a reconstruction), with ``sphere`` as its analytic judge. To add a step, add a file and import
+its public function here.
+"""
+
+from tomocyte.simulation.odt.formation import recovered_fraction, simulate_odt
+from tomocyte.simulation.odt.fourier_support import fourier_coverage
+
+__all__ = ["fourier_coverage", "recovered_fraction", "simulate_odt"]

@@ -1,0 +1,202 @@
+"""Small valid files of every container format, with what they hold; shared by the tests of this folder.
+
+Sizes 7, 9, 11 and voxel sizes 0.31, 0.17, 0.13 µm all differ, so that a swapped axis shows. Where an independent
+library can write the file, it does. To add one, write a function and list it in :data:`SAMPLES`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import mrcfile
+import nibabel as nib
+import nrrd
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from tomocyte.formats import ReadOptions, read_volume, write_volume
+from tomocyte.formats._tcf_write import write_tiled
+from tomocyte.volume import Volume
+
+SHAPE = (7, 9, 11)
+SIZE_UM = (0.31, 0.17, 0.13)
+Z, Y, X = np.indices(SHAPE)
+COUNTS = (Z * 1000 + Y * 50 + X).astype(np.uint16)
+"""z · 1000 + y · 50 + x: each voxel says where it is."""
+RI_COUNTS = 13300 + Z * 100 + Y * 11 + X
+"""Refractive index in units of 10⁻⁴."""
+RI = (RI_COUNTS / 1e4).astype(np.float32)
+RI_FRAMES = (np.stack([RI_COUNTS, RI_COUNTS + 100])[:, None] / 1e4).astype(np.float32)
+"""Two frames (T, C, Z, Y, X), the second 0.01 higher."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A written file and what it holds."""
+
+    path: Path
+    format_name: str
+    voxels: NDArray[np.generic]
+    options: ReadOptions = field(default_factory=ReadOptions)
+    quantity: str | None = None
+
+
+def read_all(path: Path, options: ReadOptions) -> NDArray[np.generic]:
+    """Every voxel (T, C, Z, Y, X)."""
+    volume = read_volume(path, options, is_size_required=False)
+    return np.stack([volume.frame(frame) for frame in range(volume.n_frames)])
+
+
+def mrc(folder: Path) -> Sample:
+    """Little-endian float32, by mrcfile."""
+    path = folder / "sample.mrc"
+    with mrcfile.new(path, data=COUNTS.astype(np.float32)) as file:
+        file.voxel_size = (1300.0, 1700.0, 3100.0)  # Å, x y z
+        file.set_volume()
+        file.update_header_from_data()
+    return Sample(path, "mrc", COUNTS.astype(np.float32))
+
+
+def mrc_big_endian(folder: Path) -> Sample:
+    """Big-endian int16 with an extended header, by mrcfile."""
+    path = folder / "sample.rec"
+    with mrcfile.new(path, data=COUNTS.astype(">i2")) as file:
+        file.voxel_size = (1300.0, 1700.0, 3100.0)
+        file.set_extended_header(np.zeros(64, dtype="V1"))
+        file.set_volume()
+    return Sample(path, "mrc", COUNTS.astype(np.int16))
+
+
+def _nifti(path: Path) -> Sample:
+    image = nib.Nifti1Image(COUNTS.transpose(2, 1, 0).astype(np.int16), np.diag([0.13, 0.17, 0.31, 1.0]))
+    image.header.set_xyzt_units("micron", "sec")
+    nib.save(image, path)
+    return Sample(path, "nifti", COUNTS.astype(np.int16))
+
+
+def nifti(folder: Path) -> Sample:
+    """int16, by nibabel."""
+    return _nifti(folder / "sample.nii")
+
+
+def nifti_gz(folder: Path) -> Sample:
+    """int16, packed, by nibabel."""
+    return _nifti(folder / "sample.nii.gz")
+
+
+def _nrrd(path: Path, encoding: str) -> Sample:
+    header = {
+        "space dimension": 3,
+        "space directions": np.diag([0.13, 0.17, 0.31]),
+        "space units": ["um", "um", "um"],
+        "encoding": encoding,
+    }
+    nrrd.write(str(path), COUNTS.transpose(2, 1, 0), header)
+    return Sample(path, "nrrd", COUNTS)
+
+
+def nrrd_raw(folder: Path) -> Sample:
+    """uint16, raw, by pynrrd."""
+    return _nrrd(folder / "sample.nrrd", "raw")
+
+
+def nrrd_gzip(folder: Path) -> Sample:
+    """uint16, gzip, by pynrrd."""
+    return _nrrd(folder / "sample.nrrd", "gzip")
+
+
+def _hdf5(path: Path, **options: object) -> Sample:
+    libver = options.pop("libver", None)
+    with h5py.File(path, "w", libver=libver) as file:
+        stored = file.create_dataset("raw", data=COUNTS, **options)
+        stored.attrs["element_size_um"] = SIZE_UM
+    return Sample(path, "hdf5", COUNTS)
+
+
+def hdf5_plain(folder: Path) -> Sample:
+    """One contiguous dataset."""
+    return _hdf5(folder / "sample.h5")
+
+
+def hdf5_gzip(folder: Path) -> Sample:
+    """Chunks, gzip, shuffle."""
+    return _hdf5(folder / "sample.h5", chunks=(3, 5, 4), compression="gzip", shuffle=True)
+
+
+def hdf5_latest(folder: Path) -> Sample:
+    """The newest file structure, which has checksums."""
+    return _hdf5(folder / "sample.h5", chunks=(3, 5, 4), compression="lzf", fletcher32=True, libver="latest")
+
+
+def ri_volume() -> Volume:
+    """Two frames of refractive index at 0 s and 30.5 s."""
+    return Volume.from_array(
+        RI_FRAMES, voxel_size_um=SIZE_UM, quantity="refractive_index", unit="1", medium_ri=1.337, time_s=(0.0, 30.5)
+    )
+
+
+def tcf(folder: Path) -> Sample:
+    """TCF 1.3, one dataset per frame."""
+    path = folder / "sample.tcf"
+    write_volume(path, ri_volume())
+    return Sample(path, "tcf", RI_FRAMES, quantity="refractive_index")
+
+
+def tcf_tiled(folder: Path) -> Sample:
+    """TCF with tiles of uint16."""
+    path = folder / "sample.tcf"
+    write_tiled(path, ri_volume(), tile_shape=(4, 5, 6))
+    return Sample(path, "tcf", RI_FRAMES, quantity="refractive_index")
+
+
+def zarr_05(folder: Path) -> Sample:
+    """OME-Zarr 0.5 as tomocyte writes it."""
+    path = folder / "sample.ome.zarr"
+    write_volume(path, Volume.from_array(COUNTS, voxel_size_um=SIZE_UM, quantity="intensity"))
+    return Sample(path, "ome-zarr", COUNTS, quantity="intensity")
+
+
+def zarr_04(folder: Path, **options: object) -> Sample:
+    """OME-Zarr 0.4 (Zarr 2) as another program writes it: nanometres, two scales, several chunks."""
+    path = folder / "sample.zarr"
+    group = zarr.create_group(str(path), zarr_format=2)
+    array = group.create_array(
+        "a/full",
+        shape=SHAPE,
+        chunks=(3, 5, 4),
+        dtype=np.uint16,
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+        **options,
+    )
+    array[...] = COUNTS
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    level = {"path": "a/full", "coordinateTransformations": [{"type": "scale", "scale": [155.0, 85.0, 65.0]}]}
+    whole = [{"type": "scale", "scale": [2.0, 2.0, 2.0]}]
+    image = {"version": "0.4", "axes": axes, "datasets": [level], "coordinateTransformations": whole}
+    (path / ".zattrs").write_text(json.dumps({"multiscales": [image]}))
+    return Sample(path, "ome-zarr", COUNTS)
+
+
+SAMPLES: dict[str, Callable[[Path], Sample]] = {
+    function.__name__: function
+    for function in (
+        mrc,
+        mrc_big_endian,
+        nifti,
+        nifti_gz,
+        nrrd_raw,
+        nrrd_gzip,
+        hdf5_plain,
+        hdf5_gzip,
+        hdf5_latest,
+        tcf,
+        tcf_tiled,
+        zarr_05,
+        zarr_04,
+    )
+}

@@ -1,0 +1,115 @@
+"""One volume through all steps, in memory: against formulas for balls and discs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from tests.conftest import BALL_RADIUS_UM, BALL_SIZE_UM, MEDIUM_RI, ball_ri
+
+from tomocyte.errors import InputError, ModalityError
+from tomocyte.forecast import forecast
+from tomocyte.pipeline import analyse, background_level
+from tomocyte.settings import RunSettings, SegmentationSettings
+from tomocyte.volume import Volume
+
+VOLUME_UM3 = 4 / 3 * math.pi * BALL_RADIUS_UM**3
+
+
+def odt_volume(*frames: np.ndarray, **properties: object) -> Volume:
+    voxels = np.stack(frames)[:, None]
+    known = {"voxel_size_um": BALL_SIZE_UM, "quantity": "refractive_index", "unit": "1", **properties}
+    return Volume.from_array(voxels, **known)
+
+
+def test_time_lapse_keeps_frames_apart_and_uses_real_times() -> None:
+    one, two = ball_ri(), ball_ri(centres_um=((0, -3.5, -3.8), (0, 2.0, 3.4)))
+    volume = odt_volume(one, two, one, time_s=(0.0, 30.0, 95.0), medium_ri=MEDIUM_RI)
+    analysis = analyse(volume, RunSettings(modality="odt"))
+    cells = analysis.table.query("structure == 'cell'")
+    assert list(cells["frame"]) == [0, 1, 1, 2]
+    assert list(cells["time_s"]) == [0.0, 30.0, 30.0, 95.0]
+    assert analysis.labels["cell"].shape == (3, 1, 24, 36, 52)
+    assert [int(analysis.labels["cell"].planes(frame, 0).max()) for frame in range(3)] == [1, 2, 1]
+    assert analysis.labels["cell"].time_s == (0.0, 30.0, 95.0)
+    assert any(name.startswith("timecourse_volume") for name in analysis.pictures)
+
+
+def test_medium_from_the_background() -> None:
+    """The median outside is the medium's RI to the noise over √n."""
+    noise = np.random.default_rng(5).normal(0, 2e-4, (24, 36, 52)).astype(np.float32)
+    analysis = analyse(odt_volume(ball_ri() + noise), RunSettings(modality="odt", medium_ri="background"))
+    assert analysis.table["medium_ri"].iloc[0] == pytest.approx(MEDIUM_RI, abs=1e-5)
+    assert analysis.facts["origin"]["medium_ri"] == "measured"
+    assert analysis.table["dry_mass_pg"].notna().all()
+
+
+def test_without_a_medium_the_columns_are_empty_and_say_why() -> None:
+    analysis = analyse(odt_volume(ball_ri()), RunSettings(modality="odt"))
+    assert analysis.table["dry_mass_pg"].isna().all()
+    assert analysis.table["volume_um3"].iloc[0] == pytest.approx(VOLUME_UM3, rel=0.02)
+    assert any(warning.startswith("W-NO-MEDIUM") for warning in analysis.warnings)
+
+
+def test_background_is_measured_away_from_cells() -> None:
+    image = np.full((1, 40, 60), 1.0, np.float32)
+    cells = np.zeros((1, 40, 60), np.uint8)
+    cells[:, 10:30, 10:30] = 1
+    image[:, 6:34, 6:34] = 9.0  # blur around the cell reaches 4 px = 0.8 µm
+    assert background_level(image, cells, (math.nan, 0.2, 0.2)) == 1.0
+    assert background_level(image, np.ones_like(cells), (math.nan, 0.2, 0.2)) is None
+
+
+def disc_phase() -> np.ndarray:
+    y, x = (np.indices((80, 90)) - 40.0) * 0.5
+    return np.where(y**2 + x**2 < 8.0**2, 2.0, 0.0).astype(np.float32)
+
+
+def test_phase_becomes_dry_mass_only_with_a_wavelength() -> None:
+    """σ = φ λ / (2π α): a disc of 2 rad and radius 8 µm at 0.532 µm holds 2 · 0.532/(2π·0.19) · π·64 = 179.2 pg."""
+    volume = Volume.from_array(disc_phase(), voxel_size_um=(math.nan, 0.5, 0.5), quantity="phase", unit="rad")
+    plain = analyse(volume, RunSettings(modality="qpi"))
+    assert "projected_dry_mass_pg" not in plain.table
+    assert plain.table["mean_phase_rad"].item() == pytest.approx(2.0, rel=0.02)
+    with_mass = analyse(volume, RunSettings(modality="qpi", wavelength_um=0.532))
+    assert with_mass.table["projected_dry_mass_pg"].item() == pytest.approx(179.2, rel=0.02)
+    assert with_mass.table["area_um2"].item() == pytest.approx(math.pi * 64, rel=0.02)
+
+
+def test_names_of_the_main_objects() -> None:
+    image = np.zeros((12, 40, 60), np.float32)
+    image[3:9, 10:30, 20:50] = 200.0
+    volume = Volume.from_array(image, voxel_size_um=(0.4, 0.3, 0.2), quantity="intensity")
+    analysis = analyse(volume, RunSettings(modality="fluorescence", structure="nucleus"))
+    assert set(analysis.table["structure"]) == {"nucleus"}
+    assert set(analysis.labels) == {"nucleus"}
+
+
+def test_flat_volume_is_a_result() -> None:
+    analysis = analyse(odt_volume(np.full((9, 20, 31), 1.337, np.float32)), RunSettings(modality="odt"))
+    assert len(analysis.table) == 0
+    assert any(warning.startswith("W-FLAT") for warning in analysis.warnings)
+
+
+def test_values_and_nan_are_checked_in_every_frame() -> None:
+    bad = ball_ri() * 1e4
+    with pytest.raises(ModalityError, match="E-MODALITY-RANGE"):
+        analyse(odt_volume(ball_ri(), bad), RunSettings(modality="odt"))
+    hole = ball_ri()
+    hole[0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="frame 1"):
+        analyse(odt_volume(ball_ri(), hole), RunSettings(modality="odt"))
+    everywhere = np.full_like(hole, np.nan)
+    masked = analyse(odt_volume(ball_ri(), everywhere), RunSettings(modality="odt", nan="mask"))
+    assert list(masked.table.query("structure == 'cell'")["frame"]) == [0]
+
+
+def test_forecast_grows_with_the_frame_and_not_with_their_number() -> None:
+    engine = SegmentationSettings()
+    small, _ = forecast(odt_volume(ball_ri()), engine)
+    seen = {
+        n: forecast(Volume.from_array(np.broadcast_to(np.float32(0), (n, 1, 64, 256, 256))), engine) for n in (1, 2, 9)
+    }
+    assert small < seen[1][0] == seen[9][0]
+    assert seen[9][1] - seen[1][1] == pytest.approx(8 * (seen[2][1] - seen[1][1]))
