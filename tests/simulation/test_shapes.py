@@ -137,3 +137,18 @@ def test_directions_are_unit_vectors_from_pole_to_pole():
     assert np.allclose(grid[0], [1, 0, 0])
     assert np.allclose(grid[-1], [-1, 0, 0])
     assert np.allclose(ball_directions(50).mean(axis=0), 0.0, atol=0.02)
+
+
+def test_a_cell_pressed_by_its_neighbour_has_the_volume_that_counting_finds():
+    from tomocyte.simulation import SceneSettings, simulate_scene
+
+    settings = SceneSettings(crowding=(1, 1), has_organelles=False, mitotic_share=0, apoptotic_share=0)
+    rng = np.random.default_rng(5)
+    body = simulate_scene("HeLa", 2, extent_um=(25.0, 60.0, 62.0), settings=settings, rng=rng).cells[1].bodies[0]
+    low, high = body.bounds_um + np.array([[-0.3], [0.3]])
+    ratios = np.array([0.8191725133961645, 0.6710436067037893, 0.5497004779019703])  # Kronecker's R3 sequence
+    hits, n = 0, 2_000_000
+    for start in range(0, n, 500_000):
+        draws = (0.5 + np.arange(start, start + 500_000)[:, None] * ratios) % 1.0
+        hits += np.count_nonzero(body.levels(low + draws * (high - low)) < 1.0)
+    assert body.volume_um3 == pytest.approx(hits / n * np.prod(high - low), rel=1e-3)
