@@ -109,7 +109,7 @@ class StarBody:
             right = following[:-1] + a * (following[1:] - following[:-1])
             # the mean over φ of the cube of a radius that runs linearly from left to right
             cubes = ((left**2 + right**2) * (left + right) / 4).sum(axis=1)
-            total += wa * float(cubes @ np.sin((np.arange(n_theta) + a) * (np.pi / n_theta)))
+            total += wa * float((cubes * np.sin((np.arange(n_theta) + a) * (np.pi / n_theta))).sum())
         step = (np.pi / n_theta) * (2 * np.pi / n_phi)
         return float(total / 3 * step * abs(np.linalg.det(self.axes_um)))
 

@@ -59,7 +59,8 @@ class Solid:
     @property
     def moment(self) -> Float:
         """Volume times the centre of mass, in µm⁴."""
-        total: Float = self.weights_um3 @ self.points_um
+        # Not a BLAS product: its last digits depend on the number of threads.
+        total: Float = (self.weights_um3[:, None] * self.points_um).sum(axis=0)
         return total
 
 
