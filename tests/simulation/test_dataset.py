@@ -83,6 +83,22 @@ def test_measured_cells_lie_where_their_labels_are():
     assert contrast[inside].mean() > 20 * abs(contrast[~inside].mean())
 
 
+def test_multiple_scattering_is_another_image_of_the_same_cell():
+    fields = {
+        "n_cells": (1, 1),
+        "instrument": "HT-2H-58deg",
+        "odt_ranges": QUIET.model_copy(update={"n_iterations": (5, 5)}),
+    }
+    single, several = (
+        simulate_item(changed(**fields, is_multiple_scattering=flag), 0, seed=5).frame(0) for flag in (False, True)
+    )
+    np.testing.assert_array_equal(single.truth.ri, several.truth.ri)
+    inside = single.labels("cell") > 0
+    assert 0.7 < np.corrcoef(single.measured[inside], several.measured[inside])[0, 1] < 0.9999
+    with pytest.raises(SettingsError, match="E-BACKEND"):
+        simulate_item(changed(**fields, is_multiple_scattering=True), 0, seed=5).frame(0, backend="torch")
+
+
 def test_truth_table_agrees_with_the_labels():
     """Volume of every cell: continuous shape against voxels, 3 %; none missing."""
     item = simulate_item(SMALL, 2, seed=5)

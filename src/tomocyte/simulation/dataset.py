@@ -37,7 +37,7 @@ from tomocyte.simulation.instruments import (
     qpi_instrument,
 )
 from tomocyte.simulation.motion import MotionSettings, simulate_timelapse
-from tomocyte.simulation.odt import recovered_fraction, simulate_odt
+from tomocyte.simulation.odt import recovered_fraction, simulate_odt, simulate_odt_thick
 from tomocyte.simulation.qpi import dry_mass_density, simulate_qpi
 from tomocyte.simulation.scene import Rendered, Scene
 from tomocyte.simulation.settings import SceneSettings
@@ -83,6 +83,8 @@ class DatasetSettings(Settings):
     """Instead of the ranges of ``shift``."""
     qpi_ranges: QpiRanges | None = None
     """Instead of the ranges of ``shift``."""
+    is_multiple_scattering: bool = False
+    """Whether light may scatter more than once (odt): fields by multi-slice propagation, then their reconstruction."""
     is_coarse_grid_allowed: bool = True
     """Whether voxels coarser than Nyquist of the optics are accepted (the tomogram is low-passed to the grid)."""
     frame_drop_share: float = Field(default=0.0, ge=0, le=0.8)
@@ -180,7 +182,7 @@ class SimulatedItem:
         truth = scene.render(self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
         # The noise follows the frame's own number, so that a lost frame changes no other.
         rng = _stream(self.seed, self.index, NOISE_STREAM, scene.frame)
-        return SimulatedFrame(_MEASURE[self.settings.modality](truth, self.optics, rng, backend), truth)
+        return SimulatedFrame(_MEASURE[self.settings.modality](truth, self, rng, backend), truth)
 
     def volume(self, *, backend: str = "numpy") -> Volume:
         """All frames as a lazy :class:`~tomocyte.volume.Volume`; the frame read last is kept."""
@@ -374,7 +376,19 @@ def _scenes_of(settings: DatasetSettings, n_cells: int, rng: np.random.Generator
     return [scene], pd.DataFrame(rows, columns=["track_id", "parent_id", "frame", "label"])
 
 
-def _measure_odt(truth: Rendered, optics: tuple[Any, Any], rng: np.random.Generator, backend: str) -> Float32:
+def _measure_odt(truth: Rendered, item: SimulatedItem, rng: np.random.Generator, backend: str) -> Float32:
+    optics: tuple[Any, Any] = item.optics
+    if item.settings.is_multiple_scattering:
+        if backend != "numpy":
+            raise SettingsError("E-BACKEND", "multiple scattering runs on numpy only.", cure="Use numpy.")
+        return simulate_odt_thick(
+            truth.ri,
+            truth.medium_ri,
+            voxel_size_um=truth.voxel_size_um,
+            instrument=optics[0],
+            degradation=optics[1],
+            rng=rng,
+        )
     return simulate_odt(
         truth.ri,
         truth.medium_ri,
@@ -386,7 +400,8 @@ def _measure_odt(truth: Rendered, optics: tuple[Any, Any], rng: np.random.Genera
     )
 
 
-def _measure_qpi(truth: Rendered, optics: tuple[Any, Any], rng: np.random.Generator, backend: str) -> Float32:
+def _measure_qpi(truth: Rendered, item: SimulatedItem, rng: np.random.Generator, backend: str) -> Float32:
+    optics: tuple[Any, Any] = item.optics
     del backend  # one plane per slice: nothing to gain
     instrument: QpiInstrument = optics[0]
     phase = simulate_qpi(
@@ -412,7 +427,7 @@ def _topmost(labels: Labels) -> Labels:
     return np.take_along_axis(from_above, first[None], axis=0)
 
 
-_MEASURE: dict[str, Callable[[Rendered, tuple[Any, Any], np.random.Generator, str], Float32]] = {
+_MEASURE: dict[str, Callable[[Rendered, SimulatedItem, np.random.Generator, str], Float32]] = {
     "odt": _measure_odt,
     "qpi": _measure_qpi,
 }
