@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tomocyte.errors import SettingsError
-from tomocyte.simulation.dataset import DatasetSettings, simulate_dataset, simulate_item
+from tomocyte.simulation.dataset import simulate_dataset, simulate_item
+from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.simulation.degradation import OdtRanges
 from tomocyte.simulation.settings import SceneSettings
 
@@ -129,10 +130,10 @@ def test_phase_images_carry_the_dry_mass():
 
 def test_the_topmost_object_is_seen():
     """Two labels above each other, by hand."""
-    from tomocyte.simulation.dataset import _topmost
+    from tomocyte.simulation.imaging import topmost
 
     labels = np.array([[[1, 1, 0]], [[0, 2, 0]]], np.uint32)
-    np.testing.assert_array_equal(_topmost(labels), [[[1, 2, 0]]])
+    np.testing.assert_array_equal(topmost(labels), [[[1, 2, 0]]])
 
 
 def test_lost_frames_leave_the_others_as_they_are():
