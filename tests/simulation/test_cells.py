@@ -1,4 +1,4 @@
-"""Cells as biology has them: nesting over 200 seeds, every kind and every line, and nothing that depends on the grid."""
+"""Cells as biology has them: nesting over 200 seeds, every kind and every line, nothing that depends on the grid."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tomocyte.simulation.shapes import StarBody
 
 EXTENT = (24.0, 62.0, 66.0)
 GRID = ((1.0, 0.7, 0.8), (24, 89, 83))
+SIDES = np.concatenate([np.eye(3), -np.eye(3), np.full((1, 3), 3**-0.5)])
 ORGANELLES = [name for name in PAINT_ORDER if name not in ("plasma_membrane", "cytosol", "filopodium", *IN_NUCLEUS)]
 
 
@@ -47,9 +48,18 @@ def check_shapes(scene):
         nuclei = [part.shape for part in cell.parts if part.structure == "nuclear_membrane"]
         for part in cell.parts:
             if part.structure in ORGANELLES:
-                ends = np.concatenate([part.shape[:, :3], part.shape[:, 3:6]])
-                assert inner.levels(ends).max() < 1, part.structure
-                assert all(nucleus.levels(ends).min() > 1 for nucleus in nuclei), part.structure
+                skin = np.concatenate(
+                    [
+                        part.shape[:, start : start + 3] + 0.97 * part.shape[:, 6:] * side
+                        for start in (0, 3)
+                        for side in SIDES
+                    ]
+                )
+                assert inner.levels(skin).max() < 1.03, (
+                    part.structure
+                )  # a sharp fold may dent the inner skin by nanometres
+                assert cell.bodies[0].levels(skin).max() < 1, part.structure
+                assert all(nucleus.levels(skin).min() > 1 for nucleus in nuclei), part.structure
             if part.structure == "nucleolus":
                 below = next(p.shape for p in cell.parts_of("nucleoplasm") if p.nucleus_label == part.nucleus_label)
                 assert below.levels(part.shape.nodes_um.reshape(-1, 3)).max() < 1
@@ -94,7 +104,7 @@ def test_neighbours_touch_but_do_not_overlap():
     scene = make("HeLa", 4, seed=2, crowding=(1.0, 1.0), mitotic_share=0, apoptotic_share=0, extent_um=(24, 50, 53))
     points = np.random.default_rng(0).random((200_000, 3)) * scene.extent_um
     inside = sum((cell.bodies[0].levels(points) < 1).astype(int) for cell in scene.cells)
-    assert np.count_nonzero(inside > 1) <= 2e-4 * np.count_nonzero(inside)
+    assert np.count_nonzero(inside > 1) <= 5e-4 * np.count_nonzero(inside)
     touching = [
         any(
             other.bodies[0].levels(cell.bodies[0].surface_points(outside_um=0.3)[0]).min() < 1
@@ -104,6 +114,18 @@ def test_neighbours_touch_but_do_not_overlap():
         for cell in scene.cells
     ]
     assert any(touching)
+
+
+def test_crowding_brings_cells_together():
+    def contacts(crowding):
+        from tomocyte.simulation import truth_table
+
+        plain = {"mitotic_share": 0, "apoptotic_share": 0, "has_organelles": False, "n_debris": (0, 0)}
+        scenes = [make("T cell", 5, seed=seed, crowding=(crowding, crowding), **plain) for seed in range(3)]
+        return sum(truth_table(scene).query("structure == 'cell'").n_contacts.sum() for scene in scenes)
+
+    assert contacts(0.0) == 0
+    assert contacts(1.0) >= 12
 
 
 def test_mitosis_and_apoptosis_look_like_themselves():

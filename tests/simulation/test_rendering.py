@@ -94,5 +94,39 @@ def test_an_impossible_grid_is_refused(scene, size, shape):
 
 
 def test_an_unknown_structure_is_refused(scene):
-    with pytest.raises(SettingsError, match="E-SIM-STRUCTURE.*lipid_droplet"):
+    with pytest.raises(SettingsError, match=r"E-SIM-STRUCTURE.*lipid_droplet"):
         scene.render((1.0, 2.0, 3.0), (3, 4, 5)).labels["lipids"]
+
+
+def test_debris_changes_the_index_and_no_label():
+    settings = SceneSettings(n_debris=(400, 400), mitotic_share=0, apoptotic_share=0)
+    scene = simulate_scene("T cell", 1, extent_um=(16.0, 30.0, 34.0), settings=settings, rng=np.random.default_rng(3))
+    assert 300 < len(scene.debris) < 400
+    rendered = scene.render((0.4, 0.3, 0.35), (40, 100, 98))
+    outside = rendered.labels["extracellular"] == 1
+    assert rendered.ri[outside].max() > scene.medium_ri + 0.003
+    for particle in scene.debris:
+        z, y, x = (int(v / s) for v, s in zip(particle[:3], (0.4, 0.3, 0.35), strict=True))
+        assert outside[z, y, x]
+
+
+def test_another_modality_paints_its_own_values(scene):
+    water = scene.with_values(lambda part: (0.5 if part.structure == "lipid_droplet" else 0.3, 0.0), 0.11)
+    rendered = water.render((0.5, 0.25, 0.4), (42, 132, 90))
+    assert np.unique(np.round(rendered.ri[rendered.labels["nucleus"] > 0], 4))[-1] == np.float32(0.3)
+    assert rendered.ri.min() == np.float32(0.11)
+    assert rendered.ri.max() > 0.4
+
+
+def test_a_scene_and_its_rendering_stay_below_six_volumes():
+    import tracemalloc
+
+    shape, size = (64, 192, 192), (0.39, 0.195, 0.195)
+    extent = tuple(n * s for n, s in zip(shape, size, strict=True))
+    tracemalloc.start()
+    try:
+        simulate_scene("RAW 264.7", 4, extent_um=extent, rng=np.random.default_rng(1)).render(size, shape)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= 6 * 4 * np.prod(shape)

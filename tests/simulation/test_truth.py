@@ -108,6 +108,7 @@ def test_a_fine_rendering_counts_to_the_truth(field):
         ("nucleolus", 0.02),
         ("lipid_droplet", 0.03),
         ("mitochondrion", 0.03),
+        ("filopodium", 0.15),
     ]:
         counted = np.count_nonzero(rendered.labels[structure]) * voxel
         assert counted == pytest.approx(table.query("structure == @structure").volume_um3.sum(), rel=tolerance), (

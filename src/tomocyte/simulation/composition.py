@@ -20,7 +20,7 @@ from tomocyte.simulation.presets import CellLine
 from tomocyte.simulation.settings import SceneSettings
 
 VESICLES = ("early_endosome", "late_endosome", "lysosome", "peroxisome")
-_VESICLE_SHARE = {"early_endosome": 0.3, "late_endosome": 0.6, "lysosome": 1.0, "peroxisome": 0.8}
+_VESICLE_SHARE = {"late_endosome": 0.6, "lysosome": 1.0, "peroxisome": 0.8}
 _TUBE_SHARE = {"mitochondrion": 1.0, "endoplasmic_reticulum": 0.6, "golgi": 0.8}
 _LIPID_ML_PER_G = 0.135
 _PROTEIN_ML_PER_G = 0.19
@@ -39,6 +39,8 @@ class Composition:
     lipid_delta: float
     """Lipid droplets over the medium."""
     vesicle_delta: float
+    early_delta: float
+    """Early endosomes over cytosol; negative where they are vacuoles."""
     tube_delta: float
     sigma: float
     lengths_um: tuple[float, float]
@@ -53,6 +55,7 @@ class Composition:
         if structure in _TUBE_SHARE:
             return self.cytosol_ri + self.tube_delta * _TUBE_SHARE[structure], 0.7 * self.sigma
         known = {
+            "early_endosome": (self.cytosol_ri + self.early_delta, 0.5 * self.sigma),
             "cytosol": (self.cytosol_ri, self.sigma),
             "plasma_membrane": (self.cytosol_ri - 0.002, 0.5 * self.sigma),
             "filopodium": (self.cytosol_ri - 0.004, 0.0),
@@ -75,6 +78,8 @@ def draw_composition(line: CellLine, settings: SceneSettings, *, seed: int, medi
     contrast = rng.uniform(low, high)
     is_lower = rng.random() < line.lower_nucleus_share
     rim = rng.uniform(*settings.rim_contrast)
+    vesicle = rng.uniform(*settings.vesicle_contrast)
+    is_vacuole, emptied = rng.random() < settings.vacuole_share, (rng.uniform(*settings.vacuole_level) - 1.0) * delta
     return Composition(
         medium_ri=medium_ri,
         cytosol_ri=medium_ri + delta,
@@ -82,7 +87,8 @@ def draw_composition(line: CellLine, settings: SceneSettings, *, seed: int, medi
         nucleolus_delta=rng.uniform(*settings.nucleolus_contrast),
         rim_delta=rim if rng.random() < settings.rim_share else 0.0,
         lipid_delta=rng.uniform(*settings.lipid_delta_n),
-        vesicle_delta=rng.uniform(*settings.vesicle_contrast),
+        vesicle_delta=vesicle,
+        early_delta=emptied if is_vacuole else 0.3 * vesicle,
         tube_delta=rng.uniform(*settings.tube_contrast),
         sigma=rng.uniform(*settings.texture_sigma),
         lengths_um=(rng.uniform(*settings.texture_fine_um), rng.uniform(*settings.texture_coarse_um)),

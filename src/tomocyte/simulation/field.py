@@ -15,7 +15,7 @@ from tomocyte.simulation.cells import build_cell, renumbered
 from tomocyte.simulation.composition import texture_tile
 from tomocyte.simulation.plan import CellPlan, draw_plan
 from tomocyte.simulation.presets import cell_line
-from tomocyte.simulation.scene import Scene, Vector
+from tomocyte.simulation.scene import Cell, Scene, Vector
 from tomocyte.simulation.settings import SceneSettings, shifted
 from tomocyte.simulation.shapes import Float, StarBody
 
@@ -73,7 +73,8 @@ def simulate_scene(
         for number, seed in enumerate(seeds, start=1)
     ]
     bodies = place_bodies(plans, extent_um, settings=ranges, rng=rng)
-    return fill_scene(plans, bodies, extent_um=extent_um, texture_seed=int(rng.integers(2**63)))
+    debris = scatter_debris(extent_um, settings=ranges, medium_ri=medium_ri, rng=rng)
+    return fill_scene(plans, bodies, extent_um=extent_um, texture_seed=int(rng.integers(2**63)), debris=debris)
 
 
 def check_count(n_cells: int) -> None:
@@ -88,24 +89,44 @@ def fill_scene(
     *,
     extent_um: Vector,
     texture_seed: int,
-    frame: int = 0,
-    time_s: float = 0.0,
+    debris: Float,
+    when: tuple[int, float] = (0, 0.0),
 ) -> Scene:
-    """The scene of cells whose free bodies stand where they should."""
+    """The scene of cells whose free bodies stand where they should; ``when`` is the frame and its time in s."""
     pressed = [cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies]
-    cells = [
-        build_cell(plan, body, [other for other in pressed if other is not body], label=label)
-        for label, (plan, body) in enumerate(zip(plans, pressed, strict=True), start=1)
-    ]
+    cells: list[Cell] = []
+    fragments: list[StarBody] = []
+    for label, (plan, body) in enumerate(zip(plans, pressed, strict=True), start=1):
+        others = [other for other in pressed if other is not body]
+        cells.append(build_cell(plan, body, others + fragments, label=label))
+        fragments += cells[-1].bodies[1:]
     return Scene(
         cells=renumbered(cells),
         medium_ri=plans[0].composition.medium_ri,
         extent_um=extent_um,
         texture=texture_tile(np.random.default_rng(texture_seed)),
         preset=plans[0].line.name,
-        frame=frame,
-        time_s=time_s,
+        frame=when[0],
+        time_s=when[1],
+        debris=_outside(debris, [body for cell in cells for body in cell.bodies]),
     )
+
+
+def scatter_debris(extent_um: Vector, *, settings: SceneSettings, medium_ri: float, rng: np.random.Generator) -> Float:
+    """Particles anywhere in the field: capsules (n, 7) and, in the last column, their index (n, 8)."""
+    n = min(round(rng.uniform(*settings.n_debris)), 1000)
+    starts = rng.random((n, 3)) * np.array(extent_um)
+    ends = starts + rng.normal(0, 0.3, (n, 3))
+    return np.column_stack([starts, ends, rng.uniform(0.12, 0.6, n), medium_ri + rng.uniform(0.004, 0.03, n)])
+
+
+def _outside(debris: Float, bodies: list[StarBody]) -> Float:
+    """The particles that lie outside every body."""
+    keep = np.ones(len(debris), bool)
+    for body in bodies:
+        for ends in (debris[:, :3], debris[:, 3:6]):
+            keep &= body.levels(ends) > 1.3
+    return debris[keep]
 
 
 def place_bodies(
@@ -122,11 +143,12 @@ def place_bodies(
     floor = floor_of(bodies, extent_um, settings)
     radii = np.array([lateral_radius_um(body) for body in bodies])
     _check_fit(radii, extent_um, settings)
-    distance = float(np.interp(rng.uniform(*settings.crowding), [0.0, 0.5, 1.0], [1.15, 0.85, 0.68]))
+    crowding = rng.uniform(*settings.crowding)
+    distance = float(np.interp(crowding, [0.0, 0.5, 1.0], [1.15, 0.85, 0.68]))
     lateral = np.array(extent_um[1:])
     while distance >= _CLOSEST:
         for _ in range(12):
-            places = _throw(radii, lateral, distance, rng=rng, overhang=settings.border_overhang)
+            places = _throw(radii, lateral, (distance, crowding), rng=rng, overhang=settings.border_overhang)
             if places is not None:
                 return [moved(body, place, floor) for body, place in zip(bodies, places, strict=True)]
         distance *= 0.95
@@ -153,15 +175,27 @@ def moved(body: StarBody, place: Float, floor_um: float) -> StarBody:
 
 
 def _throw(
-    radii: Float, lateral: Float, distance: float, *, rng: np.random.Generator, overhang: float
+    radii: Float, lateral: Float, packing: tuple[float, float], *, rng: np.random.Generator, overhang: float
 ) -> list[Float] | None:
-    """Places (y, x) that keep ``distance`` × the sum of radii apart, or ``None`` when luck fails."""
+    """Places (y, x) of cells, or ``None`` when luck fails.
+
+    ``packing`` is the least distance over the sum of two radii, and the share of cells that settle beside another one.
+    """
+    distance, crowding = packing
     places: list[Float] = []
-    for number, radius in enumerate(radii):
+    for radius in radii:
         inset = np.minimum(radius * (1.0 - overhang), 0.5 * lateral)
-        for candidate in inset + rng.random((60, 2)) * (lateral - 2 * inset):
+        candidates = inset + rng.random((80, 2)) * (lateral - 2 * inset)
+        angle, slack = rng.uniform(0, 2 * np.pi, 80), rng.uniform(1.0, 1.08, 80)
+        if places and rng.random() < crowding:
+            near = rng.integers(len(places), size=60)  # the last twenty stay anywhere
+            reach = slack[:60] * distance * (radius + radii[near])
+            steps = reach[:, None] * np.column_stack([np.sin(angle[:60]), np.cos(angle[:60])])
+            candidates[:60] = np.array(places)[near] + steps
+        for candidate in candidates:
             far = [np.linalg.norm(candidate - place) for place in places]
-            if all(gap >= distance * (radius + other) for gap, other in zip(far, radii[:number], strict=True)):
+            is_in = bool(np.all((candidate >= inset) & (candidate <= lateral - inset)))
+            if is_in and all(gap >= distance * (radius + other) for gap, other in zip(far, radii, strict=False)):
                 places.append(candidate)
                 break
         else:

@@ -21,7 +21,7 @@ from pydantic import Field
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
 from tomocyte.simulation.bodies import build_body, lateral_radius_um
-from tomocyte.simulation.field import check_count, fill_scene, floor_of, moved, place_bodies
+from tomocyte.simulation.field import check_count, fill_scene, floor_of, moved, place_bodies, scatter_debris
 from tomocyte.simulation.plan import CellPlan, draw_plan
 from tomocyte.simulation.presets import cell_line
 from tomocyte.simulation.scene import Scene, Vector
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _MITOSIS_H = 1.0
 _DEATH_H = 3.0
 _RESPREAD_H = 2.0
+_CYCLE_H = 8.0
 _CLOSEST = 0.55
 
 
@@ -107,7 +108,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             spread_change=0.4,
             roughness_change=0.3,
             nucleus_change=0.28,
-            nucleolus_change=0.04,
+            nucleolus_change=0.03,
             concentration_change=-0.16,
             droplet_change=2.0,
             droplet_size_change=0.3,
@@ -195,6 +196,8 @@ def simulate_timelapse(
     how = motion or MotionSettings()
     ranges = shifted(settings or SceneSettings()).model_copy(update={"mitotic_share": 0.0, "apoptotic_share": 0.0})
     tracks, floor = _first_tracks(preset, n_cells, extent_um=extent_um, ranges=ranges, how=how, rng=rng)
+    medium_ri = tracks[0].plan.composition.medium_ri
+    debris = scatter_debris(extent_um, settings=ranges, medium_ri=medium_ri, rng=rng)
     texture_seed = int(rng.integers(2**63))
     scenes, rows = [], []
     for frame in range(n_frames):
@@ -209,9 +212,9 @@ def simulate_timelapse(
         bodies = [build_body(plan) for plan in plans]
         _push_apart(tracks, bodies)
         placed = [moved(body, track.place, floor) for body, track in zip(bodies, tracks, strict=True)]
-        time_s = frame * how.time_step_s
+        when = (frame, frame * how.time_step_s)
         scenes.append(
-            fill_scene(plans, placed, extent_um=extent_um, texture_seed=texture_seed, frame=frame, time_s=time_s)
+            fill_scene(plans, placed, extent_um=extent_um, texture_seed=texture_seed, debris=debris, when=when)
         )
         rows += [
             (track.plan.track_id, track.plan.parent_id, frame, label) for label, track in enumerate(tracks, start=1)
@@ -299,7 +302,7 @@ def _draw_fate(plan: CellPlan, birth: int, how: MotionSettings) -> tuple[str, in
     rng = np.random.default_rng(plan.stream("motion").integers(2**63))
     step_h = how.time_step_s / 3600.0
     waits = rng.exponential(1.0, 2) / np.maximum([how.divisions_per_h, how.deaths_per_h], 1e-12)
-    waits[1] += _DEATH_H
+    waits += [_CYCLE_H * (birth > 0), _DEATH_H]  # a daughter does not divide again at once
     first = int(np.argmin(waits))
     return ("divide", "die")[first], birth + 1 + int(min(waits[first] / step_h, 1e6))
 

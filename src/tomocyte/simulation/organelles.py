@@ -32,6 +32,8 @@ _VESICLE_UM = {
     "peroxisome": (0.1, 0.22),
 }
 
+_VACUOLE_SCALE = 2.5
+
 Room = tuple[Float, Float, Float, Float]
 Objects = dict[str, list[Float]]
 
@@ -67,6 +69,7 @@ class Filler:
 
     def fill(self) -> Objects:
         """Structure -> its objects, each a union of capsules (n, 7)."""
+        inclusions = self._inclusions() if self.plan.has_organelles else []
         objects: Objects = {"lipid_droplet": self._droplets()}
         if not self.plan.has_organelles:
             return objects
@@ -74,6 +77,7 @@ class Filler:
         objects["mitochondrion"] = self._mitochondria()
         for name, count in zip(VESICLES, self.plan.n_vesicles, strict=True):
             objects[name] = self._vesicles(name, count)
+        objects["lysosome"] = inclusions + objects["lysosome"]
         objects["endoplasmic_reticulum"] = self._reticulum()
         return objects
 
@@ -125,8 +129,16 @@ class Filler:
         seeds = self.plan.stream("vesicle").integers(2**63, size=len(VESICLES))
         rng = np.random.default_rng(seeds[VESICLES.index(name)])
         radii = rng.uniform(*_VESICLE_UM[name], _MAX_VESICLES)
+        if name == "early_endosome" and self.plan.composition.early_delta < 0:
+            radii = radii * _VACUOLE_SCALE
         points = self._points(rng.random((_MAX_VESICLES, 6, 3)))
         return self._place(points, radii, min(count, _MAX_VESICLES))
+
+    def _inclusions(self) -> list[Float]:
+        """Large lysosomes, placed before everything else so that they find room."""
+        rng = np.random.default_rng(self.plan.stream("vesicle").integers(2**63, size=len(VESICLES) + 1)[-1])
+        points = self._points(rng.random((2, 60, 3)))
+        return self._place(points, rng.uniform(0.8, 1.7, 2), self.plan.n_inclusions)
 
     def _mitochondria(self) -> list[Float]:
         rng = self.plan.stream("mitochondrion")

@@ -70,6 +70,7 @@ class CellPlan:
     n_droplets: int
     droplet_scale: float
     n_vesicles: tuple[int, int, int, int]
+    n_inclusions: int
     n_mitochondria: int
     n_filopodia: int
     has_organelles: bool
@@ -117,6 +118,7 @@ def draw_plan(line: CellLine, settings: SceneSettings, *, seed: int, medium_ri: 
         n_droplets=min(200, _count(rng, line.n_droplets, many)),
         droplet_scale=1.0,
         n_vesicles=(early, late, lysosomes, peroxisomes),
+        n_inclusions=int(rng.integers(1, 3)) * int(rng.random() < settings.inclusion_share),
         n_mitochondria=n_mitochondria,
         n_filopodia=_count(rng, line.n_filopodia, 1.0),
         has_organelles=settings.has_organelles,

@@ -16,6 +16,8 @@ from tomocyte.simulation import kernels
 from tomocyte.simulation.scene import IN_NUCLEUS, STRUCTURES, Cell, Labels, Part, Rendered, Scene, Vector
 from tomocyte.simulation.shapes import Float, StarBody
 
+Volumes = tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]
+
 TEXTURE_NODES_PER_LENGTH = 3.0
 """Nodes of the texture tile per correlation length."""
 
@@ -31,6 +33,9 @@ def render_scene(scene: Scene, voxel_size_um: Vector, *, shape: tuple[int, int, 
     objects = np.zeros(shape, np.uint32)
     ri = np.full(shape, scene.medium_ri, np.float32)
     grid = np.array([origin_um, voxel_size_um], dtype=float)
+    for particle in scene.debris:
+        paint = np.array([particle[7], 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])  # object 0: no label
+        _paint_tube((objects, ri, scene.texture), grid, tube=particle[:7], paint=paint)
     for is_filopodium in (True, False):
         index = 0
         for cell in scene.cells:
@@ -61,13 +66,7 @@ def _paint_values(cell: Cell, part: Part, index: int) -> Float:
     return np.array([part.ri, part.texture_sigma, *scales, *cell.texture_origin_um, index], dtype=float)
 
 
-def _paint(
-    volumes: tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]],
-    grid: Float,
-    *,
-    part: Part,
-    paint: Float,
-) -> None:
+def _paint(volumes: Volumes, grid: Float, *, part: Part, paint: Float) -> None:
     if isinstance(part.shape, StarBody):
         body = part.shape
         box = _voxel_box(body.bounds_um, grid, volumes[0].shape)
@@ -76,11 +75,15 @@ def _paint(
             kernels.paint_body(volumes, grid, box, body.frame, tables, paint)
         return
     for tube in part.shape:
-        ends = tube[:6].reshape(2, 3)
-        bounds = np.stack([ends.min(axis=0) - tube[6], ends.max(axis=0) + tube[6]])
-        box = _voxel_box(bounds, grid, volumes[0].shape)
-        if (box[:, 1] > box[:, 0]).all():
-            kernels.paint_capsule(volumes, grid, box, tube, paint)
+        _paint_tube(volumes, grid, tube=tube, paint=paint)
+
+
+def _paint_tube(volumes: Volumes, grid: Float, *, tube: Float, paint: Float) -> None:
+    ends = tube[:6].reshape(2, 3)
+    bounds = np.stack([ends.min(axis=0) - tube[6], ends.max(axis=0) + tube[6]])
+    box = _voxel_box(bounds, grid, volumes[0].shape)
+    if (box[:, 1] > box[:, 0]).all():
+        kernels.paint_capsule(volumes, grid, box, tube, paint)
 
 
 def _voxel_box(bounds_um: Float, grid: Float, shape: tuple[int, ...]) -> NDArray[np.int64]:

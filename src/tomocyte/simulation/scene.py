@@ -18,8 +18,8 @@ To add a structure: name it in :data:`PAINT_ORDER`, give it parts in ``organelle
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,6 +146,8 @@ class Scene:
         Name of the cell line.
     frame : int
     time_s : float
+    debris : ndarray (n, 8)
+        Particles in the medium, capsules and their index; they have no label and count as extracellular.
     """
 
     cells: tuple[Cell, ...]
@@ -155,11 +157,37 @@ class Scene:
     preset: str = ""
     frame: int = 0
     time_s: float = 0.0
+    debris: Float = field(default_factory=lambda: np.zeros((0, 8)))
 
     def parts(self) -> Iterator[Part]:
         """Every part, cell by cell, in painting order; the n-th has object index n (from 1)."""
         for cell in self.cells:
             yield from cell.parts
+
+    def with_values(self, value_of: Callable[[Part], tuple[float, float]], medium_value: float) -> Scene:
+        """The same geometry for another modality: its value and texture sigma per part instead of the index.
+
+        Parameters
+        ----------
+        value_of : callable
+            ``Part -> (mean, texture sigma)``, e.g. a linear absorption coefficient from ``part.structure``.
+        medium_value : float
+            The value outside the cells. Debris is left out.
+
+        Returns
+        -------
+        Scene
+            Rendering it gives that quantity where the index was.
+        """
+        cells = []
+        for cell in self.cells:
+            values = [value_of(part) for part in cell.parts]
+            parts = [
+                replace(part, ri=value, texture_sigma=sigma)
+                for part, (value, sigma) in zip(cell.parts, values, strict=True)
+            ]
+            cells.append(replace(cell, parts=tuple(parts)))
+        return replace(self, cells=tuple(cells), medium_ri=medium_value, debris=np.zeros((0, 8)))
 
     def render(self, voxel_size_um: Vector, shape: tuple[int, int, int], *, origin_um: Vector = (0, 0, 0)) -> Rendered:
         """Labels and refractive index on a voxel grid.

@@ -52,8 +52,16 @@ class SceneSettings(Settings):
     """Standard deviation of the index within cytosol and nucleus, per cell."""
     texture_fine_um: Range = (0.25, 0.6)
     """Correlation length of the fine texture in µm, per cell."""
-    texture_coarse_um: Range = (0.6, 1.5)
+    texture_coarse_um: Range = (0.8, 2.5)
     """Correlation length of the coarse texture in µm, per cell."""
+    vacuole_share: float = Field(default=0.25, ge=0, le=1)
+    """Share of cells whose early endosomes are vacuoles: larger, and darker than the cytosol."""
+    vacuole_level: Range = (0.0, 0.7)
+    """Δn of a vacuole over the medium, as a fraction of the cytosol's, per cell."""
+    inclusion_share: float = Field(default=0.3, ge=0, le=1)
+    """Share of cells with one or two large lysosomes (0.8–1.7 µm), easily taken for nucleoli."""
+    n_debris: Range = (0, 10)
+    """Number of particles in the medium, per field (none above 1000); they carry no label."""
     size_scale: Range = (0.9, 1.1)
     """Factor on the cell line's volume, per cell, beside the line's own spread."""
     height_scale: Range = (0.9, 1.15)
@@ -92,6 +100,7 @@ SHIFTS: dict[str, dict[str, Range]] = {
         "size_scale": (0.75, 0.95),
         "roughness": (1.0, 1.8),
         "organelle_scale": (0.9, 1.6),
+        "n_debris": (5, 20),
     },
     "strong": {
         "medium_ri": (1.340, 1.348),
@@ -105,6 +114,7 @@ SHIFTS: dict[str, dict[str, Range]] = {
         "size_scale": (1.15, 1.6),
         "roughness": (1.4, 2.4),
         "organelle_scale": (1.2, 2.0),
+        "n_debris": (10, 40),
         "nucleus_eccentricity": (0.3, 0.8),
     },
 }

@@ -77,7 +77,6 @@ class StarBody:
         """Centre and the rows of B⁻¹, (4, 3), as the compiled loops want it."""
         return np.ascontiguousarray(np.vstack([self.centre_um[None], np.linalg.inv(self.axes_um)]))
 
-    @cached_property
     def _surface(self) -> tuple[Float, Float, Float]:
         """Points (n, 3), area vectors dA (n, 3) in µm² and solid volume dV (n,) in µm³ at the Gauss nodes."""
         n_theta, n_phi = self.radii.shape[0] - 1, self.radii.shape[1]
@@ -112,16 +111,16 @@ class StarBody:
             cubes = ((left**2 + right**2) * (left + right) / 4).sum(axis=1)
             total += wa * float(cubes @ np.sin((np.arange(n_theta) + a) * (np.pi / n_theta)))
         step = (np.pi / n_theta) * (2 * np.pi / n_phi)
-        return total / 3 * step * float(abs(np.linalg.det(self.axes_um)))
+        return float(total / 3 * step * abs(np.linalg.det(self.axes_um)))
 
-    @property
+    @cached_property
     def surface_area_um2(self) -> float:
         """Area in µm²."""
-        return float(np.linalg.norm(self._surface[1], axis=1).sum())
+        return float(np.linalg.norm(self._surface()[1], axis=1).sum())
 
     def surface_points(self, *, outside_um: float = 0.0) -> tuple[Float, Float]:
         """Points of the surface (n, 3) in µm, moved outwards, and the area (n,) in µm² that each stands for."""
-        points, vectors, _ = self._surface
+        points, vectors, _ = self._surface()
         area = np.linalg.norm(vectors, axis=1)
         return points + outside_um * vectors / np.maximum(area, 1e-300)[:, None], area
 
@@ -167,8 +166,9 @@ class StarBody:
 
     def interior(self) -> tuple[Float, Float]:
         """Points inside (n, 3) in µm and the volume (n,) in µm³ that each stands for."""
-        step = max(1, len(self._surface[2]) // 1500) | 1
-        points, _, solid = (item[::step] for item in self._surface)
+        surface = self._surface()
+        step = max(1, len(surface[2]) // 1500) | 1
+        points, _, solid = (item[::step] for item in surface)
         solid = solid * (self.volume_um3 / solid.sum())
         depth = np.cbrt((np.arange(8) + 0.5) / 8)[:, None, None]
         inside = self.centre_um + depth * (points - self.centre_um)[None]
