@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 GEOMETRY_STREAM, OPTICS_STREAM, NOISE_STREAM, STAGE_STREAM = range(4)
 """Independent streams of chance of one item."""
-MAX_REDRAWS = 12
+MAX_REDRAWS = 20
 """How often cells that do not fit the field are drawn again."""
 
 
@@ -273,12 +273,13 @@ def _draw_scenes(settings: DatasetSettings, rng: np.random.Generator) -> tuple[l
     if low > high:
         raise SettingsError("E-SIM-COUNT", f"from {low} to {high} cells is no range.", cure="Give low, then high.")
     n_cells = int(rng.integers(low, high + 1))
-    for attempt in range(MAX_REDRAWS):
+    for _ in range(MAX_REDRAWS):
         try:
-            return _scenes_of(settings, max(low, n_cells - attempt), rng)
+            return _scenes_of(settings, n_cells, rng)
         except SettingsError as error:
             if error.code != "E-SIM-FIT":
                 raise
+        n_cells = max(low, n_cells - max(1, n_cells // 6))
     return _scenes_of(settings, low, rng)
 
 
