@@ -8,7 +8,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.simulation.degradation import NO_ODT_DEGRADATION
 from tomocyte.simulation.instruments import OdtInstrument, odt_instrument
 from tomocyte.simulation.odt import simulate_odt
-from tomocyte.simulation.odt.fields import reconstruct_odt, simulate_fields
+from tomocyte.simulation.odt.fields import reconstruct_odt, simulate_fields, simulate_odt_thick
 from tomocyte.simulation.odt.sphere import sphere_field, sphere_ri
 
 MEDIUM = 1.335
@@ -131,6 +131,35 @@ def test_off_centre_beads_come_back_in_their_place():
         for axis in np.meshgrid(*[np.arange(n) * d for n, d in zip(shape, voxel, strict=True)], indexing="ij")
     ]
     np.testing.assert_allclose(found, centre, atol=0.05)
+
+
+def test_thick_way_is_the_fast_way_for_thin_matter():
+    """Where light scatters once, fields and reconstruction give the one-step tomogram, its noise included."""
+    voxel, shape, delta_n = (0.2, 0.11, 0.1), (40, 88, 84), 0.001
+    ri = sphere_ri(shape, voxel, radius_um=2.0, sphere_index=MEDIUM + delta_n, medium_ri=MEDIUM)
+    keys = {"voxel_size_um": voxel, "instrument": odt_instrument("HT-2H-58deg")}
+    bare = NO_ODT_DEGRADATION.model_copy(update={"n_iterations": 30})
+    fast = simulate_odt(ri, MEDIUM, **keys, degradation=bare, rng=np.random.default_rng(1))
+    thick = simulate_odt_thick(ri, MEDIUM, **keys, degradation=bare, rng=np.random.default_rng(1))
+    assert np.linalg.norm(thick - fast) / np.linalg.norm(fast - MEDIUM) < 0.1
+    noisy = bare.model_copy(update={"noise_ri_std": 1e-3, "n_iterations": 0, "medium_ri_error": 0.002})
+    flat = np.full(shape, MEDIUM, np.float32)
+    noise = simulate_odt_thick(flat, MEDIUM, **keys, degradation=noisy, rng=np.random.default_rng(1)) - MEDIUM
+    assert float(noise.std()) == pytest.approx(1e-3, rel=0.05)
+    assert float(noise.mean()) == pytest.approx(0.002, abs=1e-4)
+
+
+def test_thick_sphere_is_imaged_with_its_contrast_inside_the_pupil():
+    """A phase of 1.9 rad: Δn within a tenth by beams at 58°."""
+    voxel, shape, delta_n = (0.25, 0.12, 0.11), (52, 120, 126), 0.02
+    ri = sphere_ri(shape, voxel, radius_um=4.0, sphere_index=MEDIUM + delta_n, medium_ri=MEDIUM)
+    instrument = odt_instrument("HT-2H-58deg").model_copy(update={"is_coarse_grid_allowed": True, "n_azimuths": 24})
+    bare = NO_ODT_DEGRADATION.model_copy(update={"n_iterations": 15})
+    thick = simulate_odt_thick(
+        ri, MEDIUM, voxel_size_um=voxel, instrument=instrument, degradation=bare, rng=np.random.default_rng(1)
+    )
+    inside = ri > MEDIUM + 0.99 * delta_n
+    assert float(thick[inside].mean(dtype=np.float64) - MEDIUM) == pytest.approx(delta_n, rel=0.1)
 
 
 def test_what_cannot_be_turned_or_counted_is_refused():

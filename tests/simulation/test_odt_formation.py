@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from tomocyte.errors import SettingsError
 from tomocyte.simulation.degradation import NO_ODT_DEGRADATION, ODT_RANGES, OdtDegradation, sample_odt
 from tomocyte.simulation.instruments import OdtInstrument, odt_instrument
 from tomocyte.simulation.odt import fourier_coverage, recovered_fraction, simulate_odt
 from tomocyte.simulation.odt.fourier_support import MIN_COVERAGE
-from tomocyte.simulation.odt.noise import fringes, motion_transfer, shot_noise, slow_background
+from tomocyte.simulation.odt.noise import blur_transfer, fringes, motion_transfer, shot_noise, slow_background
 from tomocyte.simulation.odt.reconstruction import (
     NumpyTransform,
     fill_missing_cone,
@@ -204,6 +205,24 @@ def test_motion_equals_the_mean_of_shifted_copies():
     for step in steps:
         moved += spectrum * np.exp(-1j * along * step) / len(steps)
     np.testing.assert_allclose(spectrum * motion_transfer(shape, voxel, drift), moved, atol=2e-3)
+
+
+def test_blur_and_skirts_are_gaussian_filters():
+    """Against scipy's Gaussian filter in space, wrapped like the transform; the mean stays."""
+    shape, voxel = (30, 44, 37), (0.3, 0.2, 0.25)
+    ri = np.random.default_rng(11).standard_normal(shape)
+    settings = NO_ODT_DEGRADATION.model_copy(update={"blur_um": 0.5, "skirt_share": 0.3, "skirt_um": 1.0})
+    blurred = np.fft.irfftn(np.fft.rfftn(ri) * blur_transfer(shape, voxel, settings), s=shape, axes=(0, 1, 2))
+    expected = sum(
+        share * gaussian_filter(ri, [sigma / step for step in voxel], mode="wrap", truncate=6)
+        for share, sigma in ((0.7, 0.5), (0.3, 1.0))
+    )
+    np.testing.assert_allclose(blurred, expected, atol=2e-3)
+    whole = image(cell(), BARE.model_copy(update={"blur_um": 0.4, "skirt_share": 0.2}))
+    assert float(whole.mean(dtype=np.float64)) == pytest.approx(
+        float(image(cell(), BARE).mean(dtype=np.float64)), abs=1e-5
+    )
+    assert whole.max() < image(cell(), BARE).max() - 0.001
 
 
 def test_a_wrong_medium_is_an_offset():

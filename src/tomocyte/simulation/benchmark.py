@@ -16,7 +16,8 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
-from tomocyte.simulation.dataset import DatasetSettings, SimulatedItem, simulate_dataset
+from tomocyte.simulation.dataset import SimulatedItem, simulate_dataset
+from tomocyte.simulation.dataset_settings import DatasetSettings
 
 Split = Literal["train", "validation", "test", "shifted-test"]
 Domain = Literal["in-domain", "other-cell-line", "other-laboratory", "other-voxel-size", "other-noise"]

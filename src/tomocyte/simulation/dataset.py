@@ -2,93 +2,45 @@
 
 An item depends on the seed and its index alone, so any number of workers makes the same set in any order. Geometry
 stays continuous until a frame is asked for, so that a long time-lapse needs the memory of one frame. To add a
-modality, add it to :data:`_MEASURE`: a function from a rendered frame to measured planes.
+modality, see ``imaging.py``; a knob, ``dataset_settings.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
 
 from tomocyte.errors import SettingsError
-from tomocyte.settings import Settings
-from tomocyte.simulation.degradation import (
-    OdtDegradation,
-    OdtRanges,
-    QpiDegradation,
-    QpiRanges,
-    Shift,
-    sample_odt,
-    sample_qpi,
-)
+from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.simulation.field import simulate_scene
-from tomocyte.simulation.instruments import (
-    OdtInstrument,
-    QpiInstrument,
-    check_odt,
-    check_qpi,
-    odt_instrument,
-    qpi_instrument,
+from tomocyte.simulation.imaging import (
+    OUTPUT,
+    Float32,
+    Labels,
+    Optics,
+    check_optics,
+    draw_optics,
+    measure_frame,
+    topmost,
 )
-from tomocyte.simulation.motion import MotionSettings, simulate_timelapse
-from tomocyte.simulation.odt import recovered_fraction, simulate_odt
-from tomocyte.simulation.qpi import dry_mass_density, simulate_qpi
+from tomocyte.simulation.motion import simulate_timelapse
+from tomocyte.simulation.odt import recovered_fraction
 from tomocyte.simulation.scene import Rendered, Scene
-from tomocyte.simulation.settings import SceneSettings
 from tomocyte.simulation.truth import truth_table
 from tomocyte.volume import Volume, VoxelSize
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Float32 = NDArray[np.float32]
-Labels = NDArray[np.uint32]
-
 GEOMETRY_STREAM, OPTICS_STREAM, NOISE_STREAM, STAGE_STREAM = range(4)
 """Independent streams of chance of one item."""
-MAX_REDRAWS = 12
+MAX_REDRAWS = 20
 """How often cells that do not fit the field are drawn again."""
-
-
-class DatasetSettings(Settings):
-    """One kind of simulated field."""
-
-    modality: Literal["odt", "qpi"] = "odt"
-    """Tomograms of refractive index, or images of dry-mass density."""
-    preset: str = "HeLa"
-    """Cell line, a name of :data:`tomocyte.simulation.presets.CELL_LINES`."""
-    instrument: str = ""
-    """Microscope, a name of the modality's presets; empty for ``HT-2H`` (odt) and ``HT-2H-2D`` (qpi)."""
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 192, 192)
-    """Z, Y, X of the field; for qpi, Z planes are what the light goes through."""
-    voxel_size_um: VoxelSize = (0.39, 0.195, 0.195)
-    """z, y, x in µm."""
-    n_cells: tuple[PositiveInt, PositiveInt] = (3, 5)
-    """Cells per field, both ends included, drawn uniformly; fewer of the range where the drawn cells do not fit."""
-    n_frames: PositiveInt = 1
-    """Time points; from 2 on the cells move as ``motion`` says."""
-    shift: Shift = "none"
-    """Domain of the optics (noise, fringes, beams); the domain of the cells is ``scene.shift``."""
-    scene: SceneSettings = SceneSettings()
-    """Ranges of the cells."""
-    motion: MotionSettings = MotionSettings()
-    """How the cells change over time."""
-    odt_ranges: OdtRanges | None = None
-    """Instead of the ranges of ``shift``."""
-    qpi_ranges: QpiRanges | None = None
-    """Instead of the ranges of ``shift``."""
-    is_coarse_grid_allowed: bool = True
-    """Whether voxels coarser than Nyquist of the optics are accepted (the tomogram is low-passed to the grid)."""
-    frame_drop_share: float = Field(default=0.0, ge=0, le=0.8)
-    """Share of the frames after the first that are lost; times stay true and so become irregular."""
-    stage_drift_um: float = Field(default=0.0, ge=0, le=5)
-    """Standard deviation of the stage's random step (y, x) between frames in µm; labels move along."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +61,7 @@ class SimulatedFrame:
     def labels(self, structure: str) -> Labels:
         """Labels of one structure, of the shape of :attr:`measured`; an image shows the topmost of several objects."""
         labels = self.truth.labels[structure]
-        return labels if labels.shape == self.measured.shape else _topmost(labels)
+        return labels if labels.shape == self.measured.shape else topmost(labels)
 
     def recovered(self) -> Mapping[int, float]:
         """Fraction of each cell's true Δn that a tomogram kept, by label.
@@ -154,7 +106,7 @@ class SimulatedItem:
     scenes: tuple[Scene, ...]
     origins_um: tuple[VoxelSize, ...]
     tracks: pd.DataFrame
-    optics: tuple[OdtInstrument, OdtDegradation] | tuple[QpiInstrument, QpiDegradation]
+    optics: Optics
 
     @property
     def medium_ri(self) -> float:
@@ -180,11 +132,12 @@ class SimulatedItem:
         truth = scene.render(self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
         # The noise follows the frame's own number, so that a lost frame changes no other.
         rng = _stream(self.seed, self.index, NOISE_STREAM, scene.frame)
-        return SimulatedFrame(_MEASURE[self.settings.modality](truth, self.optics, rng, backend), truth)
+        measured = measure_frame(truth, self.settings, optics=self.optics, rng=rng, backend=backend)
+        return SimulatedFrame(measured, truth)
 
     def volume(self, *, backend: str = "numpy") -> Volume:
         """All frames as a lazy :class:`~tomocyte.volume.Volume`; the frame read last is kept."""
-        planes, quantity, unit = _OUTPUT[self.settings.modality]
+        planes, quantity, unit = OUTPUT[self.settings.modality]
         shape = (len(self.scenes), 1, self.settings.shape[0] if planes is None else planes, *self.settings.shape[1:])
         keep = lru_cache(maxsize=1)(lambda frame: self.frame(frame, backend=backend).measured)
 
@@ -259,7 +212,7 @@ def simulate_item(settings: DatasetSettings, index: int, *, seed: int) -> Simula
     if index < 0 or seed < 0:
         raise SettingsError("E-SEED", f"seed {seed} and index {index} must not be negative.")
     optics_rng = _stream(seed, index, OPTICS_STREAM)
-    optics = _draw_optics(settings, optics_rng)
+    optics = draw_optics(settings, optics_rng)
     scenes, tracks = _draw_scenes(settings, _stream(seed, index, GEOMETRY_STREAM))
     check_optics(settings, scenes[0].medium_ri)
     stage = _stream(seed, index, STAGE_STREAM)
@@ -310,33 +263,8 @@ def simulate_dataset(
         yield simulate_item(settings, index, seed=seed)
 
 
-def check_optics(settings: DatasetSettings, medium_ri: float) -> None:
-    """Raise ``E-OPTICS-…`` or ``E-INSTRUMENT`` when the settings' microscope cannot image the settings' grid."""
-    instrument = _instrument(settings)
-    if isinstance(instrument, OdtInstrument):
-        check_odt(instrument, medium_ri, settings.voxel_size_um)
-    else:
-        check_qpi(instrument, medium_ri, settings.voxel_size_um)
-
-
 def _stream(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-def _instrument(settings: DatasetSettings) -> OdtInstrument | QpiInstrument:
-    if settings.modality == "qpi":
-        return qpi_instrument(settings.instrument or "HT-2H-2D")
-    instrument = odt_instrument(settings.instrument or "HT-2H")
-    return instrument.model_copy(update={"is_coarse_grid_allowed": settings.is_coarse_grid_allowed})
-
-
-def _draw_optics(
-    settings: DatasetSettings, rng: np.random.Generator
-) -> tuple[OdtInstrument, OdtDegradation] | tuple[QpiInstrument, QpiDegradation]:
-    instrument = _instrument(settings)
-    if isinstance(instrument, OdtInstrument):
-        return sample_odt(instrument, rng, shift=settings.shift, ranges=settings.odt_ranges)
-    return instrument, sample_qpi(rng, shift=settings.shift, ranges=settings.qpi_ranges)
 
 
 def _draw_scenes(settings: DatasetSettings, rng: np.random.Generator) -> tuple[list[Scene], pd.DataFrame]:
@@ -345,12 +273,13 @@ def _draw_scenes(settings: DatasetSettings, rng: np.random.Generator) -> tuple[l
     if low > high:
         raise SettingsError("E-SIM-COUNT", f"from {low} to {high} cells is no range.", cure="Give low, then high.")
     n_cells = int(rng.integers(low, high + 1))
-    for attempt in range(MAX_REDRAWS):
+    for _ in range(MAX_REDRAWS):
         try:
-            return _scenes_of(settings, max(low, n_cells - attempt), rng)
+            return _scenes_of(settings, n_cells, rng)
         except SettingsError as error:
             if error.code != "E-SIM-FIT":
                 raise
+        n_cells = max(low, n_cells - max(1, n_cells // 6))
     return _scenes_of(settings, low, rng)
 
 
@@ -372,52 +301,3 @@ def _scenes_of(settings: DatasetSettings, n_cells: int, rng: np.random.Generator
     scene = simulate_scene(settings.preset, n_cells, extent_um=extent_um, settings=settings.scene, rng=rng)
     rows = [(cell.track_id, cell.parent_id, 0, cell.label) for cell in scene.cells]
     return [scene], pd.DataFrame(rows, columns=["track_id", "parent_id", "frame", "label"])
-
-
-def _measure_odt(truth: Rendered, optics: tuple[Any, Any], rng: np.random.Generator, backend: str) -> Float32:
-    return simulate_odt(
-        truth.ri,
-        truth.medium_ri,
-        voxel_size_um=truth.voxel_size_um,
-        instrument=optics[0],
-        degradation=optics[1],
-        rng=rng,
-        backend=backend,
-    )
-
-
-def _measure_qpi(truth: Rendered, optics: tuple[Any, Any], rng: np.random.Generator, backend: str) -> Float32:
-    del backend  # one plane per slice: nothing to gain
-    instrument: QpiInstrument = optics[0]
-    phase = simulate_qpi(
-        truth.ri,
-        truth.medium_ri,
-        voxel_size_um=truth.voxel_size_um,
-        instrument=instrument,
-        degradation=optics[1],
-        rng=rng,
-    )
-    density = dry_mass_density(
-        phase,
-        wavelength_um=instrument.wavelength_um,
-        refraction_increment_ml_per_g=instrument.refraction_increment_ml_per_g,
-    )
-    return density[None]
-
-
-def _topmost(labels: Labels) -> Labels:
-    """(1, Y, X): the first label met from above."""
-    from_above = labels[::-1]
-    first = np.argmax(from_above > 0, axis=0)
-    return np.take_along_axis(from_above, first[None], axis=0)
-
-
-_MEASURE: dict[str, Callable[[Rendered, tuple[Any, Any], np.random.Generator, str], Float32]] = {
-    "odt": _measure_odt,
-    "qpi": _measure_qpi,
-}
-_OUTPUT: dict[str, tuple[int | None, str, str]] = {
-    "odt": (None, "refractive_index", "1"),
-    "qpi": (1, "dry_mass_density", "pg/um2"),
-}
-"""Planes of the result (all where None), quantity and unit."""

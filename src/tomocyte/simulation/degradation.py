@@ -36,6 +36,12 @@ class OdtDegradation(Settings):
     """Shortest wavelength of the slow background in µm."""
     drift_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """How far (z, y, x) the cell moves evenly during one acquisition in µm; its middle position is the truth's."""
+    blur_um: float = Field(default=0.0, ge=0, le=3)
+    """Gaussian sigma of the blur in µm: what vibration, registration and the camera's transfer wash out."""
+    skirt_share: float = Field(default=0.0, ge=0, le=0.9)
+    """Part of the signal that is blurred by ``skirt_um`` instead: soft skirts around a cell."""
+    skirt_um: float = Field(default=1.2, gt=0, le=10)
+    """Gaussian sigma of the skirts in µm."""
     medium_ri_error: float = Field(default=0.0, ge=-0.02, le=0.02)
     """Assumed minus true index of the medium: an offset of the whole tomogram."""
     n_iterations: int = Field(default=15, ge=0, le=500)
@@ -58,6 +64,18 @@ class QpiDegradation(Settings):
 
 
 NO_ODT_DEGRADATION = OdtDegradation(noise_ri_std=0, n_fringes=0, background_ri_std=0)
+HL60_DEGRADATION = OdtDegradation(
+    noise_ri_std=1e-4,
+    n_fringes=4,
+    fringe_ri_amplitude=4e-4,
+    background_ri_std=5e-4,
+    background_length_um=12.0,
+    blur_um=0.35,
+    skirt_share=0.5,
+    skirt_um=1.2,
+    n_iterations=0,
+)
+"""What makes a simulated turned cell look like the open HL60 tomogram: its edge profile and power spectrum."""
 NO_QPI_DEGRADATION = QpiDegradation(noise_rad_std=0, n_fringes=0, background_rad_std=0)
 
 
@@ -76,6 +94,12 @@ class OdtRanges(Settings):
     """Uniform."""
     drift_um: Range = (0.0, 0.1)
     """Length of the drift, uniform, in a random direction."""
+    blur_um: Range = (0.0, 0.08)
+    """Uniform."""
+    skirt_share: Range = (0.0, 0.1)
+    """Uniform."""
+    skirt_um: Range = (0.8, 1.6)
+    """Uniform."""
     medium_ri_error: Range = (-5e-4, 5e-4)
     """Uniform."""
     n_iterations: tuple[int, int] = (10, 20)
@@ -107,6 +131,8 @@ ODT_RANGES: dict[str, OdtRanges] = {
         fringe_ri_amplitude=(5e-4, 1.2e-3),
         background_ri_std=(5e-4, 1.2e-3),
         drift_um=(0.08, 0.2),
+        blur_um=(0.06, 0.15),
+        skirt_share=(0.05, 0.2),
         medium_ri_error=(-1e-3, 1e-3),
         n_iterations=(6, 12),
         azimuth_fraction=(0.35, 0.6),
@@ -118,6 +144,8 @@ ODT_RANGES: dict[str, OdtRanges] = {
         background_ri_std=(1e-3, 2.5e-3),
         background_length_um=(6.0, 20.0),
         drift_um=(0.2, 0.5),
+        blur_um=(0.15, 0.35),
+        skirt_share=(0.2, 0.4),
         medium_ri_error=(-2e-3, 2e-3),
         n_iterations=(2, 6),
         azimuth_fraction=(0.15, 0.35),
@@ -174,6 +202,9 @@ def sample_odt(
         background_ri_std=_log_uniform(chosen.background_ri_std, rng),
         background_length_um=float(rng.uniform(*chosen.background_length_um)),
         drift_um=(float(direction[0]), float(direction[1]), float(direction[2])),
+        blur_um=float(rng.uniform(*chosen.blur_um)),
+        skirt_share=float(rng.uniform(*chosen.skirt_share)),
+        skirt_um=float(rng.uniform(*chosen.skirt_um)),
         medium_ri_error=float(rng.uniform(*chosen.medium_ri_error)),
         n_iterations=int(rng.integers(chosen.n_iterations[0], chosen.n_iterations[1] + 1)),
     )

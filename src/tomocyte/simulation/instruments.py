@@ -85,6 +85,8 @@ ODT_INSTRUMENTS: dict[str, OdtInstrument] = {
     # Choi et al. 2021: 532 nm, NA 1.2, 48 azimuths at 64.5° and normal incidence. 64.5° is the edge of a 1.2 pupil in
     # an index of 1.3295; stated in a denser medium the unscattered beam would miss the objective.
     "HT-2H": OdtInstrument(name="HT-2H"),
+    # The same with its beams inside the pupil, as fields of thick cells need them (see odt/fields.py). An assumption.
+    "HT-2H-58deg": OdtInstrument(name="HT-2H-58deg", illumination_polar_deg=58.0),
     # Schürmann et al. 2017 (10.1002/jbio.201700145): 647 nm, a cell turned once under a shearing interferometer. The
     # data do not state the objective; their power spectrum falls by six decades and meets the noise between 0.7 and
     # 0.9, so 0.75 is assumed here.

@@ -5,7 +5,15 @@ field per beam, then a reconstruction), with ``sphere`` as its analytic judge. T
 its public function here.
 """
 
+from tomocyte.simulation.odt.fields import reconstruct_odt, simulate_fields, simulate_odt_thick
 from tomocyte.simulation.odt.formation import recovered_fraction, simulate_odt
 from tomocyte.simulation.odt.fourier_support import fourier_coverage
 
-__all__ = ["fourier_coverage", "recovered_fraction", "simulate_odt"]
+__all__ = [
+    "fourier_coverage",
+    "reconstruct_odt",
+    "recovered_fraction",
+    "simulate_fields",
+    "simulate_odt",
+    "simulate_odt_thick",
+]

@@ -2,8 +2,8 @@
 
 :func:`simulate_fields` illuminates a cell from each direction (or turns it) by first Born, Rytov or multi-slice
 propagation; :func:`reconstruct_odt` maps fields back by the Fourier diffraction theorem. Use it for thick cells,
-where light scatters more than once, and to judge the fast way of ``formation.py``. To add a forward model, add it to
-:data:`MODELS`.
+where light scatters more than once (:func:`simulate_odt_thick` does both), and to judge the fast way of
+``formation.py``. To add a forward model, add it to :data:`MODELS`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomocyte.errors import SettingsError
+from tomocyte.simulation.degradation import NO_ODT_DEGRADATION, OdtDegradation
 from tomocyte.simulation.instruments import OdtInstrument, check_odt
 from tomocyte.simulation.odt.formation import check_ri
 from tomocyte.simulation.odt.fourier_support import (
@@ -26,6 +27,7 @@ from tomocyte.simulation.odt.fourier_support import (
     splat_cap,
     symmetrize_half_grid,
 )
+from tomocyte.simulation.odt.noise import degrade_spectrum
 from tomocyte.simulation.odt.propagation import propagate
 from tomocyte.simulation.odt.reconstruction import (
     fill_missing_cone,
@@ -222,24 +224,101 @@ def reconstruct_odt(
     Wolf 1969, 10.1016/0030-4018(69)90052-2; Devaney 1981, 10.1364/OL.6.000374; Müller et al. 2015,
     10.1186/s12859-015-0764-0.
     """
+    no_degradation = NO_ODT_DEGRADATION.model_copy(update={"n_iterations": n_iterations})
+    return _reconstructed(
+        fields,
+        medium_ri,
+        (n_planes, voxel_size_um),
+        instrument,
+        approximation=approximation,
+        degradation=no_degradation,
+        rng=np.random.default_rng(0),
+    )
+
+
+def simulate_odt_thick(
+    ri: NDArray[Any],
+    medium_ri: float,
+    *,
+    voxel_size_um: VoxelSize,
+    instrument: OdtInstrument,
+    degradation: OdtDegradation,
+    rng: np.random.Generator,
+    model: Model = "multi-slice",
+) -> NDArray[np.float32]:
+    """The tomogram of a cell in which light scatters more than once: fields, then their Rytov reconstruction.
+
+    As :func:`~tomocyte.simulation.odt.formation.simulate_odt`, but with the errors that a single-scattering
+    reconstruction makes on a thick cell. The beams must lie inside the pupil: at its very edge (``HT-2H``) half of each
+    field is cut, its logarithm is no longer the Rytov phase, and a phase of 2 rad already costs half of the contrast;
+    ``HT-2H-58deg`` is the same instrument a few degrees inside.
+
+    Parameters
+    ----------
+    ri, medium_ri, voxel_size_um, instrument, degradation, rng
+        As for :func:`~tomocyte.simulation.odt.formation.simulate_odt`.
+    model : str
+        ``born``, ``rytov`` or ``multi-slice``.
+
+    Returns
+    -------
+    ndarray (Z, Y, X), float32
+        Measured refractive index.
+
+    Raises
+    ------
+    SettingsError
+        ``E-OPTICS-…``, ``E-RI``, ``E-MODEL``.
+    """
+    fields = simulate_fields(ri, medium_ri, voxel_size_um=voxel_size_um, instrument=instrument, model=model)
+    result = _reconstructed(
+        fields,
+        medium_ri,
+        (ri.shape[0], voxel_size_um),
+        instrument,
+        approximation="born" if model == "born" else "rytov",
+        degradation=degradation,
+        rng=rng,
+    )
+    return result + np.float32(degradation.medium_ri_error)
+
+
+def _reconstructed(
+    fields: Fields,
+    medium_ri: float,
+    grid: tuple[int, VoxelSize],
+    instrument: OdtInstrument,
+    *,
+    approximation: Literal["rytov", "born"],
+    degradation: OdtDegradation,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    n_planes, voxel_size_um = grid
     check_odt(instrument, medium_ri, voxel_size_um)
     if len(fields) != instrument.n_fields:
         raise SettingsError("E-OPTICS-FIELDS", f"{len(fields)} fields for an instrument of {instrument.n_fields}.")
     first_order = scattered_phase(fields, approximation)
-    # Twice the height: a cap that falls between two planes of frequency then blurs only what lies outside the volume.
-    padded = (2 * n_planes, fields.shape[1], fields.shape[2])
     if instrument.geometry == "rotation":
         _check_turnable((n_planes, *fields.shape[1:]), voxel_size_um)
         padded = (n_planes, fields.shape[1], fields.shape[2])
-        spectrum, is_measured = rotation_spectrum(first_order, medium_ri, voxel_size_um[1:], instrument)
+        spectrum, coverage = rotation_spectrum(first_order, medium_ri, voxel_size_um[1:], instrument)
     else:
-        spectrum, is_measured = _cap_spectrum(first_order, medium_ri, voxel_size_um, instrument, padded)
-    filled = fill_missing_cone(
+        # Twice the height: a cap that falls between two planes of frequency then blurs only what lies outside.
+        padded = (2 * n_planes, fields.shape[1], fields.shape[2])
+        spectrum, coverage = _cap_spectrum(first_order, medium_ri, voxel_size_um, instrument, padded)
+    is_measured = coverage >= MIN_COVERAGE
+    transform = transform_for("numpy")
+    measured = degrade_spectrum(
         spectrum[is_measured],
+        coverage,
         is_measured,
         shape=padded,
-        n_iterations=n_iterations,
-        transform=transform_for("numpy"),
+        voxel_size_um=voxel_size_um,
+        degradation=degradation,
+        rng_and_transform=(rng, transform),
+    )
+    filled = fill_missing_cone(
+        measured, is_measured, shape=padded, n_iterations=degradation.n_iterations, transform=transform
     )
     start = (padded[0] - n_planes) // 2
     return ri_from_potential(filled[start : start + n_planes], medium_ri)
@@ -251,8 +330,8 @@ def _cap_spectrum(
     voxel_size_um: VoxelSize,
     instrument: OdtInstrument,
     shape: tuple[int, int, int],
-) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
-    """Mean of all fields' samples at each frequency of the half grid, and where there are any."""
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """Mean of all fields' samples at each frequency of the half grid, and how many there are."""
     k0 = instrument.wavenumber_per_um
     total = np.zeros((shape[0], shape[1], shape[2] // 2 + 1), np.complex64)
     weights = np.zeros(total.shape, np.float32)
@@ -270,4 +349,4 @@ def _cap_spectrum(
     total[is_measured] /= weights[is_measured]
     middle = (shape[0] - 1) / 2 * voxel_size_um[0]
     total *= np.exp(-1j * angular_frequencies(shape[0], voxel_size_um[0]) * middle)[:, None, None].astype(np.complex64)
-    return total, is_measured
+    return total, weights

@@ -31,7 +31,7 @@ def degrade_spectrum(
     degradation: OdtDegradation,
     rng_and_transform: tuple[np.random.Generator, Transform],
 ) -> Spectrum:
-    """The measured spectrum with drift, shot noise, fringes and slow background.
+    """The measured spectrum with drift, blur, shot noise, fringes and slow background.
 
     Parameters
     ----------
@@ -52,6 +52,8 @@ def degrade_spectrum(
     degraded = measured
     if any(degradation.drift_um):
         degraded = degraded * motion_transfer(shape, voxel_size_um, degradation.drift_um)[is_measured]
+    if degradation.blur_um > 0 or degradation.skirt_share > 0:
+        degraded = degraded * blur_transfer(shape, voxel_size_um, degradation)[is_measured]
     if degradation.noise_ri_std > 0:
         degraded = degraded + shot_noise(coverage, is_measured, degradation.noise_ri_std, shape, rng, transform)
     if degradation.n_fringes > 0 and degradation.fringe_ri_amplitude > 0:
@@ -75,6 +77,21 @@ def motion_transfer(
         along[axis] = -1
         phase = phase + (frequency * drift / (2 * np.pi)).astype(np.float32).reshape(along)
     return np.sinc(phase).astype(np.float32, copy=False)
+
+
+def blur_transfer(shape: Shape3, voxel_size_um: VoxelSize, degradation: OdtDegradation) -> NDArray[np.float32]:
+    """Sharp part and skirts, two Gaussians of the frequency, on the half grid (Z, Y, X // 2 + 1), float32; 1 at 0."""
+    skirt = degradation.skirt_share
+    transfer = np.zeros((1, 1, 1), np.float32)
+    for share, sigma in ((1 - skirt, degradation.blur_um), (skirt, degradation.skirt_um)):
+        part = np.full((1, 1, 1), share, np.float32)
+        for axis, (size, step) in enumerate(zip(shape, voxel_size_um, strict=True)):
+            frequency = angular_frequencies(size, step)[: size // 2 + 1 if axis == 2 else size]
+            along = [1, 1, 1]
+            along[axis] = -1
+            part = part * np.exp(-((frequency * sigma) ** 2) / 2).astype(np.float32).reshape(along)
+        transfer = transfer + part
+    return transfer
 
 
 def shot_noise(

@@ -22,8 +22,8 @@ LATERAL_PADDING = 2
 
 def rotation_spectrum(
     first_order: NDArray[np.complex64], medium_ri: float, pixel_size_um: tuple[float, float], instrument: OdtInstrument
-) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
-    """Spectrum of the scaled potential on the half grid (X, Y, X // 2 + 1), and where it is known.
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """Spectrum of the scaled potential on the half grid (X, Y, X // 2 + 1), and its coverage.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def rotation_spectrum(
     value *= np.exp(-1j * (qz + qx) * (nx - 1) / 2 * pixel_size_um[1])
     spectrum = np.zeros(is_measured.shape, np.complex64)
     spectrum[plane, row, column] = value
-    return spectrum, is_measured
+    return spectrum, coverage
 
 
 def _centred_spectra(first_order: NDArray[np.complex64], padded: int) -> NDArray[np.complex64]:
