@@ -67,7 +67,8 @@ def _make_simulated_odt(folder: Path) -> list[Path]:
     """A field of HeLa-like cells, 64 x 192 x 192, and its truth table; the same bytes every time."""
     from tomocyte.formats import write_volume
     from tomocyte.ledger.atomic import publish_atomic
-    from tomocyte.simulation.dataset import DatasetSettings, simulate_item
+    from tomocyte.simulation.dataset import simulate_item
+    from tomocyte.simulation.dataset_settings import DatasetSettings
     from tomocyte.tables import write_csv
 
     item = simulate_item(DatasetSettings(preset="HeLa"), 0, seed=3)

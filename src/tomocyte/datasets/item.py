@@ -17,7 +17,8 @@ from tomocyte.formats import write_volume
 from tomocyte.label_stack import LabelStack
 from tomocyte.ledger import writing
 from tomocyte.segmentation import refit
-from tomocyte.simulation.dataset import DatasetSettings, SimulatedItem, simulate_item
+from tomocyte.simulation.dataset import SimulatedItem, simulate_item
+from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.volume import Volume
 
 SUFFIXES = {"ome-tiff": ".ome.tif", "tcf": ".TCF"}

@@ -43,7 +43,8 @@ def dataset_plan(settings: dict[str, Any], n_items: int, *, seed: int) -> list[I
     SettingsError
         ``E-SETTINGS`` naming the wrong field; ``E-SIM-…`` and ``E-OPTICS-…`` for what cannot be simulated.
     """
-    from tomocyte.simulation.dataset import DatasetSettings, check_optics
+    from tomocyte.simulation.dataset_settings import DatasetSettings
+    from tomocyte.simulation.imaging import check_optics
     from tomocyte.simulation.presets import cell_line
 
     if n_items < 1 or seed < 0:
