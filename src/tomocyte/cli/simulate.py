@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tomocyte.cli.options import DebugOption, Output, VoxelSizeOption
+from tomocyte.cli.options import DebugOption, Output, PixelSizeOption, VoxelSizeOption, voxel_size
 
 DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
 
@@ -89,6 +90,34 @@ def simulate(
     typer.echo(f"truth: {output / 'truth.csv'}")
     if result.failures:
         raise typer.Exit(4 if result.n_done == 0 else 3)
+
+
+def beside(
+    real: Annotated[Path, typer.Argument(help="A real tomogram or dry-mass density image.", metavar="REAL")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .pdf or .svg.")],
+    modality: Annotated[str, typer.Option("--modality", "-m", help="odt or qpi.")] = "odt",
+    preset: Annotated[str, typer.Option("--preset", "-p", help="Cell line to simulate.")] = "HL60",
+    instrument: Annotated[str, typer.Option("--instrument", help="Microscope, e.g. HT-2H, HL60-rotation.")] = "",
+    cells: Annotated[tuple[int, int], typer.Option("--cells", metavar="LOW HIGH", help="Cells per field.")] = (1, 1),
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+    medium_ri: Annotated[float | None, typer.Option("--medium-ri", help="RI of the medium of REAL.")] = None,
+    pixel_size_um: PixelSizeOption = None,
+    voxel_size_um: VoxelSizeOption = None,
+    open_hl60: Annotated[
+        bool, typer.Option("--open-hl60", help="Degrade as fitted to the open HL60 tomogram of `tomocyte samples`.")
+    ] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Draw a real volume beside a simulated one of the same grid: slices, histograms, power spectra, key figures."""
+    from tomocyte.datasets.beside import real_beside_simulated
+    from tomocyte.formats import ReadOptions, read_volume
+
+    volume = read_volume(real, ReadOptions(voxel_size(voxel_size_um, pixel_size_um), medium_ri=medium_ri))
+    settings = {"modality": modality, "preset": preset, "instrument": instrument, "n_cells": cells}
+    figures = real_beside_simulated(volume, output, settings=settings, seed=seed, is_open_hl60=open_hl60)
+    for name in figures["real"]:
+        typer.echo(f"{name:<24} real {figures['real'][name]:>10.4f}   simulated {figures['simulated'][name]:>10.4f}")
+    typer.echo(f"wrote {output}")
 
 
 def _experiment(name: str | None) -> dict[str, Any]:

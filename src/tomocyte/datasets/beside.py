@@ -1,0 +1,111 @@
+"""A real volume beside a simulated one of the same grid: the check that training data look like the microscope's."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import MetadataError
+from tomocyte.settings import build_settings
+from tomocyte.simulation.beside import VolumeProfile, draw_beside, profile_volume
+from tomocyte.simulation.dataset import simulate_item
+from tomocyte.simulation.dataset_settings import DatasetSettings
+from tomocyte.simulation.degradation import HL60_DEGRADATION
+from tomocyte.simulation.odt import simulate_odt
+from tomocyte.volume import Volume, VoxelSize
+
+PLANES_OF_AN_IMAGE = 40
+PLANE_UM = 0.5
+FREQUENCIES_PER_UM = (0.2, 0.5, 1.0, 2.0)
+
+
+def real_beside_simulated(
+    real: Volume, path: Path, *, settings: dict[str, Any], seed: int, is_open_hl60: bool = False
+) -> dict[str, dict[str, float]]:
+    """Draw slices, histograms and power spectra of a real volume and of a simulated one, and give their key figures.
+
+    Parameters
+    ----------
+    real : Volume
+        Refractive index with the medium's, or a dry-mass density image; its first frame is used.
+    path : Path
+        Picture to write (PNG, PDF or SVG).
+    settings : dict
+        Fields of :class:`~tomocyte.simulation.dataset_settings.DatasetSettings`; grid and medium are the real volume's.
+    seed : int
+    is_open_hl60 : bool
+        Degrade as fitted to the open HL60 tomogram, instead of drawing the degradation from the instrument's ranges.
+
+    Returns
+    -------
+    dict
+        ``real`` and ``simulated`` -> ``p0.1``, ``median``, ``p99.9`` of value minus medium, and the log10 of the
+        relative power at some spatial frequencies.
+
+    Raises
+    ------
+    MetadataError
+        ``E-MEDIUM``: a tomogram without the medium's refractive index.
+    """
+    is_image = settings.get("modality") == "qpi"
+    if real.medium_ri is None and not is_image:
+        raise MetadataError("E-MEDIUM", "the medium's RI is not known.", path=real.path, cure="Give --medium-ri N.")
+    size = real.require_voxel_size()
+    frame = np.asarray(real.planes(0, 0), dtype=np.float32)
+    item = simulate_item(_settings_like(real, settings, is_image=is_image), 0, seed=seed)
+    taken = item.frame(0)
+    measured = taken.measured
+    if is_open_hl60 and not is_image:
+        instrument: Any = item.optics[0]
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(9,)))
+        measured = simulate_odt(
+            taken.truth.ri,
+            item.medium_ri,
+            voxel_size_um=taken.truth.voxel_size_um,
+            instrument=instrument,
+            degradation=HL60_DEGRADATION,
+            rng=rng,
+        )
+    shown = (size[1], size[1], size[2]) if is_image else size
+    volumes = {
+        "real": (frame, 0.0 if is_image else float(real.medium_ri or 0.0)),
+        "simulated": (measured, 0.0 if is_image else item.medium_ri),
+    }
+    limits = _limits(volumes)
+    profiles = {
+        name: profile_volume(voxels, medium, voxel_size_um=shown, limits=limits)
+        for name, (voxels, medium) in volumes.items()
+    }
+    draw_beside(profiles, path, quantity="pg/µm²" if is_image else "RI minus medium", limits=limits)
+    return {name: _figures(*volumes[name], profiles[name]) for name in volumes}
+
+
+def _settings_like(real: Volume, settings: dict[str, Any], *, is_image: bool) -> DatasetSettings:
+    """Settings on the real volume's grid, with its medium; an image needs a height for the light to go through."""
+    size = real.require_voxel_size()
+    planes, height, width = real.spatial_shape
+    voxel: VoxelSize = (PLANE_UM, size[1], size[2]) if is_image else size
+    scene = {"mitotic_share": 0.0, "apoptotic_share": 0.0, **settings.get("scene", {})}
+    if real.medium_ri is not None:
+        scene["medium_ri"] = (real.medium_ri, real.medium_ri)
+    shape = (PLANES_OF_AN_IMAGE if is_image else planes, height, width)
+    return build_settings(DatasetSettings, {**settings, "shape": shape, "voxel_size_um": voxel, "scene": scene})
+
+
+def _limits(volumes: dict[str, tuple[NDArray[np.float32], float]]) -> tuple[float, float]:
+    ends = [np.percentile(voxels - medium, (0.05, 99.95)) for voxels, medium in volumes.values()]
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
+def _figures(voxels: NDArray[np.float32], medium: float, profile: VolumeProfile) -> dict[str, float]:
+    low, middle, high = np.percentile(voxels.astype(np.float64) - medium, (0.1, 50, 99.9))
+    figures = {"p0.1": float(low), "median": float(middle), "p99.9": float(high)}
+    for frequency in FREQUENCIES_PER_UM:
+        if frequency <= profile.frequency_per_um[-1]:
+            power = float(np.interp(frequency, profile.frequency_per_um, profile.power))
+            figures[f"log10 power at {frequency:g}/um"] = math.log10(power) if power > 0 else -math.inf
+    return figures
