@@ -9,13 +9,16 @@ import typer
 
 from tomocyte.cli.options import DebugOption, Output, PixelSizeOption, VoxelSizeOption, voxel_size
 
+EXPERIMENT_SHAPE = (64, 448, 448)  # room for a dozen cells
 DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
 
 
 def simulate(
     modality: Annotated[str, typer.Argument(help="odt (tomograms) or qpi (images).", metavar="MODALITY")],
     output: Output,
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Cell line, e.g. HeLa, RAW264.7, HL60.")] = "HeLa",
+    preset: Annotated[
+        str | None, typer.Option("--preset", "-p", help="Cell line, e.g. HeLa (default), RAW264.7, HL60.")
+    ] = None,
     n_items: Annotated[int, typer.Option("-n", help="How many fields.", min=1)] = 1,
     frames: Annotated[int | None, typer.Option("--frames", help="Time points of each field.", min=1)] = None,
     experiment: Annotated[
@@ -36,6 +39,9 @@ def simulate(
         str, typer.Option("--structures", help="Label images to write, separated by commas, or `all`.")
     ] = DEFAULT_STRUCTURES,
     file_format: Annotated[str, typer.Option("--format", help="ome-tiff or tcf.")] = "ome-tiff",
+    backend: Annotated[
+        str, typer.Option("--backend", help="Computes the optics: numpy, torch or torch:cuda.")
+    ] = "numpy",
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting, e.g. scene.medium_ri=[1.334,1.336].")
     ] = None,
@@ -48,7 +54,7 @@ def simulate(
     Each item is a volume in a real format with its label images beside it. truth.csv has one row per object: volume,
     surface, mean RI, dry mass and contacts from the continuous shapes. The same command again resumes.
     """
-    from tomocyte.datasets import benchmark_plan, dataset_plan, write_dataset
+    from tomocyte.datasets import benchmark_plan, dataset_plan, with_backend, write_dataset
     from tomocyte.settings import with_overrides
 
     if benchmark is not None:
@@ -69,6 +75,7 @@ def simulate(
         said: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         said["scene"] = {"shift": shift}
         plans = dataset_plan(with_overrides(_experiment(experiment) | said, overrides or []), n_items, seed=seed)
+    plans = [with_backend(plan, backend) for plan in plans]
     chosen = _structures(structures)
     if dry_run:
         for plan in plans:
@@ -128,7 +135,13 @@ def _experiment(name: str | None) -> dict[str, Any]:
 
     row = experiment(name)
     motion = row.motion.model_dump(mode="json")
-    return {"preset": row.preset, "n_cells": (row.n_cells, row.n_cells), "n_frames": row.n_frames, "motion": motion}
+    return {
+        "preset": row.preset,
+        "n_cells": (row.n_cells, row.n_cells),
+        "n_frames": row.n_frames,
+        "motion": motion,
+        "shape": EXPERIMENT_SHAPE,
+    }
 
 
 def _structures(text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tomocyte import __version__
 from tomocyte.datasets.item import make_item
-from tomocyte.datasets.plan import ItemPlan, benchmark_plan, dataset_plan
+from tomocyte.datasets.plan import ItemPlan, benchmark_plan, dataset_plan, with_backend
 from tomocyte.ledger import CommitRecord, Ledger
 from tomocyte.provenance import environment, sha256_of_json
 from tomocyte.run.result import Failure, RunResult
@@ -23,7 +23,7 @@ from tomocyte.run.result import Failure, RunResult
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ItemPlan", "benchmark_plan", "dataset_plan", "make_item", "write_dataset"]
+__all__ = ["ItemPlan", "benchmark_plan", "dataset_plan", "make_item", "with_backend", "write_dataset"]
 
 
 def write_dataset(

@@ -28,8 +28,11 @@ DRAWN = ("cell", "nucleus", "nucleolus", "lipid_droplet")
 class _Camera:
     """Simulates each frame once, when it is asked for, and keeps its labels and the first frame's picture."""
 
-    def __init__(self, item: SimulatedItem, structures: tuple[str, ...], report: Callable[[int], None]) -> None:
+    def __init__(
+        self, item: SimulatedItem, structures: tuple[str, ...], backend: str, report: Callable[[int], None]
+    ) -> None:
         self._item = item
+        self._backend = backend
         self._structures = structures
         self._report = report
         self._frame = -1
@@ -45,7 +48,7 @@ class _Camera:
 
     def _take(self, frame: int) -> None:
         self._report(frame)
-        taken = self._item.frame(frame)
+        taken = self._item.frame(frame, backend=self._backend)
         self._frame, self._measured = frame, taken.measured
         for structure in self._structures:
             stack = self.stacks.setdefault(structure, LabelStack(taken.measured.shape))
@@ -89,7 +92,11 @@ def make_item(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) ->
         raise SettingsError("E-SIM-FORMAT", "a TCF holds tomograms only.", cure="Use --format ome-tiff.")
     item = simulate_item(settings, plan.index, seed=plan.seed)
     n_frames = len(item.scenes)
-    camera = _Camera(item, structures, lambda frame: report({"step": "simulate", "frame": frame, "n_frames": n_frames}))
+
+    def on_frame(frame: int) -> None:
+        report({"step": "simulate", "frame": frame, "n_frames": n_frames})
+
+    camera = _Camera(item, structures, plan.backend, on_frame)
     staged = Path(task["staged"])
     with writing(staged):
         volume = item.volume().with_properties(read_planes=camera.read_planes)

@@ -22,6 +22,8 @@ class ItemPlan(Settings):
     """Of the set the item belongs to."""
     index: int = Field(ge=0)
     """Place in that set."""
+    backend: str = Field(default="numpy", pattern=r"^(numpy|torch|torch:.+)$")
+    """What computes the optics: ``numpy``, ``torch`` (CPU) or ``torch:cuda``; equal to float tolerance."""
     split: str = ""
     """Of a benchmark: train, validation, test, shifted-test."""
     domain: str = ""
@@ -77,6 +79,17 @@ def benchmark_plan(experiment: str, size: str, splits: tuple[str, ...]) -> list[
                 name = f"{split}-{plan.name}"
                 plans.append(plan.model_copy(update={"name": name, "split": split, "domain": entry.domain}))
     return plans
+
+
+def with_backend(plan: ItemPlan, backend: str) -> ItemPlan:
+    """The plan computed by another backend.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SETTINGS``: no such backend.
+    """
+    return build_settings(ItemPlan, {**plan.model_dump(), "backend": backend})
 
 
 def _plain(name: str) -> str:
