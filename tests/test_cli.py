@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,3 +222,27 @@ def test_version_and_samples_list() -> None:
 
     assert __version__ in tomocyte("--version").stdout
     assert "CC0" in tomocyte("samples", "list").stdout
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_leaves_no_half_file_and_is_resumed(
+    ball_file: BallFile, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    sources = [ball_file(f"{name}.ome.tif") for name in "abc"]
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "tomocyte", "run", *map(str, sources), "-o", str(out), "-m", "odt"]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (out / "items" / "a.done.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert (number != signal.SIGINT) or "again to resume" in said
+    assert [path.name for path in out.rglob("*") if ".part" in path.name] == []
+    again = tomocyte("run", *sources, "-o", out, "-m", "odt")
+    assert again.returncode == 0, again.stderr
+    assert "0 from before" not in again.stdout
+    assert tomocyte("verify", out).returncode == 0

@@ -52,7 +52,6 @@ def main() -> NoReturn:
         typer.echo(f"error: {problem}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("Interrupted; what was finished is kept. Run the same command again to resume.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+LONGEST_NAME = 24
 # Share of one frame's time that has passed when a step begins.
 STEP_SHARE = {"read": 0.0, "segment": 0.1, "measure": 0.55, "draw": 0.85, "write": 0.9, "simulate": 0.0}
 
@@ -91,10 +92,14 @@ class RunProgress:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            text = "Interrupted; what was finished is kept. Run the same command again to resume."
+            self._console.print(text, highlight=False)
 
     def on_event(self, event: dict[str, Any]) -> None:
         """Take one event: ``{"item", "state"}`` or ``{"item", "step", "frame", "n_frames"}``."""
         item = str(event.get("item", ""))
+        shown = item if len(item) <= LONGEST_NAME else f"{item[: LONGEST_NAME - 1]}…"
         state = event.get("state")
         if state in {"done", "failed", "resumed"}:
             self._n_done += 1
@@ -108,7 +113,7 @@ class RunProgress:
             share = (event["frame"] + STEP_SHARE.get(step.partition(":")[0], 0.0)) / event["n_frames"]
             self._share[item] = share
             if item not in self._tasks:
-                self._tasks[item] = self._progress.add_task(item, total=1.0)
+                self._tasks[item] = self._progress.add_task(shown, total=1.0)
             frames = f", frame {event['frame'] + 1}/{event['n_frames']}" if event["n_frames"] > 1 else ""
-            self._progress.update(self._tasks[item], completed=share, description=f"{item}: {step}{frames}")
+            self._progress.update(self._tasks[item], completed=share, description=f"{shown}: {step}{frames}")
         self._progress.update(self._all, completed=self._n_done + sum(self._share.values()))
