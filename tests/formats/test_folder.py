@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from fuzz import fuzz, truncated
+from fuzz import fuzz, mutated, truncated
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, MetadataError
@@ -191,6 +191,28 @@ def test_a_damaged_or_coloured_plane_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="E-RGB") as caught:
         opened(tmp_path)
     assert "z1.png" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "n_files"),
+    [("png", 60), ("tif", 60), *(pytest.param(s, 2000, marks=pytest.mark.slow) for s in ("png", "tif"))],
+)
+def test_a_mutated_plane_gives_an_error_or_a_volume_of_the_same_shape(
+    suffix: str, n_files: int, tmp_path: Path
+) -> None:
+    plane = coded(1, 1, 1)[0, 0, 0]
+    for z in range(3):
+        save(tmp_path / f"z{z}.{suffix}", plane)
+    outcome = fuzz(
+        mutated((tmp_path / f"z1.{suffix}").read_bytes(), n_files, seed=11),
+        lambda _: opened(tmp_path).planes(0, 0),
+        place=tmp_path / f"z1.{suffix}",
+        expected=np.stack([plane] * 3),
+        is_truncation=False,
+        expansion=1000,
+    )
+    assert not outcome.broken, outcome.broken[:3]
+    assert outcome.counts["other_valid"] == 0
 
 
 @pytest.mark.parametrize("size", [2**31 - 1, 20_000])
