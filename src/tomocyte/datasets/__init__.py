@@ -102,28 +102,12 @@ def _make(
     result: RunResult,
     how: tuple[int, Callable[[dict[str, Any]], None]],
 ) -> None:
-    from tomocyte.batch import run_items
+    from tomocyte.batch import run_staged
 
     n_workers, tell = how
-
-    def task_of(item: str) -> dict[str, Any]:
-        return {"item": item, "staged": str(ledger.stage(item)), "request": requests[item]}
-
-    def renew(task: dict[str, Any]) -> dict[str, Any]:
-        ledger.discard(Path(task["staged"]))
-        return task_of(task["item"])
-
-    outcomes = run_items(
-        (task_of(item) for item in todo),
-        make_item,
-        n_workers=n_workers,
-        on_event=lambda task, event: tell({"item": task["item"], **event}),
-        renew=renew,
-    )
-    for outcome in outcomes:
-        item, staged = outcome.task["item"], Path(outcome.task["staged"])
+    tasks = ({"item": item, "request": requests[item]} for item in todo)
+    for item, staged, outcome in run_staged(ledger, tasks, make_item, n_workers=n_workers, on_event=tell):
         if outcome.error is not None:
-            ledger.discard(staged)
             problem = outcome.error
             result.failures.append(Failure(item, "", problem.code, problem.problem, problem.cure, outcome.traceback))
         else:

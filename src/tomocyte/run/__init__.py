@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tomocyte import __version__
-from tomocyte.errors import InputError, OutputError, TomocyteError
+from tomocyte.errors import InputError, TomocyteError
 from tomocyte.ledger import CommitRecord, Ledger, item_names
 from tomocyte.modalities import modality
 from tomocyte.provenance import now_utc, sha256_of_json, sha256_of_path
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "RunResult", "find_inputs", "run_inputs"]
 
 OnEvent = Callable[[dict[str, Any]], None]
-FATAL_CODES = ("E-DISK", "E-OUT", "E-LOCK")
 
 
 def run_inputs(
@@ -135,39 +134,23 @@ def _work(
     how: tuple[int, float | None, OnEvent],
 ) -> None:
     """Run the workers and commit what comes back, in the order it comes."""
-    from tomocyte.batch import run_items
+    from tomocyte.batch import run_staged
     from tomocyte.pipeline import process_item
 
     n_workers, item_timeout_s, tell = how
     stamps = {item: _stamp(path) for item, (path, _) in todo.items()}
     chosen = settings.model_dump(mode="json")
-
-    def task_of(item: str) -> dict[str, Any]:
-        return {"item": item, "path": str(todo[item][0]), "staged": str(ledger.stage(item)), "settings": chosen}
-
-    def renew(task: dict[str, Any]) -> dict[str, Any]:
-        ledger.discard(Path(task["staged"]))
-        return task_of(task["item"])
-
-    outcomes = run_items(
-        (task_of(item) for item in todo),
-        process_item,
-        n_workers=n_workers,
-        item_timeout_s=item_timeout_s,
-        on_event=lambda task, event: tell({"item": task["item"], **event}),
-        renew=renew,
-    )
-    for outcome in outcomes:
-        item, staged = outcome.task["item"], Path(outcome.task["staged"])
+    tasks = ({"item": item, "path": str(path), "settings": chosen} for item, (path, _) in todo.items())
+    for item, staged, outcome in run_staged(
+        ledger, tasks, process_item, n_workers=n_workers, item_timeout_s=item_timeout_s, on_event=tell
+    ):
         path, content = todo[item]
-        failure = _failed(outcome, path)
-        if failure is not None:
-            ledger.discard(staged)
-            result.failures.append(failure)
+        if outcome.error is not None:
+            result.failures.append(_failure(item, path, outcome.error, outcome.traceback))
         else:
             ledger.commit(item, staged, _record(outcome, path, content, request, stamps[item]))
             result.n_done += 1
-        tell({"item": item, "state": "done" if failure is None else "failed"})
+        tell({"item": item, "state": "done" if outcome.error is None else "failed"})
 
 
 def _record(
@@ -185,16 +168,6 @@ def _record(
         facts=done["facts"],
         timings={"seconds": done["seconds"], "peak_memory_bytes": done["peak_memory_bytes"], **stamp},
     )
-
-
-def _failed(outcome: Outcome[dict[str, Any]], path: Path) -> Failure | None:
-    """The failure of an item; an output folder that cannot be written ends the run instead."""
-    problem = outcome.error
-    if problem is None:
-        return None
-    if isinstance(problem, OutputError) and problem.code.startswith(FATAL_CODES):
-        raise problem
-    return _failure(outcome.task["item"], path, problem, outcome.traceback)
 
 
 def _failure(item: str, path: Path, problem: Exception, traceback: str = "") -> Failure:
