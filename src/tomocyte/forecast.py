@@ -16,6 +16,7 @@ BASE_BYTES = 395_000_000
 # One frame in float32, and the most masks and labels that are held beside it.
 BYTES_PER_VOXEL = 7.2
 SECONDS_PER_VOXEL = 1.3e-7
+SECONDS_PER_FRAME = 0.1
 BASE_SECONDS = 3.0
 
 
@@ -40,7 +41,7 @@ def forecast(volume: Volume, engine: SegmentationSettings) -> tuple[int, float]:
     share = (2 + n_structures) / 5
     return (
         round(BASE_BYTES + BYTES_PER_VOXEL * n_voxels),
-        BASE_SECONDS + SECONDS_PER_VOXEL * n_voxels * volume.n_frames * share,
+        BASE_SECONDS + volume.n_frames * (SECONDS_PER_FRAME + SECONDS_PER_VOXEL * n_voxels * share),
     )
 
 
