@@ -118,6 +118,27 @@ def test_benchmark_plans_have_unique_names_and_its_counts() -> None:
     }
 
 
+def test_the_truth_table_has_a_dictionary(made: Path) -> None:
+    meanings = pd.read_csv(made / "truth.dictionary.csv", keep_default_na=False)
+    assert list(meanings["column"]) == list(pd.read_csv(made / "truth.csv").columns)
+    assert meanings["meaning"].str.len().min() > 0
+
+
+def test_beside_draws_both_and_gives_the_real_percentiles(made: Path, tmp_path: Path) -> None:
+    """A simulated volume stands for the real one here."""
+    name = dataset_plan(SMALL, 1, seed=7)[0].name
+    real = made / "items" / name / f"{name}.ome.tif"
+    picture = tmp_path / "beside.png"
+    command = [sys.executable, "-m", "tomocyte", "beside", real, "-o", picture, "-p", "T cell", "--seed", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    volume = read_volume(real)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("p99.9"))
+    expected = np.percentile(volume.planes(0, 0).astype(np.float64) - volume.medium_ri, 99.9)
+    assert float(line.split()[2]) == pytest.approx(expected, abs=1e-4)
+
+
 def test_command_line(tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -149,9 +149,20 @@ def _publish(ledger: Ledger, plans: list[ItemPlan], result: RunResult) -> None:
     }
     ledger.publish("truth.csv", partial(write_csv, truth))
     ledger.publish("truth.parquet", partial(write_parquet, truth))
+    ledger.publish("truth.dictionary.csv", partial(write_csv, _dictionary()))
     ledger.publish("tracks.csv", partial(write_csv, tracks))
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     ledger.publish("card.json", lambda path: _write_text(path, text))
+
+
+def _dictionary() -> pd.DataFrame:
+    """What the columns of the truth table mean."""
+    import pandas as pd
+
+    from tomocyte.simulation.truth import COLUMNS
+
+    rows = [(name, unit, meaning) for name, (unit, meaning) in COLUMNS.items()]
+    return pd.DataFrame(rows, columns=["column", "unit", "meaning"])
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ compute it in :func:`_row` and describe it in :data:`COLUMNS`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,11 +57,11 @@ class Solid:
     points_um: Float
     weights_um3: Float
 
-    @property
+    @cached_property
     def moment(self) -> Float:
         """Volume times the centre of mass, in µm⁴."""
         # Not a BLAS product: its last digits depend on the number of threads.
-        total: Float = (self.weights_um3[:, None] * self.points_um).sum(axis=0)
+        total: Float = np.einsum("i,ij->j", self.weights_um3, self.points_um)
         return total
 
 
