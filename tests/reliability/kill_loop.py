@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def forked(action: Callable[[], int]) -> int:
             code = action()
         finally:
             os._exit(code)
+    with suppress(ProcessLookupError, PermissionError):
+        os.setpgid(pid, pid)  # here too, so that the group exists whichever of the two comes first
     return pid
 
 
