@@ -8,8 +8,9 @@ from scipy.special import elliprg
 
 from tomocyte.simulation import kernels
 from tomocyte.simulation.bodies import bumps
-from tomocyte.simulation.shapes import StarBody, ball_directions, capsule_interior, capsule_surface, directions, sphere
+from tomocyte.simulation.shapes import StarBody, ball_directions, directions, sphere
 from tomocyte.simulation.truth import measure
+from tomocyte.simulation.unions import interior_outside, surface_outside
 
 
 @pytest.mark.parametrize("semi_axes", [(2.0, 2.0, 2.0), (0.5, 3.0, 7.0), (6.1, 6.3, 1.2), (4.0, 8.0, 25.0)])
@@ -92,10 +93,10 @@ def test_a_bent_chain_has_the_volume_that_counting_finds():
 
 def test_capsule_samples_stand_for_the_whole_capsule():
     tube = np.array([1.0, 0.0, 2.0, 1.5, 1.0, 3.0, 0.3])
-    points, weights = capsule_interior(tube)
+    points, weights = interior_outside(tube, tube[None][:0], 4096)
     assert weights.sum() == pytest.approx(measure(tube[None]).volume_um3)
     assert weights @ points / weights.sum() == pytest.approx([1.25, 0.5, 2.5], abs=2e-3)
-    points, weights = capsule_surface(tube)
+    points, weights = surface_outside(tube, tube[None][:0], 4096)
     assert weights.sum() == pytest.approx(measure(tube[None]).surface_area_um2)
     assert [kernels.distance_to_capsule(tube, *point) for point in points[::97]] == pytest.approx(
         [0.0] * len(points[::97]), abs=1e-9

@@ -197,7 +197,7 @@ def sphere(centre_um: Float, radius_um: float) -> Float:
     return np.concatenate([centre_um, centre_um, [radius_um]])[None].astype(float)
 
 
-def _capsule_frame(tube: Float) -> tuple[Float, Float, Float, float]:
+def capsule_frame(tube: Float) -> tuple[Float, Float, Float, float]:
     """Unit vectors along and across a capsule, and its length."""
     along = tube[3:6] - tube[:3]
     length = float(np.linalg.norm(along))
@@ -220,7 +220,7 @@ def _even(n: int, n_dimensions: int) -> Float:
 
 
 @cache
-def _unit_ball() -> Float:
+def unit_ball() -> Float:
     """Evenly spread points of the unit ball: along, across and third coordinate of each (N, 3)."""
     draw = _even(MOST_POINTS, 3)
     up, angle = 2.0 * draw[:, 0] - 1.0, 2 * np.pi * draw[:, 1]
@@ -230,49 +230,9 @@ def _unit_ball() -> Float:
 
 
 @cache
-def _unit_shaft(n_dimensions: int) -> Float:
+def unit_shaft(n_dimensions: int) -> Float:
     """Evenly spread points of a cylinder of length and radius 1, inside it (3) or on its side (2): as the ball's."""
     draw = _even(MOST_POINTS, n_dimensions)
     angle = 2 * np.pi * draw[:, 1]
     ring = np.sqrt(draw[:, 2]) if n_dimensions == 3 else 1.0
     return np.stack([draw[:, 0], ring * np.cos(angle), ring * np.sin(angle)], axis=1)
-
-
-def capsule_interior(tube: Float, n: int = 4096) -> tuple[Float, Float]:
-    """About ``n`` (at most 8,192) points inside one capsule (·, 3) and the volume each stands for."""
-    along, across, third, length = _capsule_frame(tube)
-    radius = float(tube[6])
-    tall, ball = np.pi * radius**2 * length, 4 / 3 * np.pi * radius**3
-    n_ball = max(int(n * ball / (tall + ball)), 8)
-    draw = _unit_ball()[:n_ball]
-    points = np.where(draw[:, :1] > 0, tube[3:6], tube[:3])
-    points += _turned(draw, radius * along, radius * across, radius * third)
-    weights = np.full(n_ball, ball / n_ball)
-    if length == 0:
-        return points, weights
-    n_tall = max(n - n_ball, 8)
-    shaft = tube[:3] + _turned(_unit_shaft(3)[:n_tall], length * along, radius * across, radius * third)
-    return np.concatenate([points, shaft]), np.concatenate([weights, np.full(n_tall, tall / n_tall)])
-
-
-def _turned(points: Float, first: Float, second: Float, third: Float) -> Float:
-    """Coordinates along three vectors to places; without a matrix product, whose last digits depend on threads."""
-    turned: Float = points[:, :1] * first + points[:, 1:2] * second + points[:, 2:] * third
-    return turned
-
-
-def capsule_surface(tube: Float, n: int = 4096) -> tuple[Float, Float]:
-    """About ``n`` points on one capsule (·, 3) and the area each stands for."""
-    along, across, third, length = _capsule_frame(tube)
-    radius = float(tube[6])
-    tall, ball = 2 * np.pi * radius * length, 4 * np.pi * radius**2
-    n_ball = max(int(n * ball / (tall + ball)), 8)
-    directions = ball_directions(n_ball)
-    points = np.where(directions[:, :1] > 0, tube[3:6], tube[:3])
-    points += _turned(directions, radius * along, radius * across, radius * third)
-    weights = np.full(n_ball, ball / n_ball)
-    if length == 0:
-        return points, weights
-    n_tall = max(n - n_ball, 8)
-    shaft = tube[:3] + _turned(_unit_shaft(2)[:n_tall], length * along, radius * across, radius * third)
-    return np.concatenate([points, shaft]), np.concatenate([weights, np.full(n_tall, tall / n_tall)])
