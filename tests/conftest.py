@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from tomocyte.volume import Volume
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# The same examples every time; look for new ones by hand with HYPOTHESIS_PROFILE=search.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 BALL_SIZE_UM = (0.5, 0.4, 0.3)
 BALL_RADIUS_UM = 4.0

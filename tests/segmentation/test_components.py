@@ -20,7 +20,9 @@ MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=7), e
 @given(MASKS, st.sampled_from([(1, 6), (3, 26)]))
 def test_components_equal_cc3d(mask: np.ndarray, connectivity: tuple[int, int]) -> None:
     found = connected_components(mask, connectivity=connectivity[0])
-    other, n = cc3d.connected_components(mask, connectivity=connectivity[1], return_N=True)
+    # Padded, because cc3d 4 raises on some arrays that are one voxel thin.
+    padded, n = cc3d.connected_components(np.pad(mask, 1), connectivity=connectivity[1], return_N=True)
+    other = padded[1:-1, 1:-1, 1:-1]
     labels = found.paint()
     assert found.n == n
     # Same partition, whatever the numbers.
