@@ -163,3 +163,20 @@ def test_command_line(tmp_path: Path) -> None:
     wrong = subprocess.run([*command, "--preset", "x", "-o", tmp_path], capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 1
     assert "E-SIM-PRESET" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("named", "code", "said"),
+    [
+        ("osnet", 0, "56 items"),
+        ("osnet/small/validation", 0, "8 items"),
+        ("osnet/tiny", 1, "osnet/small"),
+        ("osnet/small/exam", 1, "shifted-test"),
+    ],
+)
+def test_the_benchmark_by_name(tmp_path: Path, named: str, code: int, said: str) -> None:
+    """Numbers of fields as the recipe lists them: 24 + 8 + 8 + 4 x 4, and 8 for validation."""
+    command = [sys.executable, "-m", "tomocyte", "simulate", "odt", "--benchmark", named, "-o", tmp_path, "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tomocyte.cli.options import DebugOption, Output, PixelSizeOption, VoxelSizeOption, voxel_size
+
+if TYPE_CHECKING:
+    from tomocyte.datasets import ItemPlan
 
 EXPERIMENT_SHAPE = (64, 448, 448)  # room for a dozen cells
 DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
@@ -33,7 +36,7 @@ def simulate(
     instrument: Annotated[str | None, typer.Option("--instrument", help="Microscope, e.g. HT-2H.")] = None,
     shift: Annotated[str, typer.Option("--shift", help="Held-out domain: none, mild or strong.")] = "none",
     benchmark: Annotated[
-        str | None, typer.Option("--benchmark", help="Instead: the shipped benchmark, EXPERIMENT/SIZE[/SPLIT].")
+        str | None, typer.Option("--benchmark", help="Instead: the shipped benchmark, EXPERIMENT[/SIZE[/SPLIT]].")
     ] = None,
     structures: Annotated[
         str, typer.Option("--structures", help="Label images to write, separated by commas, or `all`.")
@@ -54,13 +57,11 @@ def simulate(
     Each item is a volume in a real format with its label images beside it. truth.csv has one row per object: volume,
     surface, mean RI, dry mass and contacts from the continuous shapes. The same command again resumes.
     """
-    from tomocyte.datasets import benchmark_plan, dataset_plan, with_backend, write_dataset
+    from tomocyte.datasets import dataset_plan, with_backend, write_dataset
     from tomocyte.settings import with_overrides
 
     if benchmark is not None:
-        name, size, *split = benchmark.split("/")
-        every = ("train", "validation", "test", "shifted-test")
-        plans = benchmark_plan(name, size or "small", tuple(split) or every) if size else []
+        plans = _benchmark(benchmark)
     else:
         flags = {
             "modality": modality,
@@ -125,6 +126,16 @@ def beside(
     for name in figures["real"]:
         typer.echo(f"{name:<24} real {figures['real'][name]:>10.4f}   simulated {figures['simulated'][name]:>10.4f}")
     typer.echo(f"wrote {output}")
+
+
+def _benchmark(text: str) -> list[ItemPlan]:
+    """The plans of ``EXPERIMENT[/SIZE[/SPLIT]]``; the small size and every split where not said."""
+    from tomocyte.datasets import benchmark_plan
+    from tomocyte.simulation.benchmark import SPLITS
+
+    name, _, rest = text.partition("/")
+    size, _, split = rest.partition("/")
+    return benchmark_plan(name, size or "small", (split,) if split else SPLITS)
 
 
 def _experiment(name: str | None) -> dict[str, Any]:
