@@ -145,6 +145,11 @@ class Volume:
         return self.shape[2:]
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether anything about the volume comes from a simulation."""
+        return "simulated" in self.origin.values()
+
+    @property
     def is_2d(self) -> bool:
         """Whether there is only one plane."""
         return self.shape[2] == 1

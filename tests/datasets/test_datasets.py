@@ -84,6 +84,20 @@ def test_a_tomogram_as_tcf_reads_back_to_its_step(made: Path, tmp_path: Path) ->
     np.testing.assert_allclose(stored.planes(0, 0), exact.planes(0, 0), atol=0.51e-4)
 
 
+@pytest.mark.parametrize("ending", [".ome.tif", ".TCF", ".ome.zarr"])
+def test_simulated_data_is_called_simulated_wherever_it_goes(made: Path, tmp_path: Path, ending: str) -> None:
+    """Through another format, into the status table and the report."""
+    name = dataset_plan(SMALL, 1, seed=7)[0].name
+    copy, out = tmp_path / f"copy{ending}", tmp_path / "out"
+    source = made / "items" / name / f"{name}.ome.tif"
+    for command in (["convert", source, copy], ["run", copy, "-o", out, "-m", "odt"]):
+        done = subprocess.run([sys.executable, "-m", "tomocyte", *command], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert read_volume(copy).is_simulated
+    assert "W-SIMULATED" in pd.read_csv(out / "status.csv")["warnings"].item()
+    assert "1 of 1 inputs are simulated" in (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_phase_images_and_their_refusal_as_tcf(tmp_path: Path) -> None:
     plans = dataset_plan(
         {**SMALL, "modality": "qpi", "shape": (60, 126, 140), "voxel_size_um": (0.3, 0.21, 0.2)}, 1, seed=2

@@ -187,10 +187,11 @@ def _named(stem: str, values: tuple[float, ...]) -> dict[str, Any]:
 
 def _describe(file: h5py.File, volume: Volume) -> h5py.Group:
     """Root, device and image attributes; returns the group of the frames."""
-    _set(file, FormatVersion=VERSION, Title=b"tomocyte", SoftwareVersion=b"tomocyte", DeviceModelType=b"simulated")
-    device = file.create_group("Info/Device")
+    device = b"simulated" if "simulated" in volume.origin.values() else b"unknown"
+    _set(file, FormatVersion=VERSION, Title=b"tomocyte", SoftwareVersion=b"tomocyte", DeviceModelType=device)
+    info = file.create_group("Info/Device")
     if volume.medium_ri is not None:
-        _set(device, RI=np.float64(volume.medium_ri))
+        _set(info, RI=np.float64(volume.medium_ri))
     group = file.create_group("Data/3D")
     _set(group, DataCount=np.int64(volume.n_frames), **_named("Size", volume.spatial_shape))
     _set(group, **_named("Resolution", volume.require_voxel_size()))

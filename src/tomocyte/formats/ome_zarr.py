@@ -190,7 +190,11 @@ def read(path: Path, options: ReadOptions) -> Volume:
         properties["quantity"] = "labels"
     notes += _missing_chunks(array, is_own=isinstance(own, dict))
     known = {"voxel_size_um": size, "time_s": properties["time_s"], "medium_ri": properties.get("medium_ri")}
-    origin: dict[str, Origin] = {key: "file" for key, value in known.items() if value is not None}
+    noted = own.get("origin") if isinstance(own, dict) else None
+    made = {key for key, value in noted.items() if value == "simulated"} if isinstance(noted, dict) else set()
+    origin: dict[str, Origin] = {
+        key: "simulated" if key in made else "file" for key, value in known.items() if value is not None
+    }
     return Volume(
         shape=shape,
         dtype=array.dtype.newbyteorder("="),

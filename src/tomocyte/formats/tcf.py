@@ -89,7 +89,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         *dict.fromkeys(itertools.chain(*(n for *_, n in found))),
     )
     properties = {"voxel_size_um": size, "time_s": times, "medium_ri": medium}
-    origin: dict[str, Origin] = {key: "file" for key, value in properties.items() if value is not None}
+    source: Origin = "simulated" if metadata.get("DeviceModelType") in ("simulated", b"simulated") else "file"
+    origin: dict[str, Origin] = {key: source for key, value in properties.items() if value is not None}
     (dtype,) = dtypes
     return Volume(
         shape=(len(names), 1, *sizes),

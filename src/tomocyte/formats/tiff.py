@@ -183,7 +183,10 @@ def _volume(reader: ReadTiffPlanes, declared: Declared, path: Path) -> Volume:
         said["unit"] = declared.unit
     if declared.medium_ri is not None:
         said["medium_ri"] = declared.medium_ri
-    origin = dict.fromkeys(said, "file")
+    for name in said:
+        # What our own writer noted as simulated stays so for ever.
+        is_simulated = declared.metadata.get(f"tomocyte.origin.{name}") == "simulated"
+        origin[name] = "simulated" if is_simulated else "file"
     return Volume(
         shape=(n_frames, n_channels, n_planes, *reader.plane_shape),
         dtype=reader.dtype,

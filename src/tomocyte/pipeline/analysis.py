@@ -117,6 +117,8 @@ class _Work:
         self.converts_phase = self.quantity == "phase" and settings.wavelength_um is not None
         if self.converts_phase:
             self.quantity, self.unit = kind.quantity, kind.unit
+        if volume.is_simulated:
+            self.warnings.append("W-SIMULATED: this input is simulated, not measured.")
         if settings.is_forced:
             self.warnings.append("W-FORCED: the checks of the modality were overridden with --force.")
 
@@ -255,6 +257,7 @@ class _Work:
             "modality": self.kind.name,
             "model": self.settings.model,
             "primary": self.primary,
+            "is_simulated": volume.is_simulated,
             "n_objects": {str(name): int(count) for name, count in counts.items()},
         }
         return Analysis(table, labels, self.facts, tuple(self.warnings), self.pictures)

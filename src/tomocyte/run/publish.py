@@ -179,6 +179,7 @@ def _limits(settings: dict[str, Any], records: list[CommitRecord]) -> tuple[str,
         )
     if settings["is_forced"]:
         limits.insert(0, "The modality's checks were overridden with --force: units and values may be wrong.")
-    if any("simulated" in str(record.facts.get("origin")) for record in records):
-        limits.insert(0, "Some of this data is simulated.")
+    n_simulated = sum(bool(record.facts.get("is_simulated")) for record in records)
+    if n_simulated:
+        limits.insert(0, f"Simulated data: {n_simulated} of {len(records)} inputs are simulated, not measured.")
     return tuple(limits)
