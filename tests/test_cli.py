@@ -246,3 +246,18 @@ def test_interruption_leaves_no_half_file_and_is_resumed(
     assert again.returncode == 0, again.stderr
     assert "0 from before" not in again.stdout
     assert tomocyte("verify", out).returncode == 0
+
+
+def test_a_planar_image_with_a_pixel_size(tmp_path: Path) -> None:
+    """A disc of 6 µm radius on pixels of 0.5 x 0.3 µm: area π r²; no thickness, so no volume."""
+    y, x = np.indices((60, 100))
+    inside = ((y - 30) * 0.5) ** 2 + ((x - 50) * 0.3) ** 2 < 36
+    tifffile.imwrite(tmp_path / "disc.tif", np.where(inside, 1.36, 1.337).astype(np.float32), photometric="minisblack")
+    arguments = ("run", tmp_path / "disc.tif", "-o", tmp_path / "out", "-m", "odt")
+    done = tomocyte(*arguments, "--pixel-size-um", 0.5, 0.3)
+    assert done.returncode == 0, done.stderr
+    cell = pd.read_csv(tmp_path / "out" / "objects.csv").query("structure == 'cell'")
+    assert cell["area_um2"].item() == pytest.approx(math.pi * 36, rel=0.02)
+    assert "volume_um3" not in cell
+    refused = tomocyte(*arguments, "--pixel-size-um", 0.5, 0.3, "--channel", 1)
+    assert "E-CHANNEL" in refused.stderr

@@ -62,13 +62,14 @@ def test_background_is_measured_away_from_cells() -> None:
 
 
 def disc_phase() -> np.ndarray:
-    y, x = (np.indices((80, 90)) - 40.0) * 0.5
+    y, x = np.indices((80, 110))
+    y, x = (y - 40.0) * 0.5, (x - 60.0) * 0.4
     return np.where(y**2 + x**2 < 8.0**2, 2.0, 0.0).astype(np.float32)
 
 
 def test_phase_becomes_dry_mass_only_with_a_wavelength() -> None:
     """σ = φ λ / (2π α): a disc of 2 rad and radius 8 µm at 0.532 µm holds 2 · 0.532/(2π·0.19) · π·64 = 179.2 pg."""
-    volume = Volume.from_array(disc_phase(), voxel_size_um=(math.nan, 0.5, 0.5), quantity="phase", unit="rad")
+    volume = Volume.from_array(disc_phase(), voxel_size_um=(math.nan, 0.5, 0.4), quantity="phase", unit="rad")
     plain = analyse(volume, RunSettings(modality="qpi", segmentation=SegmentationSettings()))
     assert "projected_dry_mass_pg" not in plain.table
     assert plain.table["area_um2"].item() == pytest.approx(math.pi * 64, rel=0.02)
@@ -113,3 +114,36 @@ def test_forecast_grows_with_the_frame_and_not_with_their_number() -> None:
     }
     assert small < seen[1][0] == seen[9][0]
     assert seen[9][1] - seen[1][1] == pytest.approx(8 * (seen[2][1] - seen[1][1]))
+
+
+def test_organelles_belong_to_the_cell_around_them() -> None:
+    """Two cells with a dark core each; the nucleus lies where its cell lies."""
+    z, y, x = np.meshgrid(
+        *(np.arange(n) * s for n, s in zip((32, 60, 110), (0.5, 0.4, 0.3), strict=True)), indexing="ij"
+    )
+    image = np.full(z.shape, 1.337, np.float32)
+    for y0, x0 in ((8.0, 24.0), (16.0, 9.0)):
+        radius = np.sqrt((z - 8) ** 2 + (y - y0) ** 2 + (x - x0) ** 2)
+        image[radius < 5.5] = 1.360
+        image[radius < 3.0] = 1.352
+    volume = Volume.from_array(image, voxel_size_um=(0.5, 0.4, 0.3), quantity="refractive_index", unit="1")
+    table = analyse(volume, RunSettings(modality="odt")).table
+    cells = table.query("structure == 'cell'").set_index("label")
+    nuclei = table.query("structure == 'nucleus'")
+    assert (cells.index == cells["cell_id"]).all()
+    assert sorted(nuclei["cell_id"]) == [1, 2]
+    for nucleus in nuclei.itertuples():
+        assert nucleus.y_um == pytest.approx(cells.loc[nucleus.cell_id, "y_um"], abs=0.3)
+        assert nucleus.x_um == pytest.approx(cells.loc[nucleus.cell_id, "x_um"], abs=0.3)
+        assert nucleus.volume_um3 == pytest.approx(4 / 3 * math.pi * 27, rel=0.08)
+
+
+def test_the_channel_asked_for_is_measured_and_the_choice_is_told() -> None:
+    image = np.zeros((2, 12, 40, 60), np.float32)
+    image[0, 3:9, 10:30, 20:50] = 200.0
+    image[1, 3:9, 5:15, 10:50] = 700.0
+    volume = Volume.from_array(image, voxel_size_um=(0.4, 0.3, 0.2), quantity="intensity")
+    for channel, value in ((0, 200.0), (1, 700.0)):
+        analysis = analyse(volume, RunSettings(modality="fluorescence", channel=channel))
+        assert analysis.table["p50_value"].item() == value
+        assert any(f"channel {channel} of 2" in warning for warning in analysis.warnings)

@@ -149,6 +149,8 @@ class RunSettings(Settings):
     """Seconds between frames, over what the file says."""
     dataset: str | None = None
     """Array inside a container."""
+    channel: int = Field(default=0, ge=0)
+    """Channel to segment and measure, from 0."""
     medium_ri: float | Literal["background"] | None = None
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
     nan: Literal["refuse", "mask"] = "refuse"

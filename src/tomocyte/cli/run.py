@@ -50,6 +50,9 @@ def run(
     axes: AxesOption = None,
     dataset: DatasetOption = None,
     time_step_s: TimeStepOption = None,
+    channel: Annotated[
+        int | None, typer.Option("--channel", help="Channel to segment and measure, from 0.", min=0)
+    ] = None,
     nan: Annotated[
         str, typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input or `mask` them as outside.")
     ] = "refuse",
@@ -94,6 +97,7 @@ def run(
             "axes": axes,
             "dataset": dataset,
             "time_step_s": time_step_s,
+            "channel": channel,
             "nan": None if nan == "refuse" else nan,
             "is_forced": True if force else None,
         },

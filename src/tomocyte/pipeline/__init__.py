@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tomocyte.errors import SettingsError
+from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.forecast import forecast, peak_memory_bytes
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
@@ -47,6 +47,13 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
         dataset=settings.dataset,
     )
     volume = read_volume(path, options)
+    if settings.channel >= volume.n_channels:
+        raise MetadataError(
+            "E-CHANNEL",
+            f"channel {settings.channel} was asked for, the file has {volume.n_channels}.",
+            path=path,
+            cure="Channels count from 0.",
+        )
     if settings.is_forced:
         quantity = settings.quantity or kind.quantity
     else:

@@ -117,6 +117,9 @@ class _Work:
         self.converts_phase = self.quantity == "phase" and settings.wavelength_um is not None
         if self.converts_phase:
             self.quantity, self.unit = kind.quantity, kind.unit
+        if volume.n_channels > 1:
+            used = f"channel {settings.channel} of {volume.n_channels}"
+            self.warnings.append(f"W-CHANNEL: only {used} is segmented and measured; choose with --channel.")
         if volume.is_simulated:
             self.warnings.append("W-SIMULATED: this input is simulated, not measured.")
         if settings.is_forced:
@@ -126,7 +129,7 @@ class _Work:
         self.report({"step": step, "frame": frame, "n_frames": self.volume.n_frames})
 
     def read(self, frame: int) -> NDArray[np.float32]:
-        """The physical image (Z, Y, X) of the modality's first channel, NaN outside when masked."""
+        """The physical image (Z, Y, X) of the chosen channel, NaN outside when masked."""
         self.tell("read", frame)
         n_planes, height, width = self.volume.spatial_shape
         image = np.empty((n_planes, height, width), dtype=np.float32)
@@ -134,7 +137,7 @@ class _Work:
         slab = max(1, SLAB_VOXELS // (height * width))
         for start in range(0, n_planes, slab):
             stop = min(start + slab, n_planes)
-            image[start:stop] = self.volume.planes(frame, 0, start, stop)
+            image[start:stop] = self.volume.planes(frame, self.settings.channel, start, stop)
             is_bad = ~np.isfinite(image[start:stop])
             if bad := int(np.count_nonzero(is_bad)):
                 n_bad += bad
@@ -257,6 +260,7 @@ class _Work:
             "modality": self.kind.name,
             "model": self.settings.model,
             "primary": self.primary,
+            "channel": self.settings.channel,
             "is_simulated": volume.is_simulated,
             "n_objects": {str(name): int(count) for name, count in counts.items()},
         }

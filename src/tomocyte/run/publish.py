@@ -43,6 +43,7 @@ def publish(
         "started": started,
         "finished": now_utc(),
         "inputs": [{"item": item, "path": str(path)} for item, path in sorted(names.items())],
+        "input_sha256": {record.item: record.input_sha256 for record in current},
         "timings": {record.item: record.timings for record in current},
     }
     ledger.publish("objects.csv", partial(write_csv, objects))
