@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from tomocyte.segmentation.components import connected_components
     from tomocyte.segmentation.dtypes import label_dtype, refit
     from tomocyte.segmentation.inclusions import bright_inclusions
+    from tomocyte.segmentation.inference import PredictionSettings, predict_frame, prediction_bytes
     from tomocyte.segmentation.instances import assign_parents, renumber, split_touching
     from tomocyte.segmentation.nucleus import dark_core, edge_based_nucleus
+    from tomocyte.segmentation.prediction import (
+        inference_bytes,
+        predict_sections,
+        predict_slabs,
+        predict_tiled,
+        section_slabs,
+    )
     from tomocyte.segmentation.thresholds import (
         Histogram,
         half_maximum_levels,
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
         local_adaptive_mask,
         otsu_threshold,
     )
+    from tomocyte.segmentation.tiling import TilingSettings, plan_tiles
     from tomocyte.segmentation.watershed import find_seeds, seeded_watershed
 
 _HOME = {
@@ -32,22 +41,34 @@ _HOME = {
     "label_dtype": "dtypes",
     "refit": "dtypes",
     "bright_inclusions": "inclusions",
+    "PredictionSettings": "inference",
+    "predict_frame": "inference",
+    "prediction_bytes": "inference",
     "assign_parents": "instances",
     "renumber": "instances",
     "split_touching": "instances",
     "dark_core": "nucleus",
     "edge_based_nucleus": "nucleus",
+    "inference_bytes": "prediction",
+    "predict_sections": "prediction",
+    "predict_slabs": "prediction",
+    "predict_tiled": "prediction",
+    "section_slabs": "prediction",
     "Histogram": "thresholds",
     "half_maximum_levels": "thresholds",
     "half_maximum_threshold": "thresholds",
     "local_adaptive_mask": "thresholds",
     "otsu_threshold": "thresholds",
+    "TilingSettings": "tiling",
+    "plan_tiles": "tiling",
     "find_seeds": "watershed",
     "seeded_watershed": "watershed",
 }
 
 __all__ = [
     "Histogram",
+    "PredictionSettings",
+    "TilingSettings",
     "assign_parents",
     "bright_inclusions",
     "connected_components",
@@ -56,11 +77,19 @@ __all__ = [
     "find_seeds",
     "half_maximum_levels",
     "half_maximum_threshold",
+    "inference_bytes",
     "label_dtype",
     "local_adaptive_mask",
     "otsu_threshold",
+    "plan_tiles",
+    "predict_frame",
+    "predict_sections",
+    "predict_slabs",
+    "predict_tiled",
+    "prediction_bytes",
     "refit",
     "renumber",
+    "section_slabs",
     "seeded_watershed",
     "segment",
     "split_touching",
