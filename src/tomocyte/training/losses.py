@@ -215,7 +215,8 @@ def _softmax_focal(logits: torch.Tensor, target: torch.Tensor, settings: LossSet
     logs = functional.log_softmax(logits, dim=1).gather(1, indices.unsqueeze(1)).squeeze(1)  # (B, *S)
     values = -logs
     if settings.kind == "softmax-focal":
-        values = (1 - torch.exp(logs)).clamp_min(0) ** settings.gamma * values
+        # the clamp keeps the gradient of a gamma below 1 finite where the network is certain
+        values = (1 - torch.exp(logs)).clamp_min(1e-12) ** settings.gamma * values
     weights = is_labelled.to(logits.dtype)
     if settings.class_weights is not None:
         weights = weights * logits.new_tensor(settings.class_weights)[indices]
