@@ -1,0 +1,305 @@
+"""The training loop, for 2-D and 3-D alike: it reads from top to bottom.
+
+What a step consists of stands in :meth:`Trainer.step`; what survives a kill in :meth:`Trainer.save` and
+:meth:`Trainer.resume`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tomocyte.errors import SettingsError
+from tomocyte.networks import build_network
+from tomocyte.provenance import sha256_of_json
+from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
+from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
+from tomocyte.training.distributed import Processes
+from tomocyte.training.losses import build_loss
+from tomocyte.training.optimisation import Schedule, StepGuard, WeightAverage, build_optimiser, step_if_finite
+from tomocyte.networks.precision import autocast_for
+from tomocyte.training.recipe import Recipe
+from tomocyte.training.samples import Samples
+from tomocyte.training.targets import output_names
+from tomocyte.training.validation import predict_samples, selection_score, validation_scores
+
+Event = dict[str, Any]
+Tell = Callable[[Event], None]
+
+
+@dataclass
+class TrainingResult:
+    """What a training ends with.
+
+    Parameters
+    ----------
+    weights : dict of str to Tensor
+        Of the network, as the recipe selects them (last, best, averaged).
+    history : list of dict
+        One entry per epoch: loss, scores, learning rate, seconds.
+    best : dict
+        Epoch and score of the best validation; empty without validation.
+    n_skipped_steps : int
+        Steps with a gradient that was not finite, which were left out.
+    notes : list of str
+        What the reader of the log should know.
+    """
+
+    weights: Tensors
+    history: list[dict[str, Any]]
+    best: dict[str, Any] = field(default_factory=dict)
+    n_skipped_steps: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def build_module(recipe: Recipe, n_channels: int) -> torch.nn.Module:
+    """The recipe's network with the right numbers of inputs and outputs, its weights drawn from the recipe's seed.
+
+    Raises
+    ------
+    SettingsError
+        ``E-NETWORK``, ``E-SETTINGS``: unknown network or options.
+    """
+    heads = len(output_names(recipe.data))
+    n_outputs = heads + (recipe.loss.activation == "softmax")
+    torch.manual_seed(recipe.loop.seed)
+    options = {**recipe.network.options, "n_inputs": n_channels, "n_outputs": n_outputs}
+    return build_network(recipe.network.name, options)
+
+
+class Trainer:
+    """One training from first to last step.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    train : Samples
+    validation : Samples or None
+    folder : Path
+        Holds ``checkpoints/``.
+    device : str
+        ``cpu`` or ``cuda[:n]``.
+    tell : callable, optional
+        Receives ``{"event": "step" | "epoch" | "resumed", ...}``.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Samples,
+        *,
+        validation: Samples | None,
+        folder: Path,
+        device: str = "cpu",
+        tell: Tell | None = None,
+    ) -> None:
+        self.recipe, self.samples, self.validation = recipe, train, validation
+        self.checkpoints = folder / "checkpoints"
+        self.processes = Processes.from_environment(device)
+        self.device = self.processes.device
+        self.tell = tell or (lambda event: None)
+        # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
+        self.layout = torch.channels_last if train.n_axes == 2 else torch.contiguous_format
+        self.module = build_module(recipe, train.volume(0)[0].n_channels)
+        self.module = self.module.to(self.device, memory_format=self.layout)
+        self.parallel = self.processes.wrap(self.module)
+        self.is_softmax = recipe.loss.activation == "softmax"
+        self.loss = build_loss(recipe.loss, self.module.n_outputs)  # type: ignore[arg-type]
+        self.optimiser = build_optimiser(recipe.loop.optimiser, self.module.parameters())
+        self.steps_per_epoch = math.ceil(len(epoch_order(recipe, len(train), 0)) / recipe.loop.batch_size)
+        self.n_steps = self.steps_per_epoch * recipe.loop.n_epochs
+        self.schedule = Schedule(recipe.loop.schedule, self.optimiser, self.n_steps)
+        decay = recipe.loop.ema_decay
+        self.average = None if decay is None else WeightAverage(self.module, decay=decay)
+        self.guard = StepGuard(self.module)
+        self.precision, self.autocast = autocast_for(self.device, recipe.loop.precision)
+        self.epoch, self.batch, self.n_taken = 0, 0, 0
+        self.loss_sum, self.loss_count = 0.0, 0
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {}
+        self.best_weights: Tensors = {}
+        self.notes: list[str] = []
+
+    def start_from(self, weights: Tensors) -> None:
+        """Begin with given weights instead of random ones.
+
+        Raises
+        ------
+        SettingsError
+            ``E-INIT``: they belong to another network.
+        """
+        own = {name: tuple(value.shape) for name, value in self.module.state_dict().items()}
+        if own != {name: tuple(value.shape) for name, value in weights.items()}:
+            raise SettingsError("E-INIT", "the given weights belong to another network.", cure="Use the same network.")
+        self.module.load_state_dict(weights)
+        if self.average is not None:
+            self.average = WeightAverage(self.module, decay=self.average.decay)
+        self.guard.remember()
+
+    def run(self) -> TrainingResult:
+        """Train to the end of the recipe, from the last checkpoint where there is one."""
+        self.resume()
+        prefetcher = Prefetcher(self.samples, self.recipe, divisor=tuple(self.module.divisor))  # type: ignore[arg-type]
+        try:
+            while self.epoch < self.recipe.loop.n_epochs and not self._is_patience_over():
+                self._run_epoch(prefetcher)
+        finally:
+            prefetcher.close()
+        return TrainingResult(self._final_weights(), self.history, self.best, self.guard.n_skipped, self.notes)
+
+    def _run_epoch(self, prefetcher: Prefetcher) -> None:
+        order = epoch_order(self.recipe, len(self.samples), self.epoch)
+        start, size = time.monotonic(), self.recipe.loop.batch_size
+        self.module.train()
+        for images, target in prefetcher.epoch(order, self.epoch, self.batch * size, share=self.processes.share):
+            value = self.step(images, target)
+            self.batch += 1
+            self.n_taken += 1
+            self._tell_step(value)
+            if self.n_taken % self.recipe.loop.checkpoint_every_steps == 0 and self.batch < self.steps_per_epoch:
+                self.save()
+        self._end_epoch(time.monotonic() - start)
+
+    def step(self, images: torch.Tensor, target: torch.Tensor) -> float:
+        """One step: forward, loss, backward, and a change of the weights if every gradient is finite."""
+        images, target = images.to(self.device, memory_format=self.layout), target.to(self.device)
+        with self.autocast():
+            logits = self.parallel(images)
+        loss = self.loss(logits, as_loss_target(target, is_softmax=self.is_softmax))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        is_taken = step_if_finite(self.optimiser, self.guard, self.recipe.loop.optimiser)
+        self.schedule.step()
+        if self.average is not None and is_taken:
+            self.average.update(self.module)
+        value = float(loss.detach())
+        if is_taken and math.isfinite(value):
+            self.loss_sum += value
+            self.loss_count += 1
+        return value
+
+    def _end_epoch(self, seconds: float) -> None:
+        entry: dict[str, Any] = {
+            "epoch": self.epoch + 1,
+            "step": self.n_taken,
+            "loss": self.loss_sum / self.loss_count if self.loss_count else None,
+            "learning_rate": self.schedule.learning_rate,
+            "seconds": round(seconds, 2),
+            "n_skipped_steps": self.guard.n_skipped,
+        }
+        is_last = self.epoch + 1 == self.recipe.loop.n_epochs
+        if self.validation is not None and (is_last or (self.epoch + 1) % self.recipe.loop.validate_every == 0):
+            scores = self._validate()
+            entry["validation"] = scores
+            score = selection_score(scores, self.recipe.loop.select_by)
+            if not self.best or score > self.best["score"]:
+                self.best = {"epoch": self.epoch + 1, "score": score}
+                self.best_weights = self._current_weights()
+            self.schedule.end_epoch(-score)
+        elif self.validation is None and entry["loss"] is not None:
+            self.schedule.end_epoch(entry["loss"])
+        self.history.append(entry)
+        self.epoch, self.batch, self.loss_sum, self.loss_count = self.epoch + 1, 0, 0.0, 0
+        self.save()
+        self.tell({"event": "epoch", **entry})
+
+    def _validate(self) -> dict[str, float]:
+        validation = self.validation
+        if validation is None:
+            return {}
+        weights = self._current_weights()
+        own = {name: value.clone() for name, value in self.module.state_dict().items()}
+        self.module.load_state_dict(weights)
+        probabilities = predict_samples(
+            self.module, validation, is_softmax=self.is_softmax, autocast=self.autocast, device=self.device
+        )
+        self.module.load_state_dict(own)
+        return validation_scores(probabilities, [validation.whole(i)[1] for i in range(len(validation))])
+
+    def _current_weights(self) -> Tensors:
+        if self.average is not None:
+            return self.average.weights()
+        return {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+
+    def _final_weights(self) -> Tensors:
+        keeps_best = self.recipe.loop.select == "best" and bool(self.best_weights)
+        return self.best_weights if keeps_best else self._current_weights()
+
+    def _is_patience_over(self) -> bool:
+        patience = self.recipe.loop.patience
+        return patience is not None and bool(self.best) and self.epoch - int(self.best["epoch"]) >= patience
+
+    def _tell_step(self, value: float) -> None:
+        self.tell({"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": self.epoch})
+
+    def save(self) -> None:
+        """Write a checkpoint (the first process only)."""
+        if not self.processes.is_first:
+            return
+        tensors: Tensors = {"rng": torch.get_rng_state()}
+        parts: dict[str, Any] = {
+            "module": pack("module", self.module.state_dict(), tensors),
+            "optimiser": pack("optimiser", self.optimiser.state_dict(), tensors),
+            "best_weights": pack("best", self.best_weights if self.recipe.loop.select == "best" else {}, tensors),
+        }
+        if self.average is not None:
+            parts["average"] = pack("average", self.average.state_dict(), tensors)
+        state = {
+            "recipe": recipe_hash(self.recipe),
+            "parts": parts,
+            "schedule": self.schedule.state_dict(),
+            "guard": self.guard.state_dict(),
+            "place": [self.epoch, self.batch, self.n_taken],
+            "loss": [self.loss_sum, self.loss_count],
+            "history": self.history,
+            "best": self.best,
+            "notes": self.notes,
+        }
+        save_checkpoint(self.checkpoints, self.n_taken, tensors, state, n_kept=self.recipe.loop.n_checkpoints)
+
+    def resume(self) -> None:
+        """Go on from the newest sound checkpoint of this very recipe, if there is one.
+
+        Raises
+        ------
+        SettingsError
+            ``E-RESUME``: the checkpoints were made by another recipe.
+        InputError
+            ``E-CHECKPOINT``: none can be trusted.
+        """
+        found = load_checkpoint(self.checkpoints)
+        if found is None:
+            return
+        tensors, state, notes = found
+        if state["recipe"] != recipe_hash(self.recipe):
+            raise SettingsError(
+                "E-RESUME",
+                "the folder holds checkpoints of another recipe.",
+                path=self.checkpoints,
+                cure="Use another output folder, or the recipe this folder was begun with.",
+            )
+        parts = state["parts"]
+        self.module.load_state_dict(unpack(parts["module"], tensors))
+        self.optimiser.load_state_dict(unpack(parts["optimiser"], tensors))
+        self.best_weights = unpack(parts["best_weights"], tensors)
+        if self.average is not None:
+            self.average.load_state_dict(unpack(parts["average"], tensors))
+        self.schedule.load_state_dict(state["schedule"])
+        self.guard.load_state_dict(state["guard"])
+        torch.set_rng_state(tensors["rng"])
+        self.epoch, self.batch, self.n_taken = state["place"]
+        self.loss_sum, self.loss_count = state["loss"]
+        self.history, self.best = state["history"], state["best"]
+        self.notes = [*state["notes"], *notes]
+        self.tell({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": self.epoch})
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """SHA-256 of everything that decides the weights."""
+    return sha256_of_json(recipe.model_dump(mode="json", exclude={"description", "paper", "benchmark"}))

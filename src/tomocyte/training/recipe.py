@@ -1,0 +1,181 @@
+"""Recipes: everything that decides a training, one frozen class per part, read from YAML.
+
+A recipe and its data give the same weights on the same machine. To add a setting, add a field with its meaning here and
+use it in the module that does that step; to add an experiment, add a YAML file to ``recipes/``.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tomocyte.errors import SettingsError
+from tomocyte.segmentation.normalize import NormalizationSettings
+from tomocyte.settings import Settings, build_settings, load_settings
+from tomocyte.training.augmentation import PRESETS, AugmentationSettings
+from tomocyte.training.losses import LossSettings
+from tomocyte.training.optimisation import OptimiserSettings, ScheduleSettings
+
+IGNORE = 255
+"""Value of a target voxel that nobody labelled: no loss, no score."""
+
+
+class NetworkChoice(Settings):
+    """Which network, and its options."""
+
+    name: str
+    """As listed by ``tomocyte networks``."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Fields of that network's settings, except the numbers of inputs and outputs."""
+
+
+class DataSettings(Settings):
+    """What is learned from which pixels."""
+
+    modality: str
+    """Name of the modality, e.g. ``odt``."""
+    structures: tuple[str, ...] = Field(min_length=1, max_length=16)
+    """One label image per structure; each is one output of the network."""
+    targets: Literal["masks", "mask-and-core"] = "masks"
+    """``masks``: inside or outside. ``mask-and-core``: for one structure of many touching objects, its mask and the
+    mask without a rim of ``core_depth_um`` around every object, from which objects are told apart afterwards."""
+    core_depth_um: float = Field(default=1.5, gt=0, le=100)
+    """Width of that rim in µm."""
+    voxel_size_um: tuple[float | None, float, float] | None = None
+    """Voxel size z, y, x in µm at which the network works (z: null for sections); images are resampled to it. Empty:
+    as stored."""
+    normalization: NormalizationSettings
+    """From physical values to network input."""
+    patch_shape: tuple[int, ...] | None = None
+    """Size of a training patch (y, x) or (z, y, x) in pixels of the network; empty: whole sections."""
+    object_share: float = Field(default=0.7, ge=0, le=1)
+    """Share of patches centred on an object."""
+    sections: Literal["with-objects", "all"] = "with-objects"
+    """2-D networks: the sections that show an object, as OS-Net trained, or all."""
+    min_section_area_um2: float = Field(default=4.0, ge=0)
+    """Sections showing less than this of every structure do not count as showing an object."""
+    max_sections_per_item: int | None = Field(default=None, ge=1)
+    """At most so many sections of one item, evenly spaced; empty: every one."""
+    image_suffix: str = ""
+    """Folders of pairs: how image names end before the file type, e.g. ``_raw``."""
+    label_suffix: str | None = None
+    """Folders of pairs: how label names end in place of ``image_suffix``, e.g. ``_instances``; empty: ``_STRUCTURE``,
+    ``_instances``, ``_labels`` or ``_mask``."""
+    stored_pixel_size_um: tuple[float, float] | None = None
+    """Pixel size y, x in µm of images that do not carry one."""
+    ignore_label: int | None = Field(default=None, ge=1)
+    """Label value meaning "nobody looked here"; such voxels give no loss."""
+
+
+class LoopSettings(Settings):
+    """How the weights change."""
+
+    n_epochs: int = Field(default=100, ge=1, le=100_000)
+    """Passes over the training samples."""
+    batch_size: int = Field(default=8, ge=1, le=4096)
+    """Samples per step, over all processes."""
+    samples_per_epoch: int | None = Field(default=None, ge=1)
+    """Samples of one epoch; empty: every one once."""
+    optimiser: OptimiserSettings = OptimiserSettings()
+    """Which optimiser."""
+    schedule: ScheduleSettings = ScheduleSettings()
+    """How the learning rate changes."""
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of the moving average of the weights, used for validation and the final model; empty: none."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto``: bf16 where the processor computes in it, else fp32."""
+    seed: int = Field(default=1, ge=0)
+    """Of weights, order and augmentation."""
+    select: Literal["last", "best"] = "last"
+    """Which weights are kept: the last, or those of the best validation score. ``best`` makes the validation score
+    optimistic; never select on the samples that are reported."""
+    select_by: Literal["dice", "as-published"] = "dice"
+    """``as-published``: F0.5 + Jaccard + Dice, as OS-Net's authors chose."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs without a better validation score; empty: never."""
+    validate_every: int = Field(default=1, ge=1)
+    """Epochs between validations."""
+    checkpoint_every_steps: int = Field(default=200, ge=1)
+    """Steps between checkpoints; one is also written at the end of every epoch."""
+    n_checkpoints: int = Field(default=2, ge=1, le=100)
+    """How many checkpoints are kept."""
+
+    @model_validator(mode="after")
+    def _patience_needs_scores(self) -> LoopSettings:
+        if self.patience is not None and self.validate_every > self.patience:
+            raise ValueError("patience must not be shorter than validate_every")
+        return self
+
+
+class Recipe(Settings):
+    """One training."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")
+    """Name of the recipe and of the model it makes."""
+    description: str = ""
+    """What it is for."""
+    paper: str = ""
+    """What it follows, with DOI."""
+    benchmark: str | None = None
+    """Simulated data that this recipe was written for: EXPERIMENT/SIZE; made when no other data are given."""
+    data: DataSettings
+    """What is learned from which pixels."""
+    network: NetworkChoice
+    """Which network."""
+    augmentation: AugmentationSettings = AugmentationSettings()
+    """What is done to training samples; settings, or the name of a preset (``none``, ``osnet-published``,
+    ``strong-2d``)."""
+    loss: LossSettings = LossSettings()
+    """What is made small."""
+    loop: LoopSettings = LoopSettings()
+    """How the weights change."""
+    validation_share: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the groups held out for validation where the data do not say which."""
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _preset_by_name(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given not in PRESETS:
+            raise ValueError(f"no preset {given!r}; known: {', '.join(PRESETS)}")
+        return PRESETS[given]()
+
+
+def load_recipe(path: Path | str) -> dict[str, Any]:
+    """The content of a recipe, unchecked: a YAML file, or the name of one that ships.
+
+    Raises
+    ------
+    SettingsError
+        ``E-RECIPE`` with the names that ship; ``E-SETTINGS`` for an unreadable file.
+    """
+    given = Path(path)
+    if given.suffix in {".yaml", ".yml"} or given.exists():
+        return load_settings(given)
+    known = recipe_names()
+    if str(path) not in known:
+        raise SettingsError(
+            "E-RECIPE", f"no recipe {str(path)!r}.", cure=f"Give a YAML file or one of: {', '.join(known)}."
+        )
+    return load_settings(Path(str(resources.files("tomocyte") / "recipes" / f"{path}.yaml")))
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship."""
+    folder = Path(str(resources.files("tomocyte") / "recipes"))
+    return sorted(entry.stem for entry in folder.glob("*.yaml") if "network" in entry.read_text(encoding="utf-8"))
+
+
+def build_recipe(content: dict[str, Any]) -> Recipe:
+    """The checked recipe.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SETTINGS`` naming the wrong field.
+    """
+    return build_settings(Recipe, content)

@@ -1,0 +1,169 @@
+"""The folder of one training: what went in, how it went, and the model that came out.
+
+``recipe.json``, ``data.json`` (every file with its SHA-256), ``environment.json``, ``log.jsonl`` (one line per step that
+is told and per epoch), ``curves.csv`` and ``curves.png``, ``checkpoints/``, ``model/`` (the package) and, last of all,
+``result.json``: a training without it is not finished. To add a file, write it in :func:`finish`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.ledger.atomic import write_atomic, writing
+from tomocyte.ledger.lock import FolderLock
+from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.provenance import environment, sha256_of_path
+from tomocyte.training.labelled import LabelledItem, describe_items
+from tomocyte.training.loop import recipe_hash
+from tomocyte.training.recipe import Recipe
+
+Event = dict[str, Any]
+STEPS_PER_LINE = 10
+
+
+class RunFolder:
+    """The files of one training, locked while it runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    recipe : Recipe
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self._lock = FolderLock(folder / "tomocyte.lock")
+
+    def __enter__(self) -> RunFolder:
+        with writing(self.folder):
+            (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._lock.release()
+
+    def restart(self) -> None:
+        """Forget everything that an earlier training left here."""
+        for name in ("checkpoints", "model"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in ("result.json", "log.jsonl", "curves.csv", "curves.png", "data.json"):
+            (self.folder / name).unlink(missing_ok=True)
+        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a training that is finished, if it was made by this recipe.
+
+        Raises
+        ------
+        SettingsError
+            ``E-RESUME``: by another recipe.
+        """
+        path = self.folder / "result.json"
+        if not path.exists():
+            return None
+        try:
+            found = unseal(path)
+        except InputError:
+            return None
+        if found["recipe_sha256"] != recipe_hash(self.recipe):
+            raise SettingsError(
+                "E-RESUME",
+                "the folder holds a finished training of another recipe.",
+                path=self.folder,
+                cure="Use another output folder, or --restart.",
+            )
+        return found
+
+    def begin(self, train: list[LabelledItem], validation: list[LabelledItem]) -> None:
+        """Write what goes in; refuse data that changed since the training was begun.
+
+        Raises
+        ------
+        InputError
+            ``E-DATA-CHANGED``.
+        """
+        items = [*train, *validation]
+        files = {str(path): path for item in items for path in (item.image, *item.labels.values())}
+        hashes = {name: sha256_of_path(path) for name, path in files.items()}
+        content = {"train": describe_items(train, hashes), "validation": describe_items(validation, hashes)}
+        path = self.folder / "data.json"
+        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != content:
+            raise InputError(
+                "E-DATA-CHANGED",
+                "the data are not those this training was begun with.",
+                path=path,
+                cure="Put them back, or --restart.",
+            )
+        self._write("recipe.json", self.recipe.model_dump(mode="json"))
+        self._write("data.json", content)
+        self._write("environment.json", environment())
+
+    def logger(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
+        """A receiver of events that writes ``log.jsonl`` and passes everything on."""
+        path = self.folder / "log.jsonl"
+        board = _tensorboard(self.folder)
+
+        def receive(event: Event) -> None:
+            if event["event"] == "resumed":
+                _forget_later(path, int(event["step"]))
+            is_told = event["event"] != "step" or event["step"] % STEPS_PER_LINE == 0
+            if is_told:
+                with writing(path), path.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(event) + "\n")
+                if board is not None:
+                    _to_board(board, event)
+            tell(event)
+
+        return receive
+
+    def finish(self, content: dict[str, Any]) -> None:
+        """Write the last file, which says that all others are complete."""
+        write_atomic(self.folder / "result.json", seal({"recipe_sha256": recipe_hash(self.recipe), **content}))
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+    def _write(self, name: str, content: Any) -> None:
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(self.folder / name, text.encode("utf-8"))
+
+
+def _forget_later(path: Path, step: int) -> None:
+    """Drop the lines that a killed training wrote after its last checkpoint, and a last line cut in two."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("event") != "resumed" and int(entry.get("step", 0)) <= step:
+            kept.append(line)
+    write_atomic(path, "".join(f"{line}\n" for line in kept).encode("utf-8"))
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A TensorBoard writer where TensorBoard is installed."""
+    from importlib.util import find_spec
+
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+
+
+def _to_board(board: Any, event: Event) -> None:
+    if event.get("loss") is not None:
+        board.add_scalar(f"loss/{event['event']}", event["loss"], event["step"])
+    for name, value in event.get("validation", {}).items():
+        board.add_scalar(f"validation/{name}", value, event["step"])
+    if event["event"] == "epoch":
+        board.flush()
