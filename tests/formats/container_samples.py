@@ -7,6 +7,7 @@ library can write the file, it does. To add one, write a function and list it in
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,14 @@ import nrrd
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from PIL import Image
 
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.formats._tcf_write import write_tiled
-from tomocyte.volume import Volume
+from tomocyte.volume import Volume, VoxelSize
 
 SHAPE = (7, 9, 11)
-SIZE_UM = (0.31, 0.17, 0.13)
+SIZE_UM: VoxelSize = (0.31, 0.17, 0.13)
 Z, Y, X = np.indices(SHAPE)
 COUNTS = (Z * 1000 + Y * 50 + X).astype(np.uint16)
 """z · 1000 + y · 50 + x: each voxel says where it is."""
@@ -44,6 +46,7 @@ class Sample:
     voxels: NDArray[np.generic]
     options: ReadOptions = field(default_factory=ReadOptions)
     quantity: str | None = None
+    size_um: VoxelSize = SIZE_UM
 
 
 def read_all(path: Path, options: ReadOptions) -> NDArray[np.generic]:
@@ -182,6 +185,13 @@ def zarr_04(folder: Path, **options: object) -> Sample:
     return Sample(path, "ome-zarr", COUNTS)
 
 
+def png(folder: Path) -> Sample:
+    """uint16, one plane, pixels per metre, by Pillow."""
+    path = folder / "sample.png"
+    Image.fromarray(COUNTS[3]).save(path, dpi=(25_400 / 0.13, 25_400 / 0.17))
+    return Sample(path, "png", COUNTS[3:4], size_um=(math.nan, 0.17, 0.13))
+
+
 SAMPLES: dict[str, Callable[[Path], Sample]] = {
     function.__name__: function
     for function in (
@@ -198,5 +208,6 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
         tcf_tiled,
         zarr_05,
         zarr_04,
+        png,
     )
 }

@@ -31,6 +31,7 @@ EXPANSION = {
     "nifti_gz": 3000,
     "nrrd_gzip": 3000,
     "zarr_04": 20_000,
+    "png": 1100,
 }
 
 

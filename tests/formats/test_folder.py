@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -221,6 +222,7 @@ def test_a_huge_png_is_refused_before_it_is_unpacked(size: int, tmp_path: Path) 
         save(tmp_path / f"z{z}.png", coded(1, 1, 1)[0, 0, 0])
     data = bytearray((tmp_path / "z1.png").read_bytes())
     data[16:24] = size.to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "z1.png").write_bytes(data)
     with pytest.raises(InputError, match="E-BOMB"):
         opened(tmp_path)

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from container_samples import COUNTS, RI, SAMPLES, SHAPE, SIZE_UM, Sample
+from container_samples import COUNTS, RI, SAMPLES, SIZE_UM, Sample
 
 from tomocyte.errors import InputError
 from tomocyte.formats import ReadOptions, detect, formats, read_volume, write_volume
@@ -41,6 +41,15 @@ def _folder(folder: Path) -> Sample:
 ALL: dict[str, Callable[[Path], Sample]] = {**SAMPLES, "tiff": _tiff, "folder": _folder}
 
 
+ONE_PLANE = {"png"}
+"""Formats whose files hold a single plane: there is no rest that could be left unread."""
+
+
+def _frames(sample: Sample) -> np.ndarray:
+    """What a sample holds, as (T, 1, Z, Y, X)."""
+    return sample.voxels.reshape((-1, 1, *sample.voxels.shape[-3:]))
+
+
 @pytest.fixture(params=ALL)
 def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
     return ALL[request.param](tmp_path)
@@ -56,14 +65,14 @@ def test_every_format_has_a_sample(tmp_path: Path) -> None:
 
 def test_sample_is_read_to_its_known_shape_size_and_voxels(sample: Sample) -> None:
     volume = read_volume(sample.path, sample.options)
-    expected = sample.voxels.reshape((-1, 1, *SHAPE))
+    expected = _frames(sample)
     assert volume.shape == expected.shape
     assert volume.dtype == expected.dtype
-    assert volume.voxel_size_um == pytest.approx(SIZE_UM, rel=1e-6)
+    assert volume.voxel_size_um == pytest.approx(sample.size_um, rel=1e-6, nan_ok=True)
     assert volume.quantity == sample.quantity
     assert volume.notes == ()
     for place in ((0, 0, 0, 1), (3, 1, 8, 2), (6, 8, 10, 3)):
-        z, y, x, _ = place
+        z, y, x = min(place[0], expected.shape[2] - 1), *place[1:3]
         assert volume.planes(0, 0, z, z + 1)[0, y, x] == expected[0, 0, z, y, x]
     for frame in range(len(expected)):
         np.testing.assert_array_equal(volume.frame(frame), expected[frame])
@@ -94,7 +103,9 @@ def test_verify_never_raises(name: str, tmp_path: Path) -> None:
 def test_volume_travels_to_another_process(sample: Sample) -> None:
     packed = pickle.dumps(read_volume(sample.path, sample.options))
     volume = pickle.loads(packed)  # noqa: S301  our own bytes, as multiprocessing sends them
-    np.testing.assert_array_equal(volume.planes(0, 0, 2, 5), sample.voxels.reshape((-1, *SHAPE))[0, 2:5])
+    first = _frames(sample)[0, 0]
+    start, stop = (2, 5) if len(first) > 5 else (0, 1)
+    np.testing.assert_array_equal(volume.planes(0, 0, start, stop), first[start:stop])
     assert volume.origin == read_volume(sample.path, sample.options).origin
 
 
@@ -136,7 +147,7 @@ def _bytes_read() -> int:
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
-@pytest.mark.parametrize("name", sorted(formats()))
+@pytest.mark.parametrize("name", sorted(set(formats()) - ONE_PLANE))
 def test_one_plane_does_not_read_the_rest(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     voxels = rng.uniform(1.33, 1.40, (96, 130, 140)).astype(np.float32)

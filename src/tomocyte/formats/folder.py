@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._hostile import FileStamp, check_declared_bytes, check_fits_memory, parsing
+from tomocyte.formats.png import read_png
 from tomocyte.formats.tiff import read_tiff
 from tomocyte.volume import ReadPlanes, Volume, VoxelSize
 
@@ -31,7 +31,6 @@ TOKENS = {
     "z": "Z", "slice": "Z", "plane": "Z", "section": "Z",
     "c": "C", "ch": "C", "chan": "C", "channel": "C",
 }  # fmt: skip
-PNG_EXPANSION = 1100
 
 _TOKEN = "|".join(f"{name}[ _-]?" if len(name) > 3 else name for name in sorted(TOKENS, key=len, reverse=True))
 _NUMBER = re.compile(rf"(?:(?<![a-z])({_TOKEN}))?(?<![0-9])([0-9]+)", re.IGNORECASE)
@@ -87,39 +86,6 @@ def verify(path: Path) -> bool:
     except OSError:
         return False
     return len(files) > 1 and len({entry.skeleton for entry in files}) == 1 and bool(files[0].numbers)
-
-
-@dataclass(frozen=True, eq=False)
-class ReadPngPlane:
-    """``read_planes`` of one grey PNG.
-
-    Parameters
-    ----------
-    stamp : FileStamp
-        The file, as it was when opened.
-    plane_shape : tuple of 2 int
-        Y, X.
-    dtype : numpy dtype
-        uint8 or uint16.
-    """
-
-    stamp: FileStamp
-    plane_shape: tuple[int, int]
-    dtype: np.dtype[Any]
-
-    def __call__(self, _frame: int, _channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
-        """Voxels (1, Y, X)."""
-        import imagecodecs
-
-        self.stamp.check()
-        with parsing(self.stamp.path, "E-PNG"):
-            pixels = np.asarray(imagecodecs.png_decode(self.stamp.path.read_bytes()))
-        self.stamp.check()
-        if pixels.shape != self.plane_shape or pixels.dtype != self.dtype:
-            raise InputError(
-                "E-PNG", f"holds {pixels.shape} {pixels.dtype}, not {self.plane_shape}.", path=self.stamp.path
-            )
-        return pixels[np.newaxis][z_start:z_stop]
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,29 +211,7 @@ def _arranged(axes: str, keys: list[tuple[int, ...]], path: Path) -> tuple[NDArr
 
 
 def _open_file(path: Path, options: ReadOptions) -> Volume:
-    if path.suffix.lower() != ".png":
-        return read_tiff(path, options)
-    stamp = FileStamp.of(path)
-    with path.open("rb") as file:
-        head = file.read(29)
-    if len(head) < 29 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
-        raise InputError("E-PNG", "not a PNG file.", path=path, cure="Export it again.")
-    n_columns, n_rows = (int.from_bytes(head[start : start + 4], "big") for start in (16, 20))
-    depth, colour = head[24], head[25]
-    if colour != 0 or depth not in (8, 16):
-        raise InputError(
-            "E-RGB",
-            f"is a PNG of colour type {colour} with {depth} bits; 8 or 16 bit grey is understood.",
-            path=path,
-            cure="Convert it to grey values.",
-        )
-    dtype = np.dtype(np.uint8 if depth == 8 else np.uint16)
-    shape = (n_rows, n_columns)
-    nbytes = check_declared_bytes(shape, dtype, path=path, stored_nbytes=stamp.nbytes, is_compressed=True)
-    if nbytes > PNG_EXPANSION * stamp.nbytes:
-        raise InputError("E-BOMB", f"{stamp.nbytes} stored bytes cannot unpack to {nbytes}.", path=path)
-    check_fits_memory(nbytes, path=path, what="the image")
-    return Volume(shape=(1, 1, 1, *shape), dtype=dtype, read_planes=ReadPngPlane(stamp, shape, dtype), path=path)
+    return (read_png if path.suffix.lower() == ".png" else read_tiff)(path, options)
 
 
 def _volume(volumes: Sequence[Volume], table: NDArray[np.int64], axes: str, path: Path) -> Volume:
