@@ -13,8 +13,9 @@ from tomocyte.formats import ReadOptions, detect, formats
 def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Path]:
     """Files named by paths, folders and glob patterns, each once, sorted within an argument.
 
-    A folder stands for the files in it that a reader's suffix fits. A folder that is itself a volume is one input: an
-    OME-Zarr store, planes or frames whose names say z or t, or numbered files when the user says ``axes``.
+    A folder stands for the files in it that a reader's suffix fits; PNGs beside files of another kind are pictures or
+    labels of those and no inputs (name them, or a pattern, to have them). A folder that is itself a volume is one
+    input: an OME-Zarr store, planes or frames whose names say z or t, or numbered files when the user says ``axes``.
 
     Raises
     ------
@@ -40,7 +41,8 @@ def _in_folder(folder: Path, axes: str | None) -> list[Path]:
     if _is_one_volume(folder, axes):
         return [folder]
     suffixes = tuple(suffix for entry in formats().values() for suffix in entry.suffixes if suffix)
-    return sorted(entry for entry in folder.iterdir() if entry.name.lower().endswith(suffixes))
+    found = sorted(entry for entry in folder.iterdir() if entry.name.lower().endswith(suffixes))
+    return [entry for entry in found if entry.suffix.lower() != ".png"] or found
 
 
 def _is_one_volume(folder: Path, axes: str | None) -> bool:
