@@ -80,7 +80,10 @@ def normalize(
     for channel in range(image.shape[0]):
         offset, scale = offset_and_scale(image[channel], settings, medium_ri=medium_ri)
         for plane, out in zip(image[channel], result[channel], strict=True):
-            out[...] = (plane.astype(np.float64) - offset) / scale
+            values = plane.astype(np.float64)
+            values[~np.isfinite(values)] = offset
+            with np.errstate(over="ignore"):
+                out[...] = (values - offset) / scale
             out[~np.isfinite(out)] = 0.0
     return result
 

@@ -1,0 +1,391 @@
+"""Tiled, section-wise and resampled prediction: against the untiled predictor, scikit-image and invariances."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from scipy import ndimage
+
+from tomocyte.errors import MetadataError, SettingsError
+from tomocyte.segmentation.inference import (
+    PredictionSettings,
+    count_tiles,
+    predict_frame,
+    prediction_bytes,
+    working_shape,
+)
+from tomocyte.segmentation.prediction import (
+    flip_averaged,
+    inference_bytes,
+    predict_sections,
+    predict_slabs,
+    predict_tiled,
+    section_slabs,
+)
+from tomocyte.segmentation.tiling import TilingSettings
+
+Float = NDArray[np.float32]
+RADIUS = (2, 3, 4)
+NAN = float("nan")
+
+
+def noise(*shape: int, seed: int = 7) -> Float:
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def local_filter(batch: Float) -> Float:
+    """Two outputs of a network that reaches RADIUS voxels and pads with zeros as convolutions do."""
+    width = (1, 1, *(2 * reach + 1 for reach in RADIUS[-(batch.ndim - 2) :]))
+    mean = ndimage.uniform_filter(batch[:, :1], width, mode="constant")
+    largest = ndimage.maximum_filter(batch[:, :1], width, mode="constant")
+    return np.concatenate([mean, largest / 2], axis=1).astype(np.float32)
+
+
+def pooled(batch: Float) -> Float:
+    """What a network with two poolings does: 4 x 4 blocks share a value."""
+    n, c, height, width = batch.shape
+    blocks = batch.reshape(n, c, height // 4, 4, width // 4, 4).mean(axis=(3, 5))
+    return np.repeat(np.repeat(blocks, 4, axis=2), 4, axis=3).astype(np.float32)
+
+
+@pytest.mark.parametrize("weight", ["constant", "gaussian", "spline", "linear"])
+@pytest.mark.parametrize(("tile", "overlap"), [((16, 24, 32), 0.0), ((8, 16, 40), 0.5), ((24, 12, 16), 0.3)])
+def test_tiles_with_a_halo_equal_the_whole_in_3d(weight: str, tile: tuple[int, ...], overlap: float) -> None:
+    image = noise(1, 32, 48, 72)
+    settings = TilingSettings(tile_shape=tile, overlap=overlap, weight=weight, halo=RADIUS, batch_size=3)
+    found = predict_tiled(image, local_filter, settings, n_outputs=2, divisor=(2, 4, 4))
+    np.testing.assert_allclose(found, local_filter(image[None])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(45, 83), (44, 84), (9, 83), (1, 50)])
+def test_tiles_of_any_image_equal_the_whole_away_from_the_far_border(size: tuple[int, int]) -> None:
+    """Where a tile reaches beyond the end, the image is mirrored; a reach before the end nothing differs."""
+    image = noise(1, *size)
+    whole = local_filter(image[None])[0]
+    for tile in ((16, 24), (32, 40), (64, 128)):
+        settings = TilingSettings(tile_shape=tile, weight="constant", halo=RADIUS[1:])
+        found = predict_tiled(image, local_filter, settings, n_outputs=2, divisor=(8, 8))
+        inner = tuple(slice(0, max(0, n - reach)) for n, reach in zip(size, RADIUS[1:], strict=True))
+        np.testing.assert_allclose(found[:, *inner], whole[:, *inner], atol=1e-5)
+
+
+def test_osnet_in_tiles_equals_the_whole() -> None:
+    """Untrained weights, an image of noise: with a halo of 128 pixels no probability is more than 1e-3 off."""
+    torch = pytest.importorskip("torch")
+    from tomocyte.networks import build_network
+
+    torch.manual_seed(0)
+    network = build_network("osnet")
+    image = ndimage.gaussian_filter(noise(1, 400, 576) - 0.5, (0, 3, 3))
+    image /= image.std()
+    with torch.no_grad():
+        for _ in range(10):  # so that the batch statistics are those of such images
+            network(torch.from_numpy(image[None, :, :128, :128].copy()))
+    network.eval()
+
+    def predictor(batch: Float) -> Float:
+        with torch.inference_mode():
+            return np.asarray(torch.sigmoid(network(torch.from_numpy(batch))).numpy(), np.float32)
+
+    whole = predictor(image[None])[0]
+    assert whole.std() > 0.02
+    settings = TilingSettings(tile_shape=(400, 320), halo=(0, 128))
+    found = predict_tiled(image, predictor, settings, n_outputs=1, divisor=network.divisor)
+    assert np.abs(found - whole).max() < 1e-3
+
+
+def test_without_a_halo_seams_show() -> None:
+    image = noise(1, 32, 48, 72)
+    settings = TilingSettings(tile_shape=(16, 24, 32), overlap=0, weight="constant")
+    found = predict_tiled(image, local_filter, settings, n_outputs=2, divisor=(2, 4, 4))
+    assert np.abs(found - local_filter(image[None])[0]).max() > 0.1
+
+
+def test_pooling_meets_the_same_pixels_in_every_tile() -> None:
+    image = noise(1, 60, 88)
+    whole = pooled(image[None])[0]
+    for tile in ((12, 20), (16, 16), (28, 36)):
+        settings = TilingSettings(tile_shape=tile, overlap=0.3)
+        found = predict_tiled(image, pooled, settings, n_outputs=1, divisor=(4, 4))
+        np.testing.assert_allclose(found, whole, atol=1e-6)
+
+
+def test_mirrored_beyond_the_end() -> None:
+    """Blocks of 4 at the end of 10 x 7 see rows 8, 9, 8, 7 and columns 4, 5, 6, 5: numpy's reflection."""
+    image = noise(1, 10, 7)
+    padded = np.pad(image, ((0, 0), (0, 2), (0, 1)), mode="reflect")
+    found = predict_tiled(image, pooled, TilingSettings(tile_shape=(64, 64)), n_outputs=1, divisor=(4, 4))
+    np.testing.assert_allclose(found, pooled(padded[None])[0][:, :10, :7], atol=1e-6)
+
+
+def test_slabs_cover_the_volume_once_in_order_and_hold_little() -> None:
+    image = noise(1, 64, 40, 50)
+    settings = TilingSettings(tile_shape=(8, 16, 24), overlap=0.25, batch_size=5)
+    whole = predict_tiled(image, local_filter, settings, n_outputs=2, divisor=(4, 4, 4))
+    end = 0
+    for start, slab in predict_slabs(image, local_filter, settings, n_outputs=2, divisor=(4, 4, 4)):
+        assert start == end
+        assert 0 < slab.shape[1] <= 8
+        np.testing.assert_array_equal(slab, whole[:, start : start + slab.shape[1]])
+        end += slab.shape[1]
+    assert end == 64
+
+
+def test_batches_and_reports() -> None:
+    image = noise(1, 30, 40, 50)
+    sizes: list[int] = []
+    told: list[tuple[int, int]] = []
+
+    def remember(batch: Float) -> Float:
+        sizes.append(len(batch))
+        assert batch.dtype == np.float32
+        assert batch.flags.c_contiguous
+        return local_filter(batch)
+
+    one = TilingSettings(tile_shape=(8, 16, 16), batch_size=1)
+    all_at_once = one.model_copy(update={"batch_size": 100})
+    few = predict_tiled(image, remember, one, n_outputs=2, divisor=(2, 4, 4))
+    assert set(sizes) == {1}
+    sizes.clear()
+    many = predict_tiled(
+        image, remember, all_at_once, n_outputs=2, divisor=(2, 4, 4), report=lambda *counts: told.append(counts)
+    )
+    assert sizes == [60]  # starts 0, 6, 12, 18, 22 in z; 0, 12, 24 in y; 0, 12, 24, 36 in x
+    np.testing.assert_allclose(few, many, atol=1e-6)
+    assert told[-1] == (sum(sizes), sum(sizes))
+    assert told == sorted(told)
+
+
+def test_empty_tiles_are_not_predicted() -> None:
+    image = noise(1, 40, 60)
+    image[:, :, 32:] = 0
+    seen = []
+
+    def remember(batch: Float) -> Float:
+        seen.append(len(batch))
+        return np.ones_like(batch)
+
+    settings = TilingSettings(tile_shape=(16, 16), overlap=0, weight="constant", batch_size=4)
+    found = predict_tiled(image, remember, settings, n_outputs=1, divisor=(8, 8), is_empty=lambda tile: not tile.any())
+    assert sum(seen) == 3 * 2
+    assert (found[:, :, :32] == 1).all()
+    assert (found[:, :, 32:] == 0).all()
+
+
+def test_flips_undo_a_predictor_that_knows_left_from_right() -> None:
+    """A predictor that adds a ramp: the mean over flips is even, and what is equivariant is unchanged."""
+    image = noise(1, 1, 5, 6, 8)
+    np.testing.assert_allclose(flip_averaged(local_filter)(image), local_filter(image), atol=1e-6)
+
+    def one_sided(batch: Float) -> Float:
+        return batch * np.linspace(0, 1, batch.shape[-1], dtype=np.float32)
+
+    np.testing.assert_allclose(flip_averaged(one_sided)(image), image / 2, atol=1e-6)
+    calls = []
+
+    def count(batch: Float) -> Float:
+        calls.append(batch.copy())
+        return batch
+
+    flip_averaged(count)(image)
+    assert len({batch.tobytes() for batch in calls}) == len(calls) == 8
+    flip_averaged(count)(image[0])
+    assert len(calls) == 8 + 4
+
+
+def test_flips_commute_with_prediction() -> None:
+    """With all flips averaged, predicting the mirrored image is mirroring the prediction."""
+
+    def shifted(batch: Float) -> Float:
+        return np.roll(batch, 1, axis=-1)
+
+    image = noise(1, 16, 24)
+    settings = TilingSettings(tile_shape=(16, 24), test_time_flips=True)
+    found = predict_tiled(image, shifted, settings, n_outputs=1, divisor=(8, 8))
+    mirrored = predict_tiled(image[:, ::-1, ::-1].copy(), shifted, settings, n_outputs=1, divisor=(8, 8))
+    np.testing.assert_allclose(mirrored[:, ::-1, ::-1], found, atol=1e-6)
+    assert np.abs(found - shifted(image)).max() > 0.1
+
+
+@pytest.mark.parametrize(("axis", "order"), [("z", (0, 1, 2)), ("y", (1, 0, 2)), ("x", (2, 0, 1))])
+def test_sections_are_the_planes_of_the_volume(axis: str, order: tuple[int, int, int]) -> None:
+    image = noise(1, 16, 24, 40)
+    settings = TilingSettings(tile_shape=(64, 64), batch_size=3)
+    turned = image[0].transpose(order)
+    expected = np.stack([local_filter(plane[None, None])[0] for plane in turned], axis=1)
+    slabs = section_slabs(image, local_filter, settings, axis=axis, n_outputs=2, divisor=(8, 8))
+    found = np.concatenate([slab.copy() for _, slab in slabs], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    back = predict_sections(image, local_filter, settings, axes=(axis,), n_outputs=2, divisor=(8, 8))
+    np.testing.assert_allclose(back, expected.transpose(0, *(1 + np.argsort(order))), atol=1e-6)
+
+
+def test_three_axes_are_their_mean_or_their_vote() -> None:
+    """A predictor that sees only which axis it looks along, by the mean of its section: 3 axes, known answers."""
+    image = np.zeros((1, 8, 16, 24), np.float32)
+    sizes = {(16, 24): 0.9, (8, 24): 0.6, (8, 16): 0.2}
+
+    def by_size(batch: Float) -> Float:
+        return np.full_like(batch, sizes[batch.shape[2:]])
+
+    tiles = TilingSettings(tile_shape=(64, 64))
+    arguments = {"n_outputs": 1, "divisor": (4, 4)}
+    mean = predict_sections(image, by_size, tiles, axes=("z", "y", "x"), **arguments)
+    np.testing.assert_allclose(mean, (0.9 + 0.6 + 0.2) / 3, atol=1e-6)
+    settings = PredictionSettings(tiling=tiles, section_axes=("z", "y", "x"), vote="majority")
+    voxel = (0.3, 0.2, 0.1)
+    np.testing.assert_allclose(predict_frame(image, voxel, by_size, settings, **arguments), 2 / 3, atol=1e-6)
+    strict = settings.model_copy(update={"vote_threshold": 0.8})
+    np.testing.assert_allclose(predict_frame(image, voxel, by_size, strict, **arguments), 1 / 3, atol=1e-6)
+
+
+def test_vote_for_the_most_probable_class() -> None:
+    image = np.zeros((1, 8, 16, 24), np.float32)
+    classes = {(16, 24): (0.4, 0.35, 0.25), (8, 24): (0.3, 0.45, 0.25), (8, 16): (0.45, 0.3, 0.25)}
+
+    def by_size(batch: Float) -> Float:
+        share = np.asarray(classes[batch.shape[2:]], np.float32).reshape(1, 3, 1, 1)
+        return np.broadcast_to(share, (len(batch), 3, *batch.shape[2:])).copy()
+
+    settings = PredictionSettings(
+        tiling=TilingSettings(tile_shape=(64, 64)),
+        section_axes=("x", "z", "y"),
+        vote="majority",
+        vote_threshold=None,
+    )
+    found = predict_frame(image, (0.3, 0.2, 0.1), by_size, settings, n_outputs=3, divisor=(4, 4))
+    np.testing.assert_allclose(found[:, 4, 5, 6], (2 / 3, 1 / 3, 0), atol=1e-6)
+    with pytest.raises(SettingsError, match="E-VOTE"):
+        predict_frame(image, (0.3, 0.2, 0.1), by_size, settings, n_outputs=1, divisor=(4, 4))
+
+
+def test_working_shapes_by_hand() -> None:
+    """Voxel 0.4 x 0.2 x 0.1 µm to the network's 0.5 x 0.2 x 0.2: z-sections halve x; x-sections take z to 0.2 µm."""
+    settings = PredictionSettings(tiling=TilingSettings(tile_shape=(16, 16)), voxel_size_um=(0.5, 0.2, 0.2))
+    shape, voxel = (1, 10, 30, 40), (0.4, 0.2, 0.1)
+    assert working_shape(shape, voxel, settings, "z") == (30, 20)
+    assert working_shape(shape, voxel, settings, "y") == (20, 20)
+    assert working_shape(shape, voxel, settings, "x") == (20, 30)
+    assert working_shape(shape, voxel, settings, "volume") == (8, 30, 20)
+    assert working_shape(shape, (0.4, 0.19, 0.211), settings, "z") == (28, 42)
+    near = settings.model_copy(update={"resample_tolerance": 0.06})
+    assert working_shape(shape, (0.4, 0.19, 0.21), near, "z") == (30, 40)
+
+
+@pytest.mark.parametrize("is_planar", [True, False])
+def test_a_disc_keeps_its_place_and_area_at_another_pixel_size(is_planar: bool) -> None:
+    """An ellipse of 6 x 9 µm found by a threshold at twice the pixel size covers π·54 µm², centred where it was."""
+    size_um = (NAN if is_planar else 0.5, 0.25, 0.15)
+    y, x = ((np.arange(n) + 0.5) * step for n, step in zip((90, 180), size_um[1:], strict=True))
+    depth = 1 - np.hypot((y[:, None] - 10) / 6, (x[None] - 15) / 9)
+    plane = np.clip(0.5 + depth * 20, 0, 1).astype(np.float32)
+    image = np.repeat(plane[None, None], 1 if is_planar else 3, axis=1)
+    shapes = set()
+
+    def identity(batch: Float) -> Float:
+        shapes.add(batch.shape[2:])
+        return batch.copy()
+
+    settings = PredictionSettings(tiling=TilingSettings(tile_shape=(48, 64)), voxel_size_um=(NAN, 0.5, 0.5))
+    found = predict_frame(image, size_um, identity, settings, n_outputs=1, divisor=(16, 16))
+    assert shapes == {(48, 64)}  # 45 x 54 pixels
+    mask = found[0, 0] > 0.5
+    assert mask.sum() * 0.25 * 0.15 == pytest.approx(np.pi * 54, rel=0.01)
+    centre = np.argwhere(mask).mean(axis=0) + 0.5
+    np.testing.assert_allclose(centre * size_um[1:], (10, 15), atol=0.03)
+
+
+def test_volume_at_another_voxel_size_is_scikit_images_resize() -> None:
+    from skimage.transform import resize
+
+    image = ndimage.gaussian_filter(noise(2, 12, 20, 28), (0, 1, 2, 2))
+    settings = PredictionSettings(tiling=TilingSettings(tile_shape=(8, 16, 16)), voxel_size_um=(0.5, 0.25, 0.4))
+    found = predict_frame(image, (0.5, 0.5, 0.2), lambda batch: batch.copy(), settings, n_outputs=2, divisor=(4, 8, 8))
+    for channel in range(2):
+        coarse = resize(image[channel], (12, 40, 14), order=1, mode="edge", anti_aliasing=True)
+        back = resize(coarse, (12, 20, 28), order=1, mode="edge", anti_aliasing=True)
+        np.testing.assert_allclose(found[channel], back, atol=1e-6)
+
+
+def test_reports_run_to_the_end_over_all_axes() -> None:
+    told: list[tuple[int, int]] = []
+    settings = PredictionSettings(
+        tiling=TilingSettings(tile_shape=(16, 16), batch_size=2),
+        voxel_size_um=(0.4, 0.2, 0.2),
+        section_axes=("z", "x"),
+    )
+    voxel, shape = (0.4, 0.1, 0.2), (1, 9, 40, 20)
+    predict_frame(
+        noise(*shape),
+        voxel,
+        lambda batch: batch.copy(),
+        settings,
+        n_outputs=1,
+        divisor=(8, 8),
+        report=lambda *counts: told.append(counts),
+    )
+    total = count_tiles(shape, voxel, settings, divisor=(8, 8))
+    assert told[-1] == (total, total)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    # Sections of 20 x 20 pixels (z) need 2 x 2 tiles of 16, sections of 18 x 20 pixels (x) too.
+    assert total == 9 * 4 + 20 * 4
+
+
+@pytest.mark.parametrize("axes", [("z",), ("z", "y", "x"), "volume"])
+@pytest.mark.parametrize("target", [None, (0.5, 0.1, 0.3)])
+def test_memory_stays_below_what_was_said(axes: tuple[str, ...] | str, target: tuple[float, ...] | None) -> None:
+    shape, voxel = (1, 40, 160, 140), (0.4, 0.2, 0.2)
+    is_volume = axes == "volume"
+    tiling = TilingSettings(tile_shape=(16, 64, 64) if is_volume else (64, 64), batch_size=4)
+    extra = {} if is_volume else {"section_axes": axes}
+    settings = PredictionSettings(tiling=tiling, voxel_size_um=target, **extra)
+    image = noise(*shape)
+    divisor = (8, 8, 8) if is_volume else (8, 8)
+    said = prediction_bytes(shape, voxel, settings, n_outputs=2, divisor=divisor)
+
+    def two(batch: Float) -> Float:
+        return np.repeat(batch, 2, axis=1)
+
+    predict_frame(image[:, :8, :32, :32].copy(), voxel, two, settings, n_outputs=2, divisor=divisor)  # imports
+    tracemalloc.start()
+    try:
+        predict_frame(image, voxel, two, settings, n_outputs=2, divisor=divisor)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.4 * said < peak < 1.05 * said
+
+
+def test_memory_of_slabs_does_not_grow_with_depth() -> None:
+    settings = TilingSettings(tile_shape=(16, 64, 64))
+    said = [inference_bytes((1, depth, 90, 90), settings, n_outputs=4, divisor=(8, 8, 8)) for depth in (64, 128, 1024)]
+    assert said[0] == said[1] == said[2]
+
+
+def test_what_cannot_work_is_refused() -> None:
+    tiles = TilingSettings(tile_shape=(16, 16))
+    image = noise(1, 20, 30)
+    with pytest.raises(SettingsError, match="E-PREDICTOR"):
+        predict_tiled(image, lambda batch: batch[:, :, 1:], tiles, n_outputs=1, divisor=(8, 8))
+    with pytest.raises(SettingsError, match="NaN"):
+        predict_tiled(image, lambda batch: batch * np.float32(NAN), tiles, n_outputs=1, divisor=(8, 8))
+    with pytest.raises(SettingsError, match="E-AXES"):
+        predict_tiled(image[None], lambda batch: batch, tiles, n_outputs=1, divisor=(8, 8))
+    with pytest.raises(SettingsError, match="float32"):
+        predict_tiled(image.astype(float), lambda batch: batch, tiles, n_outputs=1, divisor=(8, 8))
+    with pytest.raises(SettingsError, match="E-AXES"):
+        predict_sections(image[None], lambda batch: batch, tiles, axes=("z", "z"), n_outputs=1, divisor=(8, 8))
+    flat = PredictionSettings(tiling=TilingSettings(tile_shape=(16, 16, 16)))
+    arguments = {"n_outputs": 1, "divisor": (8, 8, 8)}
+    with pytest.raises(SettingsError, match="single plane"):
+        predict_frame(image[None], (0.5, 0.2, 0.2), lambda batch: batch, flat, **arguments)
+    with pytest.raises(MetadataError, match="E-VOXEL-SIZE"):
+        predict_frame(noise(1, 4, 20, 30), (NAN, 0.2, 0.2), lambda batch: batch, flat, **arguments)
+    with pytest.raises(ValidationError):
+        PredictionSettings(tiling=tiles, section_axes=("z", "z"))
+    with pytest.raises(ValidationError):
+        PredictionSettings(tiling=TilingSettings(tile_shape=(16, 16, 16)), section_axes=("y",))
