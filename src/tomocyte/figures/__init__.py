@@ -1,22 +1,43 @@
-"""Pictures of results: orthogonal planes with contours, histograms, time courses; each one is a PNG as bytes.
+"""Pictures of results as bytes: planes with contours, histograms, time courses; scores, training, surfaces.
 
 The same input gives the same bytes: the user's own matplotlib settings are not used, and no date or version is stored.
-To add a picture, write a module with a function that returns PNG bytes, and name it here.
+``contours``, ``curves`` and ``rendering`` also give PDF and SVG. To add a picture, write a module with a function that
+returns its bytes, and name it here.
 """
 
 from tomocyte.figures.canvas import ALL_COLOURS, STRUCTURE_COLOURS, structure_colour
 from tomocyte.figures.charts import histogram, histogram_figure, time_course_figure
+from tomocyte.figures.contours import ContourPanel, contour_figure
+from tomocyte.figures.curves import (
+    agreement_figure,
+    fold_scores_figure,
+    precision_recall_figure,
+    reliability_figure,
+    training_figure,
+)
 from tomocyte.figures.marks import scale_bar_um
 from tomocyte.figures.planes import closeup, overview
+from tomocyte.figures.rendering import Body, BodyPanel, body_figure, surface_mesh
 
 __all__ = [
     "ALL_COLOURS",
     "STRUCTURE_COLOURS",
+    "Body",
+    "BodyPanel",
+    "ContourPanel",
+    "agreement_figure",
+    "body_figure",
     "closeup",
+    "contour_figure",
+    "fold_scores_figure",
     "histogram",
     "histogram_figure",
     "overview",
+    "precision_recall_figure",
+    "reliability_figure",
     "scale_bar_um",
     "structure_colour",
+    "surface_mesh",
     "time_course_figure",
+    "training_figure",
 ]

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, text, axes in pixels, and the way to PNG bytes.
+"""What all pictures share: colours, text, axes in pixels, and the way to PNG, PDF or SVG bytes.
 
 To give a structure its own colour, add it to ``STRUCTURE_COLOURS``.
 """
@@ -9,10 +9,13 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tomocyte.errors import SettingsError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +34,15 @@ ALL_COLOURS = (*STRUCTURE_COLOURS.values(), *OTHER_COLOURS)
 MISSING_COLOUR = "#7A0019"
 BACKGROUND_COLOUR = "#777777"
 TRACK_COLOUR = "#B39B78"
+
+# OS-Net's own colours for outlines (Figs. 3 and 4): what is compared is told apart by them, not the structure.
+COMPARISON_COLOURS = {
+    "truth": "#FF2020",
+    "OS-Net": "#FFE100",
+    "edge-based": "#00E5FF",
+    "OS-Net (cross-laboratory)": "#35F035",
+}
+PictureFormat = Literal["png", "pdf", "svg"]
 
 DPI = 100
 _LARGEST_SAMPLE = 2_000_000
@@ -112,3 +124,33 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def picture(figure: Figure, file_format: PictureFormat = "png") -> bytes:
+    """The figure as PNG, PDF or SVG without date or version in it: the same figure gives the same bytes."""
+    if file_format == "png":
+        return png(figure)
+    import matplotlib as mpl
+
+    hidden = {"pdf": {"Creator": None, "Producer": None, "CreationDate": None}, "svg": {"Creator": None, "Date": None}}
+    if file_format not in hidden:
+        raise SettingsError("E-PICTURE", f"no picture is written as {file_format!r}.", cure="Known: png, pdf, svg.")
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "tomocyte", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=file_format, dpi=DPI, metadata=hidden[file_format])
+    return buffer.getvalue()
+
+
+def picture_format(path: str | Path) -> PictureFormat:
+    """What a file of this name is to hold.
+
+    Raises
+    ------
+    SettingsError
+        ``E-PICTURE`` for another ending than .png, .pdf or .svg.
+    """
+    endings: dict[str, PictureFormat] = {".png": "png", ".pdf": "pdf", ".svg": "svg"}
+    ending = Path(path).suffix.lower()
+    if ending not in endings:
+        raise SettingsError("E-PICTURE", f"no picture is written as {ending!r}.", cure="Known: .png, .pdf, .svg.")
+    return endings[ending]

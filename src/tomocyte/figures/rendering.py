@@ -1,0 +1,217 @@
+"""Bodies in three dimensions: nuclei inside cells as shaded surfaces, drawn without a graphics card.
+
+Each mask becomes triangles (:func:`surface_mesh`), all triangles of a panel are sorted by depth together, so that what
+lies behind something transparent shows through. To draw another kind of body, give it a :class:`Body`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import SettingsError
+from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture
+from tomocyte.volume import VoxelSize, check_voxel_size
+
+Float = NDArray[np.float64]
+
+TRUTH_BODY_COLOUR = "#B79CED"
+"""Light purple, as in Fig. 3b of the OS-Net paper."""
+PREDICTION_BODY_COLOUR = "#FFE680"
+"""Light yellow, as there."""
+CELL_BODY_COLOUR = "#B8CAD6"
+CELL_OPACITY = 0.1
+"""Of a cell around a nucleus."""
+_LIGHT = np.array([0.85, 0.3, -0.45])
+_AMBIENT = 0.55
+_PANEL_INCHES = 3.4
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """One body of a panel.
+
+    Parameters
+    ----------
+    mask : ndarray (Z, Y, X), bool or integer (non-zero = inside)
+    colour : str
+        ``#RRGGBB``.
+    opacity : float in (0, 1]
+    """
+
+    mask: NDArray[Any]
+    colour: str
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class BodyPanel:
+    """One view: bodies of one grid, and its caption."""
+
+    bodies: tuple[Body, ...]
+    caption: str = ""
+
+
+def surface_mesh(
+    mask: NDArray[Any], voxel_size_um: VoxelSize, *, smoothing_um: float = 0.45, largest_side: int = 56
+) -> tuple[Float, NDArray[np.int64]]:
+    """Triangles around a mask, from the mask smoothed and at reduced size; closed where the border cuts it.
+
+    Parameters
+    ----------
+    mask : ndarray (Z, Y, X), bool or integer (non-zero = inside)
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm.
+    smoothing_um : float
+        Gaussian sigma in µm; it moves a surface of radius R inwards by sigma²/R.
+    largest_side : int
+        Voxels along the longest side after the reduction, about.
+
+    Returns
+    -------
+    vertices_um : ndarray (n, 3), float64
+        z, y, x in µm; the outer corner of the first voxel is the origin.
+    faces : ndarray (m, 3), int64
+        Three vertices each; (0, 3) for an empty mask.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SHAPE``: no volume.
+    MetadataError
+        ``E-VOXEL-SIZE``.
+
+    References
+    ----------
+    Lewiner et al., J. Graph. Tools 8(2), 1 (2003), doi:10.1080/10867651.2003.10487582.
+
+    Examples
+    --------
+    >>> vertices, faces = surface_mesh(np.ones((4, 5, 6)), (0.3, 0.2, 0.1))
+    >>> vertices.shape[1], faces.shape[1]
+    (3, 3)
+    """
+    from scipy import ndimage
+    from skimage.measure import block_reduce, marching_cubes
+
+    if mask.ndim != 3:
+        raise SettingsError("E-SHAPE", f"a body is a volume Z, Y, X, not {mask.shape}.")
+    check_voxel_size(voxel_size_um)
+    inside = np.asarray(mask) != 0
+    if not inside.any():
+        return np.zeros((0, 3)), np.zeros((0, 3), np.int64)
+    box = ndimage.find_objects(inside.astype(np.uint8))[0]
+    part = inside[box].astype(np.float32)
+    sizes = np.asarray(voxel_size_um, np.float64)
+    target = float(np.max(part.shape * sizes)) / largest_side
+    factors = np.maximum(1, np.round(target / sizes)).astype(int)
+    part = block_reduce(part, tuple(int(factor) for factor in factors), np.mean)
+    steps = sizes * factors
+    margin = np.ceil(3 * smoothing_um / steps).astype(int) + 1
+    part = np.pad(part, [(int(n), int(n)) for n in margin])
+    part = ndimage.gaussian_filter(part, [smoothing_um / step for step in steps])
+    level = min(0.5, float(part.max()) / 2)
+    vertices, faces, _, _ = marching_cubes(part, level, spacing=tuple(steps))
+    corner = np.array([side.start for side in box]) * sizes
+    return vertices - (margin - 0.5) * steps + corner, np.asarray(faces, np.int64)
+
+
+def body_figure(
+    panels: Sequence[BodyPanel],
+    voxel_size_um: VoxelSize,
+    *,
+    n_columns: int = 3,
+    title: str = "",
+    view_deg: tuple[float, float] = (28.0, -60.0),
+    file_format: PictureFormat = "png",
+) -> bytes:
+    """Panels of shaded surfaces, all seen from the same side and at the same scale.
+
+    Parameters
+    ----------
+    panels : sequence of BodyPanel
+        At least one, all of one grid.
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm.
+    n_columns : int >= 1
+    title : str
+        Above everything; say there that data are simulated.
+    view_deg : tuple of 2 float
+        Elevation and azimuth of the eye; z points up.
+    file_format : {"png", "pdf", "svg"}
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    SettingsError
+        ``E-SHAPE``: no panel, or bodies of different grids.
+    """
+    shapes = {body.mask.shape for panel in panels for body in panel.bodies}
+    if len(shapes) != 1:
+        raise SettingsError("E-SHAPE", f"bodies must be of one grid Z, Y, X, not {sorted(shapes)}.")
+    meshes = [[surface_mesh(body.mask, voxel_size_um) for body in panel.bodies] for panel in panels]
+    low, high = _limits([vertices for panel in meshes for vertices, _ in panel], shapes.pop(), voxel_size_um)
+    n_columns = min(n_columns, len(panels))
+    n_rows = math.ceil(len(panels) / n_columns)
+    with defaults():
+        from matplotlib.figure import Figure
+
+        size = n_columns * _PANEL_INCHES, n_rows * _PANEL_INCHES * 0.82 + 0.3
+        figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
+        if title:
+            figure.suptitle(drawable(title), fontsize=10, fontweight="bold", parse_math=False)
+        for number, (panel, parts) in enumerate(zip(panels, meshes, strict=True)):
+            axes: Any = figure.add_subplot(n_rows, n_columns, number + 1, projection="3d")
+            _draw_bodies(axes, panel, parts)
+            _finish(axes, low, high, view_deg)
+            axes.set_title(drawable(panel.caption), fontsize=9, parse_math=False)
+        return picture(figure, file_format)
+
+
+def _limits(parts: list[Float], shape: tuple[int, ...], voxel_size_um: VoxelSize) -> tuple[Float, Float]:
+    points = np.concatenate(parts)
+    if not len(points):
+        return np.zeros(3), np.asarray(shape) * np.asarray(voxel_size_um)
+    return points.min(axis=0), points.max(axis=0)
+
+
+def _draw_bodies(axes: Any, panel: BodyPanel, parts: list[tuple[Float, NDArray[np.int64]]]) -> None:
+    """All triangles in one collection, because only within one are they sorted by depth."""
+    from matplotlib.colors import to_rgb
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
+
+    triangles, colours = [], []
+    for body, (vertices, faces) in zip(panel.bodies, parts, strict=True):
+        corners = vertices[faces]  # (m, 3 corners, zyx)
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+        slope = np.abs((normals / np.maximum(lengths, 1e-12)) @ (_LIGHT / np.linalg.norm(_LIGHT)))
+        shade = np.minimum(_AMBIENT + 1.2 * (1 - _AMBIENT) * slope, 1)[:, np.newaxis]
+        opacity = np.full((len(faces), 1), body.opacity)
+        colours.append(np.hstack([np.asarray(to_rgb(body.colour)) * shade, opacity]))
+        triangles.append(corners[..., ::-1])
+    faces_rgba = np.concatenate(colours)
+    if len(faces_rgba):
+        collection = Poly3DCollection(
+            np.concatenate(triangles), facecolors=faces_rgba, edgecolors="none", antialiased=False
+        )
+        axes.add_collection3d(collection)
+
+
+def _finish(axes: Any, low: Float, high: Float, view_deg: tuple[float, float]) -> None:
+    axes.set(xlim=(low[2], high[2]), ylim=(high[1], low[1]), zlim=(low[0], high[0]))
+    axes.set_box_aspect(tuple(np.maximum(high - low, 1e-6)[::-1]), zoom=1.15)
+    axes.view_init(elev=view_deg[0], azim=view_deg[1])
+    axes.set_xlabel("x (µm)", fontsize=7, labelpad=-6)
+    axes.set_ylabel("y (µm)", fontsize=7, labelpad=-6)
+    axes.set_zlabel("z (µm)", fontsize=7, labelpad=-6)
+    axes.tick_params(labelsize=6, pad=-3)
+    axes.locator_params(nbins=5)
