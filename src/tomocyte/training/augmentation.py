@@ -75,7 +75,7 @@ def strong_2d() -> AugmentationSettings:
             rotation_deg=180.0,
             scale=(0.8, 1.25),
             elastic_px=(1.0, 6.0),
-            elastic_spacing_px=32.0,
+            elastic_spacing_px=48.0,
         ),
         intensity=IntensitySettings(
             probability=0.4,

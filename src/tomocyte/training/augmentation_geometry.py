@@ -47,8 +47,8 @@ class GeometrySettings(Settings):
     pixels, times alpha. Pairs such as (1, 1) move a pixel by about 0.16 pixels; see ``elastic_px``."""
     elastic_px: tuple[float, float] = (0.0, 0.0)
     """Range of the largest displacement along an axis, in pixels of x, of a smooth deformation that never folds."""
-    elastic_spacing_px: float = Field(default=24.0, ge=2)
-    """Distance between its control points in pixels of x."""
+    elastic_spacing_px: float = Field(default=48.0, ge=2)
+    """Distance between its control points in pixels of x; at least eight times the displacement."""
     anisotropy: float = Field(default=1.0, gt=0, le=100)
     """Voxel size along z over that along x; deformations are as large and as smooth in µm along z as along x."""
     image_order: Literal[1, 3] = 1
@@ -66,8 +66,8 @@ class GeometrySettings(Settings):
             raise ValueError("'enlargements' must lie in 1 to 10")
         if not all(0 < alpha <= 1000 and 0 < sigma <= 100 for alpha, sigma in self.elastic_pairs):
             raise ValueError("'elastic_pairs' are pairs (alpha, sigma) above 0, up to (1000, 100)")
-        if not 0 <= self.elastic_px[0] <= self.elastic_px[1] <= self.elastic_spacing_px / 4:
-            raise ValueError("'elastic_px' must be a range from 0 to a quarter of 'elastic_spacing_px'")
+        if not 0 <= self.elastic_px[0] <= self.elastic_px[1] <= self.elastic_spacing_px / 8:
+            raise ValueError("'elastic_px' must be a range from 0 to an eighth of 'elastic_spacing_px'")
         return self
 
 
