@@ -31,6 +31,29 @@ class NetworkSettings(Settings):
     """Channels of logits, one per structure."""
 
 
+class Network(nn.Module):
+    """A module that says what it takes, what it gives and what its levels are called."""
+
+    n_inputs: int
+    """Channels it takes."""
+    n_outputs: int
+    """Channels of logits it returns."""
+    divisor: tuple[int, ...]
+    """Every spatial size must be a multiple of its entry here; one per axis."""
+    head: nn.Conv2d | nn.Conv3d
+    """The last convolution; its bias, where it has one, sets how large each structure is thought to be at first."""
+
+    def levels(self) -> dict[str, nn.Module]:
+        """The modules whose output is worth looking at, in the order of computation; the last one is ``output``."""
+        downs, ups = list(self.get_submodule("downs").children()), list(self.get_submodule("ups").children())
+        return {
+            **{f"down {index}": part for index, part in enumerate(downs, 1)},
+            "bridge": self.get_submodule("bridge"),
+            **{f"up {index}": part for index, part in enumerate(ups, 1)},
+            "output": self.head,
+        }
+
+
 @dataclass(frozen=True)
 class NetworkEntry:
     """One network that can be asked for by name.
@@ -48,7 +71,7 @@ class NetworkEntry:
     settings : type
         Frozen class that checks the options.
     build : callable
-        ``settings -> torch.nn.Module``.
+        ``settings -> Network``.
     published_parameters : int or None
         Trainable parameters at the default settings, as printed in the paper or as its text implies; None where neither
         is so.
@@ -60,8 +83,12 @@ class NetworkEntry:
     paper: str
     doi: str
     settings: type[NetworkSettings]
-    build: Callable[[Any], nn.Module]
+    build: Callable[[Any], Network]
     published_parameters: int | None = None
+
+    def n_parameters(self) -> int:
+        """Trainable parameters at the default settings, counted without allocating them."""
+        return _count_unallocated(self, self.settings())
 
 
 @cache
@@ -104,7 +131,7 @@ def find_network(name: str) -> NetworkEntry:
     return entry
 
 
-def build_network(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+def build_network(name: str, options: Mapping[str, Any] | None = None) -> Network:
     """A freshly initialised network, in training mode, on the CPU.
 
     The weights are drawn from torch's random generator: call ``torch.manual_seed`` first for the same ones again.
@@ -118,9 +145,9 @@ def build_network(name: str, options: Mapping[str, Any] | None = None) -> nn.Mod
 
     Returns
     -------
-    torch.nn.Module
-        With ``divisor`` (every spatial size must be a multiple of it), ``n_inputs`` and ``n_outputs``; it maps float32
-        ``(B, n_inputs, [Z,] Y, X)`` to logits ``(B, n_outputs, [Z,] Y, X)``.
+    Network
+        A ``torch.nn.Module`` with ``divisor`` (every spatial size must be a multiple of it), ``n_inputs`` and
+        ``n_outputs``; it maps float32 ``(B, n_inputs, [Z,] Y, X)`` to logits ``(B, n_outputs, [Z,] Y, X)``.
 
     Raises
     ------
@@ -135,8 +162,7 @@ def build_network(name: str, options: Mapping[str, Any] | None = None) -> nn.Mod
     """
     entry = find_network(name)
     settings = build_settings(entry.settings, dict(options or {}))
-    with torch.device("meta"):  # counts without allocating, so that a hostile card costs no memory
-        count = count_parameters(entry.build(settings))
+    count = _count_unallocated(entry, settings)  # before building, so that a hostile card costs no memory
     if count > LARGEST_PARAMETER_COUNT:
         raise SettingsError(
             "E-NETWORK",
@@ -149,3 +175,8 @@ def build_network(name: str, options: Mapping[str, Any] | None = None) -> nn.Mod
 def count_parameters(module: nn.Module) -> int:
     """Trainable parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _count_unallocated(entry: NetworkEntry, settings: NetworkSettings) -> int:
+    with torch.device("meta"):
+        return count_parameters(entry.build(settings))

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tomocyte.networks._registry import NetworkEntry, NetworkSettings
+from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import (
     Activation,
     GlobalConvolution,
@@ -112,7 +112,7 @@ class Up(nn.Module):
         return fused
 
 
-class FusionNet(nn.Module):
+class FusionNet(Network):
     """Four Down modules, a bridge, four Up modules and a 3 x 3 convolution; returns logits.
 
     References

@@ -19,7 +19,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, cat, nn
 
-from tomocyte.networks._registry import NetworkEntry, NetworkSettings
+from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import GlobalConvolution, Norm, convolution_unit, initialise, up_convolution
 
 N_LEVELS = 4
@@ -153,7 +153,7 @@ class Up(nn.Module):
         return joined
 
 
-class OSNet(nn.Module):
+class OSNet(Network):
     """Four Down modules, a bridge, four Up modules and a 1 x 1 convolution; returns logits.
 
     References

@@ -17,7 +17,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from torch import Tensor, cat, nn
 
-from tomocyte.networks._registry import NetworkEntry, NetworkSettings
+from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import Norm, convolution_unit, initialise
 
 SLOPE = 0.01
@@ -82,7 +82,7 @@ class Up(nn.Module):
         return joined
 
 
-class UNet3d(nn.Module):
+class UNet3d(Network):
     """Encoder, decoder and a 1 x 1 x 1 convolution with bias; returns logits.
 
     References
@@ -130,6 +130,16 @@ class UNet3d(nn.Module):
             features = up(features, skip)
         logits: Tensor = self.head(features)
         return logits
+
+    def levels(self) -> dict[str, nn.Module]:
+        """As in the base class; the deepest block is the bridge."""
+        *downs, bridge = self.blocks.children()
+        return {
+            **{f"down {index}": part for index, part in enumerate(downs, 1)},
+            "bridge": bridge,
+            **{f"up {index}": part for index, part in enumerate(self.ups.children(), 1)},
+            "output": self.head,
+        }
 
 
 ENTRIES = (

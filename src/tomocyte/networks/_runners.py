@@ -1,0 +1,136 @@
+"""The engines behind ``make_predictor``: each makes a function from a float32 batch to float32 logits, both on the CPU.
+
+To add one, write a ``*_runner(module, *, device, precision)`` here; ``engine.py`` decides when it is used.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from tomocyte.errors import SettingsError
+from tomocyte.networks._registry import Network
+
+Runner: TypeAlias = Callable[[Tensor], Tensor]
+MOST_COMPILED_SHAPES = 4
+
+
+def prepare(module: nn.Module) -> Network:
+    """A copy for inference, on the CPU in float32: evaluation mode, batch normalisation folded into convolutions.
+
+    A batch normalisation is folded where it directly follows a convolution in an ``nn.Sequential``, as everywhere in
+    this room.
+
+    Raises
+    ------
+    SettingsError
+        ``E-NETWORK``: the module is no :class:`Network`.
+    """
+    if not isinstance(module, Network):
+        kind = type(module).__name__
+        raise SettingsError("E-NETWORK", f"a {kind} says no divisor.", cure="Build it with build_network.")
+    folded = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
+    for part in folded.modules():
+        if not isinstance(part, nn.Sequential):
+            continue
+        for index in range(len(part) - 1):
+            first, second = part[index], part[index + 1]
+            if isinstance(second, nn.BatchNorm2d | nn.BatchNorm3d):
+                is_transposed = isinstance(first, nn.ConvTranspose2d | nn.ConvTranspose3d)
+                if is_transposed or isinstance(first, nn.Conv2d | nn.Conv3d):
+                    part[index] = fuse_conv_bn_eval(cast(nn.Conv2d, first), second, transpose=is_transposed)
+                    part[index + 1] = nn.Identity()
+    return folded
+
+
+def torch_runner(module: Network, *, device: str, precision: str) -> Runner:
+    """Plain torch, channels last."""
+    run, put = _on_device(module, device, precision)
+
+    def runner(batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = run(put(batch)).float().cpu().contiguous()
+            return logits
+
+    return runner
+
+
+def compiled_runner(module: Network, *, device: str, precision: str) -> Runner:
+    """torch.compile: the first call with a new shape takes half a minute."""
+    run, put = _on_device(module, device, precision)
+    fast = torch.compile(run, dynamic=False)
+
+    def runner(batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = fast(put(batch)).float().cpu().contiguous()
+            return logits
+
+    return runner
+
+
+def openvino_runner(module: Network, *, device: str, precision: str) -> Runner:
+    """OpenVINO on the CPU, with as many threads as torch has; compiled once per shape, in a fraction of a second.
+
+    The conversion goes through OpenVINO's frontend: ``openvino.convert_model`` would report each call to its makers.
+    """
+    if device != "cpu":
+        raise RuntimeError(f"the OpenVINO engine was given {device}")
+    hints = {
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    core = import_module("openvino").Core()
+    graph = _openvino_graph(module)
+    requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def runner(batch: Tensor) -> Tensor:
+        shape = tuple(batch.shape)
+        if shape not in requests:
+            fixed = graph.clone()
+            fixed.reshape(list(shape))
+            requests[shape] = core.compile_model(fixed, "CPU", hints).create_infer_request()
+            if len(requests) > MOST_COMPILED_SHAPES:
+                requests.popitem(last=False)
+        requests.move_to_end(shape)
+        request = requests[shape]
+        request.infer([batch.contiguous().numpy()], share_inputs=True)
+        return torch.from_numpy(request.get_output_tensor().data.copy())
+
+    return runner
+
+
+def _openvino_graph(module: Network) -> Any:
+    """The module as an OpenVINO model of any batch and spatial size."""
+    decoders = import_module("openvino.frontend.pytorch.ts_decoder")
+    example = torch.zeros(1, module.n_inputs, *(2 * step for step in module.divisor))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.trace, which OpenVINO's decoder reads
+        trace: Callable[..., Any] = torch.jit.trace
+        traced = trace(module, example, check_trace=False)
+        decoder = decoders.TorchScriptPythonDecoder(traced, example_input=example, shared_memory=False)
+    frontend = import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
+    return frontend.convert(frontend.load(decoder))
+
+
+def _on_device(module: Network, device: str, precision: str) -> tuple[nn.Module, Runner]:
+    """A copy of the module on the device, and how a batch gets there."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    layout: Any = {4: torch.channels_last, 5: torch.channels_last_3d}[len(module.divisor) + 2]
+    placed = copy.deepcopy(module).to(device=device, dtype=dtype)
+    for part in placed.modules():
+        if isinstance(part, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            part.weight.data = part.weight.data.contiguous(memory_format=layout)
+
+    def put(batch: Tensor) -> Tensor:
+        return batch.to(device=device, dtype=dtype, memory_format=layout)
+
+    return placed, put
