@@ -186,9 +186,9 @@ def zarr_04(folder: Path, **options: object) -> Sample:
 
 
 def png(folder: Path) -> Sample:
-    """uint16, one plane, pixels per metre, by Pillow."""
+    """uint16, one plane, pixels per metre, by Pillow; hardly packed, so that there are bytes enough to damage."""
     path = folder / "sample.png"
-    Image.fromarray(COUNTS[3]).save(path, dpi=(25_400 / 0.13, 25_400 / 0.17))
+    Image.fromarray(COUNTS[3]).save(path, dpi=(25_400 / 0.13, 25_400 / 0.17), compress_level=0)
     return Sample(path, "png", COUNTS[3:4], size_um=(math.nan, 0.17, 0.13))
 
 

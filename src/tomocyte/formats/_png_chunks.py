@@ -26,7 +26,6 @@ LARGEST_EXPANSION = 1100
 """Deflate cannot unpack a byte to more than 1032."""
 MOST_CHUNKS_BEFORE_PIXELS = 10_000
 MOST_CHUNKS = 2**20
-LARGEST_CHUNK = 2**31 - 1
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Bits per sample that the standard allows for each colour type."""
 COLOURS = {
@@ -108,7 +107,7 @@ def _before_pixels(file: BinaryIO, path: Path) -> dict[bytes, bytes]:
         if len(start) < 8:
             raise damaged(path, "ends before its pixels.")
         length, kind = int.from_bytes(start[:4], "big"), start[4:]
-        if (place == 0) != (kind == b"IHDR") or length > LARGEST_CHUNK:
+        if (place == 0) != (kind == b"IHDR"):
             raise damaged(path, f"has a chunk {kind!r} of {length} bytes at place {place}.")
         if kind == b"IDAT":
             return bodies
