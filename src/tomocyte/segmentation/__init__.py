@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         predict_tiled,
         section_slabs,
     )
+    from tomocyte.segmentation.probability_instances import InstanceSettings, instances_from_probability
     from tomocyte.segmentation.thresholds import (
         Histogram,
         half_maximum_levels,
@@ -54,6 +55,8 @@ _HOME = {
     "predict_slabs": "prediction",
     "predict_tiled": "prediction",
     "section_slabs": "prediction",
+    "InstanceSettings": "probability_instances",
+    "instances_from_probability": "probability_instances",
     "Histogram": "thresholds",
     "half_maximum_levels": "thresholds",
     "half_maximum_threshold": "thresholds",
@@ -67,6 +70,7 @@ _HOME = {
 
 __all__ = [
     "Histogram",
+    "InstanceSettings",
     "PredictionSettings",
     "TilingSettings",
     "assign_parents",
@@ -78,6 +82,7 @@ __all__ = [
     "half_maximum_levels",
     "half_maximum_threshold",
     "inference_bytes",
+    "instances_from_probability",
     "label_dtype",
     "local_adaptive_mask",
     "otsu_threshold",
