@@ -1,27 +1,98 @@
-"""Comparison with the truth: label images in, numbers out.
+"""Comparison with the truth: arrays in, numbers out.
 
-To add a kind of score, add a file here and name its functions below.
+Masks (``counts``, ``overlap``), surfaces (``surface``), objects (``matching``, ``objects``), probabilities
+(``curves``, ``calibration``), paired measurements (``agreement``), and many images in one table (``scores``,
+``bootstrap``). To add a kind of score, add a file here and name its functions below.
 """
 
 from __future__ import annotations
 
+from tomocyte.evaluation.agreement import Agreement, mean_and_sd, paired_agreement
+from tomocyte.evaluation.bootstrap import BootstrapSettings, Interval, bootstrap_interval
+from tomocyte.evaluation.calibration import ReliabilityCounts, count_reliability, fit_temperature, with_temperature
+from tomocyte.evaluation.counts import (
+    MaskCounts,
+    class_counts,
+    confusion_matrix,
+    count_mask,
+    f05_as_published,
+    f_beta,
+    moc,
+    pixel_accuracy,
+    precision,
+    recall,
+)
+from tomocyte.evaluation.curves import (
+    PrecisionRecallCounts,
+    PrecisionRecallCurve,
+    count_precision_recall,
+    precision_recall_curve,
+)
 from tomocyte.evaluation.matching import (
     InstanceScores,
     OverlapTable,
     hungarian_mean_dice,
     match_instances,
+    mean_average_precision,
     overlap_table,
     score_instances,
+    score_overlaps,
 )
+from tomocyte.evaluation.objects import score_objects
 from tomocyte.evaluation.overlap import dice, jaccard
+from tomocyte.evaluation.scores import Case, ScoreSettings, ScoreTable
+from tomocyte.evaluation.surface import (
+    SurfaceDistances,
+    assd_um,
+    hausdorff_um,
+    hd95_um,
+    surface_dice,
+    surface_distances,
+)
 
 __all__ = [
+    "Agreement",
+    "BootstrapSettings",
+    "Case",
     "InstanceScores",
+    "Interval",
+    "MaskCounts",
     "OverlapTable",
+    "PrecisionRecallCounts",
+    "PrecisionRecallCurve",
+    "ReliabilityCounts",
+    "ScoreSettings",
+    "ScoreTable",
+    "SurfaceDistances",
+    "assd_um",
+    "bootstrap_interval",
+    "class_counts",
+    "confusion_matrix",
+    "count_mask",
+    "count_precision_recall",
+    "count_reliability",
     "dice",
+    "f05_as_published",
+    "f_beta",
+    "fit_temperature",
+    "hausdorff_um",
+    "hd95_um",
     "hungarian_mean_dice",
     "jaccard",
     "match_instances",
+    "mean_and_sd",
+    "mean_average_precision",
+    "moc",
     "overlap_table",
+    "paired_agreement",
+    "pixel_accuracy",
+    "precision",
+    "precision_recall_curve",
+    "recall",
     "score_instances",
+    "score_objects",
+    "score_overlaps",
+    "surface_dice",
+    "surface_distances",
+    "with_temperature",
 ]

@@ -1,0 +1,248 @@
+"""``tomocyte evaluate``: predictions against the truth, as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tomocyte.cli.options import (
+    AxesOption,
+    DatasetOption,
+    DebugOption,
+    PixelSizeOption,
+    VoxelSizeOption,
+    voxel_size,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tomocyte.cli.pairs import OpenPair, Pair, Pairs
+    from tomocyte.evaluation import ScoreSettings, ScoreTable
+
+SHOWN = (
+    "dice", "jaccard", "precision", "recall", "f05", "auc_pr", "average_precision", "ece", "brier", "hausdorff_um",
+    "hd95_um", "assd_um", "surface_dice", "panoptic_quality", "instance_ap_mean", "hungarian_dice",
+)  # fmt: skip
+N_NAMES_SHOWN = 5
+
+
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(help="Masks, labels or probabilities: a file or a folder.")],
+    truth: Annotated[Path, typer.Argument(help="True masks or labels: a file or a folder of the same names.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the tables.")] = None,
+    structure: Annotated[
+        str | None, typer.Option("--structure", "-s", help="What was segmented, e.g. nucleus.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0.0, max=1.0, help="From this probability on a voxel is inside; else 0.5."),
+    ] = None,
+    tolerance_um: Annotated[
+        float | None, typer.Option("--tolerance-um", min=0.0, help="Adds the surface Dice at this distance.")
+    ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances/--masks", help="Match the objects too, not only the masks of all of them.")
+    ] = False,
+    min_iou: Annotated[
+        list[float] | None, typer.Option("--min-iou", help="IoU from which objects match; may be repeated.")
+    ] = None,
+    channel: Annotated[int | None, typer.Option("--channel", min=0, help="Channel to compare, from 0.")] = None,
+    voxel_size_um: VoxelSizeOption = None,
+    pixel_size_um: PixelSizeOption = None,
+    axes: AxesOption = None,
+    dataset: DatasetOption = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Draws of the bootstrap intervals.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 1,
+    debug: DebugOption = False,
+) -> None:
+    """Compare predictions with the truth: overlap, curves, surfaces in um, objects; per image, pooled, with intervals.
+
+    Two files are compared frame by frame; of two folders, the files of the same name. Floats between 0 and 1 are taken
+    for probabilities, whole numbers for masks or labels. Distances need a voxel size and are empty without one.
+    """
+    import numpy as np
+
+    from tomocyte.cli.pairs import find_pairs
+    from tomocyte.errors import SettingsError
+    from tomocyte.evaluation import BootstrapSettings, ScoreSettings, ScoreTable
+    from tomocyte.formats import ReadOptions
+
+    if min_iou and not instances:
+        raise SettingsError(
+            "E-USAGE", "--min-iou says how objects match, but objects are not matched.", cure="Add --instances."
+        )
+    settings = ScoreSettings(
+        structure=structure or "mask",
+        threshold=0.5 if threshold is None else threshold,
+        tolerance_um=tolerance_um,
+        is_instance_scored=instances,
+        min_ious=tuple(min_iou) if min_iou else (0.5, 0.75),
+    )
+    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, None, None, dataset)
+    found = find_pairs(prediction, truth, structure)
+    scores = ScoreTable(settings)
+    failures, kinds = _score_all(found, options, scores, channel=channel, structure=structure, is_debugging=debug)
+    _tell("no truth for", found.without_truth)
+    _tell("no prediction for", found.without_prediction)
+    if len(scores) == 0:
+        raise typer.Exit(4)
+    if threshold is not None and "probability" not in kinds:
+        raise SettingsError(
+            "E-USAGE", "--threshold is given, but no prediction holds probabilities.", cure="Leave it out."
+        )
+    bootstrap = BootstrapSettings(n_resamples=resamples)
+    tables = {
+        "scores": scores.table(),
+        "intervals": scores.intervals(rng=np.random.default_rng(seed), settings=bootstrap),
+    }
+    if instances:
+        tables["objects"] = scores.objects()
+    _show(tables["scores"], tables["intervals"], settings)
+    if output is not None:
+        about = {"bootstrap": {**bootstrap.model_dump(mode="json"), "seed": seed}, "failures": failures}
+        _write(output, tables, _provenance(found, settings, options, about))
+        typer.echo(f"wrote {output / 'scores.csv'}")
+    if failures or found.without_prediction:
+        raise typer.Exit(3)
+
+
+def _tell(what: str, names: tuple[str, ...]) -> None:
+    """Name what has no partner; the rest of a long list stands in evaluation.json."""
+    if names:
+        shown = ", ".join(names[:N_NAMES_SHOWN]) + (", …" if len(names) > N_NAMES_SHOWN else "")
+        typer.echo(f"{what} {len(names)}, left out: {shown}", err=True)
+
+
+def _score_all(
+    found: Pairs, options: Any, scores: ScoreTable, *, channel: int | None, structure: str | None, is_debugging: bool
+) -> tuple[list[dict[str, str]], set[str]]:
+    """Score every pair; of several, one that cannot be compared does not stop the others. Failures and kinds seen."""
+    from tomocyte.cli.pairs import open_pair
+    from tomocyte.cli.progress import count_progress
+    from tomocyte.errors import TomocyteError
+
+    failures: list[dict[str, str]] = []
+    kinds: set[str] = set()
+    with count_progress("evaluate", len(found.pairs)) as bar:
+        for pair in found.pairs:
+            try:
+                opened = open_pair(pair, options, channel=channel, structure=structure)
+                _check_instances(opened, scores.settings)
+                scores.add_all(opened.cases())
+                kinds.add(opened.kind)
+            except TomocyteError as problem:
+                if len(found.pairs) == 1 or is_debugging:
+                    raise
+                failures.append({"item": pair.name, "code": problem.code, "message": str(problem)})
+                typer.echo(f"failed: {pair.name}: {problem}", err=True)
+            bar.advance()
+    return failures, kinds
+
+
+def _check_instances(opened: OpenPair, settings: ScoreSettings) -> None:
+    from tomocyte.errors import InputError
+
+    if settings.is_instance_scored and opened.kind == "probability":
+        raise InputError(
+            "E-LABELS-TYPE",
+            "holds probabilities, which have no objects to match.",
+            path=opened.pair.prediction,
+            cure="Give the label image, or compare the masks with --masks.",
+        )
+
+
+def _show(table: pd.DataFrame, intervals: pd.DataFrame, settings: ScoreSettings) -> None:
+    """A small table: mean, deviation, interval, pooled."""
+    rows: dict[str, Any] = {row["level"]: row for row in table.to_dict("records")}
+    means: dict[str, Any] = {row["metric"]: row for row in intervals.to_dict("records") if row["statistic"] == "mean"}
+    n_images = int(rows["mean"]["n_images"])
+    groups = int(table.loc[table["level"] == "image", "group"].nunique())
+    n_simulated = int(table.loc[table["level"] == "image", "is_simulated"].sum())
+    simulated = f", {n_simulated} of them simulated" if n_simulated else ""
+    typer.echo(f"{settings.structure}: {n_images} images of {groups} files{simulated}")
+    typer.echo(f"{'':<20}{'mean':>10}{'sd':>10}{'95 % interval':>22}{'pooled':>10}")
+    at_iou = [name for name in table.columns if name.startswith("instance_f1_iou")]
+    for name in [*(name for name in SHOWN if name in table.columns), *at_iou]:
+        low, high = float(means[name]["low"]), float(means[name]["high"])
+        interval = "-" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
+        cells = [_number(float(rows[level][name])) for level in ("mean", "sd", "pooled")]
+        typer.echo(f"{name:<20}{cells[0]:>10}{cells[1]:>10}{interval:>22}{cells[2]:>10}")
+    images = table[table["level"] == "image"]
+    for reason in sorted({part for text in images["reason"] for part in text.split("; ") if part}):
+        typer.echo(f"empty, because {reason}")
+    if not settings.is_instance_scored and n_images and int(images["n_true_positive"].sum()) == 0:
+        typer.echo("No voxel is shared: check that the files belong together.", err=True)
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _provenance(found: Pairs, settings: ScoreSettings, options: Any, about: dict[str, Any]) -> dict[str, Any]:
+    """What was compared with what, and how; hashes instead of promises."""
+    from tomocyte.provenance import environment, now_utc, sha256_of_path
+
+    def entry(pair: Pair) -> dict[str, str]:
+        return {
+            "item": pair.name,
+            "prediction": str(pair.prediction),
+            "prediction_sha256": sha256_of_path(pair.prediction),
+            "truth": str(pair.truth),
+            "truth_sha256": sha256_of_path(pair.truth),
+        }
+
+    size = options.voxel_size_um
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "voxel_size_um_given": None if size is None else [None if math.isnan(part) else part for part in size],
+        "axes_given": options.axes,
+        "dataset_given": options.dataset,
+        **about,
+        "pairs": [entry(pair) for pair in found.pairs],
+        "without_truth": list(found.without_truth),
+        "without_prediction": list(found.without_prediction),
+        "environment": environment(),
+        "finished": now_utc(),
+    }
+
+
+def _write(folder: Path, tables: dict[str, pd.DataFrame], about: dict[str, Any]) -> None:
+    """CSV, Parquet and the meaning of the columns, each file whole or not at all."""
+    import dataclasses
+    import json
+    from functools import partial
+
+    import pandas as pd
+
+    from tomocyte.evaluation.columns import describe_columns
+    from tomocyte.ledger import writing
+    from tomocyte.tables import write_csv, write_parquet
+
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        names = list(dict.fromkeys(name for table in tables.values() for name in table.columns))
+        meanings = pd.DataFrame([dataclasses.asdict(column) for column in describe_columns(names)])
+        for name, table in tables.items():
+            _publish(folder / f"{name}.csv", partial(write_csv, table))
+            _publish(folder / f"{name}.parquet", partial(write_parquet, table))
+        _publish(folder / "scores.dictionary.csv", partial(write_csv, meanings))
+        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+        _publish(folder / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _publish(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside the place, then put it there."""
+    from tomocyte.ledger.atomic import part_name, sync_file
+
+    staged = path.with_name(part_name(path.name))
+    try:
+        write(staged)
+        sync_file(staged)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
