@@ -154,11 +154,16 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     A text cell or header that a spreadsheet would take for a formula (it starts with = + - @ TAB CR) gets a leading
     ``'``; numbers are left alone. Rows and columns stay in the order given.
     """
+    # Bytes, because a text stream would translate the line ends on some systems.
+    Path(path).write_bytes(csv_content(table).encode("utf-8"))
+
+
+def csv_content(table: pd.DataFrame) -> str:
+    """The text that :func:`write_csv` writes."""
     columns = [_csv_cells(table.iloc[:, index]) for index in range(table.shape[1])]
     lines = [",".join(_csv_text(str(name)) for name in table.columns)]
     lines += map(",".join, zip(*columns, strict=True))
-    # Bytes, because a text stream would translate the line ends on some systems.
-    Path(path).write_bytes(("\n".join(lines) + "\n").encode("utf-8"))
+    return "\n".join(lines) + "\n"
 
 
 def write_parquet(table: pd.DataFrame, path: str | Path) -> None:
