@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.evaluation.agreement import LIMIT_DEVIATIONS, agreement
+from tomocyte.evaluation.agreement import LIMIT_DEVIATIONS, paired_agreement
 from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, value_label
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def agreement_figure(
     ----------
     Bland, Altman, Lancet 327, 307 (1986), doi:10.1016/S0140-6736(86)90837-8.
     """
-    found = agreement(truth, prediction)
+    found = paired_agreement(truth, prediction)
     first, second = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
     is_pair = np.isfinite(first) & np.isfinite(second)
     first, second = first[is_pair], second[is_pair]
