@@ -6,14 +6,14 @@ another way of showing scores, write a module here and name it below.
 
 from tomocyte.score_tables.orderings import Ordering, judge_orderings, orderings_markdown
 from tomocyte.score_tables.published import Published, PublishedTable, load_published
-from tomocyte.score_tables.table import SCORE_NAMES, Scores, ScoreTable, score_text
+from tomocyte.score_tables.table import SCORE_NAMES, PaperTable, Scores, score_text
 
 __all__ = [
     "SCORE_NAMES",
     "Ordering",
+    "PaperTable",
     "Published",
     "PublishedTable",
-    "ScoreTable",
     "Scores",
     "judge_orderings",
     "load_published",

@@ -77,7 +77,7 @@ def judge_orderings(
     --------
     >>> from tomocyte.score_tables import load_published
     >>> table = load_published().table("table-2-cross-laboratory")
-    >>> scores = {"osnet": {"dice": [0.86, 0.88]}, "edge-based": {"dice": [0.30, 0.25]}}
+    >>> scores = {"OS-Net": {"dice": [0.86, 0.88]}, "edge-based": {"dice": [0.30, 0.25]}}
     >>> judge_orderings(scores, table)[0].verdict
     'holds'
     """

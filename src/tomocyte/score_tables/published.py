@@ -81,7 +81,7 @@ class Published(Settings):
     doi: str
     """Without the resolver."""
     labels: dict[str, str]
-    """Row name -> what stands in a table."""
+    """Row name -> what stands in a table, where that is more than the name."""
     tables: dict[str, PublishedTable]
     """By name."""
 
@@ -108,7 +108,7 @@ def load_published(name: str = "osnet-published", path: Path | None = None) -> P
 
     Examples
     --------
-    >>> load_published().table("table-1").rows["osnet"].dice
+    >>> load_published().table("table-1").rows["OS-Net"].dice
     (0.9131, 0.0131)
     """
     if path is not None:

@@ -27,12 +27,15 @@ SCORE_NAMES: dict[str, str] = {
     "f05": "F0.5",
     "f05_as_published": "F0.5 as published",
     "pr_auc": "PR (AUC)",
+    "precision": "Precision",
+    "recall": "Recall",
+    "pixel_accuracy": "Pixel accuracy",
 }
-"""Score -> heading, in the order of the columns."""
+"""Score -> heading, in the order of the columns; the paper has the first five, with one F0.5."""
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreTable:
+class PaperTable:
     """Scores of models, each with its mean and standard deviation (n - 1) over folds.
 
     Parameters
@@ -82,13 +85,13 @@ class ScoreTable:
         rows = []
         for name, scores in self.scores.items():
             row: dict[str, object] = {"model": self.labels.get(name, name)}
-            for score in SCORE_NAMES:
+            for score in self._shown():
                 values = list(scores.get(score, ()))
                 mean, deviation = mean_and_sd(values)
                 row |= {f"{score}_mean": mean, f"{score}_sd": deviation}
                 row[f"{score}_n_folds"] = sum(not math.isnan(value) for value in values)
-                if name in self.published and score != "f05":
-                    printed = getattr(self.published[name], score)
+                if name in self.published and self._has_paper(score):
+                    printed: tuple[float, ...] = getattr(self.published[name], score)
                     row[f"{score}_paper_mean"] = printed[0] if printed else math.nan
                     row[f"{score}_paper_sd"] = printed[1] if len(printed) > 1 else math.nan
             row["n_parameters"] = self.n_parameters.get(name)
@@ -97,7 +100,7 @@ class ScoreTable:
 
     def cells(self) -> list[list[str]]:
         """Headings, then one row per model, as text."""
-        shown = [name for name in SCORE_NAMES if any(name in row for row in self.scores.values())]
+        shown = self._shown()
         has_counts = any(row.n_parameters is not None for row in self.published.values())
         table = [["Model", *self._headings(shown), "Parameters", *["Parameters, paper"] * has_counts]]
         for name, scores in self.scores.items():
@@ -135,6 +138,9 @@ class ScoreTable:
             lines.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         lines += ["</tbody>", "</table>", f"<p>{html.escape(self.note)}</p>"]
         return "\n".join(lines) + "\n"
+
+    def _shown(self) -> list[str]:
+        return [name for name in SCORE_NAMES if any(name in row for row in self.scores.values())]
 
     def _has_paper(self, score: str) -> bool:
         return any(getattr(row, score, ()) for row in self.published.values())
