@@ -11,9 +11,7 @@ from tomocyte.cli.options import DebugOption
 
 
 def networks(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="As JSON, with the schema of each network's settings.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the schema of the settings.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """List the networks: name, dimensions, parameters, paper."""

@@ -19,7 +19,7 @@ from torch import nn
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings, build_settings
 
-LARGEST_PARAMETER_COUNT = 200_000_000
+LARGEST_PARAMETER_COUNT = 100_000_000
 
 
 class NetworkSettings(Settings):
@@ -152,7 +152,7 @@ def build_network(name: str, options: Mapping[str, Any] | None = None) -> Networ
     Raises
     ------
     SettingsError
-        ``E-NETWORK``: the name is unknown, or the network asked for has more than 200 million parameters;
+        ``E-NETWORK``: the name is unknown, or the network asked for has more than 100 million parameters;
         ``E-SETTINGS``: an option is unknown or outside its bounds.
 
     Examples

@@ -114,6 +114,7 @@ def _openvino_graph(module: Network) -> Any:
     example = torch.zeros(1, module.n_inputs, *(2 * step for step in module.divisor))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.trace, which OpenVINO's decoder reads
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean")  # GroupNorm refuses single pixels
         trace: Callable[..., Any] = torch.jit.trace
         traced = trace(module, example, check_trace=False)
         decoder = decoders.TorchScriptPythonDecoder(traced, example_input=example, shared_memory=False)

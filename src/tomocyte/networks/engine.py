@@ -160,7 +160,7 @@ def make_predictor(
         float32 ``(B, n_inputs, [Z,] Y, X)`` -> float32 ``(B, n_outputs, [Z,] Y, X)`` in [0, 1]; each spatial size a
         multiple of ``module.divisor``. A sample's result does not depend on the others in its batch. Not for several
         threads at a time. It raises SettingsError ``E-NETWORK-SHAPE`` for another shape or type, and InputError
-        ``E-NETWORK-NAN`` where a result is not finite.
+        ``E-NETWORK-NAN`` where the image or a result is not finite.
 
     Raises
     ------
@@ -182,15 +182,13 @@ def make_predictor(
     def predict(image: NDArray[np.float32]) -> NDArray[np.float32]:
         _check_image(image, folded)
         batch = torch.from_numpy(np.ascontiguousarray(image))
+        _check_finite(batch, "the image", cure="Replace NaN and infinite pixels first.")  # a ReLU can hide them
         if choice.precision == "bf16" and precision == "auto":
             logits = _run_by_sample(batch, run)
         else:
             logits = run(batch, choice.precision)
         probability = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, dim=1)
-        if not bool(torch.isfinite(probability).all()):
-            raise InputError(
-                "E-NETWORK-NAN", "the network's result is not finite.", cure="Look for NaN or huge values in the image."
-            )
+        _check_finite(probability, "the network's result", cure="Look for huge values or broken weights.")
         result: NDArray[np.float32] = probability.numpy()
         return result
 
@@ -229,6 +227,11 @@ def _check_image(image: NDArray[Any], module: Network) -> None:
     )
     if not is_fit:
         raise SettingsError("E-NETWORK-SHAPE", f"the network got {image.dtype} {image.shape}.", cure=f"Give {wanted}.")
+
+
+def _check_finite(values: torch.Tensor, what: str, *, cure: str) -> None:
+    if not bool(torch.isfinite(values).all()):
+        raise InputError("E-NETWORK-NAN", f"{what} is not finite everywhere.", cure=cure)
 
 
 def _choose_precision(precision: str, device: str) -> tuple[PrecisionName, str]:

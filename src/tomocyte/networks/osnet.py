@@ -63,48 +63,66 @@ class UNet16GcnSscSettings(OSNetSettings):
     """OS-Net as Table 1 counts it."""
 
     width: Literal[16] = 16
+    """Feature maps of the first level, as the name says."""
     up_kernel: Literal[3, 4] = 3
+    """Kernel of the transposed convolutions: 3 as Table 1 counts, 4 as the text says."""
     has_head_bias: bool = False
+    """Whether the final 1 x 1 convolution has a bias; not in Table 1's count."""
     uses_gcn: Literal[True] = True
+    """Whether each Down module has a global convolution, as the name says."""
     uses_ssc: Literal[True] = True
+    """Whether there are short skip connections, as the name says."""
 
 
 class UNet16GcnSettings(OSNetSettings):
     """U-Net of 16 to 256 feature maps with global convolutions."""
 
     width: Literal[16] = 16
+    """Feature maps of the first level, as the name says."""
     up_kernel: Literal[3, 4] = 3
+    """Kernel of the transposed convolutions: 3 as Table 1 counts, 4 as the text says."""
     has_head_bias: bool = False
+    """Whether the final 1 x 1 convolution has a bias; not in Table 1's count."""
     uses_gcn: Literal[True] = True
+    """Whether each Down module has a global convolution, as the name says."""
     uses_ssc: Literal[False] = False
+    """Whether there are short skip connections, as the name says."""
 
 
 class UNetSettings(OSNetSettings):
     """Plain U-Net; a width is fixed by each name."""
 
     up_kernel: Literal[3, 4] = 3
+    """Kernel of the transposed convolutions: 3 as Table 1 counts, 4 as the text says."""
     has_head_bias: bool = False
+    """Whether the final 1 x 1 convolution has a bias; not in Table 1's count."""
     uses_gcn: Literal[False] = False
+    """Whether each Down module has a global convolution, as the name says."""
     uses_ssc: Literal[False] = False
+    """Whether there are short skip connections, as the name says."""
 
 
 class UNet16Settings(UNetSettings):
     """Plain U-Net of 16 to 256 feature maps."""
 
     width: Literal[16] = 16
+    """Feature maps of the first level, as the name says."""
 
 
 class UNet64Settings(UNetSettings):
     """Plain U-Net of 64 to 1024 feature maps."""
 
     width: Literal[64] = 64
+    """Feature maps of the first level, as the name says."""
 
 
 class OSNetEntrySettings(OSNetSettings):
     """OS-Net as its text describes it."""
 
     uses_gcn: Literal[True] = True
+    """Whether each Down module has a global convolution, as the name says."""
     uses_ssc: Literal[True] = True
+    """Whether there are short skip connections, as the name says."""
 
 
 class ConvolutionBlock(nn.Sequential):

@@ -1,0 +1,292 @@
+"""Predictors against the plain module, engine by engine; the choice of an engine and what it says."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.networks import Network, build_network
+from tomocyte.networks import engine as room
+from tomocyte.networks._runners import prepare
+from tomocyte.networks.engine import choose_engine, describe_engine, has_bf16, make_predictor
+
+HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+ENGINES = ["torch", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no openvino"))]
+needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this CPU does not multiply bf16")
+CASES = [
+    ("osnet", {"n_inputs": 2, "n_outputs": 3}, (2, 2, 48, 32)),
+    ("fusionnet-v2", {}, (3, 1, 32, 48)),
+    ("unet3d", {"width": 8, "n_outputs": 2}, (2, 1, 8, 32, 24)),
+    ("unet3d", {"width": 8, "norm": "instance", "has_stem_norm": True}, (1, 1, 8, 32, 24)),
+]
+
+
+def network(name: str, options: dict[str, Any]) -> Network:
+    """With running statistics of its own, so that folding has something to fold."""
+    torch.manual_seed(0)
+    module = build_network(name, options)
+    with torch.no_grad():
+        for _ in range(4):
+            module(0.5 + 2 * torch.randn(2, module.n_inputs, *(2 * step for step in module.divisor)))
+    return module.eval()
+
+
+def image_of(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+
+
+def truth(module: Network, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The plain module in double precision."""
+    with torch.no_grad():
+        logits = module.double()(torch.from_numpy(image).double())
+    module.float()
+    return torch.sigmoid(logits).numpy()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("name", "options", "shape"), CASES, ids=[f"{case[0]}-{case[2]}" for case in CASES])
+def test_float32_gives_the_modules_probabilities(
+    engine: str, name: str, options: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    module, image = network(name, options), image_of(shape)
+    probability = make_predictor(module, activation="sigmoid", engine=engine, precision="fp32")(image)
+    assert probability.dtype == np.float32
+    assert probability.shape == (shape[0], module.n_outputs, *shape[2:])
+    np.testing.assert_allclose(probability, truth(module, image), atol=1e-4)
+
+
+@needs_bf16
+@pytest.mark.parametrize("engine", ENGINES)
+def test_bf16_stays_near_float32(engine: str) -> None:
+    """Eight bits of mantissa through some twenty layers: a few parts in a hundred of the logits' spread."""
+    module, image = network("unet16", {}), image_of((1, 1, 64, 96))
+    probability = make_predictor(module, activation="sigmoid", engine=engine, precision="bf16")(image)
+    exact = truth(module, image)
+    assert 0 < np.abs(probability - exact).max() < 0.06
+    assert np.mean((probability > 0.5) != (exact > 0.5)) < 0.03
+
+
+def test_softmax_runs_over_the_structures() -> None:
+    module, image = network("osnet", {"n_outputs": 4}), image_of((2, 1, 32, 48))
+    probability = make_predictor(module, activation="softmax", engine="torch", precision="fp32")(image)
+    np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-6)
+    with torch.no_grad():
+        logits = module(torch.from_numpy(image))
+    np.testing.assert_array_equal(probability.argmax(1), logits.argmax(1).numpy())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_samples_probability_does_not_depend_on_its_batch(engine: str, precision: str) -> None:
+    """One of the three has an offset that bf16 could not carry."""
+    module, image = network("unet16", {}), image_of((3, 1, 32, 48))
+    image[1] += 300
+    predict = make_predictor(module, activation="sigmoid", engine=engine, precision=precision)
+    together = predict(image)
+    for index in range(3):
+        np.testing.assert_allclose(together[index], predict(image[index : index + 1])[0], atol=2e-3)
+
+
+@needs_bf16
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_large_offset_is_computed_in_float32_unless_bf16_was_named(engine: str) -> None:
+    """1.33 + 0.01 x: neighbouring bf16 numbers are 0.0078 apart there, so that bf16 would see next to nothing."""
+    torch.manual_seed(0)
+    module = build_network("unet16")
+    raw = 1.33 + 0.01 * image_of((2, 1, 32, 48))
+    module.train()
+    with torch.no_grad():
+        for _ in range(100):
+            module(torch.from_numpy(raw))  # running statistics of raw refractive indices
+    module.eval()
+    exact = truth(module, raw)
+    auto = make_predictor(module, activation="sigmoid", engine=engine)(raw)
+    named = make_predictor(module, activation="sigmoid", engine=engine, precision="bf16")(raw)
+    np.testing.assert_allclose(auto, exact, atol=2e-3)
+    assert np.abs(named - exact).max() > 0.05
+
+
+def test_the_module_is_neither_changed_nor_kept() -> None:
+    module = network("unet16", {}).train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    predict = make_predictor(module, activation="sigmoid", engine="torch", precision="fp32")
+    image = image_of((1, 1, 32, 48))
+    first = predict(image)
+    assert module.training
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    assert any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    np.testing.assert_array_equal(predict(image), first)
+
+
+@pytest.mark.parametrize("name", ["osnet", "fusionnet-v2", "unet3d"])
+def test_no_batch_normalisation_is_left(name: str) -> None:
+    folded = prepare(network(name, {}))
+    assert not [part for part in folded.modules() if isinstance(part, nn.BatchNorm2d | nn.BatchNorm3d)]
+
+
+@pytest.mark.skipif(not HAS_OPENVINO, reason="no openvino")
+def test_openvino_does_not_report_to_its_makers(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry = importlib.import_module("openvino.tools.ovc.telemetry_utils").tm
+
+    def caught(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("telemetry was started")
+
+    monkeypatch.setattr(telemetry, "Telemetry", caught)
+    make_predictor(network("unet16", {}), activation="sigmoid", engine="openvino")(image_of((1, 1, 16, 32)))
+
+
+@pytest.mark.skipif(not HAS_OPENVINO, reason="no openvino")
+def test_openvino_takes_many_shapes_one_after_another() -> None:
+    module = network("unet16", {})
+    predict = make_predictor(module, activation="sigmoid", engine="openvino", precision="fp32")
+    for shape in [(1, 1, 16 * n, 16) for n in range(1, 7)] + [(2, 1, 16, 16), (1, 1, 16, 16)]:
+        np.testing.assert_allclose(predict(image_of(shape)), truth(module, image_of(shape)), atol=1e-4)
+
+
+BAD_IMAGES = {
+    "not a multiple": np.zeros((1, 1, 30, 32), np.float32),
+    "channels": np.zeros((1, 2, 32, 32), np.float32),
+    "axes": np.zeros((1, 32, 32), np.float32),
+    "float64": np.zeros((1, 1, 32, 32)),
+    "no samples": np.zeros((0, 1, 32, 32), np.float32),
+    "no pixels": np.zeros((1, 1, 0, 32), np.float32),
+}
+
+
+@pytest.mark.parametrize("image", BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_an_image_that_does_not_fit_is_refused(image: NDArray[Any]) -> None:
+    predict = make_predictor(network("unet16", {}), activation="sigmoid", engine="torch")
+    with pytest.raises(SettingsError, match="E-NETWORK-SHAPE"):
+        predict(image)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_image_that_is_not_finite_is_an_error(engine: str) -> None:
+    """A ReLU that takes the larger of 0 and NaN gives 0, and the result looks sound."""
+    image = image_of((1, 1, 32, 48))
+    image[0, 0, 3, 4] = np.nan
+    with pytest.raises(InputError, match="E-NETWORK-NAN"):
+        make_predictor(network("unet16", {}), activation="sigmoid", engine=engine)(image)
+
+
+def test_broken_weights_are_an_error() -> None:
+    module = network("unet16", {})
+    with torch.no_grad():
+        module.head.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="E-NETWORK-NAN"):
+        make_predictor(module, activation="sigmoid", engine="torch")(image_of((1, 1, 32, 48)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"engine": "onnx"}, "E-ENGINE"),
+        ({"precision": "int8"}, "E-PRECISION"),
+        ({"device": "gpu"}, "E-DEVICE"),
+        ({"device": "meta"}, "E-DEVICE"),
+        ({"device": "cuda:99"}, "E-DEVICE"),
+        ({"activation": "tanh"}, "E-ACTIVATION"),
+    ],
+)
+def test_what_is_not_there_is_refused(arguments: dict[str, Any], code: str) -> None:
+    with pytest.raises(SettingsError, match=code):
+        make_predictor(network("unet16", {}), **{"activation": "sigmoid", **arguments})
+
+
+def test_a_module_from_elsewhere_is_refused() -> None:
+    with pytest.raises(SettingsError, match="E-NETWORK: a Conv2d"):
+        make_predictor(nn.Conv2d(1, 1, 1), activation="sigmoid")
+
+
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    original: Callable[..., Any] = importlib.import_module
+
+    def missing(name: str, *arguments: Any) -> Any:
+        if name.startswith("openvino"):
+            raise ImportError("No module named 'openvino'")
+        return original(name, *arguments)
+
+    monkeypatch.setattr(room.importlib, "import_module", missing)
+
+
+def test_without_openvino_auto_is_torch_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_openvino(monkeypatch)
+    choice = choose_engine()
+    assert choice.engine == "torch"
+    assert "openvino is not installed" in choice.reason
+    module, image = network("unet16", {}), image_of((1, 1, 32, 48))
+    predict = make_predictor(module, activation="sigmoid", precision="fp32")
+    np.testing.assert_allclose(predict(image), truth(module, image), atol=1e-4)
+    with pytest.raises(SettingsError, match="E-ENGINE: openvino cannot be used"):
+        choose_engine("openvino")
+
+
+def test_compiled_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.shutil, "which", lambda _name: None)
+    with pytest.raises(SettingsError, match="E-ENGINE: compiled needs"):
+        choose_engine("compiled")
+
+
+def test_bf16_is_taken_only_where_the_device_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": False})
+    assert choose_engine("torch").precision == "fp32"
+    with pytest.raises(SettingsError, match="E-PRECISION: cpu does not multiply bf16"):
+        choose_engine("torch", precision="bf16")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": True})
+    assert choose_engine("torch").precision == "bf16"
+
+
+def test_the_description_is_fit_for_json_and_never_compiled_by_itself() -> None:
+    described = describe_engine()
+    assert json.loads(json.dumps(described)) == described
+    assert described["engine"] in {"torch", "openvino"}
+    assert described["n_threads"] == torch.get_num_threads()
+    assert described["version"]
+    assert described["reason"]
+
+
+@pytest.mark.slow
+def test_compiled_gives_the_modules_probabilities() -> None:
+    module, image = network("unet16", {}), image_of((1, 1, 32, 48))
+    predict = make_predictor(module, activation="sigmoid", engine="compiled", precision="fp32")
+    np.testing.assert_allclose(predict(image), truth(module, image), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unet16", "osnet"])
+def test_a_section_takes_at_most_a_tenth_of_a_second(name: str) -> None:
+    """A stopwatch, so by hand on a quiet machine with two cores: best of ten."""
+    import time
+
+    predict = make_predictor(network(name, {}), activation="sigmoid")
+    image = image_of((1, 1, 448, 448))
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        predict(image)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["osnet", "unet3d"])
+def test_cuda_gives_the_modules_probabilities(name: str) -> None:
+    module = network(name, {})
+    image = image_of((2, 1, *(2 * step for step in module.divisor)))
+    exact = truth(module, image)
+    single = make_predictor(module, activation="sigmoid", device="cuda", precision="fp32")(image)
+    np.testing.assert_allclose(single, exact, atol=5e-3)  # TF32 convolutions
+    assert np.abs(make_predictor(module, activation="sigmoid", device="cuda")(image) - exact).max() < 0.1
