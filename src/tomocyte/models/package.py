@@ -7,6 +7,7 @@ larger than those shapes allow, their hashes, every tensor, and at last the self
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, OutputError, SettingsError
-from tomocyte.ledger.atomic import part_folder, sync_folder, sync_tree, write_whole, writing
+from tomocyte.ledger.atomic import PART, part_folder, sync_folder, sync_tree, write_whole, writing
 from tomocyte.models.card import ModelCard, read_card
 from tomocyte.models.reading import CARD_FILE, SELFTEST_FILE, WEIGHTS_FILE, read_plain
 from tomocyte.models.selftest import LARGEST_SELFTEST_BYTES, check_selftest, probabilities, selftest_tensor
@@ -282,8 +283,20 @@ def _exchange(part: Path, folder: Path) -> None:
             os.rename(old, folder)
         raise
     sync_folder(folder.parent)
-    if has_old:
-        shutil.rmtree(old, ignore_errors=True)
+    _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what this or a dead process left beside a package; only now, when the package itself is whole."""
+    import psutil
+
+    for leftover in folder.parent.glob(f"{glob.escape(folder.name)}.part*"):
+        mark = PART.fullmatch(leftover.name.removeprefix(folder.name))
+        if mark is None:
+            continue
+        pid = int(leftover.name.removeprefix(f"{folder.name}.part").partition("-")[0])
+        if pid == os.getpid() or not psutil.pid_exists(pid):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _rounded(card: ModelCard, state: State, empty: State) -> State | None:

@@ -6,7 +6,9 @@ card's ``weights_dtype`` and to :func:`stored_dtype`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,23 +48,29 @@ def empty_state(card: ModelCard, path: Path | None = None) -> dict[str, torch.Te
         ``E-MODEL-NETWORK``: the network is unknown, too large, or has other inputs, outputs or dimensions than the
         card.
     """
-    import torch
-
-    from tomocyte.networks import build_network, network_entries
-
     try:
-        with torch.device("meta"):
-            module: Any = build_network(card.network.name, card.network.options)
+        seen, state = _outline(card.network.name, json.dumps(card.network.options, sort_keys=True))
     except TomocyteError as error:
         cure = "The package is from another version, or not what it says."
         raise InputError("E-MODEL-NETWORK", f"{error.problem} {error.cure}", path=path, cure=cure) from error
-    dimensions = {entry.name: entry.dimensions for entry in network_entries()}[card.network.name]
-    seen = (module.n_inputs, module.n_outputs, dimensions)
     said = (len(card.channels), len(card.structures), card.dimensions)
     if seen != said:
         problem = f"the network has (inputs, outputs, dimensions) {seen}, the card says {said}."
         raise InputError("E-MODEL-NETWORK", problem, path=path, cure="Set n_inputs and n_outputs in network.options.")
-    return dict(module.state_dict())
+    return dict(state)
+
+
+@lru_cache(maxsize=64)
+def _outline(name: str, options: str) -> tuple[tuple[int, int, int], dict[str, torch.Tensor]]:
+    """(inputs, outputs, dimensions) of a network and its state on torch's device without memory."""
+    import torch
+
+    from tomocyte.networks import build_network, network_entries
+
+    with torch.device("meta"):
+        module: Any = build_network(name, json.loads(options))
+    dimensions = {entry.name: entry.dimensions for entry in network_entries()}[name]
+    return (module.n_inputs, module.n_outputs, dimensions), module.state_dict()
 
 
 def largest_weights_nbytes(card: ModelCard, empty: State) -> int:

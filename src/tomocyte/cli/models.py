@@ -1,0 +1,192 @@
+"""``tomocyte models``: what is installed, what it is good for, taking one in and giving one out."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tomocyte.cli.describe import human_bytes
+from tomocyte.cli.options import DebugOption
+from tomocyte.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tomocyte.models import ModelCard, ModelEntry
+
+app = typer.Typer(
+    help="Trained models: list them, read their cards, import and export them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name from `tomocyte models list`, or the folder of a package.", metavar="NAME")
+]
+ENDINGS = {"zip": ".zip", "onnx": ".onnx", "bioimageio": ".zip"}
+
+
+@app.command("list")
+def models_list(as_json: JsonOption = False, debug: DebugOption = False) -> None:  # noqa: ARG001
+    """List the models that ship and those you imported: name, version, modality, structures, size, where.
+
+    Your own live in $TOMOCYTE_MODELS, or in the data folder of your system when that is not set.
+    """
+    import json
+
+    from tomocyte.models import list_models, user_folder
+
+    entries = list_models()
+    if as_json:
+        typer.echo(json.dumps([_row(entry) for entry in entries], indent=1))
+        return
+    for entry in entries:
+        if entry.card is None:
+            typer.echo(f"{entry.name:<24} cannot be used: {entry.problem}")
+            continue
+        card = entry.card
+        typer.echo(
+            f"{card.name:<24} {card.version:<8} {card.modality:<14} {card.dimensions}-D  "
+            f"{', '.join(card.structures):<32} {human_bytes(entry.nbytes):>7}  {_where(entry)}"
+        )
+    if not entries:
+        typer.echo(f"no models; import one with `tomocyte models import` (it goes into {user_folder()}).")
+
+
+@app.command("show")
+def models_show(
+    name: NameArgument,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Show a model's card: what it takes and gives, how good it was on held-out data, and its limits.
+
+    The card is read and its seal checked; the weights are checked when the model is used, imported or exported.
+    """
+    from tomocyte.models import find_model, read_card
+
+    folder = find_model(name)
+    card = read_card(folder)
+    if as_json:
+        typer.echo(card.model_dump_json(indent=1))
+        return
+    for line in _card_lines(card):
+        typer.echo(line)
+    typer.echo(f"  {'folder':<12} {folder}")
+
+
+@app.command("import")
+def models_import(
+    source: Annotated[Path, typer.Argument(help="Folder of a package, or a .zip of one.", metavar="PATH")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of yours of that name.")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Import a model: check it in full, then copy it into your own models.
+
+    Nothing in a package is ever executed. Card, hashes, every tensor and the self-test are checked before the model
+    gets its name; only card.json, weights.safetensors and selftest.safetensors are copied, other files are ignored.
+    """
+    from tomocyte.models import install_model
+
+    entry = install_model(source, is_overwriting=overwrite)
+    version = "" if entry.card is None else f" {entry.card.version}"
+    typer.echo(f"imported {entry.name}{version} into {entry.folder}")
+
+
+@app.command("export")
+def models_export(
+    name: NameArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", metavar="FILE")],
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="zip (for `tomocyte models import`), onnx, or bioimageio (for other programs; these two need "
+            "pip install 'tomocyte[export]').",
+        ),
+    ] = "zip",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Export a model as one file, checked before it is written.
+
+    The .zip of a package is the same byte for byte each time. An .onnx takes the normalised image and gives
+    probabilities; a bioimage.io .zip takes the physical image.
+    """
+    from tomocyte.models import export_bioimageio, export_onnx, export_zip, find_model, load_package
+
+    if file_format not in ENDINGS:
+        raise SettingsError("E-USAGE", f"unknown --format {file_format!r}.", cure=f"Known: {', '.join(ENDINGS)}.")
+    if output.suffix.lower() != ENDINGS[file_format]:
+        raise SettingsError("E-USAGE", f"{output.name!r} does not end in {ENDINGS[file_format]}.", cure="Rename FILE.")
+    if os.path.lexists(output) and not (overwrite and stat.S_ISREG(output.lstat().st_mode)):
+        raise SettingsError("E-USAGE", f"{output} exists.", cure="Replace it with --overwrite, or choose another FILE.")
+    if file_format == "zip":
+        export_zip(find_model(name), output)
+    elif file_format == "onnx":
+        export_onnx(load_package(name), output)
+    else:
+        export_bioimageio(load_package(name), output)
+    typer.echo(f"wrote {output} ({human_bytes(output.stat().st_size)})")
+
+
+def _where(entry: ModelEntry) -> str:
+    return "ships with tomocyte" if entry.place == "bundled" else str(entry.folder)
+
+
+def _row(entry: ModelEntry) -> dict[str, Any]:
+    card = entry.card
+    return {
+        "name": entry.name,
+        "place": entry.place,
+        "folder": str(entry.folder),
+        "nbytes": entry.nbytes,
+        "problem": entry.problem,
+        **(
+            {}
+            if card is None
+            else card.model_dump(mode="json", include={"version", "modality", "dimensions", "structures"})
+        ),
+    }
+
+
+def _card_lines(card: ModelCard) -> list[str]:
+    """The card for people."""
+    low, high = card.voxel_size_range
+    sizes = " x ".join("any" if size is None else f"{size:g}" for size in card.voxel_size_um)
+    options = ", ".join(f"{key} {value}" for key, value in card.network.options.items())
+    cuts = ", ".join(f"{structure} {card.threshold_of(structure):g}" for structure in card.structures)
+    sections = "" if card.section_axis is None else f", section by section along {card.section_axis}"
+    trained = f"{card.training_data or 'not recorded'}{' (simulated data)' if card.is_trained_on_simulated else ''}"
+    rows = {
+        "about": card.description,
+        "takes": f"{card.quantity} ({card.modality}), channels {', '.join(card.channels)}, values "
+        f"{card.value_range[0]:g} to {card.value_range[1]:g}",
+        "voxel size": f"{sizes} um (z, y, x), from {low:g} to {high:g} times that",
+        "gives": f"probability of {', '.join(card.structures)}; threshold {cuts}",
+        "network": f"{card.network.name}, {card.dimensions}-D{sections}{'; ' + options if options else ''}",
+        "sees": f"{card.normalization.kind} normalisation, offset {card.normalization.offset:g}, scale "
+        f"{card.normalization.scale:g}; tiles {' x '.join(map(str, card.tile_shape))}",
+        "trained on": trained,
+        "trained": "" if card.date is None else card.date.isoformat(),
+        "paper": card.paper,
+        "licence": card.licence,
+        "limits": card.limits,
+    }
+    lines = [f"{card.name} {card.version}"]
+    lines += [f"  {key:<12} " + value.replace("\n", f"\n{'':<15}") for key, value in rows.items() if value]
+    lines += [f"  {'held out':<12} {name}: {value}" for name, value in _flat(card.figures)]
+    return lines if card.figures else [*lines, f"  {'held out':<12} no figures recorded"]
+
+
+def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{above}{name} ")
+        else:
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            found.append((f"{above}{name}", text))
+    return found
