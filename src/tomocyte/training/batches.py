@@ -49,7 +49,9 @@ def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
     return order[: max(len(order) // size * size, min(size, len(order)))]
 
 
-def make_sample(samples: Samples, recipe: Recipe, entry: tuple[int, bool], key: tuple[int, int]) -> tuple[Image, Target]:
+def make_sample(
+    samples: Samples, recipe: Recipe, entry: tuple[int, bool], key: tuple[int, int]
+) -> tuple[Image, Target]:
     """One sample of an epoch, augmented where the order says so; ``key`` is (epoch, position)."""
     index, is_augmented = entry
     rng = np.random.default_rng([recipe.loop.seed, *key, 2])

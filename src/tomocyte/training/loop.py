@@ -15,15 +15,16 @@ from typing import Any
 
 import torch
 
+from tomocyte import __version__
 from tomocyte.errors import SettingsError
 from tomocyte.networks import build_network
+from tomocyte.networks.precision import autocast_for
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
 from tomocyte.training.distributed import Processes
 from tomocyte.training.losses import build_loss
 from tomocyte.training.optimisation import Schedule, StepGuard, WeightAverage, build_optimiser, step_if_finite
-from tomocyte.networks.precision import autocast_for
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.samples import Samples
 from tomocyte.training.targets import output_names
@@ -103,7 +104,7 @@ class Trainer:
         self.checkpoints = folder / "checkpoints"
         self.processes = Processes.from_environment(device)
         self.device = self.processes.device
-        self.tell = tell or (lambda event: None)
+        self.tell = tell or (lambda _: None)
         # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
         self.layout = torch.channels_last if train.n_axes == 2 else torch.contiguous_format
         self.module = build_module(recipe, train.volume(0)[0].n_channels)
@@ -301,5 +302,6 @@ class Trainer:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """SHA-256 of everything that decides the weights."""
-    return sha256_of_json(recipe.model_dump(mode="json", exclude={"description", "paper", "benchmark"}))
+    """SHA-256 of everything that decides the weights: what differs from the defaults, and the program's version."""
+    said = recipe.model_dump(mode="json", exclude={"description", "paper", "benchmark"}, exclude_defaults=True)
+    return sha256_of_json({"recipe": said, "version": __version__})

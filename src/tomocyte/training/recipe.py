@@ -57,6 +57,9 @@ class DataSettings(Settings):
     """2-D networks: the sections that show an object, as OS-Net trained, or all."""
     min_section_area_um2: float = Field(default=4.0, ge=0)
     """Sections showing less than this of every structure do not count as showing an object."""
+    section_margin_um: float = Field(default=0.0, ge=0, le=1000)
+    """``with-objects``: sections so near above or below one that shows an object count too, so that a network that
+    will see whole volumes learns where objects end."""
     max_sections_per_item: int | None = Field(default=None, ge=1)
     """At most so many sections of one item, evenly spaced; empty: every one."""
     image_suffix: str = ""

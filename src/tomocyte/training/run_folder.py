@@ -1,8 +1,8 @@
 """The folder of one training: what went in, how it went, and the model that came out.
 
-``recipe.json``, ``data.json`` (every file with its SHA-256), ``environment.json``, ``log.jsonl`` (one line per step that
-is told and per epoch), ``curves.csv`` and ``curves.png``, ``checkpoints/``, ``model/`` (the package) and, last of all,
-``result.json``: a training without it is not finished. To add a file, write it in :func:`finish`.
+``recipe.json``, ``data.json`` (every file with its SHA-256), ``environment.json``, ``log.jsonl`` (one line per step
+that is told and per epoch), ``curves.csv`` and ``curves.png``, ``checkpoints/``, ``model/`` (the package) and, last of
+all, ``result.json``: a training without it is not finished. To add a file, write it in :func:`finish`.
 """
 
 from __future__ import annotations

@@ -148,7 +148,9 @@ class Samples:
                 places.append(Place(item, frame, 0))
                 continue
             shown = np.flatnonzero((areas > 0) & (areas >= smallest))
-            chosen = shown if self.settings.sections == "with-objects" else np.arange(depth)
+            chosen = _with_margin(shown, depth, self.settings.section_margin_um / voxel[0])
+            if self.settings.sections == "all":
+                chosen = np.arange(depth)
             most = self.settings.max_sections_per_item
             if most is not None and len(chosen) > most:
                 chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(int)]
@@ -176,6 +178,13 @@ class Samples:
         target = make_targets(read, self.settings, stored)
         normalized = normalize(voxels, self.settings.normalization, medium_ri=image.medium_ri)
         return resample_pair(normalized, target, stored, self._working_size_um(place.item))
+
+
+def _with_margin(shown: NDArray[np.intp], depth: int, margin: float) -> NDArray[np.intp]:
+    """The sections given and those at most ``margin`` sections away (NaN: a single plane has none)."""
+    reach = int(margin) if math.isfinite(margin) else 0
+    near = {int(z) + offset for z in shown for offset in range(-reach, reach + 1)}
+    return np.asarray(sorted(z for z in near if 0 <= z < depth), dtype=np.intp)
 
 
 def resample_pair(

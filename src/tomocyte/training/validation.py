@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tomocyte.training.batches import stack
 from tomocyte.training.recipe import IGNORE
 from tomocyte.training.samples import Samples, Target
-from tomocyte.training.batches import stack
 
 Probability = NDArray[np.float32]
 
 
 def predict_samples(
-    module: torch.nn.Module, samples: Samples, *, is_softmax: bool, autocast: Callable[[], Any], device: str = "cpu"
+    module: torch.nn.Module,
+    samples: Samples,
+    *,
+    is_softmax: bool,
+    autocast: Callable[[], Any] = nullcontext,
+    device: str = "cpu",
 ) -> list[Probability]:
     """Probabilities (K, \\*S) float32 of every sample, whole, one by one.
 

@@ -1,0 +1,285 @@
+"""One whole training: from labelled images to a checked model package in a run folder.
+
+The steps stand in :func:`train`. What a model card says after training is collected in :func:`card_of`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.ledger.atomic import write_atomic
+from tomocyte.modalities import modality
+from tomocyte.models import ModelCard, save_package
+from tomocyte.models.card import NetworkChoice
+from tomocyte.networks._registry import find_network
+from tomocyte.training.checkpoint import Tensors
+from tomocyte.training.labelled import LabelledItem
+from tomocyte.training.loop import Trainer, TrainingResult
+from tomocyte.training.recipe import Recipe
+from tomocyte.training.run_folder import RunFolder
+from tomocyte.training.samples import Samples
+from tomocyte.training.targets import output_names
+
+Tell = Callable[[dict[str, Any]], None]
+SELFTEST_SIDE = 64
+SELFTEST_DEPTH = 16
+NOT_OPTIONS = {"n_inputs", "n_outputs"}
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """What a training may see.
+
+    Parameters
+    ----------
+    train, validation : list of LabelledItem
+        Validation may be empty: no scores, no early stopping.
+    """
+
+    train: list[LabelledItem]
+    validation: list[LabelledItem]
+
+
+def train(
+    recipe: Recipe,
+    data: LabelledData,
+    *,
+    folder: Path,
+    device: str = "cpu",
+    initial: Tensors | None = None,
+    restarts: bool = False,
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """Train one network, or go on with a training that was broken off.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : LabelledData
+    folder : Path
+        The run folder; the same command again goes on from its last checkpoint, a finished one is returned as it is.
+    device : str
+        ``cpu`` or ``cuda[:n]``.
+    initial : dict of str to Tensor, optional
+        Weights to begin with, e.g. of a model that ships.
+    restarts : bool
+        Whether to forget what the folder holds.
+    tell : callable, optional
+        Receives progress events.
+
+    Returns
+    -------
+    dict
+        ``history``, ``best``, ``n_skipped_steps``, ``notes``, ``weights_sha256``, ``n_train``, ``n_validation``.
+
+    Raises
+    ------
+    SettingsError, InputError, OutputError
+        Coded, with a cure: unfit recipe or data, damaged checkpoints, a folder that is locked, foreign or full.
+    """
+    n_axes = find_network(recipe.network.name).dimensions
+    _check(recipe, data, n_axes)
+    with RunFolder(folder, recipe) as run:
+        if restarts:
+            run.restart()
+        finished = run.result()
+        if finished is not None:
+            return finished
+        samples = Samples(data.train, recipe.data, n_axes=n_axes)
+        validation = Samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
+        check_positives(samples)
+        run.begin(data.train, data.validation)
+        report = run.logger(tell or (lambda _: None))
+        trainer = Trainer(recipe, samples, validation=validation, folder=folder, device=device, tell=report)
+        if initial is not None:
+            trainer.start_from(initial)
+        outcome = trainer.run()
+        if not trainer.processes.is_first:
+            return {"history": outcome.history}
+        card = card_of(recipe, samples, outcome)
+        saved = save_package(
+            folder / "model", outcome.weights, card, selftest_image(samples, trainer), is_overwriting=True
+        )
+        write_curves(folder, outcome.history)
+        content = {
+            "history": outcome.history,
+            "best": outcome.best,
+            "n_skipped_steps": outcome.n_skipped_steps,
+            "notes": outcome.notes,
+            "weights_sha256": saved.weights_sha256,
+            "n_train": len(samples),
+            "n_validation": len(validation) if validation else 0,
+            "precision": trainer.precision,
+        }
+        run.finish(content)
+        return content
+
+
+def _check(recipe: Recipe, data: LabelledData, n_axes: int) -> None:
+    kind = modality(recipe.data.modality)
+    if set(recipe.network.options) & NOT_OPTIONS:
+        raise SettingsError("E-RECIPE", "n_inputs and n_outputs follow from the data.", cure="Leave them out.")
+    patch = recipe.data.patch_shape
+    if patch is not None and len(patch) != n_axes:
+        raise SettingsError(
+            "E-RECIPE", f"a {n_axes}-D network needs a patch_shape of {n_axes} sizes, not {patch}.", cure="Correct it."
+        )
+    if n_axes == 3 and patch is None:
+        raise SettingsError("E-RECIPE", "a 3-D network needs data.patch_shape.", cure="For example [32, 96, 96].")
+    if recipe.loop.select == "best" and not data.validation:
+        raise SettingsError("E-RECIPE", "`select: best` needs validation data.", cure="Give some, or select: last.")
+    if not data.train:
+        raise InputError("E-NO-DATA", f"no labelled image of {kind.name} to train on.", cure="Give labelled images.")
+
+
+def check_positives(samples: Samples) -> None:
+    """Refuse training samples in which a structure never appears.
+
+    Raises
+    ------
+    InputError
+        ``E-CLASS-MISSING``.
+    """
+    missing = set(samples.settings.structures)
+    for item in range(len(samples.items)):
+        image, labels = samples.volume(item)
+        for name in list(missing):
+            volume = labels[name]
+            if volume is not None and any(volume.planes(frame, 0).any() for frame in range(image.n_frames)):
+                missing.discard(name)
+        if not missing:
+            return
+    raise InputError(
+        "E-CLASS-MISSING",
+        f"no training image shows {', '.join(sorted(missing))}.",
+        path=samples.items[0].image,
+        cure="Label at least one, or leave the structure out of data.structures.",
+    )
+
+
+def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelCard:
+    """The model card of a finished training; figures on held-out data are the experiment's to add."""
+    kind = modality(recipe.data.modality)
+    image, _ = samples.volume(0)
+    n_axes = samples.n_axes
+    size = samples.pixel_size_um(0)
+    softmax = recipe.loss.activation == "softmax"
+    shape = recipe.data.patch_shape or tuple(
+        min(4096, -(-length // 16) * 16) for length in samples.whole(0)[0].shape[1:]
+    )
+    simulated = [samples.volume(i)[0].is_simulated for i in range(len(samples.items))]
+    names = sorted({item.name.rsplit("-", 1)[0] for item in samples.items})
+    validation = outcome.history[-1].get("validation", {}) if outcome.history else {}
+    return ModelCard(
+        name=recipe.name.lower(),
+        description=recipe.description,
+        paper=recipe.paper,
+        modality=recipe.data.modality,
+        quantity=image.quantity or kind.quantity,
+        channels=kind.channels[: image.n_channels],
+        dimensions=2 if n_axes == 2 else 3,
+        structures=("background",) * softmax + output_names(recipe.data),
+        activation="softmax" if softmax else "sigmoid",
+        network=NetworkChoice(
+            name=recipe.network.name,
+            options={
+                **recipe.network.options,
+                "n_inputs": image.n_channels,
+                "n_outputs": len(output_names(recipe.data)) + softmax,
+            },
+        ),
+        normalization=recipe.data.normalization,
+        voxel_size_um=(None, *size) if n_axes == 2 else size,  # type: ignore[arg-type]
+        value_range=value_range(samples),
+        section_axis="z" if n_axes == 2 and image.spatial_shape[0] > 1 else None,
+        tile_shape=shape,
+        is_trained_on_simulated=any(simulated),
+        training_data=(
+            f"{len(samples)} {'sections' if n_axes == 2 else 'volumes'} of {len(samples.items)} "
+            f"{'simulated ' if all(simulated) else ''}images: {', '.join(names)[:1500]}"
+        ),
+        date=datetime.now(tz=UTC).date(),
+        figures={"validation (seen while training)": validation} if validation else {},
+        recipe=recipe.model_dump(mode="json"),
+    )
+
+
+def value_range(samples: Samples) -> tuple[float, float]:
+    """Physical values a volume may have to fit the model: those of the training images, half their width wider."""
+    lows, highs = [], []
+    for item in range(len(samples.items)):
+        volume, _ = samples.volume(item)
+        plane = volume.planes(0, 0, volume.spatial_shape[0] // 2, volume.spatial_shape[0] // 2 + 1)
+        low, high = np.percentile(plane[np.isfinite(plane)], (1, 99))
+        lows.append(low)
+        highs.append(high)
+    low, high = float(min(lows)), float(max(highs))
+    margin = 0.5 * max(high - low, 1e-9 * max(abs(low), abs(high), 1.0))
+    return low - margin, high + margin
+
+
+def selftest_image(samples: Samples, trainer: Trainer) -> Any:
+    """A small piece of a training sample around an object, as input of the package's self-test."""
+    image, target = samples.whole(0)
+    divisor: Any = trainer.module.divisor
+    side = [SELFTEST_DEPTH, SELFTEST_SIDE, SELFTEST_SIDE][3 - samples.n_axes :]
+    shape = [-(-want // unit) * unit for want, unit in zip(side, divisor, strict=True)]
+    grown = [(0, 0), *((0, max(0, want - size)) for want, size in zip(shape, image.shape[1:], strict=True))]
+    image = np.pad(image, grown, mode="edge")
+    inside = np.argwhere((target == 1).any(axis=0))
+    centre = inside.mean(axis=0) if len(inside) else np.asarray(image.shape[1:]) / 2
+    window = [slice(None)]
+    for at, want, size in zip(centre, shape, image.shape[1:], strict=True):
+        start = int(np.clip(round(float(at)) - want // 2, 0, size - want))
+        window.append(slice(start, start + want))
+    return np.ascontiguousarray(image[tuple(window)])
+
+
+def write_curves(folder: Path, history: list[dict[str, Any]]) -> None:
+    """``curves.csv`` and ``curves.png``: loss and scores of every epoch."""
+    from tomocyte.figures.curves import training_figure
+
+    rows = [
+        {**{k: v for k, v in entry.items() if k != "validation"}, **entry.get("validation", {})} for entry in history
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(folder / "curves.csv", stream.getvalue().encode("utf-8"))
+    if not rows:
+        return
+    panels = {
+        "loss": {"training": [entry.get("loss") or np.nan for entry in rows]},
+        "Dice": {"validation": [entry.get("dice", np.nan) for entry in rows]},
+    }
+    panels = {name: lines for name, lines in panels.items() if np.isfinite(next(iter(lines.values()))).any()}
+    write_atomic(folder / "curves.png", training_figure(panels))
+
+
+def split_items(items: list[LabelledItem], share: float, *, seed: int) -> LabelledData:
+    """Items for training and validation: as the data say, else a share of the groups drawn with the seed.
+
+    Of a benchmark, ``train`` and ``validation`` are taken and the test splits left alone.
+    """
+    if any(item.split for item in items):
+        return LabelledData(
+            [item for item in items if item.split == "train"], [item for item in items if item.split == "validation"]
+        )
+    groups = sorted({item.group for item in items})
+    n_held = min(round(share * len(groups)), len(groups) - 1)
+    order = np.random.default_rng(seed).permutation(len(groups))
+    held = {groups[i] for i in order[:n_held]}
+    return LabelledData(
+        [item for item in items if item.group not in held], [item for item in items if item.group in held]
+    )
