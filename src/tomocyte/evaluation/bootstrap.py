@@ -108,8 +108,8 @@ def bootstrap_interval(
         return Interval(value, math.nan, math.nan, n_groups, "no image has a value")
     if n_groups < 2:
         return Interval(value, math.nan, math.nan, n_groups, "an interval needs two groups")
-    with warnings.catch_warnings():
-        # A distribution without spread: told by the NaN that comes back.
+    # A distribution without spread is told by the NaN that comes back.
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         found = stats.bootstrap(
             (np.arange(n_groups),),
