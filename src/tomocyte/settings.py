@@ -126,13 +126,69 @@ class SegmentationSettings(Settings):
     inclusion: InclusionSettings = InclusionSettings()
 
 
+class InstanceSettings(Settings):
+    """How probabilities become objects."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """A voxel belongs to an object above this probability."""
+    core_threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Two outputs: a voxel belongs to a core above this probability of the second one."""
+    min_volume_um3: float = Field(default=1.0, ge=0)
+    """Smallest object in µm³ (3-D)."""
+    min_area_um2: float = Field(default=1.0, ge=0)
+    """Smallest object in µm² (2-D)."""
+    min_core_volume_um3: float = Field(default=0.2, ge=0)
+    """Smallest core in µm³ (3-D); smaller ones are noise."""
+    min_core_area_um2: float = Field(default=0.2, ge=0)
+    """Smallest core in µm² (2-D)."""
+    is_coreless_kept: bool = True
+    """Two outputs: whether a part of the mask without any core is an object of its own; otherwise it is dropped."""
+    is_hole_filled: bool = True
+    """Whether holes inside an object belong to it."""
+    is_border_cleared: bool = False
+    """Whether objects cut by the lateral (y, x) border are dropped; z faces do not count."""
+    split: SplitSettings = SplitSettings(method="none")
+    """One output: how touching objects are told apart. Intensities here are probabilities."""
+
+
+class InferenceSettings(Settings):
+    """How a trained model is applied; the model card knows the rest. Of no meaning to the classical engine."""
+
+    engine: Literal["auto", "torch", "compiled", "openvino"] = "auto"
+    """What computes; ``auto`` takes OpenVINO on a CPU where it is installed, else torch."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """How exactly; ``auto`` takes bf16 where the machine multiplies it natively."""
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d{1,2})?)$")
+    """``cpu``, ``cuda`` or ``cuda:N``."""
+    tile_shape: tuple[int, ...] | None = None
+    """Voxels of a tile at the model's voxel size; empty: the card's, and at least 512 x 512 for sections."""
+    overlap: float = Field(default=0.25, ge=0, le=0.75)
+    """Share of a tile that the next one covers too."""
+    weight: Literal["gaussian", "spline", "linear", "constant"] = "gaussian"
+    """How tiles are blended where they overlap."""
+    halo: tuple[int, ...] = ()
+    """Voxels at each side of a tile that are read but never used."""
+    batch_size: int = Field(default=1, ge=1, le=1024)
+    """Tiles given to the network at once; more than 1 only helps on a GPU."""
+    test_time_flips: bool = False
+    """Whether predictions are averaged over all flips of the tile's axes."""
+    section_axes: tuple[Literal["z", "y", "x"], ...] | None = None
+    """2-D networks: what the sections are perpendicular to; empty: the card's axis."""
+    vote: Literal["mean", "majority"] = "mean"
+    """Several section axes: the mean of their probabilities, or the share of axes that say yes."""
+    instances: dict[str, InstanceSettings] = {}
+    """Per structure, how probabilities become objects; else by the card's threshold and a smallest size that suits."""
+
+
 class RunSettings(Settings):
     """Everything that decides the result of ``tomocyte run`` for one input; its hash keys the outputs."""
 
     modality: str
     """Name of the modality, e.g. ``odt``."""
     model: str = "classical"
-    """Name of the model; ``classical`` is the engine without a trained network."""
+    """Name of a model or the folder of its package; ``classical`` is the engine without a trained network."""
+    inference: InferenceSettings = InferenceSettings()
+    """How a trained model is applied."""
     segmentation: SegmentationSettings | None = None
     """Settings of the classical engine; empty: those of the modality."""
     structure: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}$")
@@ -156,7 +212,13 @@ class RunSettings(Settings):
     nan: Literal["refuse", "mask"] = "refuse"
     """What to do with NaN or infinite voxels: refuse the input, or treat them as outside."""
     is_forced: bool = False
-    """Whether to go on although the values do not fit the modality; recorded in every output."""
+    """Whether to go on although the values do not fit the modality or the model; recorded in every output."""
+
+    @model_validator(mode="after")
+    def _inference_needs_a_model(self) -> RunSettings:
+        if self.model == "classical" and self.inference != InferenceSettings():
+            raise ValueError("'inference' needs a trained 'model'")
+        return self
 
 
 S = TypeVar("S", bound=Settings)

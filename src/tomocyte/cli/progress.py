@@ -20,7 +20,7 @@ from rich.progress import (
 
 LONGEST_NAME = 24
 # Share of one frame's time that has passed when a step begins.
-STEP_SHARE = {"read": 0.0, "segment": 0.1, "measure": 0.55, "draw": 0.85, "write": 0.9, "simulate": 0.0}
+STEP_SHARE = {"read": 0.0, "predict": 0.1, "segment": 0.1, "measure": 0.55, "draw": 0.85, "write": 0.9, "simulate": 0.0}
 
 
 class CountBar:

@@ -32,6 +32,10 @@ def run(
     inputs: Inputs,
     output: Output,
     modality: Annotated[str, typer.Option("--modality", "-m", help="odt, qpi, sxt, nile_red or fluorescence.")] = "",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Name of a trained model (`tomocyte models list`) or the folder of its package."),
+    ] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
     medium_ri: Annotated[
@@ -63,7 +67,8 @@ def run(
         list[str] | None, typer.Option("--set", help="One setting, e.g. segmentation.foreground.method=otsu.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Go on although values do not fit the modality; recorded in every output.")
+        bool,
+        typer.Option("--force", help="Go on although values do not fit modality or model; recorded in every output."),
     ] = False,
     workers: Annotated[int, typer.Option("--workers", "-j", help="Inputs at the same time.", min=1)] = 1,
     item_timeout_s: Annotated[
@@ -89,6 +94,7 @@ def run(
         overrides or [],
         {
             "modality": modality or None,
+            "model": model,
             "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
             "medium_ri": medium(medium_ri),
             "quantity": quantity.replace("-", "_") if quantity else None,

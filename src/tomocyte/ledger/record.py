@@ -44,7 +44,7 @@ class CommitRecord(BaseModel):
     request_sha256: str
     """Hash of settings, modality and overrides."""
     model_sha256: str | None = None
-    """Hash of the weights; none for a classical method."""
+    """Hash of the model's card, which holds that of its weights; none for a classical method."""
     code_version: str
     """Version of the program."""
     outputs: dict[str, OutputFile] = {}

@@ -1,7 +1,7 @@
 """One input from file to staged results: read, check, segment, measure, write.
 
-Inside: ``analysis`` (the frames of one volume), ``pictures`` (what is drawn). To add an output file, write it in
-:func:`process_item`.
+Inside: ``analysis`` (the frames of one volume), ``trained`` (a model's part in it), ``pictures`` (what is drawn). To
+add an output file, write it in :func:`process_item`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tomocyte.errors import MetadataError, SettingsError
+from tomocyte.errors import MetadataError
 from tomocyte.forecast import forecast, peak_memory_bytes
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modality
 from tomocyte.pipeline.analysis import Analysis, Report, analyse, background_level
+from tomocyte.pipeline.trained import card_of, card_sha256, channels_of, model_forecast
 from tomocyte.settings import RunSettings
 from tomocyte.volume import Origin, Volume
 
-__all__ = ["Analysis", "analyse", "background_level", "open_input", "preview", "process_item"]
-
-MODELS = ("classical",)
+__all__ = [
+    "Analysis",
+    "analyse",
+    "background_level",
+    "card_of",
+    "card_sha256",
+    "open_input",
+    "preview",
+    "process_item",
+]
 
 
 def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
@@ -36,8 +44,7 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
         Unknown modality or model.
     """
     kind = modality(settings.modality)
-    if settings.model not in MODELS:
-        raise SettingsError("E-MODEL", f"unknown model {settings.model!r}.", cure=f"Known: {', '.join(MODELS)}.")
+    card_of(settings)
     medium = None if settings.medium_ri == "background" else settings.medium_ri
     options = ReadOptions(
         voxel_size_um=settings.voxel_size_um,
@@ -111,15 +118,29 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, report: R
 
 
 def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
-    """What ``--dry-run`` says of an input, from its header alone.
+    """What ``--dry-run`` says of an input, from its header; with a trained model, from up to 16 planes too.
 
     Returns
     -------
     dict
         Shape, voxel size and origin, quantity, medium, notes, and the forecast of memory (bytes) and time (s).
+
+    Raises
+    ------
+    TomocyteError
+        What :func:`open_input` raises, and ``E-MODEL-FIT-…`` where the model does not fit.
     """
     volume, kind = open_input(path, settings)
     peak_bytes, seconds = forecast(volume, settings.segmentation or kind.segmentation)
+    notes = volume.notes
+    if (card := card_of(settings)) is not None:
+        from tomocyte.models import check_fit
+
+        channels = channels_of(card, volume, settings)
+        if volume.quantity == card.quantity or settings.wavelength_um is None:
+            notes += check_fit(card, volume, channels=channels, is_forced=settings.is_forced)
+        more_bytes, more_seconds = model_forecast(volume, settings)
+        peak_bytes, seconds = peak_bytes + more_bytes, seconds + more_seconds
     return {
         "shape": volume.shape,
         "dtype": str(volume.dtype),
@@ -129,7 +150,7 @@ def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
         "medium_ri": settings.medium_ri if settings.medium_ri == "background" else volume.medium_ri,
         "time_step_s": volume.time_step_s,
         "origin": dict(volume.origin),
-        "notes": volume.notes,
+        "notes": notes,
         "peak_bytes": peak_bytes,
         "seconds": seconds,
     }

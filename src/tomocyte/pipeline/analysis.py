@@ -18,6 +18,7 @@ from tomocyte.label_stack import LabelStack
 from tomocyte.modalities import Modality, modality
 from tomocyte.modalities.qpi import phase_to_dry_mass_density
 from tomocyte.pipeline.pictures import frame_pictures, time_course_pictures
+from tomocyte.pipeline.trained import FrameInput, channels_of, check_frame, find_structures, medium_for, open_model
 from tomocyte.settings import RunSettings, SegmentationSettings
 from tomocyte.volume import Volume, VoxelSize
 
@@ -72,7 +73,7 @@ def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = No
     Raises
     ------
     ModalityError
-        ``E-MODALITY-RANGE``: the values do not fit the modality (unless forced).
+        ``E-MODALITY-RANGE``, ``E-MODEL-FIT-…``: the values do not fit the modality or the model (unless forced).
     InputError
         ``E-NAN``: NaN or infinite voxels and ``nan="refuse"``.
     """
@@ -124,9 +125,19 @@ class _Work:
             self.warnings.append("W-SIMULATED: this input is simulated, not measured.")
         if settings.is_forced:
             self.warnings.append("W-FORCED: the checks of the modality were overridden with --force.")
+        self.model = open_model(settings)
+        if self.model is not None:
+            self.facts["trained_model"] = self.model.facts
+            if self.model.card.is_trained_on_simulated:
+                self.warn(f"W-MODEL-SIMULATED: {self.model.card.name} was trained on simulated data.")
 
     def tell(self, step: str, frame: int) -> None:
         self.report({"step": step, "frame": frame, "n_frames": self.volume.n_frames})
+
+    def warn(self, warning: str) -> None:
+        """Once, although it may hold for every frame."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def read(self, frame: int) -> NDArray[np.float32]:
         """The physical image (Z, Y, X) of the chosen channel, NaN outside when masked."""
@@ -170,9 +181,38 @@ class _Work:
         from tomocyte.segmentation import segment
 
         found = segment(
-            image, self.voxel_size_um, self.engine, on_step=lambda step: self.tell(f"segment: {step}", frame)
+            image,
+            self.voxel_size_um,
+            self.engine,
+            known=self.find_with_model(frame, image),
+            on_step=lambda step: self.tell(f"segment: {step}", frame),
         )
         return {self.primary if structure == "cell" else structure: labels for structure, labels in found.items()}
+
+    def find_with_model(self, frame: int, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """What the trained model finds in the frame; nothing without one."""
+        model = self.model
+        if model is None:
+            return {}
+        name = model.card.name
+        volume = self.volume.with_properties(quantity=self.quantity, unit=self.unit)
+        for note in check_frame(model, volume, image, self.settings, frame=frame):
+            self.warn(note)
+        medium = medium_for(model.card, self.volume, self.settings, image)
+        if medium is None and model.card.normalization.kind == "medium":
+            assumed = model.card.normalization.offset
+            self.warn(f"W-MODEL-MEDIUM: the medium's RI is unknown; {name} was told {assumed:g}. Give --medium-ri.")
+        channels = channels_of(model.card, self.volume, self.settings)
+        stack = image[None]
+        if len(channels) > 1:
+            stack = np.stack([self.volume.planes(frame, channel) for channel in channels]).astype(np.float32)
+        return find_structures(
+            model,
+            FrameInput(stack, self.voxel_size_um, medium, self.primary),
+            self.settings,
+            self.engine,
+            report=lambda done, total: self.tell(f"predict: {name} {done}/{total}", frame),
+        )
 
     def settle_medium(self, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> float | None:
         """The medium's RI for this frame: given, read, or measured outside the cells."""
@@ -258,7 +298,7 @@ class _Work:
             "medium_ri": self.media,
             "origin": {**volume.origin, **({"medium_ri": "measured"} if is_measured else {})},
             "modality": self.kind.name,
-            "model": self.settings.model,
+            "model": self.settings.model if self.model is None else self.model.card.name,
             "primary": self.primary,
             "channel": self.settings.channel,
             "is_simulated": volume.is_simulated,

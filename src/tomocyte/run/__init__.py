@@ -15,7 +15,7 @@ from tomocyte.ledger import CommitRecord, Ledger, item_names
 from tomocyte.modalities import modality
 from tomocyte.provenance import now_utc, sha256_of_json, sha256_of_path
 from tomocyte.run.inputs import find_inputs
-from tomocyte.run.publish import publish
+from tomocyte.run.publish import Key, publish
 from tomocyte.run.result import Failure, RunResult
 from tomocyte.settings import RunSettings
 
@@ -62,19 +62,27 @@ def run_inputs(
     ------
     OutputError
         The output folder is locked, foreign, read-only or full; what was committed stays.
+    SettingsError, InputError
+        The modality or the model is unknown, or the model's card cannot be read.
     """
+    from tomocyte.pipeline import card_of, card_sha256
+
     tell = on_event or _ignore
     modality(settings.modality)
+    card = card_of(settings)
     started = now_utc()
     names = dict(zip(item_names(paths), paths, strict=True))
-    request = sha256_of_json(settings.model_dump(mode="json"))
+    # Where a model lies decides nothing; what it is does, by its hash.
+    named = settings if card is None else settings.model_copy(update={"model": card.name})
+    request = sha256_of_json(named.model_dump(mode="json"))
+    key = Key(request, None if card is None else card_sha256(card))
     result = RunResult()
     with Ledger(output) as ledger:
-        todo = _without_done(ledger, names, request, result, (is_trusting_times, tell))
+        todo = _without_done(ledger, names, key, result, (is_trusting_times, tell))
         if todo:
-            _work(ledger, todo, settings, request, result, (n_workers, item_timeout_s, tell))
+            _work(ledger, todo, settings, key, result, (n_workers, item_timeout_s, tell))
         result.failures.sort(key=lambda failure: failure.item)
-        publish(ledger, names, settings, request, result, started)
+        publish(ledger, names, settings, key, result, started)
     return result
 
 
@@ -83,7 +91,7 @@ def _ignore(event: dict[str, Any]) -> None:
 
 
 def _without_done(
-    ledger: Ledger, names: dict[str, Path], request: str, result: RunResult, how: tuple[bool, OnEvent]
+    ledger: Ledger, names: dict[str, Path], key: Key, result: RunResult, how: tuple[bool, OnEvent]
 ) -> dict[str, tuple[Path, str]]:
     """Inputs still to do, with the hash of their content."""
     is_trusting_times, tell = how
@@ -97,7 +105,11 @@ def _without_done(
             tell({"item": item, "state": "failed"})
             continue
         is_done = ledger.committed(
-            item, input_sha256=content, request_sha256=request, model_sha256=None, code_version=__version__
+            item,
+            input_sha256=content,
+            request_sha256=key.request_sha256,
+            model_sha256=key.model_sha256,
+            code_version=__version__,
         )
         if is_done is None:
             todo[item] = (path, content)
@@ -129,7 +141,7 @@ def _work(
     ledger: Ledger,
     todo: dict[str, tuple[Path, str]],
     settings: RunSettings,
-    request: str,
+    key: Key,
     result: RunResult,
     how: tuple[int, float | None, OnEvent],
 ) -> None:
@@ -148,7 +160,7 @@ def _work(
         if outcome.error is not None:
             result.failures.append(_failure(item, path, outcome.error, outcome.traceback))
         else:
-            ledger.commit(item, staged, _record(outcome, path, content, request, stamps[item]))
+            ledger.commit(item, staged, _record(outcome, path, content, key.request_sha256, stamps[item]))
             result.n_done += 1
         tell({"item": item, "state": "done" if outcome.error is None else "failed"})
 
@@ -162,6 +174,8 @@ def _record(
         source=path.name,
         input_sha256=content,
         request_sha256=request,
+        # What the worker used, should the model have been replaced meanwhile.
+        model_sha256=done["facts"].get("trained_model", {}).get("card_sha256"),
         code_version=__version__,
         n_rows=done["n_rows"],
         warnings=tuple(done["warnings"]),

@@ -7,6 +7,7 @@ whole run, add it to :func:`publish`.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,21 +23,36 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
+class Key:
+    """What the items of one run have in common: hashes of the request and of the model (none: classical)."""
+
+    request_sha256: str
+    model_sha256: str | None
+
+    def holds(self, record: CommitRecord) -> bool:
+        """Whether an item was made with this request, this model and this version."""
+        made_with = (record.request_sha256, record.model_sha256, record.code_version)
+        return made_with == (self.request_sha256, self.model_sha256, __version__)
+
+
 def publish(
-    ledger: Ledger, names: dict[str, Path], settings: RunSettings, request: str, result: RunResult, started: str
+    ledger: Ledger, names: dict[str, Path], settings: RunSettings, key: Key, result: RunResult, started: str
 ) -> None:
     """Tables, run.json and the report from the commit records alone."""
     from tomocyte.tables import data_dictionary, write_csv, write_parquet
 
     failed = {failure.item for failure in result.failures}
     records = [record for record in ledger.records() if record.item not in failed]
-    current = [r for r in records if (r.request_sha256, r.code_version) == (request, __version__)]
+    current = [record for record in records if key.holds(record)]
     objects = _objects(ledger, current)
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
     dictionary = data_dictionary(list(objects.columns))
     status = _status(current, [r for r in records if r not in current], result.failures)
     run = {
-        "request_sha256": request,
+        "request_sha256": key.request_sha256,
+        "model_sha256": key.model_sha256,
+        "model": next((record.facts["trained_model"] for record in current if "trained_model" in record.facts), None),
         "settings": json.loads(settings.model_dump_json()),
         "engine": json.loads((settings.segmentation or modality(settings.modality).segmentation).model_dump_json()),
         "environment": environment(),
@@ -153,11 +169,11 @@ def _write_report(
     settings, versions = run["settings"], run["environment"]
     about = ReportRun(
         modality=settings["modality"],
-        model=settings["model"],
+        model=settings["model"] if run["model"] is None else run["model"]["name"],
         started=run["started"],
         settings={**settings, "segmentation": run["engine"]},
         versions={"tomocyte": versions["tomocyte"], "python": versions["python"], **versions["libraries"]},
-        limits=_limits(settings, records),
+        limits=_limits(settings, run["model"], records),
     )
     write_report(path, sorted(items, key=lambda item: item.name), objects, about, dictionary=dictionary)
 
@@ -171,15 +187,23 @@ def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
     return (*shown, *(("mean over objects", path) for path in sorted(folder.glob("timecourse_*.png"))))
 
 
-def _limits(settings: dict[str, Any], records: list[CommitRecord]) -> tuple[str, ...]:
+def _limits(settings: dict[str, Any], model: dict[str, Any] | None, records: list[CommitRecord]) -> tuple[str, ...]:
     """What a reader must know before trusting the numbers."""
     limits = ["Objects cut by the border of the volume are marked is_cut; their volume is a lower bound."]
     if settings["model"] == "classical":
         limits.insert(
             0, "Masks come from classical image processing (thresholds and watershed), not from a trained model."
         )
+    if model is not None:
+        simulated = ", trained on simulated data" if model["is_trained_on_simulated"] else ""
+        text = (
+            f"Masks of {', '.join(model['structures'])} come from the trained model {model['name']} {model['version']}"
+        )
+        limits.insert(0, f"{text}{simulated}; other masks from classical image processing. {model['limits']}".strip())
     if settings["is_forced"]:
-        limits.insert(0, "The modality's checks were overridden with --force: units and values may be wrong.")
+        limits.insert(
+            0, "The checks of modality and model were overridden with --force: units and values may be wrong."
+        )
     n_simulated = sum(bool(record.facts.get("is_simulated")) for record in records)
     if n_simulated:
         limits.insert(0, f"Simulated data: {n_simulated} of {len(records)} inputs are simulated, not measured.")

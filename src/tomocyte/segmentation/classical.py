@@ -6,7 +6,7 @@ and call it here; its settings go into ``SegmentationSettings``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def segment(
     voxel_size_um: VoxelSize,
     settings: SegmentationSettings | None = None,
     *,
+    known: Mapping[str, Labels] | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> dict[str, Labels]:
     """Find cells, their nuclei and their inclusions.
@@ -41,6 +42,8 @@ def segment(
         z, y, x in µm; z may be NaN for a single plane.
     settings : SegmentationSettings, optional
         Its defaults when not given; a modality has better ones.
+    known : mapping of str to ndarray (Z, Y, X), unsigned integer, optional
+        Structures that something else has found already, a trained model say; they are taken as they are.
     on_step : callable, optional
         Told the name of each step as it begins.
 
@@ -49,11 +52,13 @@ def segment(
     dict of str to ndarray (Z, Y, X)
         ``cell``, and ``nucleus`` and ``inclusion`` unless their method is ``none``. Labels in the smallest unsigned
         type that holds them, 0 = background, 1..n in raster order of each object's first voxel. No cells: all 0.
+        Further known structures follow.
 
     Raises
     ------
     SettingsError
-        ``E-AXES`` unless the image has three axes and at least one voxel.
+        ``E-AXES`` unless the image has three axes and at least one voxel; ``E-SHAPE`` for known labels of another
+        shape.
     MetadataError
         ``E-VOXEL-SIZE``.
 
@@ -70,14 +75,25 @@ def segment(
         raise SettingsError("E-AXES", f"a real image (Z, Y, X) is needed, not {image.dtype} of shape {image.shape}.")
     check_voxel_size(voxel_size_um, is_2d=image.shape[0] == 1)
     tell = on_step if on_step is not None else _say_nothing
-    found = {"cell": find_cells(image, voxel_size_um, chosen, tell)}
-    if chosen.nucleus.method != "none":
+    given = {} if known is None else dict(known)
+    for name, labels in given.items():
+        if labels.shape != image.shape:
+            raise SettingsError("E-SHAPE", f"{name} labels {labels.shape} and the image {image.shape} differ in shape.")
+    cells = given["cell"] if "cell" in given else find_cells(image, voxel_size_um, chosen, tell)
+    found = {"cell": cells}
+    if "nucleus" not in given and chosen.nucleus.method != "none":
         tell("nucleus")
-        found["nucleus"] = find_nuclei(image, found["cell"], voxel_size_um, chosen.nucleus)
-    if chosen.inclusion.method != "none":
+        found["nucleus"] = find_nuclei(image, cells, voxel_size_um, chosen.nucleus)
+    if "inclusion" not in given and chosen.inclusion.method != "none":
         tell("inclusion")
-        found["inclusion"] = find_inclusions(image, found["cell"], voxel_size_um, chosen.inclusion)
-    return found
+        found["inclusion"] = find_inclusions(image, cells, voxel_size_um, chosen.inclusion)
+    everything = {**given, **found}
+    return {name: everything[name] for name in _in_order(everything)}
+
+
+def _in_order(names: Mapping[str, Labels]) -> list[str]:
+    usual = [name for name in ("cell", "nucleus", "inclusion") if name in names]
+    return usual + [name for name in names if name not in usual]
 
 
 def find_cells(

@@ -43,6 +43,7 @@ __all__ = [
     "predict_tiled",
     "prediction_bytes",
     "resampled",
+    "tile_of",
     "working_shape",
 ]
 
@@ -217,6 +218,17 @@ def count_tiles(
         across = working_shape(shape, voxel_size_um, settings, axis)
         total += shape[1 + AXES.index(axis)] * plan_tiles(across, settings.tiling, divisor=divisor).n_tiles
     return total
+
+
+def tile_of(
+    shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: PredictionSettings, *, divisor: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The largest tile that :func:`predict_frame` gives the network for an image (C, Z, Y, X)."""
+    is_volume = len(settings.tiling.tile_shape) == 3
+    kinds: tuple[SectionAxis | Literal["volume"], ...] = ("volume",) if is_volume else axes_of(shape, settings)
+    shapes = [working_shape(shape, voxel_size_um, settings, kind) for kind in kinds]
+    tiles = [plan_tiles(across, settings.tiling, divisor=divisor).tile_shape for across in shapes]
+    return max(tiles, key=math.prod)
 
 
 def prediction_bytes(

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from tomocyte.errors import SettingsError
 from tomocyte.segmentation.cleaning import fill_holes, large_enough, touches_border, voxels_of
@@ -19,7 +18,7 @@ from tomocyte.segmentation.components import connected_components
 from tomocyte.segmentation.dtypes import refit
 from tomocyte.segmentation.instances import label_extents, renumber, split_own
 from tomocyte.segmentation.watershed import seeded_watershed
-from tomocyte.settings import Settings, SplitSettings
+from tomocyte.settings import InstanceSettings
 from tomocyte.volume import VoxelSize, check_voxel_size
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -27,29 +26,7 @@ Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-class InstanceSettings(Settings):
-    """How probabilities become objects."""
-
-    threshold: float = Field(default=0.5, gt=0, lt=1)
-    """A voxel belongs to an object above this probability."""
-    core_threshold: float = Field(default=0.5, gt=0, lt=1)
-    """Two outputs: a voxel belongs to a core above this probability of the second one."""
-    min_volume_um3: float = Field(default=1.0, ge=0)
-    """Smallest object in µm³ (3-D)."""
-    min_area_um2: float = Field(default=1.0, ge=0)
-    """Smallest object in µm² (2-D)."""
-    min_core_volume_um3: float = Field(default=0.2, ge=0)
-    """Smallest core in µm³ (3-D); smaller ones are noise."""
-    min_core_area_um2: float = Field(default=0.2, ge=0)
-    """Smallest core in µm² (2-D)."""
-    is_coreless_kept: bool = True
-    """Two outputs: whether a part of the mask without any core is an object of its own; otherwise it is dropped."""
-    is_hole_filled: bool = True
-    """Whether holes inside an object belong to it."""
-    is_border_cleared: bool = False
-    """Whether objects cut by the lateral (y, x) border are dropped; z faces do not count."""
-    split: SplitSettings = SplitSettings(method="none")
-    """One output: how touching objects are told apart. Intensities here are probabilities."""
+__all__ = ["InstanceSettings", "instances_from_probability"]
 
 
 def instances_from_probability(
