@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tomocyte.cli import files, run, samples, simulate
+from tomocyte.cli import evaluate, files, models, networks, run, samples, simulate, training
 
 app = typer.Typer(
     name="tomocyte",
@@ -32,6 +32,12 @@ app.command(short_help="Print a modality's settings as YAML.")(run.settings)
 app.command(short_help="Say what a file holds.")(files.info)
 app.command(short_help="Convert a file to another format.")(files.convert)
 app.command(short_help="Check a result folder against its hashes.")(files.verify)
+app.command(short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
+app.command(short_help="Train a network on labelled images.")(training.train)
+app.command("fine-tune", short_help="Go on training a model on a few images of your own.")(training.fine_tune)
+app.command(short_help="Compare networks by cross-validation.")(training.crossval)
+app.command(short_help="List the networks that can be trained.")(networks.networks)
+app.add_typer(models.app, name="models", short_help="List, show, import and export trained models.")
 app.add_typer(samples.app, name="samples", short_help="List and get open sample data.")
 
 

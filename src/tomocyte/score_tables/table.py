@@ -30,6 +30,9 @@ SCORE_NAMES: dict[str, str] = {
     "precision": "Precision",
     "recall": "Recall",
     "pixel_accuracy": "Pixel accuracy",
+    "f1": "Objects: F1 (IoU 0.5)",
+    "matched_dice": "Objects: matched Dice",
+    "panoptic_quality": "Objects: PQ",
 }
 """Score -> heading, in the order of the columns; the paper has the first five, with one F0.5."""
 

@@ -56,7 +56,10 @@ def make_sample(
     index, is_augmented = entry
     rng = np.random.default_rng([recipe.loop.seed, *key, 2])
     image, target = samples.read(index, rng)
-    return augment(image, target, recipe.augmentation, rng) if is_augmented else (image, target)
+    if not is_augmented:
+        return image, target
+    changed, moved = augment(image, target, recipe.augmentation, rng)
+    return changed, moved.astype(np.uint8, copy=False)
 
 
 def stack(pairs: list[tuple[Image, Target]], divisor: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

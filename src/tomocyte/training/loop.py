@@ -108,7 +108,7 @@ class Trainer:
         # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
         self.layout = torch.channels_last if train.n_axes == 2 else torch.contiguous_format
         self.module = build_module(recipe, train.volume(0)[0].n_channels)
-        self.module = self.module.to(self.device, memory_format=self.layout)
+        self.module = self.module.to(memory_format=self.layout).to(self.device)  # type: ignore[call-overload]
         self.parallel = self.processes.wrap(self.module)
         self.is_softmax = recipe.loss.activation == "softmax"
         self.loss = build_loss(recipe.loss, self.module.n_outputs)  # type: ignore[arg-type]

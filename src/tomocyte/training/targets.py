@@ -74,4 +74,5 @@ def _core(
     if len(present) > 1:
         deepest[1:] = ndimage.maximum(depth, ranks, index=np.arange(1, len(present)))
     core = (depth > np.minimum(settings.core_depth_um, 0.5 * deepest[ranks])) & (mask == 1)
-    return np.where(mask == IGNORE, IGNORE, core.astype(np.uint8)).astype(np.uint8)
+    result: Target = np.where(mask == IGNORE, IGNORE, core.astype(np.uint8)).astype(np.uint8)
+    return result

@@ -29,7 +29,7 @@ def predict_samples(
 
     Softmax networks give the probabilities of their heads, without the background.
     """
-    divisor = tuple(module.divisor)  # type: ignore[arg-type, union-attr]
+    divisor = tuple(module.divisor)  # type: ignore[arg-type]
     was_training = module.training
     module.eval()
     result = []
@@ -40,8 +40,8 @@ def predict_samples(
             with autocast():
                 logits = module(batch.to(device))
             probability = torch.softmax(logits.float(), 1)[:, 1:] if is_softmax else torch.sigmoid(logits.float())
-            window = (0, slice(None), *(slice(size) for size in image.shape[1:]))
-            result.append(probability[window].cpu().numpy())
+            window = (slice(None), *(slice(size) for size in image.shape[1:]))
+            result.append(probability[0].cpu().numpy()[window])
     module.train(was_training)
     return result
 
