@@ -7,6 +7,7 @@ folder. A bundled name cannot be taken by another model. Unfinished folders of a
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from tomocyte.models.reading import CARD_FILE, PACKAGE_FILES, WEIGHTS_FILE, read
 
 BUNDLED = Path(__file__).parent / "weights"
 VARIABLE = "TOMOCYTE_MODELS"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ def find_model(path_or_name: str | Path) -> Path:
     SettingsError
         ``E-MODEL-NAME`` with the list of known ones.
     """
-    if isinstance(path_or_name, str) and not {"/", os.sep} & set(path_or_name):
+    if isinstance(path_or_name, str) and _NAME.fullmatch(path_or_name):
         for root in (BUNDLED, user_folder()):
-            if path_or_name and os.path.lexists(root / path_or_name / CARD_FILE) and path_or_name not in (".", ".."):
+            if os.path.lexists(root / path_or_name / CARD_FILE):
                 return root / path_or_name
     path = Path(path_or_name)
     if path.is_dir() and os.path.lexists(path / CARD_FILE):
