@@ -136,8 +136,9 @@ def test_turns_by_90_are_numpys(shape: tuple[int, ...]) -> None:
 
 
 def test_an_oblong_is_turned_by_180_only() -> None:
-    image, _, seen, _ = moved((11, 17), 0, is_turned_by_90=True)
-    np.testing.assert_array_equal(seen, np.rot90(image, 2, axes=(-2, -1)))
+    for seed in range(8):
+        image, _, seen, _ = moved((11, 17), seed, is_turned_by_90=True)
+        np.testing.assert_array_equal(seen, np.rot90(image, 2, axes=(-2, -1)))
 
 
 def test_rotation_moves_a_blob_on_its_circle() -> None:
@@ -178,6 +179,28 @@ def test_enlargement_is_by_the_factors_given_and_stays_inside() -> None:
         assert len(places) > 10
         spread = np.ptp(np.array(places), axis=0)
         assert (spread > 0.4 * np.array(shape) * (1 - 1 / factor)).all()
+
+
+def test_an_enlarged_crop_begins_at_a_pixel_of_the_enlarged_image() -> None:
+    """Pixel edges lie at -0.5; the crop's edge, in pixels of the enlarged image, is a whole number within it."""
+    shape = (40, 60)
+    for seed in range(30):
+        crop = draw_map(shape, GeometrySettings(enlargements=(1.3,)), rng(seed))
+        begin = (crop.matrix @ [-0.5, -0.5] + crop.offset + 0.5) * 1.3
+        np.testing.assert_allclose(begin, np.rint(begin), atol=1e-9)
+        assert (begin > -1e-9).all()
+        assert (begin < np.array(shape) * 0.3 + 1e-9).all()
+
+
+def test_what_follows_the_crop_turns_about_the_middle_of_the_crop() -> None:
+    centre = (np.array((40, 60)) - 1) / 2
+    for seed in range(10):
+        crop, more = (
+            draw_map((40, 60), GeometrySettings(enlargements=(1.2, 1.3, 1.4), **settings), rng(seed))
+            for settings in ({}, {"flip_axes": ("y", "x"), "rotation_deg": 90, "scale": (0.8, 1.25)})
+        )
+        np.testing.assert_allclose(more.matrix @ centre + more.offset, crop.matrix @ centre + crop.offset)
+        assert not np.allclose(more.matrix, crop.matrix)
 
 
 def test_scales_are_within_bounds_per_axis_about_the_centre() -> None:

@@ -115,6 +115,14 @@ def test_background_is_a_polynomial_of_its_degree(shape: tuple[int, ...], degree
         assert np.abs(np.diff(field, axis=axis)).max() > 0.01
 
 
+def test_the_degree_of_the_background_is_the_total_one() -> None:
+    """x^n y is of degree n + 1: n differences along x and one along y leave nothing of a polynomial of degree n."""
+    for degree in (1, 2, 3):
+        field = slow_background((11, 17), 0.7, degree, rng()).astype(np.float64)
+        assert np.abs(np.diff(np.diff(field, degree, axis=1), axis=0)).max() < 1e-5
+        assert np.abs(np.diff(field, degree, axis=1)).max() > 1e-4
+
+
 def test_background_of_a_single_row() -> None:
     assert np.isfinite(slow_background((1, 9), 1.0, 2, rng())).all()
     np.testing.assert_array_equal(slow_background((1, 1), 1.0, 2, rng()), [[0.0]])
