@@ -137,9 +137,9 @@ def make_predictor(
     """A plain function that maps an image to probabilities with the module's present weights.
 
     The module itself is neither changed nor kept: a copy has its batch normalisation folded into the convolutions. The
-    activation is always computed in float32. With ``precision="auto"``, a sample that bf16 would round by more than 2 %
-    of its standard deviation (an image with a large offset, say a refractive index that was not normalised) is computed
-    in float32; bf16 that is asked for by name is used for every sample.
+    first convolution and the activation are as exact as in float32, also with bf16. With ``precision="auto"``, a sample
+    that bf16 would round by more than 2 % of its standard deviation (an image with a large offset, say a refractive
+    index that was not normalised) is computed in float32; bf16 that is asked for by name is used for every sample.
 
     Parameters
     ----------
