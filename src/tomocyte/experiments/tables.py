@@ -124,9 +124,8 @@ def _paper(published: Published | None, name: str) -> PublishedTable | None:
 
 
 def _page(table: PaperTable) -> str:
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{table.title}</title>\n{table.html()}</html>\n'
-    )
+    head = f'<meta charset="utf-8"><title>{table.title}</title>'
+    return f'<!doctype html>\n<html lang="en">{head}\n{table.html()}</html>\n'
 
 
 def _folds_picture(table: PaperTable, published: Published | None, name: str) -> bytes:

@@ -10,6 +10,7 @@ from tomocyte.figures.charts import histogram, histogram_figure, time_course_fig
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.figures.curves import (
     agreement_figure,
+    course_figure,
     fold_scores_figure,
     precision_recall_figure,
     reliability_figure,
@@ -29,6 +30,7 @@ __all__ = [
     "body_figure",
     "closeup",
     "contour_figure",
+    "course_figure",
     "fold_scores_figure",
     "histogram",
     "histogram_figure",

@@ -54,11 +54,18 @@ class ContourPanel:
         Name to mask or labels, 0 = background; drawn in this order, the last on top. Empty: the plane as measured.
     caption : str
         Above the panel.
+    colours : mapping of str to str
+        Name to ``#RRGGBB``, for names that are to have another colour than usual (time points, for instance).
     """
 
     image: NDArray[Any]
     contours: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     caption: str = ""
+    colours: Mapping[str, str] = field(default_factory=dict)
+
+    def colour_of(self, name: str) -> str:
+        """The colour of one outline."""
+        return self.colours.get(name) or comparison_colour(name)
 
 
 def comparison_colour(name: str) -> str:
@@ -178,7 +185,7 @@ def _draw_panel(axes: Axes, panel: ContourPanel, pixel_um: tuple[float, float], 
     )
     for name, mask in panel.contours.items():
         labels = np.asarray(mask).astype(np.uint8) if np.asarray(mask).dtype == np.bool_ else np.asarray(mask)
-        draw_contours(axes, labels, pixel_um, colour=comparison_colour(name), is_turned=False)
+        draw_contours(axes, labels, pixel_um, colour=panel.colour_of(name), is_turned=False)
     axes.set_axis_off()
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -189,10 +196,10 @@ def _draw_names(figure: Figure, panels: Sequence[ContourPanel]) -> None:
     """Which colour is which; on grey, because yellow and cyan vanish on white."""
     from matplotlib.lines import Line2D
 
-    names = list(dict.fromkeys(name for panel in panels for name in panel.contours))
-    if not names:
+    colours = {name: panel.colour_of(name) for panel in panels for name in panel.contours}
+    if not colours:
         return
-    lines = [Line2D([], [], color=comparison_colour(name), linewidth=2.5, label=drawable(name)) for name in names]
+    lines = [Line2D([], [], color=colour, linewidth=2.5, label=drawable(name)) for name, colour in colours.items()]
     legend = figure.legend(
         handles=lines, loc="lower left", ncols=len(lines), fontsize=8, facecolor="#555555", labelcolor="white"
     )

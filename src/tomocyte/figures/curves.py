@@ -77,6 +77,47 @@ def training_figure(
         return picture(figure, file_format)
 
 
+def course_figure(
+    x: Sequence[float],
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    x_label: str,
+    title: str = "",
+    file_format: PictureFormat = "png",
+) -> bytes:
+    """Quantities over time, or over anything else: one panel per quantity, one line per series.
+
+    Parameters
+    ----------
+    x : sequence of float (n,)
+    panels : mapping of str to mapping of str to sequence of float (n,)
+        Quantity -> series -> values; NaN where there is none.
+    x_label : str
+        With its unit.
+    title : str
+    file_format : {"png", "pdf", "svg"}
+
+    Raises
+    ------
+    SettingsError
+        ``E-PICTURE``: no panel.
+    """
+    _refuse_nothing(panels, "panels")
+    with defaults():
+        figure, all_axes = _figure(len(panels), title, width=4.0, height=3.2)
+        for axes, (name, series) in zip(all_axes, panels.items(), strict=True):
+            for number, (label, values) in enumerate(series.items()):
+                heights = np.asarray(values, np.float64)
+                is_known = np.isfinite(heights)
+                axes.plot(
+                    np.asarray(x)[is_known], heights[is_known], marker="o", label=drawable(label), **_line(number)
+                )
+            axes.set_xlabel(drawable(x_label), fontsize=9, parse_math=False)
+            axes.set_ylabel(drawable(name), fontsize=9, parse_math=False)
+            _finish(axes)
+        return picture(figure, file_format)
+
+
 def precision_recall_figure(
     curves: Mapping[str, PrecisionRecallCurve], *, title: str = "", file_format: PictureFormat = "png"
 ) -> bytes:

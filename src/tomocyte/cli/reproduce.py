@@ -1,0 +1,107 @@
+"""``tomocyte reproduce``: an experiment of a paper with a trained model, from data to tables and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tomocyte.cli.options import DebugOption, Output
+
+if TYPE_CHECKING:
+    from tomocyte.experiments import AppliedModel, ExperimentItem, FigureRecipe
+    from tomocyte.experiments.result import ExperimentResult
+
+
+def reproduce(
+    recipe: Annotated[str, typer.Argument(help="osnet-fig3b, osnet-fig4, or a YAML file.", metavar="RECIPE")],
+    output: Output,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model by name or folder, instead of the recipe's.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A simulated data set, instead of making the recipe's own.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting of the recipe, e.g. sections.n_shown=1.")
+    ] = None,
+    picture_format: Annotated[str, typer.Option("--format", help="Of the pictures: png, pdf or svg.")] = "png",
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, …")] = "cpu",
+    workers: Annotated[int, typer.Option("--workers", "-j", help="Fields simulated at the same time.", min=1)] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and say what would be done.")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Repeat a figure of a paper with a trained model, on simulated data that is made when it is not there.
+
+    Leaves summary.md, tables (CSV), pictures, and experiment.json with the settings, the model's hash and the versions.
+    """
+    from tomocyte.cli.progress import count_progress
+    from tomocyte.experiments import applied_model, load_figure_recipe
+    from tomocyte.experiments.result import write_result
+    from tomocyte.figures.canvas import picture_format as checked_format
+    from tomocyte.models import load_package
+
+    chosen = load_figure_recipe(recipe, overrides)
+    file_format = checked_format(f"x.{picture_format}")
+    package = load_package(model or chosen.model)
+    if dry_run:
+        source = data or "data simulated for it"
+        typer.echo(f"{chosen.name}: {chosen.experiment} with {package.card.name} {package.card.version} on {source}.")
+        typer.echo("nothing written.")
+        return
+    items = _items(chosen, data, output / "data", workers)
+    applied = applied_model(package, device=device)
+    with count_progress(chosen.experiment, len(items)) as bar:
+        result = _run(chosen, applied, items, file_format, lambda _: bar.advance())
+    about = {
+        "recipe": chosen.model_dump(mode="json"),
+        "model": {"name": package.card.name, "version": package.card.version, "sha256": package.card.weights_sha256},
+        "items": [item.name for item in items],
+    }
+    write_result(result, output, about=about)
+    typer.echo(result.summary.rstrip())
+    typer.echo(f"wrote {output / 'summary.md'}")
+
+
+def _run(
+    recipe: FigureRecipe, model: AppliedModel, items: list[ExperimentItem], file_format: Any, tell: Any
+) -> ExperimentResult:
+    from tomocyte.experiments import sections_experiment, time_lapse_experiment
+
+    how = {"title": recipe.title, "file_format": file_format, "tell": tell}
+    if recipe.experiment == "sections-3d":
+        return sections_experiment(model, items, recipe.sections, **how)
+    return time_lapse_experiment(model, items, recipe.time_lapse, **how)
+
+
+def _items(recipe: FigureRecipe, data: Path | None, made: Path, workers: int) -> list[ExperimentItem]:
+    """The recipe's files: those of the user, or simulated ones, made where they are not there yet."""
+    from tomocyte.experiments import find_material
+
+    splits = recipe.data.splits if recipe.data.benchmark is not None else ()
+    if data is not None:
+        is_divided = any(item.split for item in find_material(data))
+        return find_material(data, splits=splits if is_divided else ())
+    _simulate(recipe, made, workers)
+    return find_material(made, splits=splits)
+
+
+def _simulate(recipe: FigureRecipe, folder: Path, workers: int) -> None:
+    from tomocyte.cli.progress import RunProgress
+    from tomocyte.datasets import benchmark_plan, dataset_plan, write_dataset
+
+    wanted = recipe.data
+    if wanted.benchmark is not None:
+        experiment, _, size = wanted.benchmark.partition("/")
+        plans = benchmark_plan(experiment, size, wanted.splits)
+    else:
+        plans = dataset_plan(dict(wanted.dataset or {}), wanted.n_items, seed=wanted.seed)
+    settings = recipe.sections if recipe.experiment == "sections-3d" else recipe.time_lapse
+    structures = tuple(dict.fromkeys((settings.around, settings.structure)))
+    with RunProgress(n_items=len(plans)) as progress:
+        result = write_dataset(plans, folder, structures=structures, n_workers=workers, on_event=progress.on_event)
+    for failure in result.failures:
+        typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
+    if result.failures:
+        raise typer.Exit(3)

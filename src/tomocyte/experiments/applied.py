@@ -1,0 +1,110 @@
+"""A model package made ready, and what it says about one frame.
+
+Only what the experiments need: normalise as the card says, predict, pick one structure. To apply models to whole files
+with tables and labels, use the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import SettingsError
+from tomocyte.segmentation.inference import PredictionSettings, TilingSettings, predict_frame
+from tomocyte.segmentation.normalize import normalize
+from tomocyte.volume import Volume
+
+if TYPE_CHECKING:
+    from tomocyte.models import ModelCard, ModelPackage
+
+Predictor = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+BATCH_SIZE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class AppliedModel:
+    """A model ready for use.
+
+    Parameters
+    ----------
+    card : ModelCard
+    predictor : callable
+        float32 (B, C, *tile) to float32 probabilities (B, K, *tile).
+    divisor : tuple of int
+        What each spatial size of its input must be a multiple of.
+    """
+
+    card: ModelCard
+    predictor: Predictor
+    divisor: tuple[int, ...]
+
+
+def applied_model(package: ModelPackage, *, engine: str = "auto", device: str = "cpu") -> AppliedModel:
+    """The model of a package with its predictor.
+
+    Parameters
+    ----------
+    package : ModelPackage
+        From :func:`tomocyte.models.load_package`.
+    engine, device : str
+        As :func:`tomocyte.networks.engine.make_predictor` takes them.
+    """
+    divisor: Any = package.build().divisor
+    return AppliedModel(package.card, package.predictor(engine=engine, device=device), tuple(divisor))
+
+
+def predict_structure(
+    model: AppliedModel, volume: Volume, image: NDArray[Any], *, structure: str
+) -> NDArray[np.float32]:
+    """Probability of one structure in a frame, on the frame's own grid.
+
+    Parameters
+    ----------
+    model : AppliedModel
+    volume : Volume
+        Where the frame comes from: voxel size and medium.
+    image : ndarray (C, Z, Y, X), real, finite
+        The frame in its physical unit; the volume's own, or a disturbed copy of it.
+    structure : str
+        One of the card's.
+
+    Returns
+    -------
+    ndarray (Z, Y, X), float32, in [0, 1]
+
+    Raises
+    ------
+    SettingsError
+        ``E-MODEL-STRUCTURE``: the model does not know the structure.
+    MetadataError
+        ``E-VOXEL-SIZE``.
+    """
+    card = model.card
+    if structure not in card.structures:
+        raise SettingsError(
+            "E-MODEL-STRUCTURE",
+            f"{card.name} does not find {structure!r}.",
+            cure=f"It finds: {', '.join(card.structures)}.",
+        )
+    size = volume.require_voxel_size()
+    target = (card.voxel_size_um[0] or size[0], card.voxel_size_um[1], card.voxel_size_um[2])
+    axis = card.section_axis or "z"
+    settings = PredictionSettings(
+        tiling=TilingSettings(tile_shape=card.tile_shape, batch_size=BATCH_SIZE if card.dimensions == 2 else 1),
+        voxel_size_um=target,
+        section_axes=(axis,) if card.dimensions == 2 else ("z",),
+    )
+    ready = normalize(image, card.normalization, medium_ri=volume.medium_ri)
+    probability = predict_frame(
+        ready, size, model.predictor, settings, n_outputs=len(card.structures), divisor=model.divisor
+    )
+    return np.asarray(probability[card.structures.index(structure)])
+
+
+def is_inside(model: AppliedModel, probability: NDArray[np.float32], structure: str) -> NDArray[np.bool_]:
+    """The mask of a structure at the card's threshold."""
+    return np.asarray(probability > model.card.threshold_of(structure))
