@@ -96,7 +96,7 @@ def network_forecast(
 
     module = _without_numbers(network)
     maps: list[int] = []
-    for part in module.modules():
+    for part in (part for part in module.modules() if not list(part.children())):
         part.register_forward_hook(lambda part, given, made: maps.append(4 * made.numel()))  # noqa: ARG005
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.empty(batch_shape, device="meta"))

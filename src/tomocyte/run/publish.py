@@ -140,7 +140,7 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
     counts = ["n_frames", "n_objects", "n_rows"]
     table[counts] = table[counts].astype("Int64")
     texts = ["code", "message", "input_sha256", "warnings"]
-    table[texts] = table[texts].fillna("")
+    table[texts] = table[texts].astype(object).fillna("")
     return table
 
 
