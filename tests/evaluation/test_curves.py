@@ -57,7 +57,7 @@ def test_points_lie_on_scikit_learns_curve(name: str) -> None:
         assert curve.recall[at_half] == pytest.approx((inside & TRUTH).sum() / TRUTH.sum())
         assert curve.precision[at_half] == pytest.approx((inside & TRUTH).sum() / inside.sum())
     assert np.all(np.diff(curve.threshold) <= 0)
-    assert curve.threshold[0] == math.inf
+    assert (curve.threshold[0], curve.precision[0], curve.recall[0]) == (math.inf, 1, 0)
 
 
 def test_counts_are_exact_for_8_bit_and_close_for_smooth() -> None:
