@@ -10,6 +10,8 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,28 +102,33 @@ def truths_of(samples: Samples, test: TestSet | None) -> list[Target]:
     """The truth of every sample: its labels, or the thresholded mask of a simulated stain of its nuclei."""
     if test is None or test.truth == "labels":
         return [samples.whole(index)[1] for index in range(len(samples))]
-    masks = {item: _stain_masks(samples, item, test) for item in {place.item for place in samples.places}}
+    masks = {item: _stain_masks_of(samples, item, test) for item in {place.item for place in samples.places}}
     return [_stained(samples, index, masks[samples.places[index].item]) for index in range(len(samples))]
 
 
-def _stain_masks(samples: Samples, item: int, test: TestSet) -> NDArray[np.bool_]:
+def _stain_masks_of(samples: Samples, item: int, test: TestSet) -> NDArray[np.bool_]:
     """The mask (T, Z, Y, X) that a laboratory gets from the stain of one item."""
+    entry = samples.items[item]
+    nuclei = entry.labels.get(samples.settings.structures[0])
+    if nuclei is None:
+        image, _ = samples.volume(item)
+        return np.zeros((image.n_frames, *image.spatial_shape), dtype=bool)
+    cells = nuclei.with_name(nuclei.name.replace(samples.settings.structures[0], "cell", 1))
+    return _stain_masks(entry.name, nuclei, cells if cells.exists() else nuclei, test.truth, test.seed)
+
+
+@lru_cache(maxsize=256)
+def _stain_masks(name: str, nucleus_path: Path, cell_path: Path, stain_name: str, seed: int) -> NDArray[np.bool_]:
     from tomocyte.formats import read_volume
     from tomocyte.simulation.stain import STAINS, simulate_stain, stain_mask
 
-    entry = samples.items[item]
-    image, labels = samples.volume(item)
-    nuclei = labels[samples.settings.structures[0]]
-    beside = next(iter(entry.labels.values())).parent / "cell.ome.tif"
-    cells = read_volume(beside) if beside.exists() else nuclei
-    if nuclei is None or cells is None:
-        return np.zeros((image.n_frames, *image.spatial_shape), dtype=bool)
-    size = image.require_voxel_size()
+    nuclei, cells = read_volume(nucleus_path), read_volume(cell_path)
+    size = nuclei.require_voxel_size()
     masks = []
-    for frame in range(image.n_frames):
-        rng = np.random.default_rng([test.seed, zlib.crc32(entry.name.encode("utf-8")), frame])
+    for frame in range(nuclei.n_frames):
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode("utf-8")), frame])
         stain = simulate_stain(
-            nuclei.planes(frame, 0), cells.planes(frame, 0), size, settings=STAINS[test.truth], rng=rng
+            nuclei.planes(frame, 0), cells.planes(frame, 0), size, settings=STAINS[stain_name], rng=rng
         )
         masks.append(stain_mask(stain, size))
     return np.stack(masks)
@@ -134,9 +141,6 @@ def _stained(samples: Samples, index: int, masks: NDArray[np.bool_]) -> Target:
     stored = image.require_voxel_size()[3 - samples.n_axes :]
     blank = np.zeros((1, *plane.shape), dtype=np.float32)
     return resample_pair(blank, plane[np.newaxis].astype(np.uint8), stored, samples.pixel_size_um(index))[1]
-
-
-Baseline = Callable[[Samples, int], Probability]
 
 
 def baseline_probabilities(name: str, samples: Samples) -> list[Probability]:

@@ -115,11 +115,12 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
-        is_other_network = key == "network" and isinstance(below, Mapping) and below.get("name") != value.get("name")
-        if isinstance(value, Mapping) and isinstance(below, Mapping) and not is_other_network:
-            result[key] = merged(below, value)
-        else:
+        if not (isinstance(value, Mapping) and isinstance(below, Mapping)):
             result[key] = value
+        elif key == "network" and value.get("name", below.get("name")) != below.get("name"):
+            result[key] = dict(value)
+        else:
+            result[key] = merged(below, value)
     return result
 
 

@@ -170,7 +170,13 @@ def load_recipe(path: Path | str) -> dict[str, Any]:
 def recipe_names() -> list[str]:
     """Names of the recipes that ship."""
     folder = Path(str(resources.files("tomocyte") / "recipes"))
-    return sorted(entry.stem for entry in folder.glob("*.yaml") if "network" in entry.read_text(encoding="utf-8"))
+    return sorted(
+        entry.stem for entry in folder.glob("*.yaml") if "\nloop:" in _text(entry) or "\nrows:" in _text(entry)
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def build_recipe(content: dict[str, Any]) -> Recipe:

@@ -51,7 +51,7 @@ def make_targets(
 def _mask(labels: NDArray[Any] | None, shape: tuple[int, ...], ignore_label: int | None) -> Target:
     if labels is None:
         return np.full(shape, IGNORE, dtype=np.uint8)
-    mask = (labels != 0).astype(np.uint8)
+    mask: Target = (labels != 0).astype(np.uint8)
     if ignore_label is not None:
         mask[labels == ignore_label] = IGNORE
     return mask
