@@ -21,7 +21,7 @@ from tomocyte.training.augmentation import (
     osnet_published,
     strong_2d,
 )
-from tomocyte.training.augmentation_geometry import GeometrySettings
+from tomocyte.training.augmentation_geometry import GeometrySettings, draw_map
 from tomocyte.training.augmentation_intensity import IntensitySettings
 
 
@@ -147,6 +147,22 @@ def test_published_augmentation_enlarges_flips_and_bends_but_leaves_values() -> 
         slopes.append((seen[0, 20:40, 60].mean() - seen[0, 20:40, 20].mean()) / 40)
     assert np.abs(np.abs(slopes)[:, None] - 1 / np.array([1.2, 1.3, 1.4])).min(1).max() < 0.02
     assert len({int(np.sign(slope)) for slope in slopes}) == 2
+
+
+def test_published_flip_is_never_none() -> None:
+    """The paper: horizontally and vertically; its authors: one of h, v and both."""
+    maps = [draw_map((60, 80), osnet_published().geometry, np.random.default_rng(seed)) for seed in range(90)]
+    signs = Counter(tuple(np.sign(np.diag(one.matrix)).astype(int).tolist()) for one in maps)
+    assert set(signs) == {(-1, 1), (1, -1), (-1, -1)}
+    assert all(one.displacement is not None for one in maps)
+
+
+def test_intensity_is_changed_and_targets_are_not() -> None:
+    """Noise of deviation 0.5 on a flat image; the targets see none of it."""
+    flat, settings = np.zeros((1, 60, 80), np.float32), IntensitySettings(noise=(0.5, 0.5))
+    seen, labels = augment(flat, flat, AugmentationSettings(intensity=settings), np.random.default_rng(0))
+    assert seen.std() == pytest.approx(0.5, rel=0.05)
+    assert not labels.any()
 
 
 def test_settings_come_back_from_a_file() -> None:
