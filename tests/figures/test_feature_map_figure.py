@@ -20,6 +20,7 @@ def pixels(png: bytes) -> NDArray[np.float64]:
 def maps_of(output: float) -> dict[str, NDArray[np.float64]]:
     """Two channels whose mean is 0 on the left and 1 on the right, and a constant output."""
     ramp = np.zeros((2, 8, 8))
+    ramp[0, :, :2], ramp[1, :, :2] = 9, -9  # the mean is 0, the largest is 9
     ramp[0, :, 4:], ramp[1, :, 4:] = 3, -1
     return {"down 1": ramp, "output": np.full((2, 8, 8), output)}
 
