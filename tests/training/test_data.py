@@ -177,7 +177,7 @@ def test_a_structure_that_never_appears_is_refused(tmp_path: Path) -> None:
     write_pair(tmp_path, "a", image, np.zeros_like(labels), structure="nucleolus")
     chosen = settings(structures=["nucleus", "nucleolus"])
     samples = Samples(find_items(tmp_path, chosen), chosen, n_axes=2)
-    with pytest.raises(InputError, match="E-CLASS-MISSING.*nucleolus"):
+    with pytest.raises(InputError, match=r"E-CLASS-MISSING.*nucleolus"):
         check_positives(samples)
 
 

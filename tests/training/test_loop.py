@@ -22,7 +22,7 @@ from tomocyte.training.samples import Samples
 from tomocyte.training.validation import validation_scores
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process."""
 
 
@@ -35,7 +35,7 @@ def run(recipe: Recipe, data: Path, folder: Path, *, dies_after: int | None = No
 
     def tell(event: dict[str, Any]) -> None:
         if event["event"] == "step" and event["step"] == dies_after:
-            raise Killed
+            raise KilledError
 
     return train(recipe, LabelledData(items[:4], items[4:]), folder=folder, tell=tell)
 
@@ -68,7 +68,7 @@ def test_a_broken_training_ends_with_the_same_weights(
     """4 images of 3 sections are 3 batches per epoch; broken within and at the end of an epoch."""
     recipe = small_recipe(**changes)
     whole = run(recipe, data, tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(recipe, data, tmp_path / "broken", dies_after=dies_after)
     again = run(recipe, data, tmp_path / "broken")
     first, second = weights_of(tmp_path / "whole"), weights_of(tmp_path / "broken")
@@ -137,14 +137,14 @@ def test_a_finished_training_is_not_done_again_and_another_recipe_is_refused(dat
 
 
 def test_checkpoints_of_another_recipe_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(small_recipe(loop={"checkpoint_every_steps": 1}), data, tmp_path / "run", dies_after=2)
     with pytest.raises(SettingsError, match="E-RESUME"):
         run(small_recipe(loop={"checkpoint_every_steps": 1, "n_epochs": 7}), data, tmp_path / "run")
 
 
 def test_changed_data_are_noticed(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(small_recipe(loop={"checkpoint_every_steps": 1}), data, tmp_path / "run", dies_after=2)
     path = data / "cell0_nucleus.ome.tif"
     path.write_bytes(path.read_bytes() + b"\0")

@@ -170,9 +170,8 @@ def load_recipe(path: Path | str) -> dict[str, Any]:
 def recipe_names() -> list[str]:
     """Names of the recipes that ship."""
     folder = Path(str(resources.files("tomocyte") / "recipes"))
-    return sorted(
-        entry.stem for entry in folder.glob("*.yaml") if "\nloop:" in _text(entry) or "\nrows:" in _text(entry)
-    )
+    texts = {entry.stem: _text(entry) for entry in folder.glob("*.yaml")}
+    return sorted(name for name, text in texts.items() if "\nloop:" in text or "\nrows:" in text)
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,45 @@
+"""A 30-step training on a CPU, started by the test that kills it: ``-m tests.training.killed_training DATA OUT``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from tests.training.conftest import small_recipe
+
+from tomocyte.training import LabelledData, find_items, train
+from tomocyte.training.recipe import Recipe
+
+STEPS = 30
+
+
+def recipe() -> Recipe:
+    """Ten epochs of three steps, a checkpoint after each, with everything that has a state."""
+    return small_recipe(
+        augmentation="strong-2d",
+        loop={
+            "n_epochs": 10,
+            "checkpoint_every_steps": 1,
+            "ema_decay": 0.9,
+            "schedule": {"kind": "cosine"},
+            "select": "best",
+        },
+    )
+
+
+def main(data: Path, output: Path) -> None:
+    """Train, or go on."""
+    torch.set_num_threads(1)
+    items = find_items(data, recipe().data)
+    train(recipe(), LabelledData(items[:4], items[4:]), folder=output, tell=lambda event: _tell(event))
+
+
+def _tell(event: dict[str, object]) -> None:
+    if event["event"] == "step":
+        sys.stdout.write(f"{event['step']}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
