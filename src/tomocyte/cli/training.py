@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,6 +179,12 @@ def simulated_data(benchmark: str | None, settings: DataSettings, folder: Path) 
 
     if benchmark is None:
         raise SettingsError("E-NO-DATA", "this recipe has no data of its own.", cure="Give --data FOLDER.")
+    if "WORLD_SIZE" in os.environ:
+        raise SettingsError(
+            "E-NO-DATA",
+            "several processes cannot make the data together.",
+            cure="Simulate them first with `tomocyte simulate odt --benchmark`, then give --data FOLDER.",
+        )
     experiment, _, size = benchmark.partition("/")
     plans = benchmark_plan(experiment, size or "small", SPLITS)
     structures = tuple(dict.fromkeys(("cell", *settings.structures)))
@@ -267,6 +274,8 @@ def _say(result: dict[str, Any], output: Path) -> None:
     scores = history[-1].get("validation")
     if scores:
         typer.echo("held out: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    if "weights_sha256" not in result:
+        return
     if result["n_skipped_steps"]:
         typer.echo(f"{result['n_skipped_steps']} steps had gradients that were not finite and were left out.")
     for note in result["notes"]:

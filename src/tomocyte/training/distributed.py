@@ -58,6 +58,26 @@ class Processes:
         """(rank, processes): which samples of a batch are this process's."""
         return self.rank, self.n_processes
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.n_processes > 1:
+            torch.distributed.barrier()
+
+    def check_batch(self, n_samples: int) -> None:
+        """Refuse batches that cannot be shared out evenly.
+
+        Raises
+        ------
+        SettingsError
+            ``E-BATCH``.
+        """
+        if n_samples % self.n_processes:
+            raise SettingsError(
+                "E-BATCH",
+                f"batches of {n_samples} samples cannot be shared by {self.n_processes} processes.",
+                cure=f"Use a loop.batch_size that {self.n_processes} divides, and enough samples for one batch.",
+            )
+
     def wrap(self, module: torch.nn.Module) -> torch.nn.Module:
         """The module whose gradients are averaged over all processes; statistics of batches too on GPUs."""
         if self.n_processes == 1:

@@ -84,8 +84,8 @@ class Trainer:
     validation : Samples or None
     folder : Path
         Holds ``checkpoints/``.
-    device : str
-        ``cpu`` or ``cuda[:n]``.
+    processes : Processes, optional
+        Which of how many processes this is, and on which device; alone on the CPU by default.
     tell : callable, optional
         Receives ``{"event": "step" | "epoch" | "resumed", ...}``.
     """
@@ -97,12 +97,13 @@ class Trainer:
         *,
         validation: Samples | None,
         folder: Path,
-        device: str = "cpu",
+        processes: Processes | None = None,
         tell: Tell | None = None,
     ) -> None:
         self.recipe, self.samples, self.validation = recipe, train, validation
         self.checkpoints = folder / "checkpoints"
-        self.processes = Processes.from_environment(device)
+        self.processes = processes or Processes.from_environment("cpu")
+        self.processes.check_batch(min(recipe.loop.batch_size, len(epoch_order(recipe, len(train), 0))))
         self.device = self.processes.device
         self.tell = tell or (lambda _: None)
         # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
@@ -146,6 +147,7 @@ class Trainer:
     def run(self) -> TrainingResult:
         """Train to the end of the recipe, from the last checkpoint where there is one."""
         self.resume()
+        self.processes.wait()
         prefetcher = Prefetcher(self.samples, self.recipe, divisor=tuple(self.module.divisor))  # type: ignore[arg-type]
         try:
             while self.epoch < self.recipe.loop.n_epochs and not self._is_patience_over():

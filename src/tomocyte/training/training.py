@@ -22,6 +22,7 @@ from tomocyte.models import ModelCard, save_package
 from tomocyte.models.card import NetworkChoice
 from tomocyte.networks._registry import find_network
 from tomocyte.training.checkpoint import Tensors
+from tomocyte.training.distributed import Processes
 from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.loop import Trainer, TrainingResult
 from tomocyte.training.recipe import Recipe
@@ -88,27 +89,28 @@ def train(
     """
     n_axes = find_network(recipe.network.name).dimensions
     _check(recipe, data, n_axes)
+    processes = Processes.from_environment(device)
+    samples = Samples(data.train, recipe.data, n_axes=n_axes)
+    validation = Samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
+    check_positives(samples)
+    if not processes.is_first:
+        processes.wait()
+        beside = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes)
+        return {"history": _begun(beside, initial).run().history}
     with RunFolder(folder, recipe) as run:
         if restarts:
             run.restart()
         finished = run.result()
-        if finished is not None:
+        if finished is not None and processes.n_processes == 1:
             return finished
-        samples = Samples(data.train, recipe.data, n_axes=n_axes)
-        validation = Samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
-        check_positives(samples)
         run.begin(data.train, data.validation)
+        processes.wait()
         report = run.logger(tell or (lambda _: None))
-        trainer = Trainer(recipe, samples, validation=validation, folder=folder, device=device, tell=report)
-        if initial is not None:
-            trainer.start_from(initial)
-        outcome = trainer.run()
-        if not trainer.processes.is_first:
-            return {"history": outcome.history}
+        trainer = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes, tell=report)
+        outcome = _begun(trainer, initial).run()
         card = card_of(recipe, samples, outcome)
-        saved = save_package(
-            folder / "model", outcome.weights, card, selftest_image(samples, trainer), is_overwriting=True
-        )
+        image = selftest_image(samples, trainer)
+        saved = save_package(folder / "model", outcome.weights, card, image, is_overwriting=True)
         write_curves(folder, outcome.history)
         content = {
             "history": outcome.history,
@@ -119,9 +121,16 @@ def train(
             "n_train": len(samples),
             "n_validation": len(validation) if validation else 0,
             "precision": trainer.precision,
+            "n_processes": processes.n_processes,
         }
         run.finish(content)
         return content
+
+
+def _begun(trainer: Trainer, initial: Tensors | None) -> Trainer:
+    if initial is not None:
+        trainer.start_from(initial)
+    return trainer
 
 
 def _check(recipe: Recipe, data: LabelledData, n_axes: int) -> None:
