@@ -34,7 +34,7 @@ FLOORS = {
     "networks": 3,
     "ledger": 3,
     "tables": 3,
-    "score_tables": 3,
+    "score_tables": 4,
     "figures": 3,
     "samples": 4,
     "models": 4,
