@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEASURED: dict[str, tuple[str, str]] = {
-    "section_diameter_um": ("µm", "diameter of the circle as large as the widest section"),
+    "section_diameter_um": ("µm", "diameter of the widest section"),
     "height_um": ("µm", "height along z"),
-    "equivalent_diameter_um": ("µm", "diameter of the ball of the same volume"),
+    "equivalent_diameter_um": ("µm", "diameter of a ball of its volume"),
     "volume_um3": ("µm³", "volume"),
 }
-"""Quantity -> unit and meaning."""
+"""Quantity -> unit and meaning; the widest section is taken for a circle of its area."""
 
 
 def compare_objects(
