@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.training.conftest import small_recipe
+
 from tomocyte.errors import SettingsError
 from tomocyte.models import load_package
 from tomocyte.training.distributed import Processes

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.training.conftest import small_recipe
+
 from tomocyte.formats import write_volume
 from tomocyte.training import find_items
 from tomocyte.training.instances import baseline_instances, predicted_instances, score_instance_set

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from tomocyte.networks import build_network
-from tomocyte.networks.precision import autocast_for, has_fast_bf16
+from tomocyte.networks.precision import autocast_for, has_bf16
 from tomocyte.training.losses import LossSettings, build_loss
 from tomocyte.training.optimisation import OptimiserSettings, StepGuard, build_optimiser, step_if_finite
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3600),
-    pytest.mark.skipif(not has_fast_bf16("cpu"), reason="this processor has no bf16 units"),
+    pytest.mark.skipif(not has_bf16("cpu"), reason="this processor has no bf16 units"),
 ]
 
 

@@ -21,6 +21,7 @@ from torch import nn
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.networks._registry import Network
 from tomocyte.networks._runners import Runner, compiled_runner, openvino_runner, prepare, torch_runner
+from tomocyte.networks.precision import has_bf16
 
 EngineName = Literal["torch", "compiled", "openvino"]
 PrecisionName = Literal["fp32", "bf16"]
@@ -48,14 +49,6 @@ class EngineChoice:
     version: str
     n_threads: int
     reason: str
-
-
-def has_bf16(device: str = "cpu") -> bool:
-    """Whether the device multiplies bfloat16 natively: AVX512_BF16 or AMX on a CPU, compute capability 8 on CUDA."""
-    if torch.device(device).type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    known = torch.cpu.get_capabilities()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def check_device(device: str) -> torch.device:

@@ -15,10 +15,10 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 
 @cache
-def has_fast_bf16(device: str = "cpu") -> bool:
+def has_bf16(device: str = "cpu") -> bool:
     """Whether a device multiplies bf16 numbers natively: AVX512-BF16 or AMX on a CPU, Ampere or newer on a GPU."""
     if device.startswith("cuda"):
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        return torch.cuda.is_available() and bool(torch.cuda.is_bf16_supported(including_emulation=False))
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
@@ -38,9 +38,9 @@ def autocast_for(device: str, precision: Literal["auto", "fp32", "bf16"]) -> tup
     SettingsError
         ``E-PRECISION``: bf16 was asked for where the processor would only emulate it, slower than fp32.
     """
-    if precision == "fp32" or (precision == "auto" and not has_fast_bf16(device)):
+    if precision == "fp32" or (precision == "auto" and not has_bf16(device)):
         return "fp32", nullcontext
-    if not has_fast_bf16(device):
+    if not has_bf16(device):
         raise SettingsError(
             "E-PRECISION", f"{device} has no instructions for bf16.", cure="Use precision `auto` or `fp32`."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tomocyte.evaluation import MaskCounts, count_mask
 from tomocyte.training.batches import stack
 from tomocyte.training.recipe import IGNORE
 from tomocyte.training.samples import Samples, Target
@@ -52,32 +54,26 @@ def validation_scores(
     """Mean Dice over samples and heads, and precision, recall, Jaccard and F0.5 of all their pixels pooled.
 
     Samples that show nothing of a head and get nothing predicted are left out of the mean Dice. Unlabelled pixels do
-    not count.
+    not count. What cannot be computed, such as the precision of an empty prediction, is 0.
     """
-    dices, counts = [], np.zeros(3, dtype=np.int64)
+    dices, pooled = [], MaskCounts()
     for probability, target in zip(probabilities, targets, strict=True):
         for head, truth in zip(probability, target, strict=True):
             labelled = truth != IGNORE
-            found, inside = (head >= threshold) & labelled, truth == 1
-            both = int(np.count_nonzero(found & inside))
-            n_found, n_inside = int(np.count_nonzero(found)), int(np.count_nonzero(inside))
-            counts += (both, n_found - both, n_inside - both)
-            if n_found + n_inside:
-                dices.append(2 * both / (n_found + n_inside))
-    hit, false, missed = (int(count) for count in counts)
-    precision = hit / (hit + false) if hit + false else 0.0
-    recall = hit / (hit + missed) if hit + missed else 0.0
-    below = 0.25 * precision + recall
-    return {
-        "dice": float(np.mean(dices)) if dices else float("nan"),
-        "precision": precision,
-        "recall": recall,
-        "jaccard": hit / (hit + false + missed) if hit + false + missed else float("nan"),
-        "f05": 1.25 * precision * recall / below if below else 0.0,
+            counts = count_mask(truth[labelled] == 1, head[labelled] >= threshold)
+            pooled = pooled + counts
+            if counts.n_truth + counts.n_prediction:
+                dices.append(counts.dice)
+    scores = {
+        "dice": float(np.mean(dices)) if dices else math.nan,
+        "precision": pooled.precision,
+        "recall": pooled.recall,
+        "jaccard": pooled.jaccard,
+        "f05": pooled.f_beta(0.5),
     }
+    return {name: value if math.isfinite(value) else 0.0 for name, value in scores.items()}
 
 
 def selection_score(scores: dict[str, float], rule: str) -> float:
     """The number that the best weights make largest; never NaN."""
-    value = scores["dice"] if rule == "dice" else scores["f05"] + scores["jaccard"] + scores["dice"]
-    return value if np.isfinite(value) else 0.0
+    return scores["dice"] if rule == "dice" else scores["f05"] + scores["jaccard"] + scores["dice"]
