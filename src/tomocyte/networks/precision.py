@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,7 +14,6 @@ from tomocyte.errors import SettingsError
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
-@cache
 def has_bf16(device: str = "cpu") -> bool:
     """Whether a device multiplies bf16 numbers natively: AVX512-BF16 or AMX on a CPU, Ampere or newer on a GPU."""
     if device.startswith("cuda"):
