@@ -238,7 +238,11 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
             if not console.is_terminal:
                 console.print(text, markup=False, highlight=False)
 
-        yield tell
+        try:
+            yield tell
+        except KeyboardInterrupt:
+            console.print("Interrupted; the same command goes on from the last checkpoint.", highlight=False)
+            raise
 
 
 def _epoch_line(event: dict[str, Any]) -> str:

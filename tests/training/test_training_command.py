@@ -1,0 +1,117 @@
+"""``tomocyte train``, ``fine-tune`` and ``crossval`` as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tests.training.conftest import small_recipe
+from typer.testing import CliRunner, Result
+
+from tomocyte.cli import app
+from tomocyte.errors import InputError, SettingsError
+
+STRONG = {"n_epochs": 20, "optimiser": {"learning_rate": 0.01}}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def recipe_file(folder: Path, **changes: Any) -> str:
+    content = small_recipe(**changes).model_dump(mode="json", exclude_defaults=True)
+    path = folder / "boxes.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def tomocyte(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=True)
+
+
+def test_dry_run_counts_and_writes_nothing(data: Path, tmp_path: Path) -> None:
+    """Four images of three sections in batches of four are three steps, in two epochs six."""
+    done = tomocyte("train", recipe_file(tmp_path), "-o", tmp_path / "out", "--data", data, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "12 sections" in done.output
+    assert "2 epochs, 6 steps of 4 samples" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_train_then_run_then_fine_tune(data: Path, tmp_path: Path) -> None:
+    done = tomocyte("train", recipe_file(tmp_path, loop=STRONG), "-o", tmp_path / "out", "--data", data)
+    assert done.exit_code == 0, done.output
+    assert "epoch 20:" in done.output
+    model = tmp_path / "out" / "model"
+    run = tomocyte(
+        "run", data / "cell0.ome.tif", "-o", tmp_path / "run", "-m", "odt", "--model", model, "--medium-ri", "1.337"
+    )
+    assert run.exit_code == 0, run.output
+    tuned = tomocyte("fine-tune", model, "--data", data, "-o", tmp_path / "tuned", "--set", "loop.n_epochs=2")
+    assert tuned.exit_code == 0, tuned.output
+    assert "4 images to learn from, 1 held out" in tuned.output
+    before, after = (float(word) for word in tuned.output.split("held-out images: ")[1].split()[:3:2])
+    assert before > 0.9
+    assert after > 0.9
+    card = tomocyte("models", "show", tmp_path / "tuned" / "model")
+    assert "boxes-tuned" in card.output
+
+
+def test_the_same_command_again_does_not_train_again(data: Path, tmp_path: Path) -> None:
+    arguments = ("train", recipe_file(tmp_path), "-o", tmp_path / "out", "--data", data)
+    assert "epoch 2:" in tomocyte(*arguments).output
+    assert "epoch 2:" not in tomocyte(*arguments).output
+    assert "epoch 2:" in tomocyte(*arguments, "--restart").output
+
+
+def test_crossval_writes_the_tables(data: Path, tmp_path: Path) -> None:
+    base = small_recipe().model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    content = {"name": "boxes", "base": base, "rows": {"a": {}, "b": {"augmentation": "osnet-published"}}}
+    path = tmp_path / "crossval.yaml"
+    path.write_text(yaml.safe_dump(content))
+    arguments = ("crossval", path, "-o", tmp_path / "out", "--data", data, "--groups", "image", "--folds", "2")
+    dry = tomocyte(*arguments, "--dry-run")
+    assert "2 rows, 4 trainings" in dry.output
+    assert not (tmp_path / "out").exists()
+    done = tomocyte(*arguments, "--set", "loop.n_epochs=1", "--row", "a")
+    assert done.exit_code == 0, done.output
+    assert "| a |" in done.output
+    assert "| b |" not in done.output
+    assert (tmp_path / "out" / "tables" / "validation.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("train", "no-such", "-o", "out"), "E-RECIPE"),
+        (("train", "{recipe}", "-o", "out"), "E-NO-DATA"),
+        (("train", "{recipe}", "-o", "out", "--data", "no-such"), "E-NO-DATA"),
+        (("train", "{recipe}", "-o", "out", "--data", "{data}", "--set", "loop.n_epoch=3"), "E-SETTINGS"),
+        (("train", "{recipe}", "-o", "out", "--data", "{data}", "--init", "no-such"), "E-MODEL-NAME"),
+        (("fine-tune", "no-such", "-o", "out", "--data", "{data}"), "E-MODEL-NAME"),
+        (("crossval", "{recipe}", "-o", "out", "--data", "{data}"), "E-RECIPE"),
+    ],
+)
+def test_mistakes_are_told_with_a_code(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = recipe_file(tmp_path)
+    done = tomocyte(*(word.format(recipe=recipe, data=data) for word in arguments))
+    assert isinstance(done.exception, SettingsError | InputError)
+    assert done.exception.code == code
+    assert done.exception.cure
+
+
+def test_help_says_what_is_needed() -> None:
+    for verb in ("train", "fine-tune", "crossval"):
+        text = tomocyte(verb, "--help").output
+        assert "--data" in text
+        assert "--dry-run" in text
