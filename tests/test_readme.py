@@ -28,7 +28,9 @@ def test_python_example() -> None:
 def test_commands_exist() -> None:
     from tomocyte.cli import app
 
-    known = {command.callback.__name__ for command in app.registered_commands if command.callback} | {"samples"}
+    commands = [command for command in app.registered_commands if command.callback]
+    known = {command.name or command.callback.__name__ for command in commands if command.callback}
+    known |= {group.name for group in app.registered_groups}
     used = {line.split()[1] for block in blocks("") for line in block.splitlines() if line.startswith("tomocyte ")}
     assert used
     assert used <= known
