@@ -61,6 +61,21 @@ def test_a_cell_in_two_folds_is_seen() -> None:
     check_disjoint([[one, other], [LabelledItem("c", Path("c"), {}, "cell 2")]])
 
 
+def test_images_of_one_cell_stay_together_and_images_alone_do_not(data: Path) -> None:
+    """cell0 and cell3, cell1 and cell4 by the remainder of their number: with two folds the three cells cannot mix."""
+    for number, cell in enumerate("abcab"):
+        for path in data.glob(f"cell{number}*"):
+            path.rename(path.with_name(path.name.replace(f"cell{number}", f"{cell}_view{number}")))
+    base = merged(BASE, {"data": {"group_pattern": "^([a-z])_"}})
+    by_cell = recipe(base=base, groups="cell")
+    items = find_items(data, by_cell.recipe("plain").data)
+    cells = [{item.name[0] for item in fold} for fold in folds_of(items, by_cell)]
+    assert not cells[0] & cells[1]
+    with pytest.raises(InputError, match="E-FOLDS"):
+        folds_of(items, recipe(base=base, groups="cell", n_folds=4))
+    assert len(folds_of(items, recipe(base=base, groups="image", n_folds=4))) == 4
+
+
 def test_a_fold_without_any_object_says_which(data: Path) -> None:
     """The largest section of each image has 13.44 um2; asking for more leaves the first fold empty."""
     base = merged(BASE, {"data": {"min_section_area_um2": 13.0}})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,8 @@ def folds_of(items: Sequence[LabelledItem], recipe: CrossvalRecipe) -> list[list
         ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``: a fold that shows no object.
     """
     pool = [item for item in items if not item.split or item.split in recipe.splits]
+    if recipe.groups == "image":
+        pool = [replace(item, group=item.name) for item in pool]
     first = recipe.recipe(next(iter(recipe.rows)))
     samples = Samples(pool, first.data, n_axes=find_network(first.network.name).dimensions)
     dealt = grouped_folds(samples.groups, recipe.n_folds, seed=recipe.fold_seed)

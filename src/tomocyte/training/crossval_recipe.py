@@ -51,7 +51,8 @@ class CrossvalRecipe(Settings):
     benchmark: str | None = None
     """Simulated data made when no other are given: EXPERIMENT/SIZE."""
     groups: Literal["cell", "image"] = "cell"
-    """What is never parted by the folds: cells (and with them every image they share), or images."""
+    """What is never parted by the folds: cells (all images whose name says the same cell by ``data.group_pattern``; the
+    cells of one image always stay together), or images."""
     n_folds: int = Field(default=4, ge=2, le=100)
     """Number of folds."""
     fold_seed: int = Field(default=1, ge=0)

@@ -7,6 +7,7 @@ of pairs. To read another layout, add a function that returns :class:`LabelledIt
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,14 @@ def _of_data_set(folder: Path, settings: DataSettings) -> list[LabelledItem]:
         if image is None or not labels or not (folder / "items" / f"{entry.name}.done.json").exists():
             continue
         card = _card(entry / "card.json")
-        items.append(LabelledItem(entry.name, image, labels, entry.name, card["split"], card["domain"]))
+        group = _group(entry.name, settings)
+        items.append(LabelledItem(entry.name, image, labels, group, card["split"], card["domain"]))
     return items
+
+
+def _group(name: str, settings: DataSettings) -> str:
+    found = re.search(settings.group_pattern, name) if settings.group_pattern else None
+    return name if found is None else found.group(1 if found.re.groups else 0)
 
 
 def _card(path: Path) -> dict[str, str]:
@@ -107,7 +114,7 @@ def _of_pairs(folder: Path, settings: DataSettings) -> list[LabelledItem]:
             if found:
                 labels[structure] = found[0]
         if labels:
-            items.append(LabelledItem(name, path, labels, name))
+            items.append(LabelledItem(name, path, labels, _group(name, settings)))
     return items
 
 

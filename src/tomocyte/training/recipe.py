@@ -6,6 +6,7 @@ use it in the module that does that step; to add an experiment, add a YAML file 
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -67,10 +68,22 @@ class DataSettings(Settings):
     label_suffix: str | None = None
     """Folders of pairs: how label names end in place of ``image_suffix``, e.g. ``_instances``; empty: ``_STRUCTURE``,
     ``_instances``, ``_labels`` or ``_mask``."""
+    group_pattern: str | None = Field(default=None, max_length=200)
+    """Regular expression found in an image's name; its first group (or all of it) names the cell, so that several images
+    of one cell stay together, e.g. ``cell\\d+``. Empty: every image is a cell, or several, of its own."""
     stored_pixel_size_um: tuple[float, float] | None = None
     """Pixel size y, x in µm of images that do not carry one."""
     ignore_label: int | None = Field(default=None, ge=1)
     """Label value meaning "nobody looked here"; such voxels give no loss."""
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _is_an_expression(cls, given: str | None) -> str | None:
+        try:
+            re.compile(given or "")
+        except re.error as problem:
+            raise ValueError(f"not a regular expression: {problem}") from problem
+        return given
 
 
 class LoopSettings(Settings):
