@@ -69,8 +69,8 @@ class DataSettings(Settings):
     """Folders of pairs: how label names end in place of ``image_suffix``, e.g. ``_instances``; empty: ``_STRUCTURE``,
     ``_instances``, ``_labels`` or ``_mask``."""
     group_pattern: str | None = Field(default=None, max_length=200)
-    """Regular expression found in an image's name; its first group (or all of it) names the cell, so that several images
-    of one cell stay together, e.g. ``cell\\d+``. Empty: every image is a cell, or several, of its own."""
+    """Regular expression found in an image's name; its first group (or all of it) names the cell, so that several
+    images of one cell stay together, e.g. ``cell\\d+``. Empty: every image is a cell, or several, of its own."""
     stored_pixel_size_um: tuple[float, float] | None = None
     """Pixel size y, x in µm of images that do not carry one."""
     ignore_label: int | None = Field(default=None, ge=1)
