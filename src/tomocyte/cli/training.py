@@ -37,6 +37,9 @@ def train(
     device: DeviceOption = "cpu",
     resume: ResumeOption = True,
     init: Annotated[str | None, typer.Option("--init", help="Model whose weights to begin with.")] = None,
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", help="Folder of the recipe's held-out data; else they are made.")
+    ] = None,
     dry_run: DryRunOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
@@ -65,6 +68,7 @@ def train(
             checked, sets, folder=output, device=device, initial=initial, restarts=not resume, tell=tell
         )
     _say(result, output)
+    _score_held_out(checked, output, held_out)
 
 
 def fine_tune(
@@ -270,6 +274,19 @@ def _describe(recipe: Any, items: list[LabelledItem]) -> None:
     for line in describe_training(recipe, items):
         typer.echo(line)
     typer.echo("nothing written.")
+
+
+def _score_held_out(recipe: Any, output: Path, data: Path | None) -> None:
+    """Score a finished model where its recipe says, and put the figures onto its card."""
+    from tomocyte.training import find_items, score_on_card
+
+    if recipe.held_out is None or not (output / "model" / "card.json").exists():
+        return
+    folder = data or simulated_data(recipe.held_out.benchmark, recipe.data, output / "held-out")
+    card = score_on_card(output / "model", recipe, find_items(folder, recipe.data))
+    for name, figures in card.figures.items():
+        if isinstance(figures, dict):
+            typer.echo(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()))
 
 
 def _say(result: dict[str, Any], output: Path) -> None:

@@ -26,8 +26,9 @@ from tomocyte.score_tables import (
     orderings_markdown,
 )
 from tomocyte.training.comparison import baseline_probabilities, truths_of
-from tomocyte.training.crossval import VALIDATION, CrossvalResult, row_folder, test_items
+from tomocyte.training.crossval import VALIDATION, CrossvalResult, row_folder
 from tomocyte.training.crossval_recipe import CrossvalRecipe
+from tomocyte.training.held_out import chosen_items
 from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.recipe import IGNORE
 from tomocyte.training.samples import Samples
@@ -150,7 +151,7 @@ def contour_pictures(recipe: CrossvalRecipe, folder: Path, items: Sequence[Label
     module = package.build()
     pictures = {}
     for name, test in recipe.tests.items():
-        samples = Samples(test_items(items, name, test), recipe.recipe(row).data, n_axes=package.card.dimensions)
+        samples = Samples(chosen_items(items, name, test), recipe.recipe(row).data, n_axes=package.card.dimensions)
         truths = truths_of(samples, test)
         probabilities = predict_samples(module, samples, is_softmax=package.card.activation == "softmax")
         edges = baseline_probabilities("edge-based", samples) if "edge-based" in recipe.baselines else None

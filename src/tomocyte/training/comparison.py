@@ -22,8 +22,7 @@ from tomocyte.evaluation.curves import count_precision_recall
 from tomocyte.modalities import modality
 from tomocyte.segmentation import Histogram, edge_based_nucleus, otsu_threshold
 from tomocyte.settings import NucleusSettings
-from tomocyte.training.crossval_recipe import TestSet
-from tomocyte.training.recipe import IGNORE
+from tomocyte.training.recipe import IGNORE, TestSet
 from tomocyte.training.samples import Samples, Target, resample_pair
 
 Probability = NDArray[np.float32]

@@ -19,10 +19,11 @@ from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.networks._registry import find_network
 from tomocyte.provenance import environment, sha256_of_json
 from tomocyte.training.comparison import baseline_probabilities, score_set, truths_of
-from tomocyte.training.crossval_recipe import CrossvalRecipe, TestSet, check_disjoint, grouped_folds
+from tomocyte.training.crossval_recipe import CrossvalRecipe, check_disjoint, grouped_folds
+from tomocyte.training.held_out import chosen_items
 from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.loop import recipe_hash
-from tomocyte.training.recipe import Recipe
+from tomocyte.training.recipe import Recipe, TestSet
 from tomocyte.training.samples import Samples
 from tomocyte.training.targets import output_names
 from tomocyte.training.training import LabelledData, Tell, train
@@ -144,26 +145,8 @@ class _Fold:
         found: dict[str, tuple[list[LabelledItem], TestSet | None]] = {VALIDATION: (self.folds[self.index], None)}
         for name, test in recipe.tests.items():
             if test.rows is None or row in test.rows:
-                found[name] = (test_items(self.items, name, test), test)
+                found[name] = (chosen_items(self.items, name, test), test)
         return found
-
-
-def test_items(items: Sequence[LabelledItem], name: str, test: TestSet) -> list[LabelledItem]:
-    """The items of a held-out set.
-
-    Raises
-    ------
-    InputError
-        ``E-NO-DATA``: none.
-    """
-    found = [item for item in items if item.split == test.split and test.domain in (None, item.domain)]
-    if not found:
-        raise InputError(
-            "E-NO-DATA",
-            f"no item of split {test.split!r}{f' and domain {test.domain!r}' if test.domain else ''} for {name!r}.",
-            cure="Use the whole benchmark, or take the test out of the recipe.",
-        )
-    return found
 
 
 def row_folder(folder: Path, row: str, fold: int) -> Path:
@@ -224,7 +207,7 @@ def _score_baseline(
     sets: dict[str, tuple[list[LabelledItem], TestSet | None]] = {
         f"{VALIDATION}/{i + 1}": (fold, None) for i, fold in enumerate(folds)
     }
-    sets |= {f"{key}/0": (test_items(items, key, test), test) for key, test in recipe.tests.items()}
+    sets |= {f"{key}/0": (chosen_items(items, key, test), test) for key, test in recipe.tests.items()}
     path = folder / "baselines" / f"{name}.json"
     key = sha256_of_json(
         {k: [[i.name for i in found], t and t.model_dump()] for k, (found, t) in sets.items()}

@@ -15,26 +15,9 @@ from pydantic import Field
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.settings import Settings, build_settings
 from tomocyte.training.labelled import LabelledItem
-from tomocyte.training.recipe import Recipe, build_recipe
+from tomocyte.training.recipe import Recipe, TestSet, build_recipe
 
 BASELINES = ("edge-based", "otsu", "watershed", "classical")
-
-
-class TestSet(Settings):
-    """Data that no fold learns from."""
-
-    __test__ = False  # not a test of pytest
-
-    split: str = "test"
-    """Split of a benchmark."""
-    domain: str | None = None
-    """Only the items of this domain; empty: all."""
-    truth: Literal["labels", "dapi", "hoechst"] = "labels"
-    """The exact labels, or the mask that a laboratory gets by thresholding a simulated nuclear stain."""
-    seed: int = Field(default=1, ge=0)
-    """Of the simulated stain."""
-    rows: tuple[str, ...] | None = None
-    """Which rows are tested; empty: all."""
 
 
 class CrossvalRecipe(Settings):

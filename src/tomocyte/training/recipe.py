@@ -126,6 +126,34 @@ class LoopSettings(Settings):
         return self
 
 
+class TestSet(Settings):
+    """Data that no fold learns from."""
+
+    __test__ = False  # not a test of pytest
+
+    split: str = "test"
+    """Split of a benchmark."""
+    domain: str | None = None
+    """Only the items of this domain; empty: all."""
+    truth: Literal["labels", "dapi", "hoechst"] = "labels"
+    """The exact labels, or the mask that a laboratory gets by thresholding a simulated nuclear stain."""
+    seed: int = Field(default=1, ge=0)
+    """Of the simulated stain."""
+    rows: tuple[str, ...] | None = None
+    """Comparisons: which rows are tested; empty: all."""
+
+
+class HeldOut(Settings):
+    """Where a finished model is scored, for its card."""
+
+    benchmark: str
+    """Simulated data that have nothing in common with the training: EXPERIMENT/SIZE."""
+    min_section_area_um2: float = Field(default=0.0, ge=0)
+    """Sections that show less than this are not scored."""
+    sets: dict[str, TestSet] = Field(min_length=1, max_length=32)
+    """Name on the card -> which images, against which truth."""
+
+
 class Recipe(Settings):
     """One training."""
 
@@ -150,6 +178,9 @@ class Recipe(Settings):
     """How the weights change."""
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the groups held out for validation where the data do not say which."""
+
+    held_out: HeldOut | None = None
+    """Where the finished model is scored; the figures go onto its card."""
 
     @field_validator("augmentation", mode="before")
     @classmethod
