@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from tests.training.conftest import small_recipe
+
 from tomocyte.errors import InputError
 from tomocyte.models import load_package
 from tomocyte.training import LabelledData, find_items, score_on_card, train
