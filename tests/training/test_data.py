@@ -10,6 +10,7 @@ from tests.training.conftest import SHAPE, VOXEL_UM, disc_volume, small_recipe, 
 
 from tomocyte.errors import InputError
 from tomocyte.training.labelled import LabelledItem, find_items
+from tomocyte.training.patches import Labelled, draw_window, object_voxels, stored_window
 from tomocyte.training.recipe import IGNORE, DataSettings
 from tomocyte.training.samples import Samples, batch_shape, crop_patch, pad_pair, resample_pair
 from tomocyte.training.targets import make_targets
@@ -197,3 +198,72 @@ def test_a_share_of_the_groups_is_held_out() -> None:
 def test_voxel_size_of_the_fixture_is_anisotropic() -> None:
     assert len(set(VOXEL_UM)) == 3
     assert len(set(SHAPE)) == 3
+
+
+def test_windows_lie_around_objects_and_inside_the_volume() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([[0, 0, 0], [9, 29, 39]])
+    for _ in range(200):
+        z, y, x = draw_window((10, 30, 40), (4, 8, 16), centres, object_share=1.0, rng=rng)
+        assert [part.stop - part.start for part in (z, y, x)] == [4, 8, 16]
+        assert all(part.start >= 0 and part.stop <= n for part, n in zip((z, y, x), (10, 30, 40), strict=True))
+        holds = [all(p.start <= c < p.stop for p, c in zip((z, y, x), cc, strict=True)) for cc in centres]
+        assert any(holds)
+
+
+def test_object_voxels_are_those_of_the_labels(data: Path) -> None:
+    settings_ = settings(patch_shape=[4, 16, 24])
+    samples = Samples(find_items(data, settings_)[:1], settings_, n_axes=3)
+    image, labels = samples.volume(0)
+    found = object_voxels(Labelled(image, labels, 0))
+    truth = labels["nucleus"]
+    assert truth is not None
+    assert {tuple(voxel) for voxel in found} == {tuple(voxel) for voxel in np.argwhere(truth.planes(0, 0))}
+
+
+def test_a_patch_is_a_piece_of_the_whole(data: Path) -> None:
+    """Found again in the whole frame, wherever it lies; its target with it."""
+    settings_ = settings(patch_shape=[4, 16, 24])
+    samples = Samples(find_items(data, settings_)[:1], settings_, n_axes=3)
+    whole, whole_target = samples.whole(0)
+    for seed in range(5):
+        patch, target = samples.read(0, np.random.default_rng(seed))
+        starts = np.argwhere(whole[0] == patch[0, 0, 0, 0])
+        assert len(starts) == 1
+        window = (slice(None), *(slice(s, s + n) for s, n in zip(starts[0], (4, 16, 24), strict=True)))
+        assert (whole[window] == patch).all()
+        assert (whole_target[window] == target).all()
+
+
+def test_a_patch_reads_only_its_planes(data: Path) -> None:
+    settings_ = settings(patch_shape=[2, 16, 24])
+    samples = Samples(find_items(data, settings_)[:1], settings_, n_axes=3)
+    image, labels = samples.volume(0)
+    read: list[tuple[int, int]] = []
+
+    def spy(frame: int, channel: int, start: int, stop: int) -> np.ndarray:
+        read.append((start, stop))
+        return image.read_planes(frame, channel, start, stop)
+
+    samples._volumes[0] = (image.with_properties(read_planes=spy), labels)
+    samples.read(0, np.random.default_rng(0))
+    assert [stop - start for start, stop in read] == [2]
+
+
+def test_patches_of_other_voxel_sizes_have_the_shape_asked_for(data: Path) -> None:
+    settings_ = settings(patch_shape=[5, 12, 10], voxel_size_um=[0.7, 0.4, 0.5])
+    samples = Samples(find_items(data, settings_), settings_, n_axes=3)
+    image, target = samples.read(0, np.random.default_rng(1))
+    assert image.shape == (1, 5, 12, 10)
+    assert target.shape == (1, 5, 12, 10)
+    assert stored_window((5, 12, 10), VOXEL_UM, (0.7, 0.4, 0.5)) == (7, 16, 25)
+
+
+def test_statistics_are_those_of_the_whole_frame(data: Path) -> None:
+    """A section is scaled by its volume's mean and deviation, as when the model is applied, not by its own."""
+    chosen = settings(normalization={"kind": "zscore"}, sections="all")
+    samples = Samples(find_items(data, chosen)[:1], chosen, n_axes=2)
+    sections = np.stack([samples.whole(i)[0] for i in range(len(samples))])
+    assert sections.mean() == pytest.approx(0, abs=1e-5)
+    assert sections.std() == pytest.approx(1, abs=1e-5)
+    assert abs(float(sections[0].mean())) > 0.05

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
-from tomocyte.segmentation.normalize import normalize
+from tomocyte.segmentation.normalize import offset_and_scale
 from tomocyte.training.labelled import LabelledItem, open_image, open_labels
+from tomocyte.training.patches import Labelled, draw_window, object_voxels, read_window, stored_window
 from tomocyte.training.recipe import IGNORE, DataSettings
 from tomocyte.training.targets import make_targets
 from tomocyte.volume import Volume
@@ -67,6 +68,8 @@ class Samples:
         self._volumes: dict[int, tuple[Volume, dict[str, Volume | None]]] = {}
         self._cache: OrderedDict[Place, tuple[Image, Target]] = OrderedDict()
         self._cached_bytes = 0
+        self._centres: dict[Place, NDArray[np.int64]] = {}
+        self._scales: dict[tuple[int, int], list[tuple[float, float]]] = {}
         self.places = [place for index in range(len(items)) for place in self._places(index)]
         if not self.places:
             raise InputError(
@@ -116,11 +119,33 @@ class Samples:
         return image, target
 
     def read(self, index: int, rng: np.random.Generator) -> tuple[Image, Target]:
-        """One sample for training: the whole section, or a patch of ``patch_shape`` at a random place."""
-        image, target = self.whole(index)
-        if self.settings.patch_shape is None:
-            return image, target
-        return crop_patch(image, target, self.settings, rng)
+        """One sample for training: a whole section, or a patch of ``patch_shape`` at a random place.
+
+        Patches of volumes are read from disk, window by window; nothing of the volume stays in memory.
+        """
+        shape = self.settings.patch_shape
+        if shape is None:
+            return self.whole(index)
+        if self.n_axes == 2:
+            return crop_patch(*self.whole(index), self.settings, rng)
+        place = self.places[index]
+        source = Labelled(*self.volume(place.item), place.frame)
+        stored, working = source.image.require_voxel_size(), self.pixel_size_um(index)
+        if place not in self._centres:
+            self._centres[place] = object_voxels(source)
+        window = draw_window(
+            source.image.spatial_shape,
+            stored_window(shape, stored, working),
+            self._centres[place],
+            object_share=self.settings.object_share,
+            rng=rng,
+        )
+        voxels, target = read_window(source, window, self.settings)
+        pair = resample_pair(
+            self._normalized(voxels, place, (window[0].start, window[0].stop)), target, stored, working
+        )
+        image, target = (array[(slice(None), *(slice(n) for n in shape))] for array in pair)
+        return pad_pair(image, target, shape)
 
     def volume(self, item: int) -> tuple[Volume, dict[str, Volume | None]]:
         """The image and the label images of an item, opened once."""
@@ -138,15 +163,14 @@ class Samples:
         voxel = image.require_voxel_size()
         smallest = self.settings.min_section_area_um2 / (voxel[1] * voxel[2])
         places = []
+        if self.n_axes == 3:
+            return [Place(item, frame, 0) for frame in range(image.n_frames)]
         for frame in range(image.n_frames):
             areas = np.zeros(depth, dtype=np.int64)
             for volume in labels.values():
                 if volume is not None:
-                    planes = volume.planes(frame, 0)
-                    areas = np.maximum(areas, np.count_nonzero(planes, axis=(1, 2)))
-            if self.n_axes == 3:
-                places.append(Place(item, frame, 0))
-                continue
+                    counts = [np.count_nonzero(volume.planes(frame, 0, z, z + 1)) for z in range(depth)]
+                    areas = np.maximum(areas, counts)
             shown = np.flatnonzero((areas > 0) & (areas >= smallest))
             chosen = _with_margin(shown, depth, self.settings.section_margin_um / voxel[0])
             if self.settings.sections == "all":
@@ -161,6 +185,19 @@ class Samples:
         image, labels = self.volume(place.item)
         planes = (place.z, place.z + 1) if self.n_axes == 2 else (0, image.spatial_shape[0])
         voxels = np.stack([image.planes(place.frame, c, *planes) for c in range(image.n_channels)])
+        normalized = self._normalized(voxels, place, planes)
+        read = {
+            name: None if volume is None else volume.planes(place.frame, 0, *planes) for name, volume in labels.items()
+        }
+        stored = image.require_voxel_size()[3 - self.n_axes :]
+        if self.n_axes == 2:
+            normalized = normalized[:, 0]
+            read = {name: None if array is None else array[0] for name, array in read.items()}
+        target = make_targets(read, self.settings, stored)
+        return resample_pair(normalized, target, stored, self._working_size_um(place.item))
+
+    def _normalized(self, voxels: NDArray[Any], place: Place, planes: tuple[int, int]) -> Image:
+        """Values as the network sees them, with the offset and scale of the whole frame, as when it is applied."""
         if not np.isfinite(voxels).all():
             raise InputError(
                 "E-NAN",
@@ -168,16 +205,20 @@ class Samples:
                 path=self.items[place.item].image,
                 cure="Repair or leave out this image; a network must not learn from missing values.",
             )
-        read = {
-            name: None if volume is None else volume.planes(place.frame, 0, *planes) for name, volume in labels.items()
-        }
-        stored = image.require_voxel_size()[3 - self.n_axes :]
-        if self.n_axes == 2:
-            voxels = voxels[:, 0]
-            read = {name: None if array is None else array[0] for name, array in read.items()}
-        target = make_targets(read, self.settings, stored)
-        normalized = normalize(voxels, self.settings.normalization, medium_ri=image.medium_ri)
-        return resample_pair(normalized, target, stored, self._working_size_um(place.item))
+        key = (place.item, place.frame)
+        if key not in self._scales:
+            image, _ = self.volume(place.item)
+            rule, is_known = self.settings.normalization, self.settings.normalization.kind in ("fixed", "medium")
+            self._scales[key] = [
+                offset_and_scale(
+                    voxels[channel] if is_known else image.planes(place.frame, channel), rule, medium_ri=image.medium_ri
+                )
+                for channel in range(image.n_channels)
+            ]
+        result = np.empty(voxels.shape, dtype=np.float32)
+        for channel, (offset, scale) in enumerate(self._scales[key]):
+            result[channel] = (voxels[channel].astype(np.float64) - offset) / scale
+        return result
 
 
 def _with_margin(shown: NDArray[np.intp], depth: int, margin: float) -> NDArray[np.intp]:

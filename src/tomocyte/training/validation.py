@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from tomocyte.evaluation import MaskCounts, count_mask
+from tomocyte.segmentation.prediction import Predictor, predict_tiled
+from tomocyte.segmentation.tiling import TilingSettings
 from tomocyte.training.batches import stack
 from tomocyte.training.recipe import IGNORE
 from tomocyte.training.samples import Samples, Target
@@ -31,21 +33,32 @@ def predict_samples(
 
     Softmax networks give the probabilities of their heads, without the background.
     """
-    divisor = tuple(module.divisor)  # type: ignore[arg-type]
     was_training = module.training
     module.eval()
-    result = []
-    with torch.inference_mode():
-        for index in range(len(samples)):
-            image, target = samples.whole(index)
-            batch, _ = stack([(image, target)], divisor)
-            with autocast():
-                logits = module(batch.to(device))
-            probability = torch.softmax(logits.float(), 1)[:, 1:] if is_softmax else torch.sigmoid(logits.float())
-            window = (slice(None), *(slice(size) for size in image.shape[1:]))
-            result.append(probability[0].cpu().numpy()[window])
+
+    def predict(batch: Probability) -> Probability:
+        with torch.inference_mode(), autocast():
+            logits = module(torch.from_numpy(batch).to(device)).float()
+        probability = torch.softmax(logits, 1)[:, 1:] if is_softmax else torch.sigmoid(logits)
+        return np.asarray(probability.cpu().numpy())
+
+    result = [_predict_whole(module, samples, index, predict, is_softmax=is_softmax) for index in range(len(samples))]
     module.train(was_training)
     return result
+
+
+def _predict_whole(
+    module: torch.nn.Module, samples: Samples, index: int, predict: Predictor, *, is_softmax: bool
+) -> Probability:
+    """A section at once; a volume in tiles of the size that patches have in training."""
+    image, target = samples.whole(index)
+    divisor: tuple[int, ...] = tuple(module.divisor)  # type: ignore[arg-type]
+    tile = samples.settings.patch_shape
+    if samples.n_axes == 3 and tile is not None:
+        n_outputs = int(module.n_outputs) - is_softmax  # type: ignore[arg-type]
+        return predict_tiled(image, predict, TilingSettings(tile_shape=tile), n_outputs=n_outputs, divisor=divisor)
+    batch, _ = stack([(image, target)], divisor)
+    return predict(batch.numpy())[0][(slice(None), *(slice(size) for size in image.shape[1:]))]
 
 
 def validation_scores(
