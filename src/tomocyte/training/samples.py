@@ -141,9 +141,8 @@ class Samples:
             rng=rng,
         )
         voxels, target = read_window(source, window, self.settings)
-        pair = resample_pair(
-            self._normalized(voxels, place, (window[0].start, window[0].stop)), target, stored, working
-        )
+        normalized = self._normalized(voxels, place, (window[0].start, window[0].stop))
+        pair = resample_pair(normalized, target, stored, working)
         image, target = (array[(slice(None), *(slice(n) for n in shape))] for array in pair)
         return pad_pair(image, target, shape)
 
@@ -162,7 +161,7 @@ class Samples:
         depth = image.spatial_shape[0]
         voxel = image.require_voxel_size()
         smallest = self.settings.min_section_area_um2 / (voxel[1] * voxel[2])
-        places = []
+        places: list[Place] = []
         if self.n_axes == 3:
             return [Place(item, frame, 0) for frame in range(image.n_frames)]
         for frame in range(image.n_frames):

@@ -40,7 +40,7 @@ def predict_samples(
         with torch.inference_mode(), autocast():
             logits = module(torch.from_numpy(batch).to(device)).float()
         probability = torch.softmax(logits, 1)[:, 1:] if is_softmax else torch.sigmoid(logits)
-        return np.asarray(probability.cpu().numpy())
+        return np.asarray(probability.cpu().numpy(), dtype=np.float32)
 
     result = [_predict_whole(module, samples, index, predict, is_softmax=is_softmax) for index in range(len(samples))]
     module.train(was_training)
@@ -58,7 +58,8 @@ def _predict_whole(
         n_outputs = int(module.n_outputs) - is_softmax  # type: ignore[arg-type]
         return predict_tiled(image, predict, TilingSettings(tile_shape=tile), n_outputs=n_outputs, divisor=divisor)
     batch, _ = stack([(image, target)], divisor)
-    return predict(batch.numpy())[0][(slice(None), *(slice(size) for size in image.shape[1:]))]
+    window = (slice(None), *(slice(size) for size in image.shape[1:]))
+    return np.asarray(predict(batch.numpy())[0][window])
 
 
 def validation_scores(
