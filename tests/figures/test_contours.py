@@ -48,10 +48,10 @@ def test_paper_colours() -> None:
 
 def test_outline_lies_where_the_mask_ends() -> None:
     image, inside = scene()
-    pixel = (0.2, 0.1)  # 12 µm high, 9 µm wide: 300 px for 12 µm
+    pixel = (0.2, 0.1)  # 12 µm high, 9 µm wide: 480 px for 12 µm
     png = contour_figure([ContourPanel(image, {"truth": inside})], pixel)
     found = pixels_of(png, COMPARISON_COLOURS["truth"])
-    scale, gap = 300 / 12.0, 10
+    scale, gap = 480 / 12.0, 10
     low, high = found.min(axis=0), found.max(axis=0)
     assert low == pytest.approx([gap + 15 * 0.2 * scale, gap + 30 * 0.1 * scale], abs=2)
     assert high == pytest.approx([gap + 45 * 0.2 * scale, gap + 75 * 0.1 * scale], abs=2)
@@ -74,10 +74,10 @@ def test_each_panel_has_its_own_outlines() -> None:
 
 def test_rows_fill_up() -> None:
     image, _ = scene()
-    one = Image.open(io.BytesIO(contour_figure([ContourPanel(image)], (0.2, 0.1))))
+    two = Image.open(io.BytesIO(contour_figure([ContourPanel(image)] * 2, (0.2, 0.1), n_columns=1)))
     five = Image.open(io.BytesIO(contour_figure([ContourPanel(image)] * 5, (0.2, 0.1), n_columns=2)))
-    assert five.width == pytest.approx(one.width + 225 + 10, abs=1)
-    assert five.height == pytest.approx(one.height + 2 * (300 + 10), abs=1)
+    assert five.width == pytest.approx(two.width + 225 + 10, abs=1)
+    assert five.height == pytest.approx(two.height + 300 + 10, abs=1)
 
 
 def test_vector_formats_and_names() -> None:
@@ -106,3 +106,22 @@ def test_shapes_must_agree() -> None:
     for panels in ([], [ContourPanel(image, {"truth": inside[1:]})], [ContourPanel(image), ContourPanel(image[:-1])]):
         with pytest.raises(SettingsError, match="E-SHAPE"):
             contour_figure(panels, (0.2, 0.1))
+
+
+def test_long_titles_and_many_names_are_not_cut() -> None:
+    image, inside = scene()
+    contours = {f"{10 * frame} min": inside for frame in range(12)}
+    plain = Image.open(io.BytesIO(contour_figure([ContourPanel(image, {"truth": inside})], (0.2, 0.1))))
+    many = Image.open(io.BytesIO(contour_figure([ContourPanel(image, contours)], (0.2, 0.1))))
+    assert many.height > plain.height
+    long = Image.open(io.BytesIO(contour_figure([ContourPanel(image)], (0.2, 0.1), title="long " * 20)))
+    pixels = np.asarray(long.convert("L"))[:30]
+    last = np.flatnonzero((pixels < 128).any(axis=0)).max()
+    assert 500 < last < long.width - 5
+
+
+def test_own_colours_go_before_known_ones() -> None:
+    image, inside = scene()
+    png = contour_figure([ContourPanel(image, {"truth": inside}, colours={"truth": "#10A0F0"})], (0.2, 0.1))
+    assert pixels_of(png, "#10A0F0").size > 0
+    assert pixels_of(png, COMPARISON_COLOURS["truth"]).size == 0

@@ -41,9 +41,9 @@ class TimeLapseSettings(Settings):
     """What is segmented."""
     around: str = "cell"
     """What is drawn around it, from the true labels."""
-    n_fringes: int = Field(default=8, ge=0, le=100)
+    n_fringes: int = Field(default=12, ge=0, le=100)
     """Fringe systems in the last frame; their number grows evenly from 0 in the first."""
-    fringe_ri_amplitude: float = Field(default=2e-3, ge=0, le=0.05)
+    fringe_ri_amplitude: float = Field(default=0.008, ge=0, le=0.05)
     """Peak of one system in RI in the last frame; it grows evenly from 0 in the first."""
     instrument: str = "HT-2H"
     """Whose frequencies the fringes have."""

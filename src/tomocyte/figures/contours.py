@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PANEL_PX = 300
+_LONE_PANEL_PX = 480
 _GAP_PX = 10
 _CAPTION_PX = 18
 _TITLE_PX = 26
 _LEGEND_PX = 26
 _BAR_PX = 100
+_NAME_PX = 130
+_LETTER_PX = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +127,15 @@ def contour_figure(
     n_columns = min(n_columns, len(panels))
     n_rows = math.ceil(len(panels) / n_columns)
     height_um, width_um = (n * size for n, size in zip(panels[0].image.shape, pixel_um, strict=True))
-    scale = _PANEL_PX / max(height_um, width_um)
+    scale = (_PANEL_PX if len(panels) > 1 else _LONE_PANEL_PX) / max(height_um, width_um)
     box = width_um * scale, height_um * scale
     caption = _CAPTION_PX if any(panel.caption for panel in panels) else 0
     top = (_TITLE_PX if title else 0) + _GAP_PX
-    width = _GAP_PX + n_columns * (box[0] + _GAP_PX) + _BAR_PX
-    height = top + n_rows * (box[1] + caption + _GAP_PX) + _LEGEND_PX
+    bar_left = _GAP_PX + n_columns * (box[0] + _GAP_PX)
+    width = max(bar_left + _BAR_PX, 2 * _GAP_PX + _LETTER_PX * len(title))
+    n_names = len({name for panel in panels for name in panel.contours})
+    per_row = max(1, int(width // _NAME_PX))
+    height = top + n_rows * (box[1] + caption + _GAP_PX) + _LEGEND_PX * max(1, math.ceil(n_names / per_row))
     limits = _display_range(panels)
     with defaults():
         from matplotlib.figure import Figure
@@ -147,9 +153,9 @@ def contour_figure(
             shown = _draw_panel(axes, panel, pixel_um, limits)
             if number == 0:
                 draw_scale_bar(axes, width_um, scale)
-        bar = axes_at(figure, (width - _BAR_PX, top + caption, 12, box[1]))
+        bar = axes_at(figure, (bar_left, top + caption, 12, box[1]))
         draw_colour_bar(figure, shown, bar, value_label(quantity, unit))
-        _draw_names(figure, panels)
+        _draw_names(figure, panels, per_row)
         return picture(figure, file_format)
 
 
@@ -192,7 +198,7 @@ def _draw_panel(axes: Axes, panel: ContourPanel, pixel_um: tuple[float, float], 
     return shown
 
 
-def _draw_names(figure: Figure, panels: Sequence[ContourPanel]) -> None:
+def _draw_names(figure: Figure, panels: Sequence[ContourPanel], per_row: int) -> None:
     """Which colour is which; on grey, because yellow and cyan vanish on white."""
     from matplotlib.lines import Line2D
 
@@ -201,7 +207,7 @@ def _draw_names(figure: Figure, panels: Sequence[ContourPanel]) -> None:
         return
     lines = [Line2D([], [], color=colour, linewidth=2.5, label=drawable(name)) for name, colour in colours.items()]
     legend = figure.legend(
-        handles=lines, loc="lower left", ncols=len(lines), fontsize=8, facecolor="#555555", labelcolor="white"
+        handles=lines, loc="lower left", ncols=per_row, fontsize=8, facecolor="#555555", labelcolor="white"
     )
     for text in legend.get_texts():
         text.set_parse_math(False)

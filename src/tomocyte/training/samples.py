@@ -142,9 +142,9 @@ class Samples:
         )
         voxels, target = read_window(source, window, self.settings)
         normalized = self._normalized(voxels, place, (window[0].start, window[0].stop))
-        pair = resample_pair(normalized, target, stored, working)
-        image, target = (array[(slice(None), *(slice(n) for n in shape))] for array in pair)
-        return pad_pair(image, target, shape)
+        image, target = resample_pair(normalized, target, stored, working)
+        inside = (slice(None), *(slice(n) for n in shape))
+        return pad_pair(image[inside], target[inside], shape)
 
     def volume(self, item: int) -> tuple[Volume, dict[str, Volume | None]]:
         """The image and the label images of an item, opened once."""
