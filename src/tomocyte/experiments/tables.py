@@ -84,11 +84,13 @@ def write_tables(
         if paper is not None and published is not None:
             judged = judge_orderings(table.scores, paper, labels=published.labels)
             verdicts.append(f"## {table.title}\n\n{orderings_markdown(judged)}\n")
+            n_held = sum(one.verdict.startswith("holds") for one in judged)
+            n_measured = sum(one.verdict != "not measured" for one in judged)
+            texts.append(f"{n_held} of {n_measured} orderings of the paper hold; each one in orderings.md.\n")
     write_atomic(place / "scores.csv", csv_content(result.scores).encode("utf-8"))
     write_atomic(place / "images.csv", csv_content(result.images).encode("utf-8"))
     if verdicts:
         write_atomic(place / "orderings.md", "\n".join(verdicts).encode("utf-8"))
-        texts += verdicts
     if items and recipe.scores == "pixels":
         for name, picture in contour_pictures(recipe, folder, items).items():
             write_atomic(place / f"{name}-contours.png", picture)

@@ -285,7 +285,8 @@ def fold_scores_figure(
             folds = folds[np.isfinite(folds)]
             _draw_row(axes, row, folds, is_first=row == 0)
             if model in known:
-                label = "mean in the paper (real data)" if model == next(iter(known)) else None
+                is_first = model == next(name for name in scores if name in known)
+                label = "mean in the paper (real data)" if is_first else None
                 style: dict[str, Any] = {
                     "markerfacecolor": "none",
                     "color": PUBLISHED_COLOUR,
