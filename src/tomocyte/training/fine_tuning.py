@@ -13,14 +13,14 @@ from tomocyte.training.recipe import Recipe
 from tomocyte.training.samples import Samples
 from tomocyte.training.validation import predict_samples, validation_scores
 
-N_SAMPLES = 1600
+N_SAMPLES = 4000
 LEARNING_RATE = 5e-4
 
 
 def fine_tuning_recipe(card: ModelCard) -> dict[str, Any]:
     """The content of a recipe that goes on training the card's model; unchecked, so that more can be laid over it.
 
-    Everything about the input stays the model's own: network, normalisation, voxel size, structures, loss. About 1,600
+    Everything about the input stays the model's own: network, normalisation, voxel size, structures, loss. About 4,000
     strongly augmented samples at a falling learning rate, with averaged weights.
     """
     earlier: dict[str, Any] = dict(card.recipe)
