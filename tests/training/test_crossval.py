@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve
-from tests.training.conftest import small_recipe
+from tests.training.conftest import disc_volume, small_recipe, write_pair
 
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.training import build_crossval, crossvalidate, find_items, folds_of, load_recipe
@@ -76,8 +76,18 @@ def test_images_of_one_cell_stay_together_and_images_alone_do_not(data: Path) ->
     assert len(folds_of(items, recipe(base=base, groups="image", n_folds=4))) == 4
 
 
-def test_a_fold_without_any_object_says_which(data: Path) -> None:
-    """The largest section of each image has 13.44 um2; asking for more leaves the first fold empty."""
+def test_a_fold_without_any_object_says_which(tmp_path: Path) -> None:
+    """Two images, one of them empty: with two folds one fold has no positive."""
+    image, labels = disc_volume(np.random.default_rng(5))
+    write_pair(tmp_path, "full", image, labels)
+    write_pair(tmp_path, "empty", image, np.zeros_like(labels))
+    chosen = recipe(base=merged(BASE, {"data": {"sections": "all"}}))
+    with pytest.raises(InputError, match=r"E-CLASS-MISSING.*fold [12]: no .*nucleus"):
+        folds_of(find_items(tmp_path, chosen.recipe("plain").data), chosen)
+
+
+def test_without_any_object_there_are_no_folds(data: Path) -> None:
+    """The largest section of each image has 13.44 um2."""
     base = merged(BASE, {"data": {"min_section_area_um2": 13.0}})
     items = find_items(data, small_recipe().data)
     assert sorted(item.name for fold in folds_of(items, recipe(base=base)) for item in fold) == [

@@ -26,7 +26,7 @@ from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe, TestSet
 from tomocyte.training.samples import Samples
 from tomocyte.training.targets import output_names
-from tomocyte.training.training import LabelledData, Tell, train
+from tomocyte.training.training import LabelledData, Tell, check_positives, train
 from tomocyte.training.validation import predict_samples
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def folds_of(items: Sequence[LabelledItem], recipe: CrossvalRecipe) -> list[list
     Raises
     ------
     InputError
-        ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``: a fold that shows no object.
+        ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``, ``E-CLASS-MISSING``: a fold that shows no
+        object, or none of a structure; the message says which fold.
     """
     pool = [item for item in items if not item.split or item.split in recipe.splits]
     if recipe.groups == "image":
@@ -76,7 +77,7 @@ def folds_of(items: Sequence[LabelledItem], recipe: CrossvalRecipe) -> list[list
     check_disjoint(folds)
     for index, fold in enumerate(folds):
         try:
-            Samples(fold, first.data, n_axes=samples.n_axes)
+            check_positives(Samples(fold, first.data, n_axes=samples.n_axes))
         except InputError as problem:
             raise InputError(
                 problem.code, f"fold {index + 1}: {problem.problem}", path=problem.path, cure=problem.cure
