@@ -64,8 +64,8 @@ def folds_of(items: Sequence[LabelledItem], recipe: CrossvalRecipe) -> list[list
     Raises
     ------
     InputError
-        ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``, ``E-CLASS-MISSING``: a fold that shows no
-        object, or none of a structure; the message says which fold.
+        ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``, ``E-CLASS-MISSING``: a fold that shows
+        no object, or none of a structure; the message says which fold.
     """
     pool = [item for item in items if not item.split or item.split in recipe.splits]
     if recipe.groups == "image":
