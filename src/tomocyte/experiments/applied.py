@@ -1,7 +1,7 @@
 """A model package made ready, and what it says about one frame.
 
-Only what the experiments need: normalise as the card says, predict, pick one structure. To apply models to whole files
-with tables and labels, use the pipeline.
+Only what the experiments need: normalise as the card says, predict as ``tomocyte run`` does, pick one structure. To apply
+models to whole files with tables and labels, use the pipeline.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.inference import PredictionSettings, TilingSettings, predict_frame
+from tomocyte.pipeline.trained import prediction_settings
+from tomocyte.segmentation.inference import predict_frame
 from tomocyte.segmentation.normalize import normalize
+from tomocyte.settings import InferenceSettings
 from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
     from tomocyte.models import ModelCard, ModelPackage
 
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-BATCH_SIZE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +92,7 @@ def predict_structure(
             cure=f"It finds: {', '.join(card.structures)}.",
         )
     size = volume.require_voxel_size()
-    target = (card.voxel_size_um[0] or size[0], card.voxel_size_um[1], card.voxel_size_um[2])
-    axis = card.section_axis or "z"
-    settings = PredictionSettings(
-        tiling=TilingSettings(tile_shape=card.tile_shape, batch_size=BATCH_SIZE if card.dimensions == 2 else 1),
-        voxel_size_um=target,
-        section_axes=(axis,) if card.dimensions == 2 else ("z",),
-    )
+    settings = prediction_settings(card, InferenceSettings())
     ready = normalize(image, card.normalization, medium_ri=volume.medium_ri)
     probability = predict_frame(
         ready, size, model.predictor, settings, n_outputs=len(card.structures), divisor=model.divisor
