@@ -1,7 +1,7 @@
 """A model package made ready, and what it says about one frame.
 
-Only what the experiments need: normalise as the card says, predict as ``tomocyte run`` does, pick one structure. To apply
-models to whole files with tables and labels, use the pipeline.
+Only what the experiments need: normalise as the card says, predict as ``tomocyte run`` does, pick one structure. To
+apply models to whole files with tables and labels, use the pipeline.
 """
 
 from __future__ import annotations
