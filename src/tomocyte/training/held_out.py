@@ -50,7 +50,8 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
         scores = score_set(samples, truths_of(samples, test), probabilities, output_names(recipe.data)).summary
         kind = "simulated" if samples.volume(0)[0].is_simulated else "real"
         figures[f"{name} ({kind}, {len(samples)} images)"] = {key: round(scores[key], DIGITS) for key in SHOWN}
-    card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}})
+    said = {"limits": recipe.limits, "recipe": recipe.model_dump(mode="json")}
+    card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **said})
     return write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)
 
 

@@ -179,6 +179,8 @@ class Recipe(Settings):
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the groups held out for validation where the data do not say which."""
 
+    limits: str = Field(default="", max_length=2000)
+    """What the model will not be good for; goes onto its card."""
     held_out: HeldOut | None = None
     """Where the finished model is scored; the figures go onto its card."""
 

@@ -218,6 +218,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         ),
         date=datetime.now(tz=UTC).date(),
         figures={"validation (seen while training)": validation} if validation else {},
+        limits=recipe.limits,
         recipe=recipe.model_dump(mode="json"),
     )
 
