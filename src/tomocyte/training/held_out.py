@@ -14,6 +14,7 @@ from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.recipe import Recipe, TestSet
 from tomocyte.training.samples import Samples
 from tomocyte.training.targets import output_names
+from tomocyte.training.training import VOXEL_SIZE_RANGE
 from tomocyte.training.validation import predict_samples
 
 SHOWN = ("dice", "jaccard", "precision", "recall", "pr_auc")
@@ -50,7 +51,11 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
         scores = score_set(samples, truths_of(samples, test), probabilities, output_names(recipe.data)).summary
         kind = "simulated" if samples.volume(0)[0].is_simulated else "real"
         figures[f"{name} ({kind}, {len(samples)} images)"] = {key: round(scores[key], DIGITS) for key in SHOWN}
-    said = {"limits": recipe.limits, "recipe": recipe.model_dump(mode="json")}
+    said = {
+        "limits": recipe.limits,
+        "recipe": recipe.model_dump(mode="json"),
+        "voxel_size_range": VOXEL_SIZE_RANGE,
+    }
     card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **said})
     return write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)
 

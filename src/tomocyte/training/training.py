@@ -33,6 +33,8 @@ from tomocyte.training.targets import output_names
 Tell = Callable[[dict[str, Any]], None]
 SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
+VOXEL_SIZE_RANGE = (0.1, 1.5)
+"""Finer voxels are averaged to the network's size and lose nothing; much coarser ones never had the detail."""
 NOT_OPTIONS = {"n_inputs", "n_outputs"}
 
 
@@ -208,6 +210,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         ),
         normalization=recipe.data.normalization,
         voxel_size_um=(None, *size) if n_axes == 2 else size,  # type: ignore[arg-type]
+        voxel_size_range=VOXEL_SIZE_RANGE,
         value_range=value_range(samples),
         section_axis="z" if n_axes == 2 and image.spatial_shape[0] > 1 else None,
         tile_shape=shape,
