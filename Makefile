@@ -23,8 +23,9 @@ demo: $(VENV)/.installed
 	$(BIN)/tomocyte run demo/input -o demo/output --modality odt
 	@echo "Open $(CURDIR)/demo/output/report.html in a browser; the exact truth is demo/input/simulated_hela_truth.csv."
 
+# Two test files at a time, each computing with one thread.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check src tests
