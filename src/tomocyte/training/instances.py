@@ -109,7 +109,7 @@ def baseline_instances(name: str, samples: Samples) -> list[Labels]:
 def _classical(volume: Volume, image: NDArray[np.float32], samples: Samples) -> Labels:
     """The classical engine with its modality's own settings."""
     kind = modality(samples.settings.modality)
-    return segment(image, volume.require_voxel_size(), kind.segmentation)[kind.structures[0].name]
+    return segment(image, volume.require_voxel_size(), kind.segmentation)["cell"]
 
 
 def _otsu(volume: Volume, image: NDArray[np.float32], samples: Samples) -> Labels:  # noqa: ARG001
