@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.training.conftest import small_recipe
+from tests.training.conftest import disc_volume, small_recipe, write_pair
 
-from tomocyte.errors import InputError, SettingsError
+from tomocyte.errors import InputError, ModalityError, SettingsError
 from tomocyte.models import load_package
 from tomocyte.training import LabelledData, find_items, train
 from tomocyte.training.batches import as_loss_target, epoch_order
@@ -245,6 +245,17 @@ def test_patience_stops_early(data: Path, tmp_path: Path) -> None:
 def test_recipes_that_cannot_be_are_refused(data: Path, tmp_path: Path, changes: Any, code: str) -> None:
     with pytest.raises(SettingsError, match=code):
         run(small_recipe(**changes), data, tmp_path / "run")
+
+
+def test_values_that_cannot_be_refractive_indices_are_refused(tmp_path: Path) -> None:
+    """RI times 10,000, as some programs export it."""
+    image, labels = disc_volume(np.random.default_rng(1))
+    write_pair(tmp_path / "data", "scaled", image * 10_000, labels)
+    recipe = small_recipe()
+    items = find_items(tmp_path / "data", recipe.data)
+    with pytest.raises(ModalityError, match=r"E-MODALITY-RANGE.*scaled"):
+        train(recipe, LabelledData(items, []), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> None:

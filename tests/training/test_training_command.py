@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
-from tests.training.conftest import small_recipe
+from tests.training.conftest import disc_volume, small_recipe, write_pair
 from typer.testing import CliRunner, Result
 
 from tomocyte.cli import app
-from tomocyte.errors import InputError, SettingsError
+from tomocyte.errors import InputError, ModalityError, SettingsError
 
 STRONG = {"n_epochs": 20, "optimiser": {"learning_rate": 0.01}}
 
@@ -62,6 +63,16 @@ def test_train_then_run_then_fine_tune(data: Path, tmp_path: Path) -> None:
     assert after > 0.9
     card = tomocyte("models", "show", tmp_path / "tuned" / "model")
     assert "boxes-tuned" in card.output
+
+
+def test_fine_tuning_on_what_the_model_was_not_made_for_is_refused(data: Path, tmp_path: Path) -> None:
+    tomocyte("train", recipe_file(tmp_path), "-o", tmp_path / "out", "--data", data)
+    image, labels = disc_volume(np.random.default_rng(1))
+    write_pair(tmp_path / "eight bit", "a", (image - 1.33) * 5000, labels)
+    done = tomocyte("fine-tune", tmp_path / "out" / "model", "--data", tmp_path / "eight bit", "-o", tmp_path / "tuned")
+    assert isinstance(done.exception, ModalityError)
+    assert done.exception.code.startswith("E-MODEL-FIT")
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_the_same_command_again_does_not_train_again(data: Path, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def fine_tune(
     if dry_run:
         _describe(checked, sets.train)
         return
+    _check_fit(package, checked, [*sets.train, *sets.validation])
     before = _dice_before(package, checked, sets.validation)
     with training_progress() as tell:
         result = run_training(
@@ -260,6 +261,15 @@ def _package(model: str) -> Any:
     from tomocyte.models import load_package
 
     return load_package(model)
+
+
+def _check_fit(package: Any, recipe: Any, items: list[LabelledItem]) -> None:
+    """Refuse images that the model was not made for, before anything is learned from them."""
+    from tomocyte.models import check_fit
+    from tomocyte.training.labelled import open_image
+
+    for item in items:
+        check_fit(package.card, open_image(item, recipe.data))
 
 
 def _dice_before(package: Any, recipe: Any, held_out: list[LabelledItem]) -> float | None:

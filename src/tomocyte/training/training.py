@@ -94,6 +94,7 @@ def train(
     processes = Processes.from_environment(device)
     samples = Samples(data.train, recipe.data, n_axes=n_axes)
     validation = Samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
+    check_values(samples)
     check_positives(samples)
     if not processes.is_first:
         processes.wait()
@@ -150,6 +151,21 @@ def _check(recipe: Recipe, data: LabelledData, n_axes: int) -> None:
         raise SettingsError("E-RECIPE", "`select: best` needs validation data.", cure="Give some, or select: last.")
     if not data.train:
         raise InputError("E-NO-DATA", f"no labelled image of {kind.name} to train on.", cure="Give labelled images.")
+
+
+def check_values(samples: Samples) -> None:
+    """Refuse images whose values cannot be what the modality measures (RI times 10,000, 8-bit pictures).
+
+    Raises
+    ------
+    ModalityError
+        ``E-MODALITY-RANGE``, naming the file.
+    """
+    kind = modality(samples.settings.modality)
+    for item in range(len(samples.items)):
+        image, _ = samples.volume(item)
+        middle = image.spatial_shape[0] // 2
+        kind.check_values(image.planes(0, 0, middle, middle + 1)[np.newaxis], image)
 
 
 def check_positives(samples: Samples) -> None:
