@@ -124,6 +124,16 @@ def test_scores_are_those_of_scikit_learn(data: Path) -> None:
     assert found["recall"] == pytest.approx((flat[1][inside] >= 0.5).mean(), abs=1e-12)
 
 
+def test_scores_of_two_outputs_count_both(data: Path) -> None:
+    """A perfect output and one that finds nothing: Dice 1 and 0; half of the true pixels are found."""
+    settings = small_recipe().data
+    samples = Samples(find_items(data, settings)[:1], settings, n_axes=2)
+    truths = [np.concatenate([samples.whole(i)[1]] * 2) for i in range(len(samples))]
+    probabilities = [np.stack([t[0], np.zeros_like(t[0])]).astype(np.float32) for t in truths]
+    found = score_set(samples, truths, probabilities, ("a", "b")).summary
+    assert (found["dice"], found["recall"], found["precision"]) == (0.5, 0.5, 1.0)
+
+
 def test_a_comparison_trains_scores_and_resumes(data: Path, tmp_path: Path) -> None:
     items, chosen = find_items(data, small_recipe().data), recipe()
     events: list[dict[str, Any]] = []

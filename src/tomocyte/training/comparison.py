@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.evaluation.counts import MaskCounts, count_mask
-from tomocyte.evaluation.curves import count_precision_recall
+from tomocyte.evaluation.curves import PrecisionRecallCounts, count_precision_recall
 from tomocyte.modalities import modality
 from tomocyte.segmentation import Histogram, edge_based_nucleus, otsu_threshold
 from tomocyte.settings import NucleusSettings
@@ -36,8 +36,8 @@ class SetScores:
     Parameters
     ----------
     summary : dict
-        ``dice`` is the mean over images, as the paper's; ``jaccard``, ``f05``, ``f05_as_published``, ``precision``,
-        ``recall``, ``pixel_accuracy`` and ``pr_auc`` are of all pixels pooled; ``n_images``.
+        ``dice`` is the mean over images and outputs, as the paper's; ``jaccard``, ``f05``, ``f05_as_published``, ``precision``,
+        ``recall``, ``pixel_accuracy`` and ``pr_auc`` are of all their pixels pooled; ``n_images``.
     rows : list of dict
         One per image and output: ``image``, ``group``, ``output``, ``dice``, ``jaccard``, ``precision``, ``recall``.
     """
@@ -60,16 +60,16 @@ def score_set(
         Of the K outputs.
     """
     rows: list[dict[str, Any]] = []
-    pooled = [MaskCounts() for _ in names]
-    curves: list[Any] = [None for _ in names]
+    total = MaskCounts()
+    curve: PrecisionRecallCounts | None = None
     for index, (truth, probability) in enumerate(zip(truths, probabilities, strict=True)):
         for head, name in enumerate(names):
             labelled = truth[head] != IGNORE
             inside, chance = truth[head][labelled] == 1, probability[head][labelled]
             counts = count_mask(inside, chance >= 0.5)
-            pooled[head] = pooled[head] + counts
-            curve = count_precision_recall(inside, np.clip(chance, 0, 1))
-            curves[head] = curve if curves[head] is None else curves[head] + curve
+            total = total + counts
+            here = count_precision_recall(inside, np.clip(chance, 0, 1))
+            curve = here if curve is None else curve + here
             rows.append(
                 {
                     "image": samples.name(index),
@@ -82,13 +82,12 @@ def score_set(
                 }
             )
     dices = [row["dice"] for row in rows if math.isfinite(row["dice"])]
-    total = pooled[0]
     summary = {
         "dice": float(np.mean(dices)) if dices else math.nan,
         "jaccard": total.jaccard,
         "f05": total.f_beta(0.5),
         "f05_as_published": total.f05_as_published,
-        "pr_auc": curves[0].curve.auc if curves[0] is not None and total.n_truth else math.nan,
+        "pr_auc": curve.curve.auc if curve is not None and total.n_truth else math.nan,
         "precision": total.precision,
         "recall": total.recall,
         "pixel_accuracy": total.pixel_accuracy,
