@@ -36,8 +36,8 @@ class SetScores:
     Parameters
     ----------
     summary : dict
-        ``dice`` is the mean over images and outputs, as the paper's; ``jaccard``, ``f05``, ``f05_as_published``, ``precision``,
-        ``recall``, ``pixel_accuracy`` and ``pr_auc`` are of all their pixels pooled; ``n_images``.
+        ``dice`` is the mean over images and outputs, as the paper's; ``jaccard``, ``f05``, ``f05_as_published``,
+        ``precision``, ``recall``, ``pixel_accuracy`` and ``pr_auc`` are of all their pixels pooled; ``n_images``.
     rows : list of dict
         One per image and output: ``image``, ``group``, ``output``, ``dice``, ``jaccard``, ``precision``, ``recall``.
     """
