@@ -10,6 +10,7 @@ from tomocyte.networks import Network, build_network
 from tomocyte.networks.blocks import GlobalConvolution, convolution_unit, norm_layer
 from tomocyte.networks.fusionnet import FusionNet
 from tomocyte.networks.osnet import OSNet
+from tomocyte.networks.unet3d import fold, unfold
 
 
 def trained_a_little(module: Network, *space: int) -> Network:
@@ -186,3 +187,28 @@ def test_each_norm_can_be_chosen(name: str, norm: str) -> None:
     module = build_network(name, {"norm": norm, "width": 4})
     space = [2 * step for step in module.divisor]
     assert bool(torch.isfinite(module(torch.randn(2, 1, *space))).all())
+
+
+def test_folding_is_numpys_and_comes_back() -> None:
+    image = torch.arange(2 * 3 * 4 * 6 * 9, dtype=torch.float32).reshape(2, 3, 4, 6, 9)
+    folded = fold(image, (2, 1, 3))
+    assert folded.shape == (2, 18, 2, 6, 3)
+    # channel c * 6 + (dz * 3 + dx) holds the voxels dz::2, dx::3 of channel c
+    assert torch.equal(folded[:, 6 + 1 * 3 + 2], image[:, 1, 1::2, :, 2::3])
+    assert torch.equal(unfold(folded, (2, 1, 3)), image)
+    shuffled = torch.pixel_unshuffle(image[:, :, 0, :, :8], 2)
+    assert torch.equal(fold(image[:, :, :1, :, :8], (1, 2, 2))[:, :, 0], shuffled)
+
+
+def test_a_folded_stem_moves_with_the_image_by_whole_blocks() -> None:
+    options = {"width": 4, "stem_stride": [1, 2, 2], "strides": [[2, 2, 2]], "n_outputs": 2}
+    module = trained_a_little(build_network("unet3d", options), 8, 16, 24).eval()
+    assert module.divisor == (2, 4, 4)
+    image = torch.randn(1, 1, 4, 64, 72)
+    with torch.inference_mode():
+        whole, moved = module(image), module(torch.roll(image, (4, -8), dims=(3, 4)))
+    assert whole.shape == (1, 2, 4, 64, 72)
+    inside = (..., slice(24, -24), slice(28, -28))  # further from the border than the network sees
+    back = torch.roll(moved, (-4, 8), dims=(3, 4))
+    torch.testing.assert_close(back[inside], whole[inside], atol=1e-5, rtol=1e-4)
+    assert float(whole[inside].std()) > 0

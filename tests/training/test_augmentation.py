@@ -20,6 +20,7 @@ from tomocyte.training.augmentation import (
     none,
     osnet_published,
     strong_2d,
+    strong_3d,
 )
 from tomocyte.training.augmentation_geometry import GeometrySettings, draw_map
 from tomocyte.training.augmentation_intensity import IntensitySettings
@@ -178,7 +179,9 @@ def test_wrong_arrays_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("shape", "limit_s"), [((192, 192), 0.015), ((32, 96, 96), 0.150)])
-@pytest.mark.parametrize("settings", [everything(), strong_2d()], ids=["everything", "strong-2d"])
+@pytest.mark.parametrize(
+    "settings", [everything(), strong_2d(), strong_3d()], ids=["everything", "strong-2d", "strong-3d"]
+)
 def test_time_of_a_sample(shape: tuple[int, ...], limit_s: float, settings: AugmentationSettings) -> None:
     """CPU time on one core, the median of nine."""
     image, targets = sample(shape)

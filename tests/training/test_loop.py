@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from tests.training.conftest import disc_volume, small_recipe, write_pair
 
 from tomocyte.errors import InputError, ModalityError, SettingsError
@@ -16,8 +17,8 @@ from tomocyte.models import load_package
 from tomocyte.training import LabelledData, find_items, train
 from tomocyte.training.batches import as_loss_target, epoch_order
 from tomocyte.training.checkpoint import load_checkpoint, pack, read_checkpoint, save_checkpoint, unpack
-from tomocyte.training.loop import Trainer, recipe_hash
-from tomocyte.training.recipe import IGNORE, Recipe
+from tomocyte.training.loop import Trainer, build_module, recipe_hash
+from tomocyte.training.recipe import IGNORE, LoopSettings, Recipe
 from tomocyte.training.samples import Samples
 from tomocyte.training.validation import validation_scores
 
@@ -269,3 +270,24 @@ def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> N
 def test_what_decides_the_weights_is_in_the_hash() -> None:
     assert recipe_hash(small_recipe()) == recipe_hash(small_recipe(description="another text"))
     assert recipe_hash(small_recipe()) != recipe_hash(small_recipe(loop={"seed": 4}))
+
+
+def test_outputs_begin_with_the_shares_asked_for() -> None:
+    """With weights of zero the last convolution says the same everywhere: its bias."""
+    options = {"width": 4, "stem_stride": [1, 2, 2], "strides": [[2, 2, 2]]}
+    recipe = small_recipe(
+        data={"structures": ["nucleus", "nucleolus"], "patch_shape": [4, 32, 32]},
+        network={"name": "unet3d", "options": options},
+        loop={"initial_shares": [0.2, 0.01]},
+        loss={"kind": "dice+bce"},
+    )
+    module = build_module(recipe, 1)
+    torch.nn.init.zeros_(module.get_submodule("head").weight)
+    probability = torch.sigmoid(module(torch.randn(1, 1, 4, 8, 8))).detach()
+    torch.testing.assert_close(probability[0, :, 0, 0, 0], torch.tensor([0.2, 0.01]))
+    assert float(probability.std(dim=(0, 2, 3, 4)).max()) < 1e-6
+    for shares in ([0.2], [0.2, 0.1, 0.1]):
+        with pytest.raises(SettingsError, match="E-RECIPE"):
+            build_module(recipe.model_copy(update={"loop": LoopSettings(initial_shares=shares)}), 1)
+    with pytest.raises(ValidationError):
+        LoopSettings(initial_shares=(0.0, 0.5))

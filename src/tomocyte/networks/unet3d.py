@@ -8,10 +8,14 @@ alone (1 x 3 x 3 kernels).
 
 The refractive index is physical, so the first level has no normalisation: instance normalisation after the first,
 bias-free convolution makes the network blind to any offset and scale of its input.
+
+``stem_stride`` folds that many voxels of z, y and x into channels before the first level and unfolds the outputs again:
+all of the network then works on a coarser grid, at a fraction of the cost, while input and output keep every voxel.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -35,6 +39,8 @@ class UNet3dSettings(NetworkSettings):
         default=((1, 2, 2), (2, 2, 2), (2, 2, 2)), min_length=1, max_length=6
     )
     """How far z, y, x are pooled after each level but the last; one level more than entries."""
+    stem_stride: tuple[_Stride, _Stride, _Stride] = (1, 1, 1)
+    """How many voxels of z, y, x the first level sees as one, with their values as channels."""
     n_flat_levels: int = Field(default=0, ge=0, le=6)
     """How many first levels have 1 x 3 x 3 kernels."""
     norm: Norm = "batch"
@@ -82,18 +88,46 @@ class Up(nn.Module):
         return joined
 
 
+def fold(image: Tensor, stride: tuple[int, int, int]) -> Tensor:
+    """Space to depth: (B, C, Z, Y, X) -> (B, C * z * y * x, Z / z, Y / y, X / x); :func:`unfold` undoes it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> fold(torch.arange(4.0).reshape(1, 1, 1, 1, 4), (1, 1, 2)).tolist()
+    [[[[[0.0, 2.0]]], [[[1.0, 3.0]]]]]
+    """
+    if stride == (1, 1, 1):
+        return image
+    (n, c, z, y, x), (a, b, d) = image.shape, stride
+    parts = image.reshape(n, c, z // a, a, y // b, b, x // d, d)
+    return parts.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, c * a * b * d, z // a, y // b, x // d)
+
+
+def unfold(features: Tensor, stride: tuple[int, int, int]) -> Tensor:
+    """Depth to space: (B, C * z * y * x, Z, Y, X) -> (B, C, Z * z, Y * y, X * x)."""
+    if stride == (1, 1, 1):
+        return features
+    (n, c, z, y, x), (a, b, d) = features.shape, stride
+    parts = features.reshape(n, c // (a * b * d), a, b, d, z, y, x)
+    return parts.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // (a * b * d), z * a, y * b, x * d)
+
+
 class UNet3d(Network):
     """Encoder, decoder and a 1 x 1 x 1 convolution with bias; returns logits.
 
     References
     ----------
-    Çiçek et al., MICCAI 2016, doi:10.1007/978-3-319-46723-8_49.
+    Çiçek et al., MICCAI 2016, doi:10.1007/978-3-319-46723-8_49; folding voxels into channels: Shi et al., CVPR 2016,
+    doi:10.1109/CVPR.2016.207.
     """
 
     def __init__(self, settings: UNet3dSettings) -> None:
         super().__init__()
         self.n_inputs, self.n_outputs = settings.n_inputs, settings.n_outputs
-        steps = [1, 1, 1]
+        self.stem_stride = settings.stem_stride
+        n_folded = math.prod(settings.stem_stride)
+        steps = list(settings.stem_stride)
         for stride in settings.strides:
             steps = [step * factor for step, factor in zip(steps, stride, strict=True)]
         self.divisor = tuple(steps)
@@ -103,7 +137,9 @@ class UNet3d(Network):
         norms: list[Norm] = [norm if settings.has_stem_norm else "none", *([norm] * (n_levels - 1))]
         self.blocks = nn.ModuleList(
             ConvolutionBlock(n_in, n_out, kernel, kind)
-            for n_in, n_out, kernel, kind in zip([settings.n_inputs, *widths[:-1]], widths, kernels, norms, strict=True)
+            for n_in, n_out, kernel, kind in zip(
+                [settings.n_inputs * n_folded, *widths[:-1]], widths, kernels, norms, strict=True
+            )
         )
         self.pools = nn.ModuleList(nn.MaxPool3d(stride) for stride in settings.strides)
         self.ups = nn.ModuleList(
@@ -115,21 +151,20 @@ class UNet3d(Network):
             )
             for level in reversed(range(n_levels - 1))
         )
-        self.head = nn.Conv3d(widths[0], settings.n_outputs, 1)
+        self.head = nn.Conv3d(widths[0], settings.n_outputs * n_folded, 1)
         initialise(self, scheme="kaiming", slope=SLOPE)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, n_inputs, Z, Y, X) -> logits (B, n_outputs, Z, Y, X)."""
         skips = []
-        features = image
+        features = fold(image, self.stem_stride)
         for block, pool in zip(self.blocks, self.pools, strict=False):
             skips.append(block(features))
             features = pool(skips[-1])
         features = self.blocks[-1](features)
         for up, skip in zip(self.ups, reversed(skips), strict=True):
             features = up(features, skip)
-        logits: Tensor = self.head(features)
-        return logits
+        return unfold(self.head(features), self.stem_stride)
 
     def levels(self) -> dict[str, nn.Module]:
         """As in the base class; the deepest block is the bridge."""

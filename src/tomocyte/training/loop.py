@@ -28,7 +28,7 @@ from tomocyte.training.optimisation import Schedule, StepGuard, WeightAverage, b
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.samples import Samples
 from tomocyte.training.targets import output_names
-from tomocyte.training.validation import predict_samples, selection_score, validation_scores
+from tomocyte.training.validation import iter_predictions, selection_score, validation_scores
 
 Event = dict[str, Any]
 Tell = Callable[[Event], None]
@@ -71,7 +71,24 @@ def build_module(recipe: Recipe, n_channels: int) -> torch.nn.Module:
     n_outputs = heads + (recipe.loss.activation == "softmax")
     torch.manual_seed(recipe.loop.seed)
     options = {**recipe.network.options, "n_inputs": n_channels, "n_outputs": n_outputs}
-    return build_network(recipe.network.name, options)
+    module = build_network(recipe.network.name, options)
+    if recipe.loop.initial_shares is not None:
+        _set_shares(module, recipe.loop.initial_shares, n_outputs)
+    return module
+
+
+@torch.no_grad()
+def _set_shares(module: torch.nn.Module, shares: tuple[float, ...], n_outputs: int) -> None:
+    """Let each output hold its share of the voxels inside at first, by the bias of the last convolution."""
+    bias = getattr(module.get_submodule("head"), "bias", None)
+    if len(shares) != n_outputs or bias is None:
+        raise SettingsError(
+            "E-RECIPE",
+            f"loop.initial_shares has {len(shares)} values for {n_outputs} outputs"
+            f"{' of a network whose last convolution has no bias' if bias is None else ''}.",
+            cure="Give one per output, or leave it out.",
+        )
+    bias.copy_(torch.logit(torch.tensor(shares)).repeat_interleave(len(bias) // n_outputs))
 
 
 class Trainer:
@@ -108,7 +125,7 @@ class Trainer:
         self.tell = tell or (lambda _: None)
         # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
         self.layout = torch.channels_last if train.n_axes == 2 else torch.contiguous_format
-        self.module = build_module(recipe, train.volume(0)[0].n_channels)
+        self.module = build_module(recipe, train.n_channels)
         self.module = self.module.to(memory_format=self.layout).to(self.device)  # type: ignore[call-overload]
         self.parallel = self.processes.wrap(self.module)
         self.is_softmax = recipe.loss.activation == "softmax"
@@ -219,11 +236,12 @@ class Trainer:
         weights = self._current_weights()
         own = {name: value.clone() for name, value in self.module.state_dict().items()}
         self.module.load_state_dict(weights)
-        probabilities = predict_samples(
+        probabilities = iter_predictions(
             self.module, validation, is_softmax=self.is_softmax, autocast=self.autocast, device=self.device
         )
+        scores = validation_scores(probabilities, (validation.whole(i)[1] for i in range(len(validation))))
         self.module.load_state_dict(own)
-        return validation_scores(probabilities, [validation.whole(i)[1] for i in range(len(validation))])
+        return scores
 
     def _current_weights(self) -> Tensors:
         if self.average is not None:

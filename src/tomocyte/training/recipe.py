@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tomocyte.errors import SettingsError
+from tomocyte.segmentation.fixed_frame import FixedFrameSettings
 from tomocyte.segmentation.normalize import NormalizationSettings
 from tomocyte.settings import Settings, build_settings, load_settings
 from tomocyte.training.augmentation import PRESETS, AugmentationSettings
@@ -33,6 +34,32 @@ class NetworkChoice(Settings):
     """Fields of that network's settings, except the numbers of inputs and outputs."""
 
 
+class CellSampleSettings(Settings):
+    """How samples of the cell-by-cell network are cut out and made to look like predictions."""
+
+    frame: Literal["windows", "as-published"] = "windows"
+    """``windows``: ``patch_shape`` voxels of ``voxel_size_um`` around a nucleus. ``as-published``: the whole field,
+    resized to 128 planes of 128 x 128 of which the middle 64 are kept (``patch_shape: [64, 128, 128]``)."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor by which a training sample is enlarged, y and x together."""
+    scale_z: tuple[float, float] = (1.0, 1.0)
+    """Range of a further factor for z."""
+    is_turned: bool = False
+    """Whether training samples are turned by any angle about z and flipped along any axis."""
+    jitter_um: float = Field(default=0.0, ge=0, le=20)
+    """``windows``: how far their middle may lie from the nucleus's, per axis, in µm."""
+    corruption: float = Field(default=0.0, ge=0, le=1)
+    """Share of training samples whose masks are spoiled as a network spoils them: edges moved smoothly, blobs lost and
+    added, neighbours' nuclei missing."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> CellSampleSettings:
+        for low, high in (self.scale, self.scale_z):
+            if not 0.1 <= low <= high <= 10:
+                raise ValueError("'scale' and 'scale_z' must be ranges within 0.1 to 10")
+        return self
+
+
 class DataSettings(Settings):
     """What is learned from which pixels."""
 
@@ -40,14 +67,20 @@ class DataSettings(Settings):
     """Name of the modality, e.g. ``odt``."""
     structures: tuple[str, ...] = Field(min_length=1, max_length=16)
     """One label image per structure; each is one output of the network."""
-    targets: Literal["masks", "mask-and-core"] = "masks"
+    targets: Literal["masks", "mask-and-core", "cell-by-cell"] = "masks"
     """``masks``: inside or outside. ``mask-and-core``: for one structure of many touching objects, its mask and the
-    mask without a rim of ``core_depth_um`` around every object, from which objects are told apart afterwards."""
+    mask without a rim of ``core_depth_um`` around every object, from which objects are told apart afterwards.
+    ``cell-by-cell``: input is the mask of all cells, one nucleus and all others; learned is the cell of that nucleus.
+    ``structures`` are then the cell and the nucleus, whose label images number them."""
+    cells: CellSampleSettings = CellSampleSettings()
+    """``cell-by-cell``: how samples are cut out."""
     core_depth_um: float = Field(default=1.5, gt=0, le=100)
     """Width of that rim in µm."""
     voxel_size_um: tuple[float | None, float, float] | None = None
     """Voxel size z, y, x in µm at which the network works (z: null for sections); images are resampled to it. Empty:
     as stored."""
+    fixed_frame: FixedFrameSettings | None = None
+    """3-D networks, instead of a voxel size: every volume is resized to one shape, as Choi et al. published."""
     normalization: NormalizationSettings
     """From physical values to network input."""
     patch_shape: tuple[int, ...] | None = None
@@ -76,6 +109,18 @@ class DataSettings(Settings):
     ignore_label: int | None = Field(default=None, ge=1)
     """Label value meaning "nobody looked here"; such voxels give no loss."""
 
+    @model_validator(mode="after")
+    def _one_working_size(self) -> DataSettings:
+        if self.fixed_frame is not None and self.voxel_size_um is not None:
+            raise ValueError("give 'voxel_size_um' or 'fixed_frame', not both")
+        return self
+
+    @model_validator(mode="after")
+    def _cells_need_nuclei(self) -> DataSettings:
+        if self.targets == "cell-by-cell" and (len(self.structures) != 2 or self.patch_shape is None):
+            raise ValueError("'cell-by-cell' needs two 'structures', cell and nucleus, and a 'patch_shape'")
+        return self
+
     @field_validator("group_pattern")
     @classmethod
     def _is_an_expression(cls, given: str | None) -> str | None:
@@ -99,6 +144,9 @@ class LoopSettings(Settings):
     """Which optimiser."""
     schedule: ScheduleSettings = ScheduleSettings()
     """How the learning rate changes."""
+    initial_shares: tuple[float, ...] | None = None
+    """Share of the voxels that each output should hold inside at first (sets the last bias, with it the first steps of
+    rare structures); empty: a half."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Decay of the moving average of the weights, used for validation and the final model; empty: none."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -118,6 +166,13 @@ class LoopSettings(Settings):
     """Steps between checkpoints; one is also written at the end of every epoch."""
     n_checkpoints: int = Field(default=2, ge=1, le=100)
     """How many checkpoints are kept."""
+
+    @field_validator("initial_shares")
+    @classmethod
+    def _are_shares(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if given is not None and not all(0 < share < 1 for share in given):
+            raise ValueError("every share must lie between 0 and 1")
+        return given
 
     @model_validator(mode="after")
     def _patience_needs_scores(self) -> LoopSettings:
@@ -171,7 +226,7 @@ class Recipe(Settings):
     """Which network."""
     augmentation: AugmentationSettings = AugmentationSettings()
     """What is done to training samples; settings, or the name of a preset (``none``, ``osnet-published``,
-    ``strong-2d``)."""
+    ``strong-2d``, ``strong-3d``, ``choi-published``)."""
     loss: LossSettings = LossSettings()
     """What is made small."""
     loop: LoopSettings = LoopSettings()
