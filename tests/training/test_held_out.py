@@ -11,7 +11,9 @@ from tests.training.conftest import small_recipe
 from tomocyte.errors import InputError
 from tomocyte.models import load_package
 from tomocyte.training import LabelledData, find_items, score_on_card, train
+from tomocyte.training.held_out import chosen_items, dice_per_output
 from tomocyte.training.loop import recipe_hash
+from tomocyte.training.recipe import TestSet
 
 HELD_OUT = {"benchmark": "none/small", "sets": {"in-domain": {"split": "test"}}}
 
@@ -41,3 +43,23 @@ def test_a_set_without_images_is_refused(data: Path, tmp_path: Path) -> None:
 
 def test_what_is_scored_afterwards_does_not_change_the_training() -> None:
     assert recipe_hash(small_recipe(held_out=HELD_OUT)) == recipe_hash(small_recipe())
+
+
+def test_a_set_takes_the_items_whose_name_matches(data: Path) -> None:
+    items = [replace(item, split="test") for item in find_items(data, small_recipe().data)]
+    chosen = chosen_items(items, "some", TestSet(split="test", match="cell[13]"))
+    assert [item.name for item in chosen] == ["cell1", "cell3"]
+    with pytest.raises(InputError, match="E-NO-DATA"):
+        chosen_items(items, "none", TestSet(split="test", match="A549"))
+
+
+def test_dice_of_each_output_leaves_out_what_is_nowhere() -> None:
+    rows = [
+        {"output": "cell", "dice": 0.5},
+        {"output": "cell", "dice": 1.0},
+        {"output": "nucleus", "dice": float("nan")},
+        {"output": "nucleus", "dice": 0.3},
+        {"output": "nucleolus", "dice": float("nan")},
+    ]
+    found = dice_per_output(rows, ("cell", "nucleus", "nucleolus"))
+    assert found == {"dice cell": 0.75, "dice nucleus": 0.3}

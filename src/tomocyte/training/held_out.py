@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,12 +47,17 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     changes = {"min_section_area_um2": recipe.held_out.min_section_area_um2, "section_margin_um": 0.0}
     settings = recipe.data.model_copy(update=changes)
     figures: dict[str, Any] = {}
+    outputs = output_names(recipe.data)
     for name, test in recipe.held_out.sets.items():
         samples = Samples(chosen_items(items, name, test), settings, n_axes=package.card.dimensions)
         probabilities = predict_samples(module, samples, is_softmax=package.card.activation == "softmax")
-        scores = score_set(samples, truths_of(samples, test), probabilities, output_names(recipe.data)).summary
+        found = score_set(samples, truths_of(samples, test), probabilities, outputs)
+        scores = found.summary
         kind = "simulated" if samples.volume(0)[0].is_simulated else "real"
-        figures[f"{name} ({kind}, {len(samples)} images)"] = {key: round(scores[key], DIGITS) for key in SHOWN}
+        figures[f"{name} ({kind}, {len(samples)} images)"] = {
+            **dice_per_output(found.rows, outputs),
+            **{key: round(scores[key], DIGITS) for key in SHOWN},
+        }
     said = {
         "limits": recipe.limits,
         "recipe": recipe.model_dump(mode="json"),
@@ -58,6 +65,22 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     }
     card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **said})
     return write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)
+
+
+def dice_per_output(rows: Sequence[dict[str, Any]], outputs: tuple[str, ...]) -> dict[str, float]:
+    """Mean Dice over the images that show an output or were said to, for each of several outputs; nothing for one.
+
+    Examples
+    --------
+    >>> rows = [{"output": "cell", "dice": 0.5}, {"output": "cell", "dice": 1.0}, {"output": "nucleus", "dice": 0.25}]
+    >>> dice_per_output(rows, ("cell", "nucleus"))
+    {'dice cell': 0.75, 'dice nucleus': 0.25}
+    """
+    if len(outputs) == 1:
+        return {}
+    found = {name: [row["dice"] for row in rows if row["output"] == name] for name in outputs}
+    finite = {name: [value for value in values if math.isfinite(value)] for name, values in found.items()}
+    return {f"dice {name}": round(sum(values) / len(values), DIGITS) for name, values in finite.items() if values}
 
 
 def chosen_items(items: Sequence[LabelledItem], name: str, test: TestSet) -> list[LabelledItem]:
@@ -68,7 +91,11 @@ def chosen_items(items: Sequence[LabelledItem], name: str, test: TestSet) -> lis
     InputError
         ``E-NO-DATA``: none.
     """
-    found = [item for item in items if item.split == test.split and test.domain in (None, item.domain)]
+    found = [
+        item
+        for item in items
+        if item.split == test.split and test.domain in (None, item.domain) and re.search(test.match or "", item.name)
+    ]
     if not found:
         raise InputError(
             "E-NO-DATA",

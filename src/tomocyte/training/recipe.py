@@ -190,6 +190,8 @@ class TestSet(Settings):
     """Split of a benchmark."""
     domain: str | None = None
     """Only the items of this domain; empty: all."""
+    match: str | None = None
+    """Only the items whose name matches this regular expression somewhere, e.g. ``A549``; empty: all."""
     truth: Literal["labels", "dapi", "hoechst"] = "labels"
     """The exact labels, or the mask that a laboratory gets by thresholding a simulated nuclear stain."""
     seed: int = Field(default=1, ge=0)
