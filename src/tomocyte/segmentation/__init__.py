@@ -25,7 +25,12 @@ if TYPE_CHECKING:
         predict_tiled,
         section_slabs,
     )
-    from tomocyte.segmentation.probability_instances import InstanceSettings, instances_from_probability
+    from tomocyte.segmentation.probability_instances import (
+        InstanceSettings,
+        instances_from_mask,
+        instances_from_probability,
+    )
+    from tomocyte.segmentation.streaming import MaskSettings, PredictedMasks, masks_bytes, predict_masks
     from tomocyte.segmentation.thresholds import (
         Histogram,
         half_maximum_levels,
@@ -56,7 +61,12 @@ _HOME = {
     "predict_tiled": "prediction",
     "section_slabs": "prediction",
     "InstanceSettings": "probability_instances",
+    "instances_from_mask": "probability_instances",
     "instances_from_probability": "probability_instances",
+    "MaskSettings": "streaming",
+    "PredictedMasks": "streaming",
+    "masks_bytes": "streaming",
+    "predict_masks": "streaming",
     "Histogram": "thresholds",
     "half_maximum_levels": "thresholds",
     "half_maximum_threshold": "thresholds",
@@ -71,6 +81,8 @@ _HOME = {
 __all__ = [
     "Histogram",
     "InstanceSettings",
+    "MaskSettings",
+    "PredictedMasks",
     "PredictionSettings",
     "TilingSettings",
     "assign_parents",
@@ -82,12 +94,15 @@ __all__ = [
     "half_maximum_levels",
     "half_maximum_threshold",
     "inference_bytes",
+    "instances_from_mask",
     "instances_from_probability",
     "label_dtype",
     "local_adaptive_mask",
+    "masks_bytes",
     "otsu_threshold",
     "plan_tiles",
     "predict_frame",
+    "predict_masks",
     "predict_sections",
     "predict_slabs",
     "predict_tiled",

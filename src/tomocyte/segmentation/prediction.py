@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.tiling import Placement, TilePlan, TilingSettings, plan_tiles, reflected
+from tomocyte.segmentation.blending import TileSource, TileWork, Whole, row_groups, tallest
+from tomocyte.segmentation.tiling import TilingSettings, plan_tiles
 
 Float = NDArray[np.float32]
 Predictor = Callable[[Float], Float]
@@ -107,8 +108,39 @@ def predict_slabs(
     _check_image(image, settings)
     plan = plan_tiles(image.shape[1:], settings, divisor=divisor)
     chosen = flip_averaged(predictor) if settings.test_time_flips else predictor
-    work = _Work(image, plan, chosen, n_outputs, settings.batch_size, report, is_empty)
-    return work.slabs()
+    work = TileWork(Whole(image), plan, chosen, n_outputs, settings.batch_size, report, is_empty)
+    return work.slabs(np.float32)
+
+
+def fixed_point_slabs(
+    source: TileSource,
+    predictor: Predictor,
+    settings: TilingSettings,
+    *,
+    n_outputs: int,
+    divisor: tuple[int, ...],
+    report: OnTiles | None = None,
+    is_empty: Callable[[Float], bool] | None = None,
+) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """As :func:`predict_slabs`, from a source that is read tile by tile, to probabilities of half the size.
+
+    Parameters
+    ----------
+    source : TileSource
+    predictor, settings, n_outputs, divisor, report, is_empty
+        As :func:`predict_tiled`.
+
+    Yields
+    ------
+    start : int
+    probability : ndarray (K, n, Y, X), uint16
+        Times :data:`~tomocyte.segmentation.blending.LEVELS`; off by at most half a level per tile that meets in a
+        voxel, 6e-5 at eight.
+    """
+    plan = plan_tiles(source.shape[1:], settings, divisor=divisor)
+    chosen = flip_averaged(predictor) if settings.test_time_flips else predictor
+    work = TileWork(source, plan, chosen, n_outputs, settings.batch_size, report, is_empty)
+    return work.slabs(np.uint16)
 
 
 def section_slabs(
@@ -246,7 +278,7 @@ def inference_bytes(
         Bytes: one slab of float32 per output, and a batch of tiles going in, coming out and being weighted.
     """
     plan = plan_tiles(shape[1:], settings, divisor=divisor)
-    slab = n_outputs * _tallest(_groups(plan, settings.batch_size)) * math.prod(plan.shape[1:])
+    slab = n_outputs * tallest(row_groups(plan, settings.batch_size)) * math.prod(plan.shape[1:])
     n_copies = 3 if settings.test_time_flips else 1
     batch = settings.batch_size * math.prod(plan.tile_shape) * n_copies * (2 * shape[0] + n_outputs)
     return 4 * (slab + batch + 2 * n_outputs * math.prod(plan.tile_shape))
@@ -259,110 +291,3 @@ def _check_image(image: Float, settings: TilingSettings) -> None:
             f"{len(settings.tile_shape)}-D tiles need a float32 image with a channel axis before as many spatial axes, "
             f"not {image.dtype} of shape {image.shape}.",
         )
-
-
-def _groups(plan: TilePlan, batch_size: int) -> list[tuple[Placement, ...]]:
-    """Rows of tiles that are worked on together, so that batches are full although a row has few tiles."""
-    rows = plan.axes[0]
-    per_row = plan.n_tiles // len(rows)
-    n = max(1, batch_size // per_row)
-    return [rows[start : start + n] for start in range(0, len(rows), n)]
-
-
-def _group_stop(group: tuple[Placement, ...]) -> int:
-    return max(row.stop for row in group)
-
-
-def _tallest(groups: list[tuple[Placement, ...]]) -> int:
-    return max(_group_stop(group) - group[0].first for group in groups)
-
-
-class _Work:
-    """The state of :func:`predict_slabs`."""
-
-    def __init__(
-        self,
-        image: Float,
-        plan: TilePlan,
-        predictor: Predictor,
-        n_outputs: int,
-        batch_size: int,
-        report: OnTiles | None,
-        is_empty: Callable[[Float], bool] | None,
-    ) -> None:
-        self.image = image
-        self.plan = plan
-        self.predictor = predictor
-        self.n_outputs = n_outputs
-        self.batch_size = batch_size
-        self.report = report
-        self.is_empty = is_empty
-        self.n_done = 0
-
-    def slabs(self) -> Iterator[Slab]:
-        groups = _groups(self.plan, self.batch_size)
-        slab = np.zeros((self.n_outputs, _tallest(groups), *self.plan.shape[1:]), dtype=np.float32)
-        begin, n_begun = 0, 0
-        for index, group in enumerate(groups):
-            stop = _group_stop(group)
-            slab[:, n_begun:] = 0
-            self._add(group, slab, begin)
-            end = stop if index + 1 == len(groups) else groups[index + 1][0].first
-            finished = slab[:, : end - begin]
-            yield begin, np.clip(finished, 0, 1, out=finished)
-            n_begun = stop - end
-            for row in range(n_begun):
-                slab[:, row] = slab[:, end - begin + row]
-            begin = end
-
-    def _add(self, rows: tuple[Placement, ...], slab: Float, begin: int) -> None:
-        """Predict the tiles of some rows and add them to the slab that begins at ``begin``."""
-        tiles = itertools.product(rows, *self.plan.axes[1:])
-        while places := list(itertools.islice(tiles, self.batch_size)):
-            batch = np.stack([self._read(place) for place in places])
-            wanted = [index for index, tile in enumerate(batch) if self.is_empty is None or not self.is_empty(tile)]
-            if wanted:
-                found = self._predict(batch if len(wanted) == len(batch) else batch[wanted])
-                for index, probability in zip(wanted, found, strict=True):
-                    _blend(slab, begin, places[index], probability)
-            self.n_done += len(places)
-            if self.report is not None:
-                self.report(self.n_done, self.plan.n_tiles)
-
-    def _read(self, place: tuple[Placement, ...]) -> Float:
-        tile = self.image
-        for axis, (along, size, length) in enumerate(zip(place, self.plan.shape, self.plan.tile_shape, strict=True), 1):
-            stop = along.start + length
-            if stop <= size:
-                tile = tile[(slice(None),) * axis + (slice(along.start, stop),)]
-            else:
-                tile = np.take(tile, reflected(along.start, stop, size), axis=axis)
-        return tile
-
-    def _predict(self, batch: Float) -> Float:
-        found = self.predictor(batch)
-        expected = (batch.shape[0], self.n_outputs, *batch.shape[2:])
-        if found.shape != expected:
-            raise SettingsError(
-                "E-PREDICTOR", f"the predictor made {found.shape} of {batch.shape}; {expected} was expected."
-            )
-        if not np.isfinite(found).all():
-            raise SettingsError(
-                "E-PREDICTOR",
-                "the network returned NaN or infinite values.",
-                cure="Check the normalisation, or use fp32 precision.",
-            )
-        return found
-
-
-def _blend(slab: Float, begin: int, place: tuple[Placement, ...], probability: Float) -> None:
-    """Add a tile's probabilities (K, *tile), weighted, to the slab."""
-    read: list[slice] = [slice(None)]
-    write: list[slice] = [slice(None)]
-    weight: Float = np.ones((1,) * len(place), dtype=np.float32)
-    for axis, along in enumerate(place):
-        shift = begin if axis == 0 else 0
-        read.append(slice(along.first - along.start, along.stop - along.start))
-        write.append(slice(along.first - shift, along.stop - shift))
-        weight = weight * along.weights.reshape((-1,) + (1,) * (len(place) - 1 - axis))
-    slab[tuple(write)] += probability[tuple(read)] * weight

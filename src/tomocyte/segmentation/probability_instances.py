@@ -26,7 +26,7 @@ Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-__all__ = ["InstanceSettings", "instances_from_probability"]
+__all__ = ["InstanceSettings", "instances_from_mask", "instances_from_probability"]
 
 
 def instances_from_probability(
@@ -72,20 +72,73 @@ def instances_from_probability(
         )
     n_planes = probability.shape[1]
     check_voxel_size(voxel_size_um, is_2d=n_planes == 1)
+    if len(probability) == 1:
+        return _objects(probability[0] > chosen.threshold, probability[0], voxel_size_um, chosen)
     smallest = voxels_of(chosen.min_volume_um3, chosen.min_area_um2, voxel_size_um, n_planes)
+    smallest_core = voxels_of(chosen.min_core_volume_um3, chosen.min_core_area_um2, voxel_size_um, n_planes)
     components = connected_components(probability[0] > chosen.threshold)
     labels = components.paint(large_enough(components, smallest))
     del components
-    if len(probability) == 2:
-        smallest_core = voxels_of(chosen.min_core_volume_um3, chosen.min_core_area_um2, voxel_size_um, n_planes)
-        labels = _grow_cores(labels, probability, chosen, smallest_core)
-    else:
-        labels = split_own(labels, probability[0], voxel_size_um, chosen.split, min_voxels=smallest)
-    if chosen.is_hole_filled:
+    return _cleaned(_grow_cores(labels, probability, chosen, smallest_core), smallest, chosen)
+
+
+def instances_from_mask(mask: Mask, voxel_size_um: VoxelSize, settings: InstanceSettings | None = None) -> Labels:
+    """Objects from the mask of one structure, as :func:`instances_from_probability` makes them of one output.
+
+    Parameters
+    ----------
+    mask : ndarray (Z, Y, X), bool
+    voxel_size_um : tuple of 3 float
+    settings : InstanceSettings, optional
+        ``threshold`` is of no meaning here; objects are split by distance or not at all.
+
+    Returns
+    -------
+    ndarray (Z, Y, X), unsigned integer
+
+    Raises
+    ------
+    SettingsError
+        ``E-AXES``; ``E-SPLIT``: a split by intensity, which a mask does not have.
+    MetadataError
+        ``E-VOXEL-SIZE``.
+
+    Examples
+    --------
+    >>> mask = np.array([[[True, True, False, True]]])
+    >>> instances_from_mask(mask, (float("nan"), 1, 1)).tolist()
+    [[[1, 1, 0, 2]]]
+    """
+    chosen = InstanceSettings() if settings is None else settings
+    if mask.ndim != 3 or mask.size == 0:
+        raise SettingsError("E-AXES", f"a mask (Z, Y, X) is needed, not one of shape {mask.shape}.")
+    if not splits_masks(chosen):
+        raise SettingsError("E-SPLIT", f"a mask cannot be split by {chosen.split.method}.", cure="Split by distance.")
+    check_voxel_size(voxel_size_um, is_2d=mask.shape[0] == 1)
+    return _objects(mask, mask, voxel_size_um, chosen)
+
+
+def splits_masks(settings: InstanceSettings) -> bool:
+    """Whether objects are told apart by their shape alone, so that a mask is enough."""
+    return settings.split.method in ("none", "distance")
+
+
+def _objects(mask: Mask, landscape: NDArray[Any], voxel_size_um: VoxelSize, settings: InstanceSettings) -> Labels:
+    smallest = voxels_of(settings.min_volume_um3, settings.min_area_um2, voxel_size_um, mask.shape[0])
+    components = connected_components(mask)
+    labels = components.paint(large_enough(components, smallest))
+    del components
+    labels = split_own(labels, landscape, voxel_size_um, settings.split, min_voxels=smallest)
+    return _cleaned(labels, smallest, settings)
+
+
+def _cleaned(labels: Labels, smallest: float, settings: InstanceSettings) -> Labels:
+    """Holes filled, small objects and (if asked) those cut by the border dropped, numbered in raster order."""
+    if settings.is_hole_filled:
         fill_holes(labels)
     extents = label_extents(labels)
     keep = large_enough(extents, smallest)
-    if chosen.is_border_cleared:
+    if settings.is_border_cleared:
         keep &= ~touches_border(extents.lower, extents.upper, labels.shape)
     return renumber(labels, keep)
 
