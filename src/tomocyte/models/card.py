@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.sealed import seal
 from tomocyte.models.reading import CARD_FILE, read_plain
+from tomocyte.segmentation.fixed_frame import FixedFrameSettings
 from tomocyte.segmentation.normalize import NormalizationSettings
 from tomocyte.settings import Settings, build_settings
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
@@ -118,6 +119,9 @@ class ModelCard(Settings):
     """Small letters, digits, ``-``, ``_`` and ``.``; also the folder's name in the library."""
     version: str = Field(default="0.1.0", pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}([.-][A-Za-z0-9.-]{1,20})?$")
     """Raised whenever the weights change."""
+    role: Literal["organelles", "cell-by-cell"] = "organelles"
+    """``organelles``: finds structures in an image. ``cell-by-cell``: sees three masks (all cells, one nucleus, the
+    other nuclei) and finds that nucleus's cell; used to tell cells apart, never on an image."""
     description: Text = ""
     """What the model does, for people."""
     paper: Text = ""
@@ -148,6 +152,8 @@ class ModelCard(Settings):
     """2-D networks: the axis a volume is cut along; null for models of planar images only, and for 3-D."""
     tile_shape: tuple[Side, ...] = Field(min_length=2, max_length=3)
     """Shape of the tiles it was trained for, (y, x) or (z, y, x)."""
+    fixed_frame: FixedFrameSettings | None = None
+    """3-D networks that see every volume at one shape; ``voxel_size_um`` is then that of the training volumes."""
     threshold: dict[Word, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     """Probability from which a voxel belongs to a structure; 0.5 where not given."""
     is_trained_on_simulated: bool = False
@@ -175,6 +181,8 @@ class ModelCard(Settings):
     def _is_consistent(self) -> ModelCard:
         if len(set(self.channels)) < len(self.channels) or len(set(self.structures)) < len(self.structures):
             raise ValueError("each channel and each structure has its own name")
+        if self.role == "cell-by-cell" and (len(self.channels), len(self.structures), self.dimensions) != (3, 1, 3):
+            raise ValueError("a 'cell-by-cell' network is 3-D, with three channels and one structure")
         if self.activation == "softmax" and ("background" not in self.structures or len(self.structures) < 2):
             raise ValueError("'softmax' needs 'background' and another one among 'structures'")
         if len(self.tile_shape) != self.dimensions or math.prod(self.tile_shape) > LARGEST_TILE_VOXELS:

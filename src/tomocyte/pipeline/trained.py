@@ -186,6 +186,7 @@ def prediction_settings(card: ModelCard, chosen: InferenceSettings) -> Predictio
         "section_axes": chosen.section_axes or (card.section_axis or "z",),
         "vote": chosen.vote,
         "vote_threshold": None if card.activation == "softmax" else 0.5,
+        "fixed_frame": card.fixed_frame,
     }
     return build_settings(PredictionSettings, content)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from tomocyte.errors import SettingsError
+from tomocyte.segmentation.fixed_frame import FixedFrameSettings, count_fixed_tiles, framed_shape, predict_fixed
 from tomocyte.segmentation.prediction import (
     AXES,
     OnTiles,
@@ -64,6 +65,9 @@ class PredictionSettings(Settings):
     """Several section axes: the mean of their probabilities, or the share of axes that say yes."""
     vote_threshold: float | None = Field(default=0.5, gt=0, lt=1)
     """``majority``: an axis says yes above this probability; empty: to its most probable class (softmax networks)."""
+    fixed_frame: FixedFrameSettings | None = None
+    """3-D networks that see every volume at one shape, whatever its voxels, as Choi et al.; then ``voxel_size_um`` does
+    not count."""
 
     @field_validator("section_axes")
     @classmethod
@@ -76,6 +80,8 @@ class PredictionSettings(Settings):
     def _one_way(self) -> PredictionSettings:
         if len(self.tiling.tile_shape) == 3 and self.section_axes != ("z",):
             raise ValueError("3-D tiles know no section axes")
+        if self.fixed_frame is not None and len(self.tiling.tile_shape) != 3:
+            raise ValueError("a fixed frame needs 3-D tiles")
         return self
 
 
@@ -138,7 +144,7 @@ def predict_frame(
     run = _Run(predictor, settings.tiling, n_outputs, divisor, tell)
     if len(settings.tiling.tile_shape) == 3:
         target = working_shape(image.shape, voxel_size_um, settings, "volume")
-        return resampled(run.volume(resampled(image, target)), image.shape[1:])
+        return resampled(run.volume(resampled(image, target), settings.fixed_frame), image.shape[1:])
     axes = axes_of(image.shape, settings)
     probability = np.zeros((n_outputs, *image.shape[1:]), dtype=np.float32)
     for axis in axes:
@@ -170,6 +176,8 @@ def working_shape(
     """
     kept = [index for index, axis in enumerate(AXES) if axis != kind]
     targets = settings.voxel_size_um
+    if settings.fixed_frame is not None:
+        return settings.fixed_frame.shape
     if targets is None:
         return tuple(shape[1 + index] for index in kept)
     wanted = targets if kind == "volume" else targets[1:]
@@ -210,6 +218,8 @@ def count_tiles(
     shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: PredictionSettings, *, divisor: tuple[int, ...]
 ) -> int:
     """How many tiles :func:`predict_frame` predicts for an image (C, Z, Y, X)."""
+    if settings.fixed_frame is not None:
+        return count_fixed_tiles(settings.fixed_frame, settings.tiling, divisor=divisor)
     if len(settings.tiling.tile_shape) == 3:
         volume = working_shape(shape, voxel_size_um, settings, "volume")
         return plan_tiles(volume, settings.tiling, divisor=divisor).n_tiles
@@ -257,7 +267,12 @@ def prediction_bytes(
     result = 4 * n_outputs * math.prod(shape[1:])
     if len(tiling.tile_shape) == 3:
         volume = working_shape(shape, voxel_size_um, settings, "volume")
-        slabs = inference_bytes((shape[0], *volume), tiling, n_outputs=n_outputs, divisor=divisor)
+        if settings.fixed_frame is not None:  # padded, and predicted in one piece
+            padded = framed_shape(settings.fixed_frame)
+            result += 4 * (shape[0] + n_outputs) * math.prod(padded)
+        else:
+            padded = volume
+        slabs = inference_bytes((shape[0], *padded), tiling, n_outputs=n_outputs, divisor=divisor)
         if volume == tuple(shape[1:]):
             return result + slabs
         coarse = 4 * (shape[0] + n_outputs) * math.prod(volume)
@@ -335,7 +350,17 @@ class _Run:
         self.divisor = divisor
         self.tell = tell
 
-    def volume(self, image: Float) -> Float:
+    def volume(self, image: Float, fixed_frame: FixedFrameSettings | None) -> Float:
+        if fixed_frame is not None:
+            return predict_fixed(
+                image,
+                self.predictor,
+                fixed_frame,
+                tiling=self.tiling,
+                n_outputs=self.n_outputs,
+                divisor=self.divisor,
+                report=self.tell.part,
+            )
         return predict_tiled(
             image, self.predictor, self.tiling, n_outputs=self.n_outputs, divisor=self.divisor, report=self.tell.part
         )

@@ -42,6 +42,8 @@ class GeometrySettings(Settings):
     """Range of the factor by which each of y and x is scaled, each on its own."""
     scale_z: tuple[float, float] = (1.0, 1.0)
     """Range of the factor for z."""
+    is_scaled_evenly: bool = False
+    """Whether one factor, drawn from ``scale``, holds for all axes."""
     elastic_pairs: tuple[tuple[float, float], ...] = ()
     """Pairs (alpha, sigma) of Simard's elastic deformation: uniform noise in [-1, 1] per pixel, smoothed with sigma
     pixels, times alpha. Pairs such as (1, 1) move a pixel by about 0.16 pixels; see ``elastic_px``."""
@@ -62,6 +64,8 @@ class GeometrySettings(Settings):
             low, high = getattr(self, name)
             if not 0.1 <= low <= high <= 10:
                 raise ValueError(f"{name!r} must be a range within 0.1 to 10")
+        if self.is_scaled_evenly and self.scale_z != (1.0, 1.0):
+            raise ValueError("'scale_z' means nothing where all axes are scaled evenly")
         if not all(1 <= factor <= 10 for factor in self.enlargements):
             raise ValueError("'enlargements' must lie in 1 to 10")
         if not all(0 < alpha <= 1000 and 0 < sigma <= 100 for alpha, sigma in self.elastic_pairs):
@@ -125,7 +129,9 @@ def draw_map(shape: tuple[int, ...], settings: GeometrySettings, rng: np.random.
         matrix, offset = np.diag(1 / factors), (start + 0.5) / factors - 0.5
     ranges = [settings.scale_z] * (n - 2) + [settings.scale, settings.scale]
     if any(low != 1 or high != 1 for low, high in ranges) and rng.random() < settings.probability:
-        then(np.diag([1 / np.exp(rng.uniform(np.log(low), np.log(high))) for low, high in ranges]))
+        drawn = ranges[-1:] if settings.is_scaled_evenly else ranges
+        factors = [1 / np.exp(rng.uniform(np.log(low), np.log(high))) for low, high in drawn]
+        then(np.diag(factors * (n // len(factors))))
     flips = _draw_flips(n, settings, rng)
     if flips.any():
         then(np.diag(np.where(flips, -1.0, 1.0)))

@@ -22,11 +22,13 @@ IGNORED = 255
 """Target value of a voxel that nobody labelled."""
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_Rule = Callable[[torch.Tensor, torch.Tensor, "LossSettings"], torch.Tensor]
 
 _SIGMOID = ("bce", "dice", "dice+bce", "focal")
 _APPLIES = {
     "positive_weights": {"bce", "dice+bce"},
     "head_weights": set(_SIGMOID),
+    "head_reduction": set(_SIGMOID),
     "class_weights": {"cross-entropy", "softmax-focal"},
     "gamma": {"focal", "softmax-focal"},
     "alpha": {"focal"},
@@ -47,7 +49,9 @@ class LossSettings(Settings):
     positive_weights: tuple[float, ...] | None = None
     """Weight of the positive voxels in the binary cross-entropy, one for all heads or one per head."""
     head_weights: tuple[float, ...] | None = None
-    """Weight of each head in the mean over heads; empty: equal."""
+    """Weight of each head in the mean (or sum) over heads; empty: equal."""
+    head_reduction: Literal["mean", "sum"] = "mean"
+    """Several heads: the mean over them, or the sum of each head's own loss, as Choi et al. for their organelles."""
     class_weights: tuple[float, ...] | None = None
     """Weight of each class, background first, in the mean over voxels; empty: equal."""
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -120,6 +124,8 @@ def build_loss(settings: LossSettings, n_outputs: int) -> Loss:
                 "E-LOSS-WEIGHTS", f"{name} has {len(weights)} values.", cure=f"Give {n_outputs}, one per output."
             )
     function = _LOSSES[settings.kind]
+    if settings.head_reduction == "sum":
+        function = _summed(function)
     is_softmax = settings.activation == "softmax"
 
     def loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -132,6 +138,23 @@ def build_loss(settings: LossSettings, n_outputs: int) -> Loss:
             )
         with torch.autocast(logits.device.type, enabled=False):
             return function(logits if logits.dtype == torch.float64 else logits.float(), target, settings)
+
+    return loss
+
+
+def _summed(function: _Rule) -> _Rule:
+    """The same loss for each head alone, added up with the weights of the heads."""
+
+    def loss(logits: torch.Tensor, target: torch.Tensor, settings: LossSettings) -> torch.Tensor:
+        n_outputs = logits.shape[1]
+        positive = settings.positive_weights
+        total = logits.new_zeros(())
+        for head, weight in enumerate(settings.head_weights or (1.0,) * n_outputs):
+            own = None if positive is None else (positive[head if len(positive) > 1 else 0],)
+            single = settings.model_copy(update={"head_weights": None, "positive_weights": own})
+            part = slice(head, head + 1)
+            total = total + weight * function(logits[:, part], target[:, part], single)
+        return total
 
     return loss
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tomocyte.evaluation import MaskCounts, count_mask
+from tomocyte.segmentation.fixed_frame import predict_fixed
 from tomocyte.segmentation.prediction import Predictor, predict_tiled
 from tomocyte.segmentation.tiling import TilingSettings
 from tomocyte.training.batches import stack
@@ -29,10 +30,22 @@ def predict_samples(
     autocast: Callable[[], Any] = nullcontext,
     device: str = "cpu",
 ) -> list[Probability]:
-    """Probabilities (K, \\*S) float32 of every sample, whole, one by one.
+    """Probabilities (K, \\*S) float32 of every sample, whole.
 
     Softmax networks give the probabilities of their heads, without the background.
     """
+    return list(iter_predictions(module, samples, is_softmax=is_softmax, autocast=autocast, device=device))
+
+
+def iter_predictions(
+    module: torch.nn.Module,
+    samples: Samples,
+    *,
+    is_softmax: bool,
+    autocast: Callable[[], Any] = nullcontext,
+    device: str = "cpu",
+) -> Iterator[Probability]:
+    """As :func:`predict_samples`, one by one, so that large volumes never lie in memory together."""
     was_training = module.training
     module.eval()
 
@@ -42,9 +55,9 @@ def predict_samples(
         probability = torch.softmax(logits, 1)[:, 1:] if is_softmax else torch.sigmoid(logits)
         return np.asarray(probability.cpu().numpy(), dtype=np.float32)
 
-    result = [_predict_whole(module, samples, index, predict, is_softmax=is_softmax) for index in range(len(samples))]
+    for index in range(len(samples)):
+        yield _predict_whole(module, samples, index, predict, is_softmax=is_softmax)
     module.train(was_training)
-    return result
 
 
 def _predict_whole(
@@ -56,14 +69,17 @@ def _predict_whole(
     tile = samples.settings.patch_shape
     if samples.n_axes == 3 and tile is not None:
         n_outputs = int(module.n_outputs) - is_softmax  # type: ignore[arg-type]
-        return predict_tiled(image, predict, TilingSettings(tile_shape=tile), n_outputs=n_outputs, divisor=divisor)
+        tiling, frame = TilingSettings(tile_shape=tile), samples.settings.fixed_frame
+        if frame is not None:
+            return predict_fixed(image, predict, frame, tiling=tiling, n_outputs=n_outputs, divisor=divisor)
+        return predict_tiled(image, predict, tiling, n_outputs=n_outputs, divisor=divisor)
     batch, _ = stack([(image, target)], divisor)
     window = (slice(None), *(slice(size) for size in image.shape[1:]))
     return np.asarray(predict(batch.numpy())[0][window])
 
 
 def validation_scores(
-    probabilities: list[Probability], targets: list[Target], *, threshold: float = 0.5
+    probabilities: Iterable[Probability], targets: Iterable[Target], *, threshold: float = 0.5
 ) -> dict[str, float]:
     """Mean Dice over samples and heads, and precision, recall, Jaccard and F0.5 of all their pixels pooled.
 
