@@ -19,6 +19,7 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.sealed import seal
 from tomocyte.models.reading import CARD_FILE, read_plain
 from tomocyte.segmentation.fixed_frame import FixedFrameSettings
+from tomocyte.segmentation.learned_doubts import DomainStatistics, StructureCalibration
 from tomocyte.segmentation.normalize import NormalizationSettings
 from tomocyte.settings import Settings, build_settings
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
@@ -156,6 +157,10 @@ class ModelCard(Settings):
     """3-D networks that see every volume at one shape; ``voxel_size_um`` is then that of the training volumes."""
     threshold: dict[Word, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     """Probability from which a voxel belongs to a structure; 0.5 where not given."""
+    calibration: dict[Word, StructureCalibration] = Field(default_factory=dict)
+    """Per structure, what the network's probabilities mean, learned on validation images; masks do not depend on it."""
+    domain: DomainStatistics | None = None
+    """What the training images looked like, so that images of another kind are noticed."""
     is_trained_on_simulated: bool = False
     """Whether simulated data took part in the training."""
     training_data: Text = ""
@@ -197,6 +202,8 @@ class ModelCard(Settings):
             raise ValueError("'value_range' must rise")
         if not set(self.threshold) <= set(self.structures):
             raise ValueError("'threshold' names an unknown structure")
+        if not set(self.calibration) <= set(self.structures):
+            raise ValueError("'calibration' names an unknown structure")
         return self
 
     def threshold_of(self, structure: str) -> float:

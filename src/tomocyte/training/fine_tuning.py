@@ -8,9 +8,9 @@ import torch
 
 from tomocyte.models import ModelCard
 from tomocyte.networks._registry import find_network
+from tomocyte.training.cell_samples import make_samples
 from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.recipe import Recipe
-from tomocyte.training.samples import Samples
 from tomocyte.training.validation import predict_samples, validation_scores
 
 N_SAMPLES = 4000
@@ -58,7 +58,7 @@ def fine_tuning_recipe(card: ModelCard) -> dict[str, Any]:
 
 def dice_of(module: torch.nn.Module, recipe: Recipe, items: list[LabelledItem]) -> float:
     """Mean Dice of a network on labelled images, whole, at threshold 0.5, in fp32."""
-    samples = Samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)
+    samples = make_samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)
     is_softmax = recipe.loss.activation == "softmax"
     probabilities = predict_samples(module, samples, is_softmax=is_softmax)
     return validation_scores(probabilities, [samples.whole(i)[1] for i in range(len(samples))])["dice"]
@@ -69,9 +69,9 @@ def describe_training(recipe: Recipe, items: list[LabelledItem]) -> list[str]:
     from tomocyte.training.batches import epoch_order
     from tomocyte.training.loop import build_module
 
-    samples = Samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)
+    samples = make_samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)
     n_steps = -(-len(epoch_order(recipe, len(samples), 0)) // recipe.loop.batch_size) * recipe.loop.n_epochs
-    module = build_module(recipe, samples.volume(0)[0].n_channels)
+    module = build_module(recipe, samples.n_channels)
     n_parameters = sum(value.numel() for value in module.parameters())
     kind = "sections" if samples.n_axes == 2 else "volumes"
     return [

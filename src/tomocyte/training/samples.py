@@ -87,6 +87,11 @@ class Samples:
         """Group of every sample."""
         return [self.items[place.item].group for place in self.places]
 
+    @property
+    def n_channels(self) -> int:
+        """Inputs of the network."""
+        return self.volume(0)[0].n_channels
+
     def name(self, index: int) -> str:
         """A name for a table: item, frame and plane."""
         place = self.places[index]
@@ -100,6 +105,9 @@ class Samples:
 
     def _working_size_um(self, item: int) -> tuple[float, ...]:
         stored = self.volume(item)[0].require_voxel_size()
+        if self.settings.fixed_frame is not None:
+            sizes = zip(stored, self.volume(item)[0].spatial_shape, self.settings.fixed_frame.shape, strict=True)
+            return tuple(size * have / want for size, have, want in sizes)
         wanted = self.settings.voxel_size_um or stored
         full = tuple(stored[axis] if size is None else size for axis, size in enumerate(wanted))
         return full[3 - self.n_axes :]

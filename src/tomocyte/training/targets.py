@@ -19,6 +19,8 @@ def output_names(settings: DataSettings) -> tuple[str, ...]:
     """What each output of the network stands for."""
     if settings.targets == "mask-and-core":
         return (settings.structures[0], f"{settings.structures[0]}_core")
+    if settings.targets == "cell-by-cell":
+        return settings.structures[:1]
     return settings.structures
 
 

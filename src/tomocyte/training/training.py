@@ -21,6 +21,7 @@ from tomocyte.modalities import modality
 from tomocyte.models import ModelCard, save_package
 from tomocyte.models.card import NetworkChoice
 from tomocyte.networks._registry import find_network
+from tomocyte.training.cell_samples import CellSamples, make_samples
 from tomocyte.training.checkpoint import Tensors
 from tomocyte.training.distributed import Processes
 from tomocyte.training.labelled import LabelledItem
@@ -35,6 +36,7 @@ SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
 VOXEL_SIZE_RANGE = (0.1, 1.5)
 """Finer voxels are averaged to the network's size and lose nothing; much coarser ones never had the detail."""
+CELL_CHANNELS = ("membrane", "nucleus", "other_nuclei")
 NOT_OPTIONS = {"n_inputs", "n_outputs"}
 
 
@@ -92,8 +94,8 @@ def train(
     n_axes = find_network(recipe.network.name).dimensions
     _check(recipe, data, n_axes)
     processes = Processes.from_environment(device)
-    samples = Samples(data.train, recipe.data, n_axes=n_axes)
-    validation = Samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
+    samples = make_samples(data.train, recipe.data, n_axes=n_axes)
+    validation = make_samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
     check_values(samples)
     check_positives(samples)
     if not processes.is_first:
@@ -145,6 +147,8 @@ def _check(recipe: Recipe, data: LabelledData, n_axes: int) -> None:
         raise SettingsError(
             "E-RECIPE", f"a {n_axes}-D network needs a patch_shape of {n_axes} sizes, not {patch}.", cure="Correct it."
         )
+    if recipe.data.fixed_frame is not None and n_axes != 3:
+        raise SettingsError("E-RECIPE", "data.fixed_frame is for 3-D networks.", cure="Leave it out.")
     if n_axes == 3 and patch is None:
         raise SettingsError("E-RECIPE", "a 3-D network needs data.patch_shape.", cure="For example [32, 96, 96].")
     if recipe.loop.select == "best" and not data.validation:
@@ -195,7 +199,6 @@ def check_positives(samples: Samples) -> None:
 
 def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelCard:
     """The model card of a finished training; figures on held-out data are the experiment's to add."""
-    kind = modality(recipe.data.modality)
     image, _ = samples.volume(0)
     n_axes = samples.n_axes
     size = samples.pixel_size_um(0)
@@ -211,8 +214,6 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         description=recipe.description,
         paper=recipe.paper,
         modality=recipe.data.modality,
-        quantity=image.quantity or kind.quantity,
-        channels=kind.channels[: image.n_channels],
         dimensions=2 if n_axes == 2 else 3,
         structures=("background",) * softmax + output_names(recipe.data),
         activation="softmax" if softmax else "sigmoid",
@@ -220,26 +221,52 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
             name=recipe.network.name,
             options={
                 **recipe.network.options,
-                "n_inputs": image.n_channels,
+                "n_inputs": samples.n_channels,
                 "n_outputs": len(output_names(recipe.data)) + softmax,
             },
         ),
-        normalization=recipe.data.normalization,
         voxel_size_um=(None, *size) if n_axes == 2 else size,  # type: ignore[arg-type]
-        voxel_size_range=VOXEL_SIZE_RANGE,
-        value_range=value_range(samples),
         section_axis="z" if n_axes == 2 and image.spatial_shape[0] > 1 else None,
         tile_shape=shape,
         is_trained_on_simulated=any(simulated),
         training_data=(
-            f"{len(samples)} {'sections' if n_axes == 2 else 'volumes'} of {len(samples.items)} "
+            f"{len(samples)} {_what(samples)} of {len(samples.items)} "
             f"{'simulated ' if all(simulated) else ''}images: {', '.join(names)[:1500]}"
         ),
         date=datetime.now(tz=UTC).date(),
         figures={"validation (seen while training)": validation} if validation else {},
         limits=recipe.limits,
         recipe=recipe.model_dump(mode="json"),
+        **_input_of(recipe, samples),
     )
+
+
+def _what(samples: Samples) -> str:
+    """What a sample is called."""
+    if isinstance(samples, CellSamples):
+        return "cells"
+    return "sections" if samples.n_axes == 2 else "volumes"
+
+
+def _input_of(recipe: Recipe, samples: Samples) -> dict[str, Any]:
+    """What a card says of the network's input: an image of the modality, or the masks that cells are told apart by."""
+    kind = modality(recipe.data.modality)
+    if isinstance(samples, CellSamples):
+        return {
+            "role": "cell-by-cell",
+            "quantity": "mask",
+            "channels": CELL_CHANNELS,
+            "voxel_size_range": (0.01, 100.0),
+            "value_range": (0.0, 1.0),
+        }
+    image, _ = samples.volume(0)
+    return {
+        "quantity": image.quantity or kind.quantity,
+        "channels": kind.channels[: image.n_channels],
+        "normalization": recipe.data.normalization,
+        "voxel_size_range": VOXEL_SIZE_RANGE,
+        "value_range": value_range(samples),
+    }
 
 
 def value_range(samples: Samples) -> tuple[float, float]:
