@@ -15,34 +15,14 @@ from typing import Any
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from tomocyte.settings import Settings
+from tomocyte.segmentation.learned_doubts import StructureCalibration
 
 Levels = NDArray[np.float32]
 Byte = NDArray[np.uint8]
 Places = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 N_LEVELS = 256
-
-
-class StructureCalibration(Settings):
-    """What was learned on validation images about one output of a model."""
-
-    slope: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
-    """a of sigmoid(a logit(p) + b); 1/a is the temperature."""
-    bias: float = Field(default=0.0, ge=-100, le=100, allow_inf_nan=False)
-    """b; takes back the shift that class weights in the loss put on all logits."""
-    floor: float = Field(default=0.0, ge=0, le=1)
-    """Measured share inside where the network says 0."""
-    ceiling: float = Field(default=1.0, ge=0, le=1)
-    """Measured share inside where the network says 1."""
-    volume: tuple[float, float] | None = None
-    """Ends of the interval on volume, in doubts of the object; empty where too few objects were matched."""
-    dry_mass: tuple[float, float] | None = None
-    """The same for the dry mass."""
-    n_objects: int = Field(default=0, ge=0)
-    """How many matched objects the intervals were learned on."""
 
 
 def calibrated_levels(calibration: StructureCalibration | None) -> Levels:
