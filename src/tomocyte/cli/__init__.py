@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tomocyte.cli import evaluate, files, models, networks, reproduce, run, samples, simulate, training
+from tomocyte.cli import evaluate, files, models, networks, reproduce, run, samples, search, simulate, training
 
 app = typer.Typer(
     name="tomocyte",
@@ -36,6 +36,7 @@ app.command(short_help="Compare masks or labels with the truth.")(evaluate.evalu
 app.command(short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", short_help="Go on training a model on a few images of your own.")(training.fine_tune)
 app.command(short_help="Compare networks by cross-validation.")(training.crossval)
+app.command(short_help="Search the cells of a network.")(search.search)
 app.command(short_help="Repeat an experiment of a paper with a trained model.")(reproduce.reproduce)
 app.command(short_help="List the networks that can be trained.")(networks.networks)
 app.add_typer(models.app, name="models", short_help="List, show, import and export trained models.")

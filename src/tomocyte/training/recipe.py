@@ -274,7 +274,9 @@ def recipe_names() -> list[str]:
     """Names of the recipes that ship."""
     folder = Path(str(resources.files("tomocyte") / "recipes"))
     texts = {entry.stem: _text(entry) for entry in folder.glob("*.yaml")}
-    return sorted(name for name, text in texts.items() if "\nloop:" in text or "\nrows:" in text)
+    searches = {name for name, text in texts.items() if "\nsearch:" in text}  # see search_recipe
+    known = {name for name, text in texts.items() if "\nloop:" in text or "\nrows:" in text}
+    return sorted(known - searches)
 
 
 def _text(path: Path) -> str:
