@@ -172,12 +172,34 @@ class InferenceSettings(Settings):
     """Tiles given to the network at once; more than 1 only helps on a GPU."""
     test_time_flips: bool = False
     """Whether predictions are averaged over all flips of the tile's axes."""
+    skips_empty: bool = True
+    """3-D models of refractive index with a known medium: whether tiles that hold nothing but medium are left out."""
     section_axes: tuple[Literal["z", "y", "x"], ...] | None = None
     """2-D networks: what the sections are perpendicular to; empty: the card's axis."""
     vote: Literal["mean", "majority"] = "mean"
     """Several section axes: the mean of their probabilities, or the share of axes that say yes."""
     instances: dict[str, InstanceSettings] = {}
     """Per structure, how probabilities become objects; else by the card's threshold and a smallest size that suits."""
+
+
+class UncertaintySettings(Settings):
+    """How a trained 3-D model says how sure it is."""
+
+    method: Literal["auto", "none", "single", "flips", "ensemble"] = "auto"
+    """``single``: from the model's own probabilities. ``flips``: mean and spread over all flips of the image, at eight
+    times the cost. ``ensemble``: over several models. ``auto``: ``single`` where the model is calibrated."""
+    models: tuple[str, ...] = Field(default=(), max_length=15)
+    """``ensemble``: further models of the same structures."""
+    is_map_written: bool = False
+    """Whether each structure's doubt is written beside its mask, voxel by voxel."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> UncertaintySettings:
+        if (self.method == "ensemble") != bool(self.models):
+            raise ValueError("give 'models' with method 'ensemble', and only then")
+        if self.method == "none" and self.is_map_written:
+            raise ValueError("'is_map_written' needs a method")
+        return self
 
 
 class RunSettings(Settings):
@@ -189,6 +211,8 @@ class RunSettings(Settings):
     """Name of a model or the folder of its package; ``classical`` is the engine without a trained network."""
     inference: InferenceSettings = InferenceSettings()
     """How a trained model is applied."""
+    uncertainty: UncertaintySettings = UncertaintySettings()
+    """How a trained model says how sure it is."""
     segmentation: SegmentationSettings | None = None
     """Settings of the classical engine; empty: those of the modality."""
     structure: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}$")
@@ -211,6 +235,9 @@ class RunSettings(Settings):
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
     nan: Literal["refuse", "mask"] = "refuse"
     """What to do with NaN or infinite voxels: refuse the input, or treat them as outside."""
+    edits: str | None = None
+    """Corrections made by hand: an ``edits.yaml``, or a folder of ``<item>.edits.yaml``. What they say decides, not
+    where they lie."""
     is_forced: bool = False
     """Whether to go on although the values do not fit the modality or the model; recorded in every output."""
 

@@ -52,6 +52,11 @@ LEADING = (
     Column("track_id", "1", "Number of the object's track through time.", "Empty when objects were not tracked."),
     Column("parent_id", "1", "Track that this track split from; 0 for none.", "Empty when objects were not tracked."),
 )
+NO_DOUBT = "Empty for structures that the trained model does not find itself."
+NO_INTERVAL = "Empty where the model was not calibrated on enough objects of the structure, or the value is unknown."
+INTERVAL = "the 90 % interval"
+ONLY_MASKS = ", for doubt about the mask alone: errors of the refractive index and of α come on top"
+CONFORMAL = "doi:10.1080/01621459.2017.1307116"
 TRAILING = (
     Column("is_cut", "", "Whether the object touches a border of the volume: sizes are then lower bounds."),
     Column("is_cut_lateral", "", "Whether it touches a y or x border."),
@@ -60,6 +65,25 @@ TRAILING = (
     Column("y_um", "µm", "Centre along y; voxel 0 lies at 0 µm."),
     Column("x_um", "µm", "Centre along x; voxel 0 lies at 0 µm."),
     Column("medium_ri", "1", "Refractive index of the medium that was used.", "Empty when it is not known."),
+    Column("edited", "", "What corrections by hand changed this object, in their order.", "Empty when none did."),
+    Column(
+        "confidence",
+        "1",
+        "Overlap (intersection over union) with the true object that the model's calibrated probabilities promise.",
+        NO_DOUBT,
+        "arXiv:2402.10665",
+    ),
+    Column("volume_um3_low", "µm³", f"Lower end of {INTERVAL} on the volume.", NO_INTERVAL, CONFORMAL),
+    Column("volume_um3_high", "µm³", f"Upper end of {INTERVAL} on the volume.", NO_INTERVAL, CONFORMAL),
+    Column("dry_mass_pg_low", "pg", f"Lower end of {INTERVAL} on the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
+    Column("dry_mass_pg_high", "pg", f"Upper end of {INTERVAL} on the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
+    Column(
+        "disagreement",
+        "1",
+        "Standard deviation of the probability between flips or models, summed over the object and its surroundings, "
+        "per voxel of the object.",
+        NO_DOUBT,
+    ),
 )
 
 

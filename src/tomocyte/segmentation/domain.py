@@ -32,7 +32,7 @@ WORDS: dict[str, str] = {
 }
 """What each figure is called; ``doubt_<structure>`` is added for each output. All but the levels are logarithms."""
 LEVELS = ("cell_level", "background_level")
-MOST_VOXELS = 6_000_000
+MOST_VOXELS = 3_000_000
 MARGIN = 4
 SMALLEST_SAMPLE = 500
 MAD_TO_SD = 1.4826
@@ -43,62 +43,20 @@ CONFIDENCE = 0.99
 TINY = 1e-6
 
 
-def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) -> dict[str, float] | None:
-    """The figures of one image.
+def domain_window(probability: Byte, structures: Sequence[str]) -> tuple[slice, slice, slice]:
+    """What to look at: all of a small image; of one above 3 million voxels, what lies around the cells' centre.
 
     Parameters
     ----------
-    image : ndarray (Z, Y, X), float32
-        As the network sees it: normalised, finite, on the network's grid.
     probability : ndarray (K, Z, Y, X), uint8
-        What it said, round(255 p), before calibration, on the same grid.
     structures : sequence of str
-        The K outputs. ``cell`` tells cells from background; without it, all outputs together.
-
-    Returns
-    -------
-    dict of str to float, or None
-        ``None`` where cells or background have fewer than 500 voxels.
-
-    Notes
-    -----
-    Of images above 6 million voxels the planes and rows around the cells' centre are taken.
+        The K outputs.
     """
-    rows = [structures.index("cell")] if "cell" in structures else list(range(len(structures)))
-    window = _window(probability[rows], image.shape)
-    seen, said = image[window], probability[:, *window]
-    cells = np.asarray((said[rows] >= 128).any(axis=0))
-    outside = _far_from(said[rows].max(axis=0) > 12)
-    if min(np.count_nonzero(cells), np.count_nonzero(outside)) < SMALLEST_SAMPLE:
-        return None
-    inside, around = seen[cells], seen[outside]
-    low, middle, high, top = (float(value) for value in np.percentile(inside, (5, 50, 95, 99)))
-    found = {
-        "cell_level": middle,
-        "cell_spread": _log(high - low),
-        "cell_top": _log(top - middle),
-        "background_level": float(np.median(around)),
-        "background_noise": _log(_roughness(seen, outside, axis=2, lag=1)),
-        "background_spread": _log(_spread(around)),
-        "sharpness_lateral": _fineness(seen, cells, axis=2),
-    }
-    if image.shape[0] > 8:
-        found["sharpness_axial"] = _fineness(seen, cells, axis=0)
-    share = said[:, cells] / np.float32(255)
-    doubt = np.asarray(np.mean(4 * share * (1 - share), axis=1, dtype=np.float64))
-    return found | {f"doubt_{name}": _log(value, 1e-4) for name, value in zip(structures, doubt.tolist(), strict=True)}
-
-
-def _log(value: float, tiny: float = TINY) -> float:
-    return math.log(max(float(value), 0.0) + tiny)
-
-
-def _window(said: Byte, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """All of a small image; of a large one, what lies around the cells' centre."""
+    shape = probability.shape[1:]
     if math.prod(shape) <= MOST_VOXELS:
-        return slice(None), slice(None), slice(None)
+        return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
     share = (MOST_VOXELS / math.prod(shape)) ** (1 / 3)
-    marks = said.max(axis=0) >= 128
+    marks = _of_cells(probability, structures) >= 128
     window = []
     for axis, size in enumerate(shape):
         others = tuple(other for other in range(3) if other != axis)
@@ -108,6 +66,54 @@ def _window(said: Byte, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
         start = int(np.clip(centre - length / 2, 0, size - length))
         window.append(slice(start, start + length))
     return window[0], window[1], window[2]
+
+
+def _of_cells(probability: Byte, structures: Sequence[str]) -> Byte:
+    """The probability of the cell, or the highest of all structures of a model that knows no cells."""
+    return probability[structures.index("cell")] if "cell" in structures else probability.max(axis=0)
+
+
+def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) -> dict[str, float] | None:
+    """The figures of one image.
+
+    Parameters
+    ----------
+    image : ndarray (Z, Y, X), float32
+        As the network sees it: normalised, finite, on the network's grid; of a large one, :func:`domain_window`.
+    probability : ndarray (K, Z, Y, X), uint8
+        What it said, round(255 p), before calibration, on the same grid.
+    structures : sequence of str
+        The K outputs. ``cell`` tells cells from background; without it, all outputs together.
+
+    Returns
+    -------
+    dict of str to float, or None
+        ``None`` where cells or background have fewer than 500 voxels.
+    """
+    whole = _of_cells(probability, structures)
+    cells, outside = whole >= 128, _far_from(whole > 12)
+    if min(np.count_nonzero(cells), np.count_nonzero(outside)) < SMALLEST_SAMPLE:
+        return None
+    inside, around = image[cells], image[outside]
+    low, middle, high, top = (float(value) for value in np.percentile(inside, (5, 50, 95, 99)))
+    found = {
+        "cell_level": middle,
+        "cell_spread": _log(high - low),
+        "cell_top": _log(top - middle),
+        "background_level": float(np.median(around)),
+        "background_noise": _log(_roughness(image, outside, axis=2, lag=1)),
+        "background_spread": _log(_spread(around)),
+        "sharpness_lateral": _fineness(image, cells, axis=2),
+    }
+    if image.shape[0] > 8:
+        found["sharpness_axial"] = _fineness(image, cells, axis=0)
+    share = probability[:, cells] / np.float32(255)
+    doubt = np.asarray(np.mean(4 * share * (1 - share), axis=1, dtype=np.float64))
+    return found | {f"doubt_{name}": _log(value, 1e-4) for name, value in zip(structures, doubt.tolist(), strict=True)}
+
+
+def _log(value: float, tiny: float = TINY) -> float:
+    return math.log(max(float(value), 0.0) + tiny)
 
 
 def _far_from(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

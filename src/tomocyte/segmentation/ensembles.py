@@ -7,14 +7,12 @@ disagreement in another way, add a sum to :class:`Ensemble`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.uncertainty import Byte, predictive_entropy
+from tomocyte.segmentation.uncertainty import Byte
 
 MOST_MEMBERS = 64
 
@@ -89,32 +87,6 @@ class Ensemble:
         return self.n_members
 
 
-def mutual_information(members: NDArray[Any]) -> NDArray[np.float32]:
-    """The part of the doubt, in bits, that comes from members disagreeing: H(mean p) - mean H(p).
-
-    Parameters
-    ----------
-    members : ndarray (M, …), float, in [0, 1]
-
-    Returns
-    -------
-    ndarray (…), float32, in [0, 1]
-        0 where all members say the same, 1 where half are sure of inside and half of outside.
-
-    References
-    ----------
-    Houlsby et al., arXiv:1112.5745 (2011); Depeweg et al., Proc. ICML 80, 1184 (2018), arXiv:1710.07283.
-
-    Examples
-    --------
-    >>> mutual_information(np.array([[0.0, 0.5], [1.0, 0.5]])).tolist()
-    [1.0, 0.0]
-    """
-    together = predictive_entropy(np.asarray(np.mean(members, axis=0, dtype=np.float64)))
-    alone = np.mean(predictive_entropy(members), axis=0, dtype=np.float64)
-    return np.asarray(np.maximum(together - alone, 0), dtype=np.float32)
-
-
 def flips(n_axes: int) -> Iterator[tuple[int, ...]]:
     """All sets of spatial axes, counted from the last, that an image can be flipped along; the first is none.
 
@@ -126,20 +98,3 @@ def flips(n_axes: int) -> Iterator[tuple[int, ...]]:
     axes = tuple(range(-n_axes, 0))
     for n in range(n_axes + 1):
         yield from itertools.combinations(axes, n)
-
-
-def predict_flipped(
-    image: NDArray[np.float32], predict: Callable[[NDArray[np.float32]], Byte], axes: tuple[int, ...]
-) -> Byte:
-    """The probability of an image predicted upside down, turned back.
-
-    Parameters
-    ----------
-    image : ndarray (C, Z, Y, X), float32
-    predict : callable
-        Image to round(255 p), (K, z, y, x) uint8, over the same extent.
-    axes : tuple of int
-        From :func:`flips`.
-    """
-    turned = np.ascontiguousarray(np.flip(image, axes)) if axes else image
-    return np.ascontiguousarray(np.flip(predict(turned), axes)) if axes else predict(turned)

@@ -9,7 +9,6 @@ validation images, add a field to :class:`StructureCalibration`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -23,6 +22,7 @@ Byte = NDArray[np.uint8]
 Places = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 N_LEVELS = 256
+FINE_LEVELS = 1 + 4 * 255
 
 
 def calibrated_levels(calibration: StructureCalibration | None) -> Levels:
@@ -94,30 +94,32 @@ def entropy_levels(levels: Levels) -> Byte:
     return np.asarray(np.rint(255 * predictive_entropy(levels)), dtype=np.uint8)
 
 
-def entropy_planes(probability: Byte, levels: Levels, shape: tuple[int, int, int]) -> Callable[[int, int], Byte]:
-    """A map of the doubt on the image's grid, made when planes are asked for.
+def entropy_map(probability: Byte, levels: Levels, shape: tuple[int, ...]) -> Byte:
+    """Where a network doubts, on the image's grid.
 
     Parameters
     ----------
     probability : ndarray (z, y, x), uint8
+        round(255 p) on the network's grid, which covers the same extent; read linearly in between.
     levels : ndarray (256,), float32
+        From :func:`calibrated_levels`.
     shape : tuple of 3 int
         Of the image.
 
     Returns
     -------
-    callable
-        ``planes(z_start, z_stop) -> (n, Y, X) uint8``, 255 times the predictive entropy in bits.
+    ndarray (Z, Y, X), uint8
+        255 times the predictive entropy in bits: 255 where inside and outside are equally likely.
+
+    Examples
+    --------
+    >>> entropy_map(np.array([[[0, 128, 255]]], np.uint8), calibrated_levels(None), (1, 1, 3)).tolist()
+    [[[0, 255, 0]]]
     """
     places = tuple(axis_places(n, m) for n, m in zip(shape, probability.shape, strict=True))
-    table = entropy_levels(np.linspace(0, 1, 4 * N_LEVELS, dtype=np.float32))
-
-    def planes(z_start: int, z_stop: int) -> Byte:
-        result = np.empty((z_stop - z_start, *shape[1:]), dtype=np.uint8)
-        _read(probability, levels, (along(places[0], z_start, z_stop), *places[1:]), table, result)
-        return result
-
-    return planes
+    result = np.empty(shape, dtype=np.uint8)
+    _read(probability, levels, places, entropy_levels(np.linspace(0, 1, FINE_LEVELS, dtype=np.float32)), result)
+    return result
 
 
 def axis_places(n: int, m: int) -> Places:
