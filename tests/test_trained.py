@@ -21,10 +21,10 @@ from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.ledger import Ledger
 from tomocyte.models import ModelCard, NetworkChoice, save_package
 from tomocyte.networks import build_network
-from tomocyte.pipeline import analyse, preview, trained
+from tomocyte.pipeline import analyse, preview, structures
 from tomocyte.run import run_inputs
 from tomocyte.segmentation.normalize import NormalizationSettings
-from tomocyte.settings import InferenceSettings, InstanceSettings, RunSettings
+from tomocyte.settings import InferenceSettings, InstanceSettings, RunSettings, SegmentationSettings
 from tomocyte.volume import Volume
 
 CENTRES_UM = ((0.0, -3.5, -3.8), (0.0, 2.0, 3.4))
@@ -320,12 +320,12 @@ def test_softmax_classes_exclude_each_other() -> None:
         predictor=lambda batch: np.pad(shares, ((0, 0), (0, 0), (0, 24), (0, 23)), mode="edge")[:, 0][None],
         divisor=(16, 16),
     )
-    frame = trained.FrameInput(np.full((1, 1, 8, 9), 1.3, np.float32), (math.nan, 1, 1), None, "cell")
+    frame = structures.FrameInput(np.full((1, 1, 8, 9), 1.3, np.float32), (math.nan, 1, 1), None, "cell")
     settings = RunSettings(
         modality="odt",
         model="classes",
         inference=InferenceSettings(instances={"cell": InstanceSettings(min_area_um2=0)}),
     )
-    found = trained.find_structures(model, frame, settings, settings.segmentation or trained.SegmentationSettings())
-    assert set(found) == {"cell"}
-    assert int((found["cell"] > 0).sum()) == 4 * 5
+    found = structures.find_structures(model, frame, settings, SegmentationSettings())
+    assert set(found.labels) == {"cell"}
+    assert int((found.labels["cell"] > 0).sum()) == 4 * 5

@@ -17,7 +17,8 @@ from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modality
 from tomocyte.pipeline.analysis import Analysis, Report, analyse, background_level
-from tomocyte.pipeline.trained import card_of, card_sha256, channels_of, model_forecast
+from tomocyte.pipeline.model_forecast import model_forecast
+from tomocyte.pipeline.trained import card_of, card_sha256, channels_of
 from tomocyte.settings import RunSettings
 from tomocyte.volume import Origin, Volume
 
@@ -139,7 +140,7 @@ def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
         channels = channels_of(card, volume, settings)
         if volume.quantity == card.quantity or settings.wavelength_um is None:
             notes += check_fit(card, volume, channels=channels, is_forced=settings.is_forced)
-        more_bytes, more_seconds = model_forecast(volume, settings)
+        more_bytes, more_seconds = model_forecast(volume, settings, settings.segmentation or kind.segmentation)
         peak_bytes, seconds = peak_bytes + more_bytes, seconds + more_seconds
     return {
         "shape": volume.shape,

@@ -18,7 +18,8 @@ from tomocyte.label_stack import LabelStack
 from tomocyte.modalities import Modality, modality
 from tomocyte.modalities.qpi import phase_to_dry_mass_density
 from tomocyte.pipeline.pictures import frame_pictures, time_course_pictures
-from tomocyte.pipeline.trained import FrameInput, channels_of, check_frame, find_structures, medium_for, open_model
+from tomocyte.pipeline.structures import Found, FrameInput, find_structures
+from tomocyte.pipeline.trained import channels_of, check_frame, medium_for, open_model
 from tomocyte.settings import RunSettings, SegmentationSettings
 from tomocyte.volume import Volume, VoxelSize
 
@@ -184,16 +185,16 @@ class _Work:
             image,
             self.voxel_size_um,
             self.engine,
-            known=self.find_with_model(frame, image),
+            known=self.find_with_model(frame, image).labels,
             on_step=lambda step: self.tell(f"segment: {step}", frame),
         )
         return {self.primary if structure == "cell" else structure: labels for structure, labels in found.items()}
 
-    def find_with_model(self, frame: int, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    def find_with_model(self, frame: int, image: NDArray[np.float32]) -> Found:
         """What the trained model finds in the frame; nothing without one."""
         model = self.model
         if model is None:
-            return {}
+            return Found({})
         name = model.card.name
         volume = self.volume.with_properties(quantity=self.quantity, unit=self.unit)
         for note in check_frame(model, volume, image, self.settings, frame=frame):

@@ -118,13 +118,17 @@ class TileWork:
                 self.report(self.n_done, self.plan.n_tiles)
 
     def _read(self, place: tuple[Placement, ...]) -> Float:
-        sides = list(zip(place, self.plan.shape, self.plan.tile_shape, strict=True))
-        tile = self.image.read(
-            tuple(slice(along.start, min(along.start + length, size)) for along, size, length in sides)
-        )
-        for axis, (along, size, length) in enumerate(sides, 1):
-            if (stop := along.start + length) > size:
-                tile = np.take(tile, reflected(along.start, stop, size) - along.start, axis=axis)
+        box, mirrored = [], []
+        for axis, (along, size, length) in enumerate(zip(place, self.plan.shape, self.plan.tile_shape, strict=True), 1):
+            first, stop = along.start, along.start + length
+            if stop > size:
+                wanted = reflected(first, stop, size)
+                first, stop = int(wanted.min()), size
+                mirrored.append((axis, wanted - first))
+            box.append(slice(first, stop))
+        tile = self.image.read(tuple(box))
+        for axis, wanted in mirrored:
+            tile = np.take(tile, wanted, axis=axis)
         return tile
 
     def _predict(self, batch: Float) -> Float:

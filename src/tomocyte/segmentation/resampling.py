@@ -19,6 +19,7 @@ Float = NDArray[np.float32]
 
 TRUNCATE = 4.0
 """The Gaussian is cut off at this many sigma."""
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ def set_bits(planes: Float, along_y: Taps, along_x: Taps, thresholds: Float, bit
 def _add_plane(total: Float, plane: NDArray[Any], weight: float, offset: float, scale: float) -> None:
     for y in range(total.shape[0]):
         for x in range(total.shape[1]):
-            value = plane[y, x]
-            if np.isfinite(value):
-                total[y, x] += np.float32(weight * ((value - offset) / scale))
+            value = weight * ((plane[y, x] - offset) / scale)
+            if abs(value) <= LARGEST:  # False for NaN
+                total[y, x] += np.float32(value)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -1,0 +1,70 @@
+"""What a trained model adds to the memory and the time of one input, before anything is computed.
+
+Frames that are streamed and frames that are held whole take different memory; a new way of applying a model says here
+what it takes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tomocyte.pipeline.structures import instance_settings, is_streamed, mask_settings, structures_of
+from tomocyte.pipeline.trained import card_of, prediction_settings
+from tomocyte.settings import RunSettings, SegmentationSettings
+from tomocyte.volume import Volume
+
+
+def model_forecast(volume: Volume, settings: RunSettings, engine: SegmentationSettings) -> tuple[int, float]:
+    """Bytes and seconds that a trained model adds to one input; (0, 0) for the classical engine.
+
+    Parameters
+    ----------
+    volume : Volume
+        Only its header is used.
+    settings : RunSettings
+    engine : SegmentationSettings
+        Whose sizes and split hold for the main objects.
+
+    Returns
+    -------
+    tuple of int and float
+    """
+    card = card_of(settings)
+    if card is None:
+        return 0, 0.0
+    from tomocyte.forecast import network_divisor, network_forecast
+    from tomocyte.networks.engine import choose_engine
+    from tomocyte.segmentation.inference import count_tiles, prediction_bytes, tile_of
+    from tomocyte.segmentation.streaming import masks_bytes
+
+    chosen = prediction_settings(card, settings.inference)
+    shape, size = (len(card.channels), *volume.spatial_shape), volume.require_voxel_size()
+    network = (card.network.name, dict(card.network.options))
+    divisor = network_divisor(network)
+    n_outputs = len(card.structures)
+    n_tiles = count_tiles(shape, size, chosen, divisor=divisor) * (
+        2 ** len(chosen.tiling.tile_shape) if chosen.tiling.test_time_flips else 1
+    )
+    how = choose_engine(
+        settings.inference.engine, device=settings.inference.device, precision=settings.inference.precision
+    )
+    tile = tile_of(shape, size, chosen, divisor=divisor)
+    network_bytes, seconds = network_forecast(
+        network,
+        (chosen.tiling.batch_size, len(card.channels), *tile),
+        n_tiles=n_tiles * volume.n_frames,
+        precision=how.precision,
+    )
+    wanted = {
+        structure: instance_settings(
+            card, structure, settings, engine, is_main=structure in ("cell", settings.structure)
+        )
+        for structure in structures_of(card)
+    }
+    if is_streamed(card, wanted):
+        # One mask at a time beside the bits, and the labels that are made of it.
+        held = masks_bytes(shape, size, mask_settings(card, settings, wanted, divisor)) + 3 * math.prod(shape[1:])
+    else:
+        # Normalised frame beside the physical one, and what tiles and resampling take.
+        held = 4 * math.prod(shape) + prediction_bytes(shape, size, chosen, n_outputs=n_outputs, divisor=divisor)
+    return held + network_bytes, seconds
