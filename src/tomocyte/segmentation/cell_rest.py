@@ -1,0 +1,109 @@
+"""What no nucleus claims of the mask: cells without a nucleus, rims of the cells beside, loose pieces.
+
+To treat unclaimed parts in another way, change :func:`place_rest`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.segmentation.cell_votes import FULL
+from tomocyte.segmentation.cell_windows import CellByCellSettings, Grid
+from tomocyte.segmentation.components import connected_components
+from tomocyte.segmentation.instances import distance_um
+from tomocyte.segmentation.watershed import seeded_watershed
+
+Labels = NDArray[np.uint32]
+Share = NDArray[np.uint16]
+Mask = NDArray[np.bool_]
+BESIDE = FULL // 2
+"""Weight of a voxel that was given to the cell beside it."""
+NEAR = 1
+"""Weight of a voxel outside the mask: it only tells fine voxels without another neighbour where they belong."""
+
+
+def place_rest(
+    cells: Labels, share: Share, membrane: Mask, grid: Grid, settings: CellByCellSettings
+) -> tuple[Labels, Share, int]:
+    """Give every voxel of the mask a cell.
+
+    Connected parts that no nucleus claims are cells of their own where they have ``min_cell_um3`` and, where they touch
+    a cell, a middle ``min_cell_depth_um`` below their surface. The rest goes to the cell it is connected to, else to
+    one within ``attach_um``.
+
+    Parameters
+    ----------
+    cells : ndarray (z, y, x), uint32
+        Claimed voxels; others 0.
+    share : ndarray (z, y, x), uint16
+        Weights of the claims.
+    membrane : ndarray (z, y, x), bool
+    grid : Grid
+    settings : CellByCellSettings
+
+    Returns
+    -------
+    cells : ndarray (z, y, x), uint32
+        New cells have numbers above the largest given; voxels near a cell outside the mask have its number too.
+    share : ndarray (z, y, x), uint16
+    n_attached : int
+        Fine voxels that were given to a cell beside them, about.
+    """
+    rest = membrane & (cells == 0)
+    grown = np.where(rest, _new_cells(rest, cells, grid, settings), cells).astype(np.uint32)
+    weights = np.where(grown != cells, FULL, np.where(cells != 0, share, 0)).astype(np.uint16)
+    left = membrane & (grown == 0)
+    n_attached = 0
+    if left.any() and grown.any():
+        flooded = seeded_watershed(np.zeros(grown.shape, np.float32), grown, membrane, connectivity=3)
+        weights[left & (flooded != 0)] = BESIDE
+        n_attached = int(np.count_nonzero(left & (flooded != 0)))
+        grown = flooded
+    if grown.any() and settings.attach_um > 0:
+        near = _nearest(grown, grid, settings.attach_um)
+        n_attached += int(np.count_nonzero(membrane & (grown == 0) & (near != 0)))
+        weights[(grown == 0) & (near != 0)] = np.where(membrane, BESIDE, NEAR)[(grown == 0) & (near != 0)]
+        grown = near
+    fine_per_voxel = float(np.prod(grid.fine_shape) / np.prod(grid.shape))
+    return grown, weights, round(n_attached * fine_per_voxel)
+
+
+def _new_cells(rest: Mask, cells: Labels, grid: Grid, settings: CellByCellSettings) -> Labels:
+    """Parts of the rest that are cells of their own, numbered on; 0 elsewhere."""
+    parts = connected_components(rest)
+    large = parts.n_voxels >= max(1.0, grid.voxels_of(settings.min_cell_um3))
+    large[0] = False
+    result = np.zeros(cells.shape, dtype=np.uint32)
+    if not large.any():
+        return result
+    painted: NDArray[Any] = parts.paint(large)
+    depth = distance_um(rest, grid.voxel_size_um)
+    touching = _grown_by_one(cells != 0)
+    number = int(cells.max(initial=0))
+    for label in range(1, int(large.sum()) + 1):
+        mine = painted == label
+        is_deep = float(depth[mine].max()) >= settings.min_cell_depth_um or not (rest == 0).any()
+        if is_deep or not touching[mine].any():
+            number += 1
+            result[mine] = number
+    return result
+
+
+def _grown_by_one(mask: Mask) -> Mask:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_dilation(mask))
+
+
+def _nearest(cells: Labels, grid: Grid, reach_um: float) -> Labels:
+    """Each voxel's own cell, or the nearest within ``reach_um``."""
+    from scipy import ndimage
+
+    size = np.nan_to_num(np.asarray(grid.voxel_size_um, dtype=np.float64), nan=1.0)
+    distance, index = ndimage.distance_transform_edt(cells == 0, sampling=size, return_indices=True)
+    nearest: Labels = cells[tuple(index)]
+    # Half a voxel more: a fine voxel may lie between the grid's voxels.
+    return np.where(distance <= reach_um + float(size.max()) / 2, nearest, 0).astype(np.uint32)
