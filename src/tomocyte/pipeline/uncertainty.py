@@ -165,6 +165,18 @@ class Uncertainty:
         levels = calibrated_levels(calibration)
         return entropy_map(self.probability(structure), levels, self.found.masks.bits.shape)
 
+    def domain_figures(self) -> dict[str, float] | None:
+        """What :func:`tomocyte.segmentation.domain.describe_domain` says of the last frame; None where it cannot."""
+        if self.model is None or self.frame is None or self.found is None or self.found.masks is None:
+            return None
+        from tomocyte.segmentation.domain import describe_domain, domain_window
+
+        said, structures = self.found.masks.probability, self.model.card.structures
+        if said is None:
+            return None
+        window = domain_window(said, structures)
+        return describe_domain(as_seen(self.model, self.frame, said.shape[1:], window), said[:, *window], structures)
+
     def domain(self) -> dict[str, Any] | None:
         """Whether the last frame looks like the model's training images.
 
@@ -173,26 +185,17 @@ class Uncertainty:
         dict or None
             ``distance``, ``limit``, ``is_outside``, ``what`` (in words), ``figures``; None where nothing is known.
         """
-        if self.model is None or self.frame is None or self.found is None or self.found.masks is None:
+        known = None if self.model is None else self.model.card.domain
+        if known is None or (figures := self.domain_figures()) is None:
             return None
-        from tomocyte.segmentation.domain import describe_deviation, describe_domain, domain_distance, domain_window
+        from tomocyte.segmentation.domain import describe_deviation, domain_distance
 
-        said = self.found.masks.probability
-        card = self.model.card
-        if said is None or card.domain is None:
-            return None
-        window = domain_window(said, card.structures)
-        figures = describe_domain(
-            as_seen(self.model, self.frame, said.shape[1:], window), said[:, *window], card.structures
-        )
-        if figures is None:
-            return None
-        distance = domain_distance(figures, card.domain)
+        distance = domain_distance(figures, known)
         return {
             "distance": distance,
-            "limit": card.domain.limit,
-            "is_outside": distance > card.domain.limit,
-            "what": describe_deviation(figures, card.domain),
+            "limit": known.limit,
+            "is_outside": distance > known.limit,
+            "what": describe_deviation(figures, known),
             "figures": figures,
         }
 
