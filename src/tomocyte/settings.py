@@ -213,6 +213,10 @@ class RunSettings(Settings):
     """How a trained model is applied."""
     uncertainty: UncertaintySettings = UncertaintySettings()
     """How a trained model says how sure it is."""
+    cells: str = Field(default="auto", min_length=1)
+    """How cells are told apart where a trained model finds cells and nuclei in volumes. ``auto``: by the network
+    ``odt-cells``; the name of another network or the folder of its package; ``watershed`` from the nuclei;
+    ``components``; ``as-found``: as the model's own settings give them."""
     segmentation: SegmentationSettings | None = None
     """Settings of the classical engine; empty: those of the modality."""
     structure: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}$")

@@ -65,6 +65,21 @@ TRAILING = (
     Column("y_um", "µm", "Centre along y; voxel 0 lies at 0 µm."),
     Column("x_um", "µm", "Centre along x; voxel 0 lies at 0 µm."),
     Column("medium_ri", "1", "Refractive index of the medium that was used.", "Empty when it is not known."),
+    Column(
+        "flags",
+        "",
+        "What is unusual about a cell: no-nucleus, two-nuclei, nucleus-outside (most of its nucleus lies outside the "
+        "mask of all cells), touches-border (cut by a y or x border); several are joined by semicolons.",
+        "Empty for other structures and for cells with nothing unusual.",
+    ),
+    Column(
+        "cell_confidence",
+        "1",
+        "Mean probability of the cell-by-cell network inside a cell, less the mean of the highest that the nucleus of "
+        "any other cell has there: how clearly the cell is told apart from its neighbours.",
+        "Empty for other structures, for cells without a nucleus, and where no network told cells apart.",
+        "doi:10.1101/2021.05.23.445351",
+    ),
     Column("edited", "", "What corrections by hand changed this object, in their order.", "Empty when none did."),
     Column(
         "confidence",

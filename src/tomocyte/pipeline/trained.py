@@ -56,7 +56,7 @@ def card_of(settings: RunSettings) -> ModelCard | None:
     Raises
     ------
     SettingsError
-        ``E-MODEL-NAME`` with the models known.
+        ``E-MODEL-NAME`` with the models known; ``E-MODEL-ROLE``: a network that tells cells apart.
     InputError
         ``E-MODEL-CARD``, ``E-MODEL-FILE``.
     """
@@ -65,9 +65,16 @@ def card_of(settings: RunSettings) -> ModelCard | None:
     from tomocyte.models import find_model, read_card
 
     try:
-        return read_card(find_model(settings.model))
+        card = read_card(find_model(settings.model))
     except SettingsError as problem:
         raise SettingsError(problem.code, problem.problem, cure=f"{problem.cure} Or `classical`.") from problem
+    if card.role != "organelles":
+        raise SettingsError(
+            "E-MODEL-ROLE",
+            f"{card.name} tells cells apart by their masks; it finds nothing in an image.",
+            cure=f"Use --cells {card.name}, and --model with one that finds cells and nuclei.",
+        )
+    return card
 
 
 def card_sha256(card: ModelCard) -> str:
