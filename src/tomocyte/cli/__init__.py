@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tomocyte.cli import evaluate, files, models, networks, reproduce, run, samples, search, simulate, training
+from tomocyte.cli import edits, evaluate, files, models, networks, reproduce, run, samples, search, simulate, training
 
 app = typer.Typer(
     name="tomocyte",
@@ -39,6 +39,7 @@ app.command(short_help="Compare networks by cross-validation.")(training.crossva
 app.command(short_help="Search the cells of a network.")(search.search)
 app.command(short_help="Repeat an experiment of a paper with a trained model.")(reproduce.reproduce)
 app.command(short_help="List the networks that can be trained.")(networks.networks)
+app.add_typer(edits.app, name="edits", short_help="Take back results that you corrected by hand.")
 app.add_typer(models.app, name="models", short_help="List, show, import and export trained models.")
 app.add_typer(samples.app, name="samples", short_help="List and get open sample data.")
 

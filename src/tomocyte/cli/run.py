@@ -60,6 +60,10 @@ def run(
     nan: Annotated[
         str, typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input or `mask` them as outside.")
     ] = "refuse",
+    edits: Annotated[
+        Path | None,
+        typer.Option("--edits", help="Corrections by hand: edits.yaml, or a folder of ITEM.edits.yaml."),
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option("--settings", help="YAML file of settings; see `tomocyte settings`.")
     ] = None,
@@ -105,6 +109,7 @@ def run(
             "time_step_s": time_step_s,
             "channel": channel,
             "nan": None if nan == "refuse" else nan,
+            "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,
         },
     )
@@ -137,12 +142,16 @@ def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, An
 
 def _dry_run(paths: list[Path], chosen: RunSettings, workers: int) -> int:
     from tomocyte.errors import TomocyteError
+    from tomocyte.ledger import item_names
     from tomocyte.pipeline import preview
+    from tomocyte.pipeline.edits import load_edits
 
+    items = item_names(paths)
+    edits = {} if chosen.edits is None else load_edits(Path(chosen.edits), items)
     n_bad, peak, seconds = 0, 0, 0.0
-    for path in paths:
+    for item, path in zip(items, paths, strict=True):
         try:
-            seen = preview(path, chosen)
+            seen = preview(path, chosen, edits.get(item))
         except TomocyteError as problem:
             n_bad += 1
             typer.echo(f"{path}\n  problem    {problem.code}: {problem.problem} {problem.cure}")
@@ -151,6 +160,8 @@ def _dry_run(paths: list[Path], chosen: RunSettings, workers: int) -> int:
         typer.echo(f"{path}")
         for line in describe(seen):
             typer.echo(f"  {line}")
+        if item in edits:
+            typer.echo(f"  edits      {len(edits[item].edits)}")
     typer.echo(
         f"{len(paths)} inputs, {n_bad} with problems; forecast with {workers} worker(s): "
         f"{human_bytes(peak * workers)} of memory, {human_seconds(seconds / workers)}."

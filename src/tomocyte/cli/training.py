@@ -91,16 +91,18 @@ def fine_tune(
     """Go on training a model on a few labelled images of your own.
 
     NAME.tif needs a label image NAME_STRUCTURE.tif, NAME_instances.tif, NAME_labels.tif or NAME_mask.tif beside it
-    (0 = background), or in labels/. In a stack, sections without any label are not looked at. A fifth of the images is
-    held out and scored; the model before and after is compared on them.
+    (0 = background), or in labels/; or give what `tomocyte edits export` wrote from results that you corrected. In a
+    stack, sections without any label are not looked at. A fifth of the images is held out and scored; the model before
+    and after is compared on them.
     """
     from tomocyte.settings import with_overrides
-    from tomocyte.training import build_recipe, find_items, fine_tuning_recipe, split_items
+    from tomocyte.training import build_recipe, find_items, fine_tuning_recipe, said_by_folder, split_items
     from tomocyte.training import train as run_training
 
     package = _package(model)
     content = fine_tuning_recipe(package.card)
-    extra = [f"data.label_suffix={label_suffix}"] if label_suffix is not None else []
+    extra = [f"data.{name}={value}" for name, value in said_by_folder(data).items()]
+    extra += [f"data.label_suffix={label_suffix}"] if label_suffix is not None else []
     if pixel_size_um is not None:
         extra.append(f"data.stored_pixel_size_um=[{pixel_size_um[0]}, {pixel_size_um[1]}]")
     checked = build_recipe(with_overrides(content, [*extra, *(overrides or [])]))

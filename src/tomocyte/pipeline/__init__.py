@@ -17,8 +17,10 @@ from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modality
 from tomocyte.pipeline.analysis import Analysis, Report, analyse, background_level
+from tomocyte.pipeline.edits import check_edits, write_corrections
 from tomocyte.pipeline.model_forecast import model_forecast
 from tomocyte.pipeline.trained import card_of, card_sha256, channels_of
+from tomocyte.segmentation.edits_format import EditList
 from tomocyte.settings import RunSettings
 from tomocyte.volume import Origin, Volume
 
@@ -77,7 +79,8 @@ def process_item(task: dict[str, Any], report: Report) -> dict[str, Any]:
     Parameters
     ----------
     task : dict
-        ``path``, ``staged`` (an existing empty folder), ``settings`` (a RunSettings as JSON), ``item``.
+        ``path``, ``staged`` (an existing empty folder), ``settings`` (a RunSettings as JSON), ``item``, and
+        ``edits`` (an EditList as JSON) where the item has any.
     report : callable
         Receives progress events.
 
@@ -91,7 +94,8 @@ def process_item(task: dict[str, Any], report: Report) -> dict[str, Any]:
     settings = RunSettings.model_validate(task["settings"])
     staged = Path(task["staged"])
     volume, _ = open_input(Path(task["path"]), settings)
-    analysis = analyse(volume, settings, report=report)
+    edits = None if task.get("edits") is None else EditList.model_validate(task["edits"])
+    analysis = analyse(volume, settings, edits=edits, report=report)
     with writing(staged):
         _write(analysis, volume.n_frames, staged, task["item"], report)
     return {
@@ -114,11 +118,13 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, report: R
     write_table(table, staged / "objects")
     for name, picture in analysis.pictures.items():
         (staged / name).write_bytes(picture)
+    if analysis.corrections is not None:
+        write_corrections(analysis.corrections, item, staged)
     facts = json.dumps(analysis.facts, indent=1, sort_keys=True, allow_nan=False)
     (staged / "facts.json").write_text(facts, encoding="utf-8")
 
 
-def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
+def preview(path: Path, settings: RunSettings, edits: EditList | None = None) -> dict[str, Any]:
     """What ``--dry-run`` says of an input, from its header; with a trained model, from up to 16 planes too.
 
     Returns
@@ -129,9 +135,12 @@ def preview(path: Path, settings: RunSettings) -> dict[str, Any]:
     Raises
     ------
     TomocyteError
-        What :func:`open_input` raises, and ``E-MODEL-FIT-…`` where the model does not fit.
+        What :func:`open_input` raises, ``E-MODEL-FIT-…`` where the model does not fit, and ``E-EDIT-…`` where edits
+        cannot belong to this input.
     """
     volume, kind = open_input(path, settings)
+    if edits is not None:
+        check_edits(edits, volume)
     peak_bytes, seconds = forecast(volume, settings.segmentation or kind.segmentation)
     notes = volume.notes
     if (card := card_of(settings)) is not None:

@@ -127,6 +127,44 @@ def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str,
     ]
 
 
+def edit_rows(log: Sequence[Mapping[str, Any]], *, is_planar: bool) -> dict[str, Any]:
+    """What was corrected by hand, for people.
+
+    Parameters
+    ----------
+    log : sequence of mapping
+        Entries of ``edits_log.json``.
+    is_planar : bool
+        Whether sizes are areas.
+
+    Returns
+    -------
+    dict
+        ``unit``, ``n`` (all edits), and ``rows`` of text: number, frame, what was done, objects before and after,
+        voxels changed and their size, and note with warnings.
+    """
+    rows = [
+        [
+            str(entry["number"]),
+            str(entry["frame"]),
+            f"{entry['do']} {str(entry['structure']).replace('_', ' ')}",
+            _labels(entry["old"]) or "background",
+            _labels(entry["new"]) or "background",
+            str(entry["n_voxels"]),
+            rounded(float(entry["size"]), "area_um2" if is_planar else "volume_um3"),
+            " ".join([*([entry["note"]] if entry["note"] else []), *entry["warnings"]]),
+        ]
+        for entry in log[:MOST_ROWS]
+    ]
+    return {"unit": "µm²" if is_planar else "µm³", "n": len(log), "rows": rows}
+
+
+def _labels(objects: Sequence[Sequence[int]]) -> str:
+    """Labels with their voxels, the first ten."""
+    shown = ", ".join(f"{label} ({count})" for label, count in objects[:10])
+    return shown + (", …" if len(objects) > 10 else "")
+
+
 def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
     columns = _shown_columns(rows, structure)
     is_upright = len(rows) <= MOST_UPRIGHT

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tomocyte.report.contents import described, object_tables, summary_rows
+from tomocyte.report.contents import described, edit_rows, object_tables, summary_rows
 from tomocyte.report.rounding import rounded
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class ReportItem:
         Caption and PNG or WebP file of each picture.
     error : mapping, optional
         ``code``, ``problem`` and ``cure`` of an input that failed.
+    edits : tuple of mapping
+        What was corrected by hand, one entry per edit, as in ``edits_log.json``.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ReportItem:
     warnings: tuple[str, ...] = ()
     pictures: tuple[tuple[str, Path], ...] = ()
     error: Mapping[str, str] | None = None
+    edits: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,7 @@ def _item_views(
                 "facts": list(_fact_lines(item.facts)),
                 "pictures": [(caption, _data_uri(Path(file).read_bytes())) for caption, file in item.pictures],
                 "charts": list(_charts(item, rows, dictionary)),
+                "edits": edit_rows(item.edits, is_planar=_is_planar(item.facts)),
                 "tables": [
                     {**shown, "colour": _colour_class(shown["structure"])} for shown in object_tables(rows, dictionary)
                 ],
@@ -261,6 +265,10 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     if facts.get("n_masked_voxels"):
         yield "masked voxels", str(facts["n_masked_voxels"])
+
+
+def _is_planar(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("shape_tczyx", [1, 1, 0, 0, 0])[2] == 1)
 
 
 def _charts(

@@ -21,6 +21,7 @@ from tomocyte.settings import RunSettings
 
 if TYPE_CHECKING:
     from tomocyte.batch import Outcome
+    from tomocyte.segmentation.edits_format import EditList
 
 __all__ = ["Failure", "RunResult", "find_inputs", "run_inputs"]
 
@@ -63,24 +64,30 @@ def run_inputs(
     OutputError
         The output folder is locked, foreign, read-only or full; what was committed stays.
     SettingsError, InputError
-        The modality or the model is unknown, or the model's card cannot be read.
+        The modality or the model is unknown, or the model's card cannot be read; ``E-EDIT-…``: the edits cannot be
+        read, or name an item that is not there.
     """
     from tomocyte.pipeline import card_of, card_sha256
+    from tomocyte.pipeline.edits import edits_sha256, load_edits
 
     tell = on_event or _ignore
     modality(settings.modality)
     card = card_of(settings)
     started = now_utc()
     names = dict(zip(item_names(paths), paths, strict=True))
-    # Where a model lies decides nothing; what it is does, by its hash.
-    named = settings if card is None else settings.model_copy(update={"model": card.name})
+    edits = {} if settings.edits is None else load_edits(Path(settings.edits), names)
+    # Where a model or edits lie decides nothing; what they are does, by its hash.
+    named = settings.model_copy(update={"edits": None} | ({} if card is None else {"model": card.name}))
     request = sha256_of_json(named.model_dump(mode="json"))
-    key = Key(request, None if card is None else card_sha256(card))
+    corrected = {item: sha256_of_json([request, edits_sha256(entry)]) for item, entry in edits.items()}
+    key = Key(request, None if card is None else card_sha256(card), corrected)
     result = RunResult()
     with Ledger(output) as ledger:
         todo = _without_done(ledger, names, key, result, (is_trusting_times, tell))
+        todo = _fitting(todo, edits, result, tell)
         if todo:
-            _work(ledger, todo, settings, key, result, (n_workers, item_timeout_s, tell))
+            chosen = settings.model_copy(update={"edits": None})
+            _work(ledger, todo, (chosen, edits), key, result, (n_workers, item_timeout_s, tell))
         result.failures.sort(key=lambda failure: failure.item)
         publish(ledger, names, settings, key, result, started)
     return result
@@ -107,7 +114,7 @@ def _without_done(
         is_done = ledger.committed(
             item,
             input_sha256=content,
-            request_sha256=key.request_sha256,
+            request_sha256=key.request_of(item),
             model_sha256=key.model_sha256,
             code_version=__version__,
         )
@@ -118,6 +125,25 @@ def _without_done(
             result.n_resumed += 1
             tell({"item": item, "state": "resumed"})
     return todo
+
+
+def _fitting(
+    todo: dict[str, tuple[Path, str]], edits: dict[str, EditList], result: RunResult, tell: OnEvent
+) -> dict[str, tuple[Path, str]]:
+    """What is still to do, without inputs whose edits were made for another content."""
+    from tomocyte.pipeline.edits import check_input
+
+    fitting = {}
+    for item, (path, content) in todo.items():
+        try:
+            if item in edits:
+                check_input(edits[item], content)
+        except InputError as problem:
+            result.failures.append(_failure(item, path, problem))
+            tell({"item": item, "state": "failed"})
+        else:
+            fitting[item] = (path, content)
+    return fitting
 
 
 def _stamp(path: Path) -> dict[str, float]:
@@ -140,7 +166,7 @@ def _content_hash(path: Path, record: CommitRecord | None) -> str:
 def _work(
     ledger: Ledger,
     todo: dict[str, tuple[Path, str]],
-    settings: RunSettings,
+    request: tuple[RunSettings, dict[str, EditList]],
     key: Key,
     result: RunResult,
     how: tuple[int, float | None, OnEvent],
@@ -151,8 +177,12 @@ def _work(
 
     n_workers, item_timeout_s, tell = how
     stamps = {item: _stamp(path) for item, (path, _) in todo.items()}
-    chosen = settings.model_dump(mode="json")
-    tasks = ({"item": item, "path": str(path), "settings": chosen} for item, (path, _) in todo.items())
+    chosen, edits = request[0].model_dump(mode="json"), request[1]
+    tasks = (
+        {"item": item, "path": str(path), "settings": chosen}
+        | ({"edits": edits[item].model_dump(mode="json")} if item in edits else {})
+        for item, (path, _) in todo.items()
+    )
     for item, staged, outcome in run_staged(
         ledger, tasks, process_item, n_workers=n_workers, item_timeout_s=item_timeout_s, on_event=tell
     ):
@@ -160,7 +190,7 @@ def _work(
         if outcome.error is not None:
             result.failures.append(_failure(item, path, outcome.error, outcome.traceback))
         else:
-            ledger.commit(item, staged, _record(outcome, path, content, key.request_sha256, stamps[item]))
+            ledger.commit(item, staged, _record(outcome, path, content, key.request_of(item), stamps[item]))
             result.n_done += 1
         tell({"item": item, "state": "done" if outcome.error is None else "failed"})
 

@@ -7,7 +7,8 @@ whole run, add it to :func:`publish`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Key:
-    """What the items of one run have in common: hashes of the request and of the model (none: classical)."""
+    """What the items of one run have in common: hashes of the request and of the model (none: classical).
+
+    Items that were corrected by hand have a request of their own.
+    """
 
     request_sha256: str
     model_sha256: str | None
+    corrected: Mapping[str, str] = field(default_factory=dict)
+
+    def request_of(self, item: str) -> str:
+        """Hash of what was asked for one item."""
+        return self.corrected.get(item, self.request_sha256)
 
     def holds(self, record: CommitRecord) -> bool:
         """Whether an item was made with this request, this model and this version."""
         made_with = (record.request_sha256, record.model_sha256, record.code_version)
-        return made_with == (self.request_sha256, self.model_sha256, __version__)
+        return made_with == (self.request_of(record.item), self.model_sha256, __version__)
 
 
 def publish(
@@ -86,7 +95,10 @@ def _objects(ledger: Ledger, records: list[CommitRecord]) -> pd.DataFrame:
     parts = [pd.read_parquet(ledger.items / record.item / "objects.parquet") for record in records]
     filled = [part for part in parts if len(part)]
     if filled:
-        return arrange(pd.concat(filled, ignore_index=True))
+        objects = pd.concat(filled, ignore_index=True)
+        if "edited" in objects:
+            objects["edited"] = objects["edited"].astype(object).fillna("")
+        return arrange(objects)
     return (
         parts[0] if parts else pd.DataFrame({name: [] for name in ("item", "frame", "structure", "label", "cell_id")})
     )
@@ -159,7 +171,13 @@ def _write_report(
 
     objects, run, dictionary = shown
     items = [
-        ReportItem(record.item, record.facts, record.warnings, _pictures(ledger.items / record.item))
+        ReportItem(
+            record.item,
+            record.facts,
+            record.warnings,
+            _pictures(ledger.items / record.item),
+            edits=_edits_log(ledger.items / record.item),
+        )
         for record in records
     ]
     items += [
@@ -176,6 +194,12 @@ def _write_report(
         limits=_limits(settings, run["model"], records),
     )
     write_report(path, sorted(items, key=lambda item: item.name), objects, about, dictionary=dictionary)
+
+
+def _edits_log(folder: Path) -> tuple[dict[str, Any], ...]:
+    """What was corrected by hand, one entry per edit."""
+    log = folder / "edits_log.json"
+    return tuple(json.loads(log.read_text(encoding="utf-8"))) if log.exists() else ()
 
 
 def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
@@ -204,6 +228,10 @@ def _limits(settings: dict[str, Any], model: dict[str, Any] | None, records: lis
         limits.insert(
             0, "The checks of modality and model were overridden with --force: units and values may be wrong."
         )
+    edited = [record.facts["edits"] for record in records if "edits" in record.facts]
+    if edited:
+        n_edits = sum(int(str(entry["n_edits"])) for entry in edited if isinstance(entry, dict))
+        limits.insert(0, f"Corrected by hand: {n_edits} edits in {len(edited)} of {len(records)} inputs.")
     n_simulated = sum(bool(record.facts.get("is_simulated")) for record in records)
     if n_simulated:
         limits.insert(0, f"Simulated data: {n_simulated} of {len(records)} inputs are simulated, not measured.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from tomocyte.segmentation.edits_format import (
     Split,
     Target,
 )
-from tomocyte.segmentation.edits_frame import EditingFrame, GoBy, Labels, few
+from tomocyte.segmentation.edits_frame import EditingFrame, GoBy, Labels, few, union
 from tomocyte.segmentation.edits_shapes import Covered, cover
 from tomocyte.segmentation.edits_split import parts_by_plane, parts_by_seeds
 from tomocyte.segmentation.instances import assign_parents
@@ -51,6 +52,8 @@ class EditRecord:
         Their volume in µm³, or area in µm² of a plane.
     old, new : tuple of (int, int)
         Label and voxels of each object concerned, before and after; what is missing after is gone.
+    box : tuple of 3 (int, int)
+        Half-open range z, y, x in the frame that holds the objects concerned; empty where there are none.
     warnings : tuple of str
         ``W-EDIT-…: …``.
     """
@@ -64,6 +67,7 @@ class EditRecord:
     size: float
     old: tuple[tuple[int, int], ...]
     new: tuple[tuple[int, int], ...]
+    box: tuple[tuple[int, int], ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -78,13 +82,16 @@ class EditedFrame:
     cells : dict
         Structure -> label -> cell that was set by hand (0: none).
     edited : dict
-        Structure -> label -> what was done to this object, in order, each kind once.
+        Structure -> label -> what was done to this object, in order, each kind once; a new number alone is nothing.
+    origin : dict
+        Structure -> label -> label before, of objects with a new number.
     log : tuple of EditRecord
     """
 
     labels: dict[str, Labels]
     cells: dict[str, dict[int, int]]
     edited: dict[str, dict[int, tuple[str, ...]]]
+    origin: dict[str, dict[int, int]]
     log: tuple[EditRecord, ...]
 
 
@@ -145,7 +152,7 @@ def apply_edits(
             where = f"edit {number} ({edit.do} {edit.structure}, frame {edit.frame}): {problem.problem}"
             raise InputError(problem.code, where, cure=problem.cure) from problem
     edited = {name: {label: tuple(done) for label, done in marks.items()} for name, marks in work.marks.items()}
-    return EditedFrame(work.labels, work.cells, edited, tuple(log))
+    return EditedFrame(work.labels, work.cells, edited, work.origin, tuple(log))
 
 
 @dataclass
@@ -166,6 +173,8 @@ def apply_edit(work: EditingFrame, edit: Edit, number: int) -> EditRecord:
         raise InputError("E-EDIT-STRUCTURE", f"there is no {edit.structure}.", cure=f"Known: {known}.")
     change = _OPERATIONS[edit.do](work, edit)
     after = {label: work.count(edit.structure, label) for label in dict.fromkeys([*change.old, *change.new])}
+    concerned = [work.boxes(edit.structure)[label] for label in after if label in work.boxes(edit.structure)]
+    box = reduce(union, concerned) if concerned else ()
     for label, count in after.items():
         if count == 0:
             if label in change.new or edit.do in ("repaint", "add", "split"):
@@ -185,6 +194,7 @@ def apply_edit(work: EditingFrame, edit: Edit, number: int) -> EditRecord:
         size=change.n_voxels * work.voxel_um,
         old=tuple(sorted(change.old.items())),
         new=tuple(sorted((label, count) for label, count in after.items() if count)),
+        box=tuple((side.start, side.stop) for side in box),
         warnings=tuple(f"{text} (edit {number})" for text in change.warnings),
     )
 
@@ -345,6 +355,8 @@ def _renumber(work: EditingFrame, edit: Renumber) -> _Change:
         array[box][inside] = new
     for table in (boxes, work.marks.get(structure, {}), work.cells.get(structure, {})):
         _move_keys(table, edit.numbers)
+    origin = work.origin.setdefault(structure, {})
+    origin |= {new: origin.pop(old, old) for old, new in edit.numbers.items()}
     if structure == work.main:
         for cells in work.cells.values():
             cells.update({child: edit.numbers[cell] for child, cell in cells.items() if cell in edit.numbers})

@@ -38,6 +38,7 @@ class EditingFrame:
         self.go_by = go_by
         self.cells: dict[str, dict[int, int]] = {}
         self.marks: dict[str, dict[int, list[str]]] = {}
+        self.origin: dict[str, dict[int, int]] = {}
         self._boxes: dict[str, dict[int, Box]] = {}
         self._owned: set[str] = set()
         shapes = {array.shape for array in labels.values()}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tomocyte.training.crossval_recipe import CrossvalRecipe, build_crossval
     from tomocyte.training.fine_tuning import describe_training, dice_of, fine_tuning_recipe
     from tomocyte.training.held_out import score_on_card
-    from tomocyte.training.labelled import LabelledItem, find_items
+    from tomocyte.training.labelled import LabelledItem, find_items, said_by_folder
     from tomocyte.training.recipe import Recipe, build_recipe, load_recipe
     from tomocyte.training.training import LabelledData, split_items, train
 
@@ -34,6 +34,7 @@ _HOME = {
     "fine_tuning_recipe": "fine_tuning",
     "folds_of": "crossval",
     "load_recipe": "recipe",
+    "said_by_folder": "labelled",
     "score_on_card": "held_out",
     "split_items": "training",
     "train": "training",
@@ -54,6 +55,7 @@ __all__ = [
     "fine_tuning_recipe",
     "folds_of",
     "load_recipe",
+    "said_by_folder",
     "score_on_card",
     "split_items",
     "train",

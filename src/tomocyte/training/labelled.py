@@ -187,6 +187,27 @@ def _open(path: Path, settings: DataSettings) -> Volume:
     return read_volume(path, options)
 
 
+def said_by_folder(folder: Path) -> dict[str, Any]:
+    """What a folder of labelled images says of all of them: fields of :class:`DataSettings`, from ``labelled.json``.
+
+    Raises
+    ------
+    InputError
+        ``E-NO-DATA``: the file is damaged or says something else.
+    """
+    path = folder / "labelled.json"
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        is_good = set(content) <= {"ignore_label"} and all(type(value) is int for value in content.values())
+    except (OSError, ValueError, TypeError, AttributeError):
+        is_good = False
+    if not is_good:
+        raise InputError("E-NO-DATA", "is not what `tomocyte edits export` writes.", path=path, cure="Export again.")
+    return dict(content)
+
+
 def describe_items(items: list[LabelledItem], hashes: dict[str, str]) -> list[dict[str, Any]]:
     """What ``data.json`` of a run folder says: every file with its SHA-256."""
     return [
