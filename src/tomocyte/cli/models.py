@@ -1,4 +1,4 @@
-"""``tomocyte models``: what is installed, what it is good for, taking one in and giving one out."""
+"""``tomocyte models``: what is installed, what it is good for, taking one in, giving one out, calibrating one."""
 
 from __future__ import annotations
 
@@ -130,6 +130,62 @@ def models_export(
     else:
         export_bioimageio(load_package(name), output)
     typer.echo(f"wrote {output} ({human_bytes(output.stat().st_size)})")
+
+
+@app.command("calibrate")
+def models_calibrate(
+    name: NameArgument,
+    data: Annotated[Path, typer.Option("--data", help="Folder of labelled images that the model never saw.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model/, plots and figures.")],
+    split: Annotated[
+        str, typer.Option("--split", help="Which images of a benchmark to calibrate on; plain folders are taken whole.")
+    ] = "validation",
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", help="A split to check the result on, e.g. test; repeat for several."),
+    ] = None,
+    n_training: Annotated[
+        int, typer.Option("--n-training", help="Training images to learn the usual look from.", min=0)
+    ] = 60,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in the output folder.")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Learn what a 3-D model's probabilities mean, and write it onto the card of a copy.
+
+    From labelled images (the validation split; never the training images): calibrated probabilities, 90 % intervals on
+    volume and dry mass, and what usual images look like. Masks do not change. Writes model/, calibration.json,
+    objects.csv and a reliability plot per structure. A model that needs finding by name stays as it is.
+    """
+    from tomocyte.experiments.calibration import calibrate, calibration_data
+    from tomocyte.models import find_model, read_card
+
+    folder = find_model(name)
+    found = calibration_data(data, read_card(folder), split=split, n_training=n_training, test=check or [])
+    figures = calibrate(folder, found, output, is_overwriting=overwrite, tell=lambda line: typer.echo(line, err=True))
+    for title, content in figures.items():
+        for line in _calibration_lines(title, content):
+            typer.echo(line)
+    typer.echo(f"model: {output / 'model'}")
+
+
+def _calibration_lines(title: str, content: dict[str, Any]) -> list[str]:
+    kind = "simulated" if content["is_simulated"] else "real"
+    lines = [f"{title}: {content['n_images']} {kind} images"]
+    for structure, values in content.items():
+        if isinstance(values, dict):
+            shown = {
+                "ECE": f"{_number(values['ece_before'])} -> {_number(values['ece_after'])}",
+                "volumes inside their 90 % interval": _number(values["volume_coverage"]),
+                "dry masses": _number(values["dry_mass_coverage"]),
+                "of objects matched": f"{values['n_matched']:g} of {values['n_objects']:g}",
+                "confidence against IoU, Spearman": _number(values["confidence_rank_correlation"]),
+            }
+            lines.append(f"  {structure:<16} " + ", ".join(f"{key} {value}" for key, value in shown.items()))
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3g}"
 
 
 def _where(entry: ModelEntry) -> str:

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.label_stack import LabelStack
 from tomocyte.models import ModelCard, load_package
 from tomocyte.models.package import write_package
 from tomocyte.settings import RunSettings, UncertaintySettings
 from tomocyte.training.labelled import LabelledItem, find_items, open_image, open_labels
 from tomocyte.training.recipe import DataSettings
+from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
     from tomocyte.training.calibrating import Assessment, Examined
@@ -91,53 +94,89 @@ def data_settings(card: ModelCard) -> DataSettings:
     return DataSettings(modality=card.modality, structures=structures, normalization=card.normalization)
 
 
-def examine(item: LabelledItem, folder: Path, card: ModelCard) -> Examined:
-    """What a model finds in the first frame of a labelled image, beside what is true.
+class Examiner:
+    """Looks at labelled images with a model, each once: what it found is kept, packed, for the next time.
 
     Parameters
     ----------
-    item : LabelledItem
     folder : Path
         Of the model's package.
     card : ModelCard
-
-    Raises
-    ------
-    SettingsError
-        ``E-UNCERTAINTY``: a model whose probabilities cannot be kept.
     """
-    from tomocyte.pipeline.analysis import look
-    from tomocyte.training.calibrating import Examined
 
-    data = data_settings(card)
-    volume = open_image(item, data)
-    settings = RunSettings(
-        modality=card.modality,
-        model=str(folder),
-        uncertainty=UncertaintySettings(method="single"),
-        medium_ri="background" if volume.medium_ri is None else None,
-    )
-    seen = look(volume.with_properties(quantity=volume.quantity or card.quantity), settings)
-    found = seen.uncertainty.found
-    if found is None or found.masks is None or found.masks.probability is None:
-        raise SettingsError("E-UNCERTAINTY", f"{card.name} keeps no probabilities.", cure="Give a 3-D model.")
-    truth = {}
-    for structure in data.structures:
-        labels = open_labels(item, structure, volume, data)
-        if labels is not None:
-            truth[structure] = np.asarray(labels.planes(0, 0)).astype(np.uint32)
-    domain = seen.uncertainty.domain_figures()
-    return Examined(
-        name=item.name,
-        image=seen.image,
-        voxel_size_um=volume.require_voxel_size(),
-        medium=seen.medium_ri,
-        probability=found.masks.probability,
-        labels={name: seen.labels[seen.primary if name == "cell" else name] for name in truth},
-        truth=truth,
-        outputs={name: card.structures.index(name) for name in truth},
-        figures=domain,
-    )
+    def __init__(self, folder: Path, card: ModelCard) -> None:
+        self.folder = folder
+        self.card = card
+        self.data = data_settings(card)
+        self._kept: dict[Path, _Kept] = {}
+
+    def examine(self, item: LabelledItem) -> Examined:
+        """What the model finds in the first frame of a labelled image, beside what is true.
+
+        Raises
+        ------
+        SettingsError
+            ``E-UNCERTAINTY``: a model whose probabilities cannot be kept.
+        """
+        from tomocyte.training.calibrating import Examined
+
+        volume = open_image(item, self.data)
+        if item.image not in self._kept:
+            self._kept[item.image] = self._look(volume)
+        kept = self._kept[item.image]
+        truth = {}
+        for structure in self.data.structures:
+            labels = open_labels(item, structure, volume, self.data)
+            if labels is not None:
+                truth[structure] = np.asarray(labels.planes(0, 0)).astype(np.uint32)
+        return Examined(
+            name=item.name,
+            image=np.asarray(volume.planes(0, 0), dtype=np.float32),
+            voxel_size_um=volume.require_voxel_size(),
+            medium=kept.medium,
+            probability=_unpacked(kept.probability).astype(np.uint8),
+            labels={name: _unpacked(kept.labels[name])[0] for name in truth},
+            truth=truth,
+            outputs={name: self.card.structures.index(name) for name in truth},
+            figures=kept.figures,
+        )
+
+    def _look(self, volume: Volume) -> _Kept:
+        from tomocyte.pipeline.analysis import look
+
+        settings = RunSettings(
+            modality=self.card.modality,
+            model=str(self.folder),
+            uncertainty=UncertaintySettings(method="single"),
+            medium_ri="background" if volume.medium_ri is None else None,
+        )
+        seen = look(volume.with_properties(quantity=volume.quantity or self.card.quantity), settings)
+        found = seen.uncertainty.found
+        if found is None or found.masks is None or found.masks.probability is None:
+            raise SettingsError("E-UNCERTAINTY", f"{self.card.name} keeps no probabilities.", cure="Give a 3-D model.")
+        names = {name: seen.primary if name == "cell" else name for name in self.data.structures}
+        labels = {name: _packed([seen.labels[own]]) for name, own in names.items()}
+        return _Kept(_packed(found.masks.probability), labels, seen.medium_ri, seen.uncertainty.domain_figures())
+
+
+@dataclass(frozen=True)
+class _Kept:
+    probability: LabelStack
+    labels: dict[str, LabelStack]
+    medium: float | None
+    figures: dict[str, float] | None
+
+
+def _packed(arrays: Sequence[NDArray[Any]] | NDArray[Any]) -> LabelStack:
+    stack = LabelStack(arrays[0].shape)
+    for array in arrays:
+        stack.append(array)
+    return stack
+
+
+def _unpacked(stack: LabelStack) -> NDArray[Any]:
+    volume = stack.volume()
+    return np.stack([volume.planes(frame, 0) for frame in range(volume.n_frames)])
 
 
 def calibrate(
@@ -167,13 +206,15 @@ def calibrate(
     package = load_package(folder)
     card = package.card.model_copy(update={"calibration": {}, "domain": None})
 
+    examiner = Examiner(folder, card)
+
     def examined(items: Sequence[LabelledItem], what: str) -> Iterator[Examined]:
         for number, item in enumerate(items):
             if tell is not None:
                 tell(f"{what}: {item.name} ({number + 1} of {len(items)})")
-            yield examine(item, folder, card)
+            yield examiner.examine(item)
 
-    training = [one.figures for one in examined(data.training, "how training images look")]
+    training = [one.figures for one in examined(data.training, "usual look")]
     known = [figures for figures in training if figures is not None]
     card = fit_card(card, lambda: examined(data.validation, "calibration"), known)
     sets = {"validation (fitted on)": data.validation, **data.test}
