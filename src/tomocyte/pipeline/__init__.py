@@ -16,7 +16,9 @@ from tomocyte.forecast import forecast, peak_memory_bytes
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modality
-from tomocyte.pipeline.analysis import Analysis, Report, analyse, background_level
+from tomocyte.pipeline.analysis import Analysis, Report, analyse
+from tomocyte.pipeline.background import background_level
+from tomocyte.pipeline.cells import cells_card
 from tomocyte.pipeline.edits import check_edits, write_corrections
 from tomocyte.pipeline.model_forecast import model_forecast
 from tomocyte.pipeline.trained import card_of, card_sha256, channels_of
@@ -30,6 +32,7 @@ __all__ = [
     "background_level",
     "card_of",
     "card_sha256",
+    "cells_card",
     "open_input",
     "preview",
     "process_item",
@@ -48,6 +51,7 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
     """
     kind = modality(settings.modality)
     card_of(settings)
+    cells_card(settings)
     medium = None if settings.medium_ri == "background" else settings.medium_ri
     options = ReadOptions(
         voxel_size_um=settings.voxel_size_um,
@@ -113,6 +117,8 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, report: R
     for structure, labels in analysis.labels.items():
         report({"step": f"write: {structure}", "frame": n_frames - 1, "n_frames": n_frames})
         write_volume(staged / f"{structure}.ome.tif", labels)
+    for structure, doubt in analysis.maps.items():
+        write_volume(staged / f"{structure}_uncertainty.ome.tif", doubt)
     table = analysis.table.copy()
     table.insert(0, "item", item)
     write_table(table, staged / "objects")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,14 @@ from tomocyte.errors import InputError
 from tomocyte.label_stack import LabelStack
 from tomocyte.modalities import Modality, modality
 from tomocyte.modalities.qpi import phase_to_dry_mass_density
+from tomocyte.pipeline.background import background_level
+from tomocyte.pipeline.cells import CellSeparation
+from tomocyte.pipeline.edits import Corrections
 from tomocyte.pipeline.pictures import frame_pictures, time_course_pictures
-from tomocyte.pipeline.structures import Found, FrameInput, find_structures
+from tomocyte.pipeline.structures import Found, FrameInput
 from tomocyte.pipeline.trained import channels_of, check_frame, medium_for, open_model
+from tomocyte.pipeline.uncertainty import Uncertainty, map_volume
+from tomocyte.segmentation.edits_format import EditList
 from tomocyte.settings import RunSettings, SegmentationSettings
 from tomocyte.volume import Volume, VoxelSize
 
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
 
 Report = Callable[[dict[str, Any]], None]
 SLAB_VOXELS = 8_000_000
-BACKGROUND_MARGIN_UM = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Analysis:
         ``W-…: …``.
     pictures : mapping
         File name -> PNG bytes.
+    maps : mapping
+        Structure -> where the model doubts, (T, 1, Z, Y, X) uint8, 255 = 1 bit; only where asked for.
+    corrections : Corrections, optional
+        The edits that were applied, with their log.
     """
 
     table: pd.DataFrame
@@ -54,9 +62,13 @@ class Analysis:
     facts: dict[str, Any]
     warnings: tuple[str, ...]
     pictures: Mapping[str, bytes]
+    maps: Mapping[str, Volume] = field(default_factory=dict)
+    corrections: Corrections | None = None
 
 
-def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = None) -> Analysis:
+def analyse(
+    volume: Volume, settings: RunSettings, *, edits: EditList | None = None, report: Report | None = None
+) -> Analysis:
     """Segment and measure every frame of a volume.
 
     Parameters
@@ -64,6 +76,9 @@ def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = No
     volume : Volume
         With voxel size and quantity settled, as :func:`open_input` returns it.
     settings : RunSettings
+        Its ``edits`` must have been read.
+    edits : EditList, optional
+        Corrections of this volume, from :func:`tomocyte.pipeline.edits.load_edits`.
     report : callable, optional
         Receives ``{"step": str, "frame": int, "n_frames": int}`` as the work goes on.
 
@@ -76,15 +91,17 @@ def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = No
     ModalityError
         ``E-MODALITY-RANGE``, ``E-MODEL-FIT-…``: the values do not fit the modality or the model (unless forced).
     InputError
-        ``E-NAN``: NaN or infinite voxels and ``nan="refuse"``.
+        ``E-NAN``: NaN or infinite voxels and ``nan="refuse"``. ``E-EDIT-…``: an edit that cannot be applied.
+    SettingsError
+        ``E-EDIT-FILE``: the settings name a file of edits that was not read.
     """
     from tomocyte.figures import histogram
 
     kind = modality(settings.modality)
-    work = _Work(volume, kind, settings, report or _ignore)
+    work = _Work(volume, kind, settings, report or _ignore, edits)
     for frame in range(volume.n_frames):
         image = work.read(frame)
-        labels = work.segment(frame, image)
+        labels = work.corrections.apply(frame, work.segment(frame, image), image)
         medium_ri = work.settle_medium(image, labels)
         work.measure(frame, image, labels, medium_ri)
         if frame == 0:
@@ -94,6 +111,36 @@ def analyse(volume: Volume, settings: RunSettings, *, report: Report | None = No
     return work.finish()
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A frame as a run sees it, before anything is measured.
+
+    Parameters
+    ----------
+    image : ndarray (Z, Y, X), float32
+    labels : dict of str to ndarray (Z, Y, X), unsigned integer
+        By the names of the run; the main structure under ``primary``.
+    medium_ri : float or None
+    uncertainty : Uncertainty
+        Which has seen the frame.
+    primary : str
+    """
+
+    image: NDArray[np.float32]
+    labels: dict[str, NDArray[Any]]
+    medium_ri: float | None
+    uncertainty: Uncertainty
+    primary: str
+
+
+def look(volume: Volume, settings: RunSettings, *, frame: int = 0) -> Look:
+    """Read and segment one frame exactly as :func:`analyse` does; errors as there."""
+    work = _Work(volume, modality(settings.modality), settings, _ignore)
+    image = work.read(frame)
+    labels = work.segment(frame, image)
+    return Look(image, labels, work.settle_medium(image, labels), work.uncertainty, work.primary)
+
+
 def _ignore(event: dict[str, Any]) -> None:
     """For callers that want no events."""
 
@@ -101,7 +148,9 @@ def _ignore(event: dict[str, Any]) -> None:
 class _Work:
     """The state of :func:`analyse`: what the frames so far have given."""
 
-    def __init__(self, volume: Volume, kind: Modality, settings: RunSettings, report: Report) -> None:
+    def __init__(
+        self, volume: Volume, kind: Modality, settings: RunSettings, report: Report, edits: EditList | None = None
+    ) -> None:
         self.volume = volume
         self.kind = kind
         self.settings = settings
@@ -112,10 +161,12 @@ class _Work:
         self.warnings: list[str] = list(volume.notes)
         self.tables: list[pd.DataFrame] = []
         self.stacks: dict[str, LabelStack] = {}
+        self.maps: dict[str, LabelStack] = {}
         self.media: list[float | None] = []
         self.pictures: dict[str, bytes] = {}
         self.facts: dict[str, Any] = {"n_masked_voxels": 0}
         self.primary = settings.structure or kind.structures[0].name
+        self.corrections = Corrections(edits, volume, self.primary, named=settings.edits)
         self.converts_phase = self.quantity == "phase" and settings.wavelength_um is not None
         if self.converts_phase:
             self.quantity, self.unit = kind.quantity, kind.unit
@@ -127,6 +178,9 @@ class _Work:
         if settings.is_forced:
             self.warnings.append("W-FORCED: the checks of the modality were overridden with --force.")
         self.model = open_model(settings)
+        self.cells = CellSeparation(settings)
+        self.uncertainty = Uncertainty(self.model, settings)
+        self.warnings += self.uncertainty.notes
         if self.model is not None:
             self.facts["trained_model"] = self.model.facts
             if self.model.card.is_trained_on_simulated:
@@ -181,11 +235,16 @@ class _Work:
     def segment(self, frame: int, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         from tomocyte.segmentation import segment
 
+        known = self.cells.apply(
+            self.find_with_model(frame, image).labels,
+            self.voxel_size_um,
+            report=lambda done, total: self.tell(f"cells: {done}/{total}", frame),
+        )
         found = segment(
             image,
             self.voxel_size_um,
             self.engine,
-            known=self.find_with_model(frame, image).labels,
+            known=known,
             on_step=lambda step: self.tell(f"segment: {step}", frame),
         )
         return {self.primary if structure == "cell" else structure: labels for structure, labels in found.items()}
@@ -207,13 +266,14 @@ class _Work:
         stack = image[None]
         if len(channels) > 1:
             stack = np.stack([self.volume.planes(frame, channel) for channel in channels]).astype(np.float32)
-        return find_structures(
-            model,
+        found = self.uncertainty.find(
             FrameInput(stack, self.voxel_size_um, medium, self.primary),
-            self.settings,
             self.engine,
             report=lambda done, total: self.tell(f"predict: {name} {done}/{total}", frame),
         )
+        for note in self.uncertainty.judge(frame, self.facts):
+            self.warn(note)
+        return found
 
     def settle_medium(self, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> float | None:
         """The medium's RI for this frame: given, read, or measured outside the cells."""
@@ -243,6 +303,9 @@ class _Work:
                 medium_ri=medium_ri,
                 refraction_increment_ml_per_g=self.kind.structure(structure).refraction_increment_ml_per_g,
             )
+            known_as = "cell" if structure == self.primary else structure
+            doubts = self.uncertainty.columns(known_as, objects, image, table, medium=medium_ri)
+            table = table.assign(**doubts, **self.cells.columns(known_as, self.corrections.as_found(structure, table)))
             parents = None if structure == self.primary else assign_parents(objects, labels[self.primary])
             cells = table["label"] if parents is None else table["label"].map(parents).fillna(0)
             table.insert(0, "frame", frame)
@@ -250,6 +313,7 @@ class _Work:
             table.insert(2, "structure", structure)
             table.insert(list(table.columns).index("label") + 1, "cell_id", cells.astype("int64"))
             table["medium_ri"] = math.nan if medium_ri is None else medium_ri
+            self.corrections.complete(structure, table)
             self.tables.append(table)
 
     def draw(self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]]) -> None:
@@ -264,6 +328,9 @@ class _Work:
     def keep(self, labels: Mapping[str, NDArray[Any]]) -> None:
         for structure, objects in labels.items():
             self.stacks.setdefault(structure, LabelStack(self.volume.spatial_shape)).append(objects)
+            doubt = self.uncertainty.map_of("cell" if structure == self.primary else structure)
+            if doubt is not None:
+                self.maps.setdefault(structure, LabelStack(self.volume.spatial_shape)).append(doubt)
 
     def finish(self) -> Analysis:
         import pandas as pd
@@ -280,6 +347,7 @@ class _Work:
                 f"W-NO-OBJECT: no {self.primary} of at least {smallest.min_volume_um3:g} um3 (2-D: "
                 f"{smallest.min_area_um2:g} um2) was found; see segmentation.clean and segmentation.foreground."
             )
+        self.warnings += self.cells.warnings()
         volume = self.volume
         if volume.n_frames > 1:
             self.pictures |= time_course_pictures(table, self.primary)
@@ -289,6 +357,8 @@ class _Work:
         }
         counts = table.groupby("structure").size().reindex(list(self.stacks), fill_value=0)
         is_measured = self.settings.medium_ri == "background" and self.quantity == "refractive_index"
+        if self.cells.is_on:
+            self.facts["cells"] = self.cells.finished_facts()
         self.facts |= {
             "shape_tczyx": list(volume.shape),
             "dtype": str(volume.dtype),
@@ -304,39 +374,11 @@ class _Work:
             "channel": self.settings.channel,
             "is_simulated": volume.is_simulated,
             "n_objects": {str(name): int(count) for name, count in counts.items()},
+            **self.corrections.facts,
         }
-        return Analysis(table, labels, self.facts, tuple(self.warnings), self.pictures)
-
-
-def background_level(
-    image: NDArray[np.float32],
-    cells: NDArray[Any],
-    voxel_size_um: VoxelSize,
-    *,
-    margin_um: float = BACKGROUND_MARGIN_UM,
-) -> float | None:
-    """The median outside the cells, at least ``margin_um`` away from them.
-
-    Parameters
-    ----------
-    image : float32 ndarray (Z, Y, X)
-        Physical values; NaN are ignored.
-    cells : unsigned ndarray (Z, Y, X)
-    voxel_size_um : tuple of 3 float
-    margin_um : float
-        Distance in µm that blur may reach.
-
-    Returns
-    -------
-    float or None
-        In the image's unit; ``None`` where less than 0.1 % of the volume lies that far outside.
-    """
-    import edt
-
-    step = tuple(max(1, round(size / 256)) for size in image.shape)
-    thinned = tuple(slice(None, None, width) for width in step)
-    spacing = [1.0 if math.isnan(size) else size * width for size, width in zip(voxel_size_um, step, strict=True)]
-    distance = edt.edt(cells[thinned] == 0, anisotropy=spacing, parallel=1)
-    values = image[thinned][distance >= margin_um]
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if values.size > 0.001 * distance.size else None
+        maps = {
+            structure: map_volume(stack, structure, voxel_size_um=self.voxel_size_um, time_s=volume.time_s)
+            for structure, stack in self.maps.items()
+        }
+        warnings = (*self.warnings, *self.corrections.warnings)
+        return Analysis(table, labels, self.facts, warnings, self.pictures, maps, self.corrections)
