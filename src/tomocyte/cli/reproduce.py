@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from tomocyte.cli.options import DebugOption, Output
 
 if TYPE_CHECKING:
+    from tomocyte.datasets import ItemPlan
     from tomocyte.experiments import AppliedModel, ExperimentItem, FigureRecipe
     from tomocyte.experiments.result import ExperimentResult
 
 
 def reproduce(
-    recipe: Annotated[str, typer.Argument(help="osnet-fig3b, osnet-fig4, or a YAML file.", metavar="RECIPE")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="osnet-fig3b, osnet-fig4, choi-fig2c, choi-multitask, or a YAML file.", metavar="RECIPE"),
+    ],
     output: Output,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model by name or folder, instead of the recipe's.")
@@ -32,16 +36,24 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and say what would be done.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Repeat a figure of a paper with a trained model, on simulated data that is made when it is not there.
+    """Repeat a figure of a paper, on simulated data that is made when it is not there.
 
-    Leaves summary.md, tables (CSV), pictures, and experiment.json with the settings, the model's hash and the versions.
+    osnet-…: with a trained model. choi-…: networks are trained first; killed at any moment, the same command goes on.
+    Leaves summary.md, tables (CSV), pictures, and experiment.json with the settings, hashes of the models and versions.
     """
     from tomocyte.cli.progress import count_progress
+    from tomocyte.errors import SettingsError
     from tomocyte.experiments import applied_model, load_figure_recipe
+    from tomocyte.experiments.choi_recipe import is_organelles_recipe
     from tomocyte.experiments.result import write_result
     from tomocyte.figures.canvas import picture_format as checked_format
     from tomocyte.models import load_package
 
+    if is_organelles_recipe(recipe):
+        if model is not None:
+            raise SettingsError("E-USAGE", "this experiment trains its own models.", cure="Leave --model out.")
+        _compare(recipe, overrides, output, data, _How(picture_format, device, workers, dry_run))
+        return
     chosen = load_figure_recipe(recipe, overrides)
     file_format = checked_format(f"x.{picture_format}")
     package = load_package(model or chosen.model)
@@ -60,6 +72,52 @@ def reproduce(
         "items": [item.name for item in items],
     }
     write_result(result, output, about=about)
+    typer.echo(result.summary.rstrip())
+    typer.echo(f"wrote {output / 'summary.md'}")
+
+
+class _How(NamedTuple):
+    """Options that every experiment has."""
+
+    picture_format: str
+    device: str
+    n_workers: int
+    is_dry: bool
+
+
+def _compare(recipe: str, overrides: list[str] | None, output: Path, data: Path | None, how: _How) -> None:
+    """Networks trained and compared on cell lines they have not seen."""
+    from tomocyte.cli.training import training_progress
+    from tomocyte.datasets import benchmark_plan
+    from tomocyte.experiments.choi import compare_trainings, is_simulated
+    from tomocyte.experiments.choi_recipe import load_organelles_recipe, training_folder
+    from tomocyte.experiments.choi_report import comparison_result
+    from tomocyte.experiments.result import write_result
+    from tomocyte.figures.canvas import picture_format as checked_format
+    from tomocyte.simulation.benchmark import SPLITS
+
+    chosen = load_organelles_recipe(recipe, overrides)
+    file_format = checked_format(f"x.{how.picture_format}")
+    trainings = {
+        row: [
+            training_folder(output, training).name for seed in chosen.seeds for training in chosen.trainings(row, seed)
+        ]
+        for row in chosen.rows
+    }
+    if how.is_dry:
+        for row, names in trainings.items():
+            typer.echo(f"{row}: {', '.join(names)}")
+        typer.echo(f"on {data or f'{chosen.benchmark}, simulated for it'}; nothing written.")
+        return
+    folder = data or output / "data"
+    if data is None:
+        experiment, _, size = chosen.benchmark.partition("/")
+        structures = chosen.base["data"]["structures"]
+        _write_plans(benchmark_plan(experiment, size, SPLITS), folder, tuple(structures), how.n_workers)
+    with training_progress() as tell:
+        entries = compare_trainings(chosen, folder, output, device=how.device, tell=tell)
+    result = comparison_result(chosen, entries, is_simulated=is_simulated(chosen, folder), file_format=file_format)
+    write_result(result, output, about={"recipe": chosen.model_dump(mode="json"), "trainings": trainings})
     typer.echo(result.summary.rstrip())
     typer.echo(f"wrote {output / 'summary.md'}")
 
@@ -88,8 +146,7 @@ def _items(recipe: FigureRecipe, data: Path | None, made: Path, workers: int) ->
 
 
 def _simulate(recipe: FigureRecipe, folder: Path, workers: int) -> None:
-    from tomocyte.cli.progress import RunProgress
-    from tomocyte.datasets import benchmark_plan, dataset_plan, write_dataset
+    from tomocyte.datasets import benchmark_plan, dataset_plan
 
     wanted = recipe.data
     if wanted.benchmark is not None:
@@ -98,9 +155,16 @@ def _simulate(recipe: FigureRecipe, folder: Path, workers: int) -> None:
     else:
         plans = dataset_plan(dict(wanted.dataset or {}), wanted.n_items, seed=wanted.seed)
     settings = recipe.sections if recipe.experiment == "sections-3d" else recipe.time_lapse
-    structures = tuple(dict.fromkeys((settings.around, settings.structure)))
+    _write_plans(plans, folder, (settings.around, settings.structure), workers)
+
+
+def _write_plans(plans: list[ItemPlan], folder: Path, structures: tuple[str, ...], n_workers: int) -> None:
+    from tomocyte.cli.progress import RunProgress
+    from tomocyte.datasets import write_dataset
+
+    named = tuple(dict.fromkeys(structures))
     with RunProgress(n_items=len(plans)) as progress:
-        result = write_dataset(plans, folder, structures=structures, n_workers=workers, on_event=progress.on_event)
+        result = write_dataset(plans, folder, structures=named, n_workers=n_workers, on_event=progress.on_event)
     for failure in result.failures:
         typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
     if result.failures:

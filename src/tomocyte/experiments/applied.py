@@ -91,13 +91,19 @@ def predict_structure(
             f"{card.name} does not find {structure!r}.",
             cure=f"It finds: {', '.join(card.structures)}.",
         )
+    return predict_structures(model, volume, image)[structure]
+
+
+def predict_structures(model: AppliedModel, volume: Volume, image: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """As :func:`predict_structure`, all structures of the model."""
+    card = model.card
     size = volume.require_voxel_size()
     settings = prediction_settings(card, InferenceSettings())
     ready = normalize(image, card.normalization, medium_ri=volume.medium_ri)
     probability = predict_frame(
         ready, size, model.predictor, settings, n_outputs=len(card.structures), divisor=model.divisor
     )
-    return np.asarray(probability[card.structures.index(structure)])
+    return {name: np.asarray(found) for name, found in zip(card.structures, probability, strict=True)}
 
 
 def is_inside(model: AppliedModel, probability: NDArray[np.float32], structure: str) -> NDArray[np.bool_]:

@@ -2,8 +2,8 @@
 
 Whatever its voxels, a volume is resized to ``shape``; only the central ``depth`` planes are looked at, padded by
 their mirror image in y and x, tiled in y and x alone and stitched with the squared spline. Outside them nothing is
-predicted. Our own models work at a fixed voxel size instead and look at all of z. To frame volumes in another way, add a
-field to :class:`FixedFrameSettings` and use it in :func:`predict_fixed`.
+predicted. Our own models work at a fixed voxel size instead and look at all of z. To frame volumes in another way, add
+a field to :class:`FixedFrameSettings` and use it in :func:`predict_fixed`.
 """
 
 from __future__ import annotations

@@ -40,6 +40,9 @@ class CellSampleSettings(Settings):
     frame: Literal["windows", "as-published"] = "windows"
     """``windows``: ``patch_shape`` voxels of ``voxel_size_um`` around a nucleus. ``as-published``: the whole field,
     resized to 128 planes of 128 x 128 of which the middle 64 are kept (``patch_shape: [64, 128, 128]``)."""
+    input: Literal["masks", "regions"] = "masks"
+    """``masks``: the three masks, as published. ``regions``: the mask of all cells as depth below its surface, and each
+    nucleus with the part of the mask that seeded watershed gives it, so that the network begins where watershed ends."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Range of the factor by which a training sample is enlarged, y and x together."""
     scale_z: tuple[float, float] = (1.0, 1.0)
@@ -271,12 +274,12 @@ def load_recipe(path: Path | str) -> dict[str, Any]:
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that ship."""
+    """Names of the recipes that ship for ``train`` and ``crossval``; those of ``reproduce`` have names of their own."""
     folder = Path(str(resources.files("tomocyte") / "recipes"))
     texts = {entry.stem: _text(entry) for entry in folder.glob("*.yaml")}
-    searches = {name for name, text in texts.items() if "\nsearch:" in text}  # see search_recipe
+    others = {name for name, text in texts.items() if "\nsearch:" in text or "\nexperiment:" in text}
     known = {name for name, text in texts.items() if "\nloop:" in text or "\nrows:" in text}
-    return sorted(known - searches)
+    return sorted(known - others)
 
 
 def _text(path: Path) -> str:

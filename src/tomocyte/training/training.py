@@ -228,6 +228,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         voxel_size_um=(None, *size) if n_axes == 2 else size,  # type: ignore[arg-type]
         section_axis="z" if n_axes == 2 and image.spatial_shape[0] > 1 else None,
         tile_shape=shape,
+        fixed_frame=recipe.data.fixed_frame,
         is_trained_on_simulated=any(simulated),
         training_data=(
             f"{len(samples)} {_what(samples)} of {len(samples.items)} "
