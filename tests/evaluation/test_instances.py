@@ -118,6 +118,9 @@ def test_rows_of_objects() -> None:
     assert shifted["object_iou"] == pytest.approx(shifted["object_dice"] / (2 - shifted["object_dice"]))
     assert 0.2 < shifted["object_hd95_um"] <= 0.4 + 1e-9
     assert (same["object_dice"], same["object_hd95_um"], same["object_assd_um"]) == (1, 0, 0)
+    assert shifted["object_distance_um"] == pytest.approx(0.4, abs=0.01)  # along x, where voxels are smallest
+    assert same["object_distance_um"] == 0
+    assert math.isnan(missed["object_distance_um"])
     assert same["truth_volume_um3"] == pytest.approx(4 / 3 * math.pi * 1.1**3, rel=0.05)
     assert invented["prediction_volume_um3"] == pytest.approx(5 * 0.4 * 0.2 * 0.1)
     assert math.isnan(same["truth_area_um2"])
@@ -143,3 +146,6 @@ def test_planar_objects_have_areas() -> None:
     row = score_objects(labels, labels, voxel_size_um=(math.nan, 0.2, 0.1))[0]
     assert row["truth_area_um2"] == pytest.approx(15 * 0.02)
     assert math.isnan(row["truth_volume_um3"])
+    moved = np.roll(labels, (2, 1), axis=(1, 2))
+    row = score_objects(labels, moved, voxel_size_um=(math.nan, 0.2, 0.1))[0]
+    assert row["object_distance_um"] == pytest.approx(math.hypot(2 * 0.2, 0.1))

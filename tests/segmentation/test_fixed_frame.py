@@ -10,6 +10,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.segmentation.fixed_frame import FixedFrameSettings, count_fixed_tiles, framed_tiling, predict_fixed
 from tomocyte.segmentation.inference import PredictionSettings, count_tiles, predict_frame, prediction_bytes
 from tomocyte.segmentation.prediction import Predictor
+from tomocyte.segmentation.streaming import MaskSettings, masks_bytes, predict_masks
 from tomocyte.segmentation.tiling import TilingSettings, plan_tiles, window
 
 FRAME = FixedFrameSettings(shape=(12, 24, 32), depth=8, padding=8, stride=8)
@@ -112,3 +113,21 @@ def test_a_frame_of_any_voxels_is_resized_there_and_back() -> None:
         predicted(image)
     with pytest.raises(ValueError, match="fixed frame needs 3-D"):
         PredictionSettings(tiling=TilingSettings(tile_shape=(16, 16)), fixed_frame=FRAME)
+
+
+def test_streamed_masks_are_those_of_the_frame() -> None:
+    image = np.random.default_rng(2).random((1, 20, 30, 36), dtype=np.float32)
+    prediction = PredictionSettings(tiling=TILING, fixed_frame=FRAME)
+    size = (0.2, 0.3, 0.1)
+    settings = MaskSettings(prediction=prediction, thresholds=(0.5,), divisor=(4, 4, 4), keeps_probability=True)
+    found = predict_masks(image, size, lambda x: x, settings)
+    whole = predict_frame(image, size, lambda x: x, prediction, n_outputs=1, divisor=(4, 4, 4))
+    is_clear = np.abs(whole[0] - 0.5) > 0.02  # shrinking smooths a little differently there
+    assert is_clear.mean() > 0.7
+    assert (found.mask(0) == (whole[0] > 0.5))[is_clear].mean() > 0.99
+    assert not found.mask(0)[:3].any()
+    assert found.probability is not None
+    assert found.probability.shape == (1, *FRAME.shape)
+    assert not found.probability[:, :2].any()
+    plain = settings.model_copy(update={"prediction": PredictionSettings(tiling=TILING)})
+    assert masks_bytes(image.shape, size, settings) > masks_bytes(image.shape, size, plain)

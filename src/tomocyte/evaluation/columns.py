@@ -120,6 +120,7 @@ OBJECT_COLUMNS = (
     ScoreColumn("prediction_area_um2", "µm²", "Area of the predicted object.", "not planar, or no pixel size"),
     ScoreColumn("object_hd95_um", "µm", "HD95 of the pair.", "no partner, or no voxel size"),
     ScoreColumn("object_assd_um", "µm", "Mean surface distance of the pair.", "no partner, or no voxel size"),
+    ScoreColumn("object_distance_um", "µm", "Distance of the pair's centres.", "no partner, or no voxel size"),
 )
 INTERVAL_COLUMNS = (
     ScoreColumn("metric", "", "Column of the score table."),

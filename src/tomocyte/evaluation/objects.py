@@ -1,4 +1,4 @@
-"""One row per object: its partner, their overlap, their sizes, the distance of their surfaces.
+"""One row per object: its partner, their overlap, their sizes, the distances of their surfaces and centres.
 
 To add a column, add it to :func:`score_objects` and describe it in :mod:`tomocyte.evaluation.columns`.
 """
@@ -74,8 +74,10 @@ def score_objects(
         row |= {"object_dice": float(overlaps.dice[pair]), "object_iou": float(overlaps.iou[pair])}
         if size.is_known:
             box = _union(truth_boxes[index], prediction_boxes[other])
-            found = surface_distances(truth[box] == label, prediction[box] == partner, voxel_size_um=size.per_axis)
+            first, second = truth[box] == label, prediction[box] == partner
+            found = surface_distances(first, second, voxel_size_um=size.per_axis)
             row |= {"object_hd95_um": found.hd95_um, "object_assd_um": found.assd_um}
+            row["object_distance_um"] = _centre_distance_um(first, second, size.per_axis)
         rows.append(row)
     for other, label in enumerate(overlaps.prediction_labels):
         if other not in taken:
@@ -108,7 +110,17 @@ class _Size:
             "prediction_area_um2": n_prediction * area,
             "object_hd95_um": math.nan,
             "object_assd_um": math.nan,
+            "object_distance_um": math.nan,
         }
+
+
+def _centre_distance_um(first: NDArray[np.bool_], second: NDArray[np.bool_], size_um: Sequence[float]) -> float:
+    """Between the centres of mass of two objects; an axis along which they do not differ needs no size."""
+    squares = 0.0
+    for one, other, size in zip(np.nonzero(first), np.nonzero(second), size_um, strict=True):
+        difference = float(one.mean() - other.mean())
+        squares += (difference * size) ** 2 if difference else 0.0
+    return math.sqrt(squares)
 
 
 def _boxes(labels: NDArray[Any], present: NDArray[np.int64]) -> list[Box]:

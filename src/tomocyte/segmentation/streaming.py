@@ -8,7 +8,7 @@ slab, take it in :meth:`_Epilogue.take`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,11 @@ from pydantic import Field, field_validator
 
 from tomocyte.errors import SettingsError
 from tomocyte.segmentation.blending import LEVELS, OnTiles, Predictor, row_groups, tallest
+from tomocyte.segmentation.fixed_frame import framed_shape, predict_fixed
 from tomocyte.segmentation.inference import PredictionSettings, check_frame, working_shape
 from tomocyte.segmentation.prediction import fixed_point_slabs
 from tomocyte.segmentation.resampling import add_plane, linear_taps, resample_plane, set_bits
-from tomocyte.segmentation.tiling import plan_tiles
+from tomocyte.segmentation.tiling import TilingSettings, grown_tiles, plan_tiles
 from tomocyte.settings import Settings
 from tomocyte.volume import VoxelSize
 
@@ -30,6 +31,8 @@ IsEmpty = Callable[[Float], bool]
 
 MOST_OUTPUTS = 8
 """Bits of a byte."""
+LARGEST_SLAB_BYTES = 300_000_000
+"""Tiles do not grow along z beyond what makes a slab of this size."""
 
 
 class MaskSettings(Settings):
@@ -41,6 +44,8 @@ class MaskSettings(Settings):
     """One per output of the network: a voxel belongs to a structure above it."""
     divisor: tuple[int, int, int]
     """What each spatial size of the network's input must be a multiple of."""
+    most_tile_voxels: int = Field(default=0, ge=0)
+    """Tiles grow up to so many voxels where fewer voxels are predicted twice then; 0: they stay as they are."""
     keeps_probability: bool = False
     """Whether the probabilities are kept too, as bytes at the network's voxel size."""
 
@@ -132,7 +137,7 @@ def predict_masks(
         :func:`tomocyte.segmentation.normalize.offset_and_scale`. Default: (0, 1), an image that is normalised already.
     is_empty : callable, optional
         Given a tile (C, *tile) as the network sees it; where it says True the tile is not predicted and counts as
-        probability 0.
+        probability 0. Networks of a fixed frame are not asked.
     report : callable, optional
         Told the tiles done and the tiles in all.
 
@@ -169,19 +174,43 @@ def predict_masks(
     shape = working_shape(image.shape, voxel_size_um, chosen, "volume")
     source = ResampledSource(image, shape, offset_and_scale or ((0.0, 1.0),) * len(image))
     counted = None if is_empty is None else _Counted(is_empty)
-    slabs = fixed_point_slabs(
-        source,
-        predictor,
-        chosen.tiling,
-        n_outputs=n_outputs,
-        divisor=settings.divisor,
-        report=report,
-        is_empty=counted,
-    )
+    if chosen.fixed_frame is not None:
+        slabs = _framed(source, predictor, settings, report)
+    else:
+        slabs = fixed_point_slabs(
+            source,
+            predictor,
+            chosen.tiling,
+            n_outputs=n_outputs,
+            divisor=settings.divisor,
+            report=report,
+            is_empty=counted,
+        )
     epilogue = _Epilogue(image, shape, settings)
     for start, slab in slabs:
         epilogue.take(start, slab)
     return PredictedMasks(epilogue.bits, epilogue.probability, 0 if counted is None else counted.n_empty)
+
+
+def _framed(
+    source: ResampledSource, predictor: Predictor, settings: MaskSettings, report: OnTiles | None
+) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """A network that sees volumes at one fixed shape: all planes as one slab."""
+    chosen = settings.prediction
+    if chosen.fixed_frame is None:
+        return
+    found = predict_fixed(
+        source.read(tuple(slice(0, size) for size in source.shape[1:])),
+        predictor,
+        chosen.fixed_frame,
+        tiling=chosen.tiling,
+        n_outputs=len(settings.thresholds),
+        divisor=settings.divisor,
+        report=report,
+    )
+    slab = np.empty(found.shape, dtype=np.uint16)
+    np.copyto(slab, np.rint(found * np.float32(LEVELS)), casting="unsafe")
+    yield 0, slab
 
 
 class ResampledSource:
@@ -308,6 +337,21 @@ class _Epilogue:
             self.bits[plane][~is_known] = 0
 
 
+def tiles_for(shape: tuple[int, ...], settings: MaskSettings) -> TilingSettings:
+    """The tiles for an image of this spatial shape, at the network's voxel size."""
+    tiling = settings.prediction.tiling
+    if settings.most_tile_voxels == 0:
+        return tiling
+    in_plane = 2 * len(settings.thresholds) * math.prod(shape[1:])
+    return grown_tiles(
+        shape,
+        tiling,
+        divisor=settings.divisor,
+        most_voxels=settings.most_tile_voxels,
+        most_planes=LARGEST_SLAB_BYTES // in_plane,
+    )
+
+
 def masks_bytes(shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: MaskSettings) -> int:
     """The most memory :func:`predict_masks` holds beside the image and what the network itself needs.
 
@@ -323,8 +367,8 @@ def masks_bytes(shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: Mask
     int
         Bytes: the bits, the slab being blended in 16 bits, the planes at the network's voxel size, a batch of tiles.
     """
-    tiling, n_outputs = settings.prediction.tiling, len(settings.thresholds)
     target = working_shape(shape, voxel_size_um, settings.prediction, "volume")
+    tiling, n_outputs = tiles_for(target, settings), len(settings.thresholds)
     plan = plan_tiles(target, tiling, divisor=settings.divisor)
     groups = row_groups(plan, tiling.batch_size)
     in_plane, tile = math.prod(target[1:]), math.prod(plan.tile_shape)
@@ -336,4 +380,8 @@ def masks_bytes(shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: Mask
     batch = 4 * tiling.batch_size * tile * n_copies * (2 * shape[0] + n_outputs)
     kept = n_outputs * math.prod(target) if settings.keeps_probability else 0
     planes = 4 * n_outputs * in_plane + 8 * shape[2] * shape[3]
-    return math.prod(shape[1:]) + slab + rest + held + batch + kept + planes
+    framed = 0
+    if settings.prediction.fixed_frame is not None:  # padded, as float32 and in one piece
+        padded = math.prod(framed_shape(settings.prediction.fixed_frame))
+        framed = 4 * (shape[0] + 2 * n_outputs) * padded + 4 * (2 * shape[0] + 2 * n_outputs) * math.prod(target)
+    return math.prod(shape[1:]) + slab + rest + held + batch + kept + planes + framed
