@@ -215,6 +215,7 @@ def settings_of(card: ModelCard, divisor: tuple[int, ...]) -> CellByCellSettings
     content = {
         "voxel_size_um": card.voxel_size_um,
         "frame": "as-published" if is_published else "windows",
+        "input": "regions" if isinstance(cells, dict) and cells.get("input") == "regions" else "masks",
         "unclaimed": "background" if is_published else "attach",
         "divisor": divisor,
         "threshold": card.threshold_of(card.structures[0]),

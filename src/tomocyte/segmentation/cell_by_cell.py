@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.cell_nuclei import nearest_regions, on_grid, seeds_of, shared_cells, together
+from tomocyte.segmentation.cell_nuclei import flooded_regions, on_grid, seeds_of, shared_cells, together
 from tomocyte.segmentation.cell_rest import place_rest
 from tomocyte.segmentation.cell_votes import FULL, Votes, paint_cells
 from tomocyte.segmentation.cell_windows import (
     Box,
     CellByCellSettings,
+    Evidence,
     Grid,
     batches_of,
     make_grid,
@@ -34,7 +35,7 @@ from tomocyte.segmentation.cell_windows import (
     window_input,
 )
 from tomocyte.segmentation.components import connected_components
-from tomocyte.segmentation.instances import renumber
+from tomocyte.segmentation.instances import distance_um, renumber
 from tomocyte.segmentation.prediction import Predictor
 from tomocyte.volume import VoxelSize, check_voxel_size
 
@@ -108,8 +109,8 @@ def separate_cells(
     voxel_size_um : tuple of 3 float
         z, y, x in µm; z may be NaN for a single plane.
     predictor : callable or None
-        float32 (B, 3, *window) of 0 and 1 (all cells, this nucleus, the others) to probabilities (B, 1, *window); of
-        use to ``method="network"`` alone.
+        float32 (B, 3, *window) in [0, 1] (all cells, this nucleus, the others) to probabilities (B, 1, *window); of use
+        to ``method="network"`` alone.
     settings : CellByCellSettings
     report : callable, optional
         Told the windows done and the windows in all.
@@ -215,6 +216,7 @@ class _Field:
         self.labels = list(range(1, int(seeds.max(initial=0)) + 1))
         self.cell_of = {label: label for label in self.labels}
         self.confidence: dict[int, float] = {}
+        self.depth_um = np.zeros((0, 0, 0), dtype=np.float32)
         self.n_attached = 0
         self.n_predicted = 0
 
@@ -233,7 +235,8 @@ class _Field:
         settings = self.settings
         if settings.method == "components":
             return self._components()
-        regions = nearest_regions(self.membrane, self.nuclei, self.grid.voxel_size_um)
+        self.depth_um = distance_um(self.membrane, self.grid.voxel_size_um)
+        regions = flooded_regions(self.membrane, self.nuclei, self.depth_um)
         self._join(shared_cells(self.nuclei, regions, self.grid.voxel_size_um, settings))
         regions = self._heads()[regions]
         nuclei = self._heads()[self.nuclei]
@@ -275,8 +278,11 @@ class _Field:
         sizes = np.bincount(nuclei.ravel())
         windows = plan_windows(nuclei, regions, self.grid, self.settings)
         n_done = 0
+        known = Evidence(self.membrane, nuclei)
+        if self.settings.input == "regions":
+            known = Evidence(self.membrane, nuclei, self.depth_um, regions)
         for batch in batches_of(windows, self.settings.most_batch_voxels):
-            seen = np.stack([window_input(window, self.membrane, nuclei) for window in batch])
+            seen = np.stack([window_input(window, known) for window in batch])
             found = predictor(seen)
             _check_prediction(seen, found)
             self.n_predicted += math.prod((len(batch), *batch[0].shape))
@@ -316,9 +322,7 @@ class _Field:
 def _check_prediction(seen: NDArray[np.float32], found: NDArray[np.float32]) -> None:
     wanted = (seen.shape[0], 1, *seen.shape[2:])
     if found.shape != wanted or not np.isfinite(found).all():
-        raise SettingsError(
-            "E-PREDICTOR", f"the network made {found.shape}; finite {wanted} was expected."
-        )
+        raise SettingsError("E-PREDICTOR", f"the network made {found.shape}; finite {wanted} was expected.")
 
 
 def _in_raster_order(labels: Labels) -> tuple[Labels, dict[int, int]]:

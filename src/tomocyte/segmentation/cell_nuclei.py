@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tomocyte.segmentation.cell_windows import CellByCellSettings, Grid
 from tomocyte.segmentation.components import connected_components
 from tomocyte.segmentation.dtypes import refit
-from tomocyte.segmentation.instances import distance_um, renumber, split_touching
+from tomocyte.segmentation.instances import renumber, split_touching
 from tomocyte.segmentation.watershed import seeded_watershed
 from tomocyte.volume import VoxelSize
 
@@ -85,25 +85,24 @@ def on_grid(nuclei: Labels, grid: Grid) -> Labels:
     return sampled
 
 
-def nearest_regions(membrane: Mask, nuclei: Labels, voxel_size_um: VoxelSize) -> NDArray[np.uint32]:
+def flooded_regions(membrane: Mask, nuclei: Labels, depth_um: NDArray[np.float32]) -> NDArray[np.uint32]:
     """The mask divided by flooding from the nuclei, the deepest parts of the cells first (seeded watershed).
 
     Parameters
     ----------
     membrane : ndarray (z, y, x), bool
     nuclei : ndarray (z, y, x), unsigned integer
-    voxel_size_um : tuple of 3 float
+    depth_um : ndarray (z, y, x), float32
+        Distance below the surface of the mask.
 
     Returns
     -------
     ndarray (z, y, x), uint32
-        0 where no nucleus reaches. Without any background the flood runs by distance from the nuclei.
+        0 where no nucleus reaches. Where the depth is the same everywhere, by steps from the nuclei.
     """
     if not nuclei.any():
         return np.zeros(membrane.shape, dtype=np.uint32)
-    depth = distance_um(membrane, voxel_size_um)
-    landscape = -depth if depth.any() else distance_um(nuclei == 0, voxel_size_um)
-    return seeded_watershed(landscape, nuclei, membrane)
+    return seeded_watershed(-depth_um, nuclei, membrane)
 
 
 def shared_cells(nuclei: Labels, regions: Labels, voxel_size_um: VoxelSize, settings: CellByCellSettings) -> Pairs:
@@ -112,7 +111,7 @@ def shared_cells(nuclei: Labels, regions: Labels, voxel_size_um: VoxelSize, sett
     Parameters
     ----------
     nuclei, regions : ndarray (z, y, x), unsigned integer
-        On the same grid, with the same numbers; see :func:`nearest_regions`.
+        On the same grid, with the same numbers; see :func:`flooded_regions`.
     voxel_size_um : tuple of 3 float
         A NaN z counts as 1 µm.
     settings : CellByCellSettings

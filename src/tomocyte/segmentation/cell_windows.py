@@ -23,6 +23,8 @@ PUBLISHED_PLANES = 128
 """Planes that a field is resized to before the middle ones are kept."""
 PUBLISHED_SHAPE = (64, 128, 128)
 """What the published network sees of a field."""
+DEEP_UM = 4.0
+"""Depth below the surface of the cells at which it no longer matters how deep, in µm."""
 Shape3 = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -37,6 +39,9 @@ class CellByCellSettings(Settings):
     frame: Literal["windows", "whole", "as-published"] = "windows"
     """``windows``: around each nucleus, as large as its cell may be. ``whole``: the whole field for each nucleus.
     ``as-published``: the whole field resized to 128 planes of 128 x 128, of which the middle 64 are seen."""
+    input: Literal["masks", "regions"] = "masks"
+    """What the network learned from, see :func:`as_input`: three masks, as published, or the mask of all cells as depth
+    below its surface, and nuclei with the parts of the mask that seeded watershed gives them."""
     voxel_size_um: tuple[float, float, float] = (0.5, 0.5, 0.5)
     """Voxel size z, y, x in µm of the network's grid; ``as-published`` has its own."""
     divisor: tuple[int, int, int] = (8, 16, 16)
@@ -195,14 +200,71 @@ def batches_of(windows: list[Window], most_voxels: int) -> Iterator[list[Window]
         yield batch
 
 
-def window_input(window: Window, membrane: NDArray[np.bool_], nuclei: Labels) -> NDArray[np.float32]:
-    """What the network sees: (3, z, y, x) float32 of 0 and 1; all cells, this nucleus, the others."""
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a field, on the grid.
+
+    Parameters
+    ----------
+    membrane : ndarray (z, y, x), bool
+        All cells.
+    nuclei : ndarray (z, y, x), unsigned integer
+    depth_um : ndarray (z, y, x), float32, optional
+        Distance below the surface of the mask; ``None`` for a network that sees masks.
+    regions : ndarray (z, y, x), unsigned integer, optional
+        The part of the mask that seeded watershed gives to each nucleus, by the same numbers.
+    """
+
+    membrane: NDArray[np.bool_]
+    nuclei: Labels
+    depth_um: NDArray[np.float32] | None = None
+    regions: Labels | None = None
+
+    def of(self, box: Box) -> Evidence:
+        """The same of a part of the grid."""
+        depth = None if self.depth_um is None else self.depth_um[box]
+        return Evidence(
+            self.membrane[box], self.nuclei[box], depth, None if self.regions is None else self.regions[box]
+        )
+
+
+def as_input(known: Evidence, label: int) -> NDArray[np.float32]:
+    """What the network sees for one nucleus: all cells, this nucleus, the others.
+
+    Parameters
+    ----------
+    known : Evidence
+    label : int
+
+    Returns
+    -------
+    ndarray (3, z, y, x), float32, in [0, 1]
+        Of 0 and 1 where only masks are known. Otherwise all cells rise from 0.5 at their surface to 1 at 4 µm below it,
+        and the parts that watershed gives to a nucleus are 0.5 where the nucleus is 1.
+
+    Examples
+    --------
+    >>> nuclei = np.array([[[0, 1, 0, 0, 2]]])
+    >>> as_input(Evidence(nuclei >= 0, nuclei), 2)[1:, 0, 0].tolist()
+    [[0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0, 0.0]]
+    >>> as_input(Evidence(nuclei >= 0, nuclei, 4.0 * nuclei, np.array([[[1, 1, 1, 2, 2]]])), 2)[:, 0, 0].tolist()
+    [[0.5, 1.0, 0.5, 0.5, 1.0], [0.0, 0.0, 0.0, 0.5, 1.0], [0.5, 1.0, 0.5, 0.0, 0.0]]
+    """
+    mine = known.nuclei == label
+    others = (known.nuclei != 0) & ~mine
+    seen = np.stack([known.membrane, mine, others]).astype(np.float32)
+    if known.depth_um is not None and known.regions is not None:
+        seen[0] *= 0.5 + 0.5 * np.minimum(known.depth_um / DEEP_UM, 1)
+        seen[1] = np.maximum(seen[1], 0.5 * (known.regions == label))
+        seen[2] = np.maximum(seen[2], 0.5 * ((known.regions != 0) & (known.regions != label)))
+    return seen
+
+
+def window_input(window: Window, known: Evidence) -> NDArray[np.float32]:
+    """What the network sees in a window, (3, z, y, x) float32; 0 beyond the grid."""
     seen = np.zeros((3, *window.shape), dtype=np.float32)
-    grid, own = window.inside(membrane.shape)  # type: ignore[arg-type]
-    part = nuclei[grid]
-    seen[(0, *own)] = membrane[grid]
-    seen[(1, *own)] = part == window.label
-    seen[(2, *own)] = (part != 0) & (part != window.label)
+    grid, own = window.inside(known.membrane.shape)  # type: ignore[arg-type]
+    seen[(slice(None), *own)] = as_input(known.of(grid), window.label)
     return seen
 
 

@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
-from tomocyte.segmentation.cell_windows import PUBLISHED_PLANES, PUBLISHED_SHAPE
+from tomocyte.segmentation.cell_nuclei import flooded_regions
+from tomocyte.segmentation.cell_windows import PUBLISHED_PLANES, PUBLISHED_SHAPE, Evidence, as_input
 from tomocyte.segmentation.dtypes import refit
+from tomocyte.segmentation.instances import distance_um
 from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.mask_corruption import corrupted
 from tomocyte.training.recipe import DataSettings
@@ -28,6 +30,7 @@ from tomocyte.training.samples import Image, Samples, Target
 from tomocyte.volume import Volume
 
 Labels = NDArray[np.unsignedinteger]
+Mask = NDArray[np.bool_]
 SMALLEST_NUCLEUS_UM3 = 5.0
 """Smaller pieces of nuclei are not chosen; they stay in the map of the others."""
 WHOLE_SHARE = 0.75
@@ -176,13 +179,14 @@ class CellSamples(Samples):
         Returns
         -------
         tuple of ndarray
-            (3, z, y, x) float32 of 0 and 1, and (1, z, y, x) uint8.
+            (3, z, y, x) float32 in [0, 1], and (1, z, y, x) uint8.
         """
         place = self.cells[index]
         scene, view = self.scene(place.item, place.frame), self._view(place)
         cells, nuclei = (view.look(labels, scene.voxel_size_um) for labels in (scene.cells, scene.nuclei))
         chosen = np.isin(nuclei, scene.nuclei_of(place.cell))
-        return _stacked(cells != 0, chosen, (nuclei != 0) & ~chosen), (cells == place.cell)[None].astype(np.uint8)
+        image = self._image(cells != 0, chosen, (nuclei != 0) & ~chosen, view.step_um)
+        return image, (cells == place.cell)[None].astype(np.uint8)
 
     def read(self, index: int, rng: np.random.Generator) -> tuple[Image, Target]:
         """A cell for training: turned, scaled, moved, and with faults in a share of the samples."""
@@ -197,8 +201,17 @@ class CellSamples(Samples):
         target = (cells == place.cell)[None].astype(np.uint8)
         others = np.where(chosen, nuclei.dtype.type(0), nuclei)
         if chosen.any() and rng.random() < chosen_settings.corruption:
-            return _stacked(*corrupted(cells != 0, chosen, others, view.step_um, rng)), target
-        return _stacked(cells != 0, chosen, others != 0), target
+            return self._image(*corrupted(cells != 0, chosen, others, view.step_um, rng), view.step_um), target
+        return self._image(cells != 0, chosen, others != 0, view.step_um), target
+
+    def _image(self, cells: Mask, chosen: Mask, others: Mask, step_um: tuple[float, ...]) -> Image:
+        """What the network sees; which of the other nuclei is which does not matter to it."""
+        nuclei = np.where(chosen, 1, np.where(others, 2, 0)).astype(np.uint32)
+        everything = cells | chosen | others
+        if self.settings.cells.input == "masks":
+            return as_input(Evidence(everything, nuclei), 1)
+        depth = distance_um(everything, (step_um[0], step_um[1], step_um[2]))
+        return as_input(Evidence(everything, nuclei, depth, flooded_regions(everything, nuclei, depth)), 1)
 
     def _view(self, place: CellPlace) -> View:
         scene = self.scene(place.item, place.frame)
@@ -282,7 +295,3 @@ def _large(scene: Scene, nuclei: list[int]) -> list[int]:
     """Of some nuclei those that are large enough to be chosen."""
     smallest = SMALLEST_NUCLEUS_UM3 / np.prod(scene.voxel_size_um)
     return [nucleus for nucleus in nuclei if np.count_nonzero(scene.nuclei == nucleus) >= smallest]
-
-
-def _stacked(*masks: NDArray[np.bool_]) -> Image:
-    return np.stack(masks).astype(np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 from tomocyte.errors import InputError
 from tomocyte.models import ModelCard, load_package
 from tomocyte.models.package import write_package
+from tomocyte.training.cell_scores import score_cells_on_card
 from tomocyte.training.comparison import score_set, truths_of
 from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.recipe import Recipe, TestSet
@@ -42,6 +43,9 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     """
     if recipe.held_out is None:
         return load_package(folder).card
+    if recipe.data.targets == "cell-by-cell":
+        sets = {name: chosen_items(items, name, test) for name, test in recipe.held_out.sets.items()}
+        return score_cells_on_card(folder, recipe, sets)
     package = load_package(folder)
     module = package.build()
     changes = {"min_section_area_um2": recipe.held_out.min_section_area_um2, "section_margin_um": 0.0}

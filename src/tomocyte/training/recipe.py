@@ -41,8 +41,8 @@ class CellSampleSettings(Settings):
     """``windows``: ``patch_shape`` voxels of ``voxel_size_um`` around a nucleus. ``as-published``: the whole field,
     resized to 128 planes of 128 x 128 of which the middle 64 are kept (``patch_shape: [64, 128, 128]``)."""
     input: Literal["masks", "regions"] = "masks"
-    """``masks``: the three masks, as published. ``regions``: the mask of all cells as depth below its surface, and each
-    nucleus with the part of the mask that seeded watershed gives it, so that the network begins where watershed ends."""
+    """``masks``: the three masks, as published. ``regions``: the mask of all cells as depth below its surface, and
+    nuclei with the parts of the mask that seeded watershed gives them: the network begins where watershed ends."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Range of the factor by which a training sample is enlarged, y and x together."""
     scale_z: tuple[float, float] = (1.0, 1.0)
