@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.formats import ReadOptions, write_volume
 from tomocyte.run import find_inputs
+from tomocyte.run.inputs import modality_said
+from tomocyte.volume import Volume
 
 PLANE = np.arange(63, dtype=np.uint16).reshape(7, 9)
 
@@ -54,3 +57,25 @@ def test_a_folder_without_images_is_no_input(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match="E-NO-INPUT"):
         find_inputs([str(tmp_path)])
+
+
+def measured(path: Path, quantity: str, unit: str) -> Path:
+    volume = Volume.from_array(
+        np.full((3, 7, 9), 1.34, np.float32), voxel_size_um=(0.5, 0.3, 0.2), quantity=quantity, unit=unit
+    )
+    write_volume(path, volume)
+    return path
+
+
+def test_files_that_say_what_they_measure_need_no_modality(tmp_path: Path) -> None:
+    tomogram = measured(tmp_path / "a.ome.tif", "refractive_index", "1")
+    density = measured(tmp_path / "b.ome.tif", "dry_mass_density", "pg/um2")
+    save(tmp_path, "grey.tif")
+    (tmp_path / "broken.ome.tif").write_bytes(b"II*\0")
+    options = ReadOptions()
+    assert modality_said([tmp_path / "broken.ome.tif", tomogram], options) == "odt"
+    assert modality_said([density], options) == "qpi"
+    with pytest.raises(SettingsError, match=r"E-USAGE.*a\.ome\.tif is odt, b\.ome\.tif is qpi"):
+        modality_said([tomogram, density], options)
+    with pytest.raises(SettingsError, match=r"E-USAGE.*do not say.*--modality"):
+        modality_said([tmp_path / "grey.tif"], ReadOptions(voxel_size_um=(float("nan"), 0.3, 0.2)))

@@ -31,10 +31,21 @@ EXIT_ALL_FAILED = 4
 def run(
     inputs: Inputs,
     output: Output,
-    modality: Annotated[str, typer.Option("--modality", "-m", help="odt, qpi, sxt, nile_red or fluorescence.")] = "",
+    modality: Annotated[
+        str,
+        typer.Option(
+            "--modality", "-m", help="odt, qpi, sxt, nile_red or fluorescence; not needed where the files say it (TCF)."
+        ),
+    ] = "",
     model: Annotated[
         str | None,
         typer.Option("--model", help="Name of a trained model (`tomocyte models list`) or the folder of its package."),
+    ] = None,
+    cells: Annotated[
+        str | None,
+        typer.Option(
+            "--cells", help="How cells are told apart: auto, watershed, components, as-found, or the name of a network."
+        ),
     ] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
@@ -60,6 +71,17 @@ def run(
     nan: Annotated[
         str, typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input or `mask` them as outside.")
     ] = "refuse",
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            "--uncertainty",
+            help="How a trained 3-D model says how sure it is: auto, none, single, flips (8 times the time), or the "
+            "names of further models, with commas between (an ensemble).",
+        ),
+    ] = None,
+    uncertainty_map: Annotated[
+        bool, typer.Option("--uncertainty-map", help="Write each structure's doubt beside its mask, voxel by voxel.")
+    ] = False,
     edits: Annotated[
         Path | None,
         typer.Option("--edits", help="Corrections by hand: edits.yaml, or a folder of ITEM.edits.yaml."),
@@ -94,11 +116,14 @@ def run(
     from tomocyte.run import find_inputs
 
     chosen = _run_settings(
+        inputs,
         settings,
         overrides or [],
         {
             "modality": modality or None,
             "model": model,
+            "cells": cells,
+            "uncertainty": _uncertainty(uncertainty, is_map_written=uncertainty_map),
             "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
             "medium_ri": medium(medium_ri),
             "quantity": quantity.replace("-", "_") if quantity else None,
@@ -169,19 +194,33 @@ def _dry_run(paths: list[Path], chosen: RunSettings, workers: int) -> int:
     return EXIT_ALL_FAILED if n_bad == len(paths) else EXIT_SOME_FAILED if n_bad else 0
 
 
-def _run_settings(file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
-    from tomocyte.errors import SettingsError
+def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
+    from tomocyte.formats import ReadOptions
     from tomocyte.modalities import modality
+    from tomocyte.run.inputs import find_inputs, modality_said
     from tomocyte.settings import RunSettings, build_settings, load_settings, with_overrides
 
     content = with_overrides({} if file is None else load_settings(file), overrides)
+    if isinstance(content.get("uncertainty"), dict) and flags.get("uncertainty"):
+        flags = {**flags, "uncertainty": {**content["uncertainty"], **flags["uncertainty"]}}
     content |= {name: value for name, value in flags.items() if value is not None}
     if "modality" not in content:
-        raise SettingsError("E-USAGE", "no modality given.", cure="Give --modality, e.g. --modality odt.")
+        told = {name: flags[name] for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}
+        content["modality"] = modality_said(find_inputs(inputs, axes=flags["axes"]), ReadOptions(**told))
     kind = modality(str(content["modality"]))
     if isinstance(content.get("segmentation"), dict):
         content["segmentation"] = _merged(kind.segmentation.model_dump(), content["segmentation"])
     return build_settings(RunSettings, content)
+
+
+def _uncertainty(method: str | None, *, is_map_written: bool) -> dict[str, Any] | None:
+    """The settings of both options; a word that is no method names further models."""
+    said: dict[str, Any] = {"is_map_written": True} if is_map_written else {}
+    if method in ("auto", "none", "single", "flips"):
+        said["method"] = method
+    elif method is not None:
+        said |= {"method": "ensemble", "models": [name.strip() for name in method.split(",")]}
+    return said or None
 
 
 def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from functools import cache
 from tomocyte.errors import SettingsError
 from tomocyte.modalities._modality import Modality, Normalization, Structure
 
-__all__ = ["Modality", "Normalization", "Structure", "modalities", "modality"]
+__all__ = ["Modality", "Normalization", "Structure", "modalities", "modalities_of", "modality"]
 
 
 @cache
@@ -35,3 +35,14 @@ def modality(name: str) -> Modality:
     if name not in modalities():
         raise SettingsError("E-MODALITY-NAME", f"unknown modality {name!r}.", cure=f"Known: {', '.join(modalities())}.")
     return modalities()[name]
+
+
+def modalities_of(quantity: str | None) -> list[str]:
+    """Names of the modalities whose volumes may hold that quantity.
+
+    Examples
+    --------
+    >>> modalities_of("refractive_index"), modalities_of(None)
+    (['odt'], [])
+    """
+    return [name for name, kind in modalities().items() if quantity in (kind.quantity, *kind.alternatives)]

@@ -6,8 +6,9 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from tomocyte.errors import InputError, TomocyteError
-from tomocyte.formats import ReadOptions, detect, formats
+from tomocyte.errors import InputError, SettingsError, TomocyteError
+from tomocyte.formats import ReadOptions, detect, formats, read_volume
+from tomocyte.modalities import modalities_of
 
 
 def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Path]:
@@ -52,3 +53,30 @@ def _is_one_volume(folder: Path, axes: str | None) -> bool:
     except TomocyteError:
         return folder.name.lower().endswith(".zarr")
     return True
+
+
+def modality_said(paths: Iterable[Path], options: ReadOptions) -> str:
+    """The one modality that the files themselves name by what their values are; unreadable files have no say.
+
+    Raises
+    ------
+    SettingsError
+        ``E-USAGE``: no file says, or two say different things.
+    """
+    said: dict[str, Path] = {}
+    for path in paths:
+        try:
+            volume = read_volume(path, options)
+        except TomocyteError:
+            continue  # reported with its own error when its turn comes
+        names = modalities_of(volume.quantity) if volume.quantity != "intensity" else []
+        if len(names) == 1:
+            said.setdefault(names[0], path)
+    if len(said) == 1:
+        return next(iter(said))
+    found = ", ".join(f"{path.name} is {name}" for name, path in said.items())
+    raise SettingsError(
+        "E-USAGE",
+        f"no modality given, and the files {f'differ: {found}' if said else 'do not say what their values are'}.",
+        cure="Give --modality, e.g. --modality odt.",
+    )
