@@ -193,7 +193,7 @@ def test_info_and_convert_keep_what_is_known(ball_file: BallFile, tmp_path: Path
     ("arguments", "code", "said"),
     [
         (["run", "absent.tif", "-o", "out", "-m", "odt"], 1, "E-NO-INPUT"),
-        (["run", "absent.tif", "-o", "out"], 1, "--modality"),
+        (["run", "absent.tif", "-o", "out"], 1, "E-NO-INPUT"),
         (["run", "absent.tif", "-o", "out", "-m", "oct"], 1, "Known: fluorescence"),
         (["run", "-m", "odt"], 2, "INPUT"),
         (["info", "absent.tif"], 1, "E-NOT-FOUND"),
