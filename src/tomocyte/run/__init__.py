@@ -67,7 +67,7 @@ def run_inputs(
         The modality or the model is unknown, or the model's card cannot be read; ``E-EDIT-…``: the edits cannot be
         read, or name an item that is not there.
     """
-    from tomocyte.pipeline import card_of, card_sha256
+    from tomocyte.pipeline import card_of, card_sha256, cells_card
     from tomocyte.pipeline.edits import edits_sha256, load_edits
 
     tell = on_event or _ignore
@@ -78,7 +78,9 @@ def run_inputs(
     edits = {} if settings.edits is None else load_edits(Path(settings.edits), names)
     # Where a model or edits lie decides nothing; what they are does, by its hash.
     named = settings.model_copy(update={"edits": None} | ({} if card is None else {"model": card.name}))
-    request = sha256_of_json(named.model_dump(mode="json"))
+    cells = cells_card(settings)
+    told = {} if cells is None else {"cells": card_sha256(cells)}
+    request = sha256_of_json(named.model_dump(mode="json") | told)
     corrected = {item: sha256_of_json([request, edits_sha256(entry)]) for item, entry in edits.items()}
     key = Key(request, None if card is None else card_sha256(card), corrected)
     result = RunResult()
