@@ -24,12 +24,13 @@ from tomocyte.experiments.choi_recipe import (
     training_folder,
 )
 from tomocyte.experiments.choi_report import MEAN_OF_SETS, comparison_result, field_table, score_table
-from tomocyte.experiments.choi_scores import cells_by_watershed, predict_field, score_field
+from tomocyte.experiments.choi_scores import CellsBy, predict_field, score_field
 from tomocyte.experiments.material import find_material
+from tomocyte.segmentation.cell_windows import CellByCellSettings
 from tomocyte.settings import build_settings
 from tomocyte.training.recipe import recipe_names
 
-NO_LIMITS = {"min_cell_um3": 0.0, "min_nucleus_um3": 0.0}
+WAYS = {INSTANCES: CellsBy(CellByCellSettings(method="watershed"))}
 
 
 def write_line(folder: Path, name: str, line: str, split: str, radius: float = 2.5) -> None:
@@ -61,8 +62,6 @@ def small_recipe(**changes: Any) -> OrganellesRecipe:
         "paper": "none",
         "experiment": "organelles",
         "benchmark": "choi/small",
-        "min_nucleus_um3": 0,
-        "min_cell_um3": 0,
         "base": {
             "name": "balls",
             "data": {
@@ -93,15 +92,15 @@ def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> No
     solid = make_card(dimensions=3, section_axis=None, voxel_size_um=SIZE, tile_shape=(16, 32, 48))
     masks = predict_field([AppliedModel(solid, by_value, (4, 16, 16))], item)
     assert set(masks) == {"cell", "nucleus"}
-    found = score_field(masks, item, **NO_LIMITS)
+    found = score_field(masks, item, WAYS)
     assert found["structures"]["cell"]["dice"] == found["structures"]["nucleus"]["dice"] == 1.0
-    assert found[INSTANCES] == {"dice": 1.0, "f1": 1.0, "n_truth": 1, "n_prediction": 1}
+    assert found["cells"][INSTANCES] == {"dice": 1.0, "f1": 1.0, "n_truth": 1, "n_prediction": 1}
     (nucleus,) = found["nuclei"]
     assert nucleus["distance_um"] == 0
     assert nucleus["truth_contrast"] == pytest.approx(1.350 - 1.360, abs=1e-6)
     # A ball of half the radius, 1 um off.
     masks["nucleus"] = ball((7.0, 8.0, 7.0), 1.25)
-    worse = score_field(masks, item, **NO_LIMITS)
+    worse = score_field(masks, item, WAYS)
     assert worse["structures"]["nucleus"]["dice"] == pytest.approx(2 / 9, abs=0.02)
     assert worse["nuclei"][0]["distance_um"] == pytest.approx(1.0, abs=0.1)
     counts = worse["structures"]["nucleus"]
@@ -112,28 +111,12 @@ def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> No
 def test_an_empty_field_has_no_dice_and_a_missed_cell_scores_nothing(data: Path) -> None:
     item = find_material(data, splits=("test",))[0]
     nothing = np.zeros(SHAPE, bool)
-    found = score_field({"cell": nothing, "nucleus": nothing}, item, **NO_LIMITS)
+    found = score_field({"cell": nothing, "nucleus": nothing}, item, WAYS)
     assert found["structures"]["cell"]["dice"] == 0
-    assert found[INSTANCES]["dice"] == 0
+    assert found["cells"][INSTANCES]["dice"] == 0
     assert found["nuclei"][0]["prediction_label"] == 0
     assert found["nuclei"][0]["distance_um"] is None
-    assert set(score_field({"cell": nothing}, item, **NO_LIMITS)) == {"structures"}
-
-
-def test_touching_cells_are_parted_at_the_waist_and_cells_without_nucleus_stay() -> None:
-    mask = ball((6.0, 8.0, 5.0), 2.9) | ball((6.0, 8.0, 10.0), 2.9)
-    lonely = ball((6.0, 2.0, 2.0), 1.5)
-    nuclei = np.zeros(SHAPE, np.uint16)
-    nuclei[ball((6.0, 8.0, 5.0), 1.0)], nuclei[ball((6.0, 8.0, 10.0), 1.0)] = 1, 2
-    labels = cells_by_watershed(mask | lonely, nuclei, SIZE, min_volume_um3=1.0)
-    assert np.array_equal(labels > 0, mask | lonely)
-    assert len(np.unique(labels[lonely])) == 1
-    assert labels[lonely].min() > 2
-    x = (np.arange(SHAPE[2]) + 0.5) * SIZE[2]
-    assert (labels[:, :, x < 7.0][mask[:, :, x < 7.0]] == 1).all()
-    assert (labels[:, :, x > 8.0][mask[:, :, x > 8.0]] == 2).all()
-    without = cells_by_watershed(mask | lonely, nuclei, SIZE, min_volume_um3=20.0)
-    assert not without[lonely].any()
+    assert score_field({"cell": nothing}, item, WAYS)["cells"] == {}
 
 
 def test_sets_are_cell_lines(data: Path) -> None:
@@ -187,7 +170,13 @@ def entry(row: str, name: str, item: str, seed: int, *values: float | None) -> d
         part: {"dice": dice, "n_common": round(100 * (dice or 0)), **counts}
         for part, dice in zip(("cell", "lipid_droplet"), values, strict=True)
     }
-    return {"row": row, "seed": seed, "set": name, "item": item, "scores": {"structures": structures}}
+    return {
+        "row": row,
+        "seed": seed,
+        "set": name,
+        "item": item,
+        "scores": {"structures": structures, "cells": {}, "nuclei": []},
+    }
 
 
 def test_means_are_over_fields_and_then_over_cell_lines() -> None:

@@ -18,7 +18,7 @@ TILING = TilingSettings(tile_shape=(8, 16, 16))
 
 
 def half(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    return batch / 2
+    return batch * np.float32(0.5)
 
 
 def predicted(

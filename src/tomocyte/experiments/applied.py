@@ -94,11 +94,13 @@ def predict_structure(
     return predict_structures(model, volume, image)[structure]
 
 
-def predict_structures(model: AppliedModel, volume: Volume, image: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """As :func:`predict_structure`, all structures of the model."""
+def predict_structures(
+    model: AppliedModel, volume: Volume, image: NDArray[Any], *, inference: InferenceSettings | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """As :func:`predict_structure`, all structures of the model; ``inference`` says how it is applied."""
     card = model.card
     size = volume.require_voxel_size()
-    settings = prediction_settings(card, InferenceSettings())
+    settings = prediction_settings(card, inference or InferenceSettings())
     ready = normalize(image, card.normalization, medium_ri=volume.medium_ri)
     probability = predict_frame(
         ready, size, model.predictor, settings, n_outputs=len(card.structures), divisor=model.divisor

@@ -13,12 +13,13 @@ from typing import Any
 
 from tomocyte.errors import InputError
 from tomocyte.experiments.applied import AppliedModel, applied_model
-from tomocyte.experiments.choi_recipe import CellLineSet, OrganellesRecipe, training_folder
-from tomocyte.experiments.choi_scores import predict_field, score_field
+from tomocyte.experiments.choi_recipe import BY_NETWORK, INSTANCES, CellLineSet, OrganellesRecipe, training_folder
+from tomocyte.experiments.choi_scores import CellsBy, predict_field, score_field
 from tomocyte.experiments.material import ExperimentItem, find_material
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.models import ModelPackage, load_package
+from tomocyte.pipeline.cells import settings_of
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training import find_items, train
 from tomocyte.training.batches import epoch_order
@@ -109,6 +110,18 @@ def fields_of(data: Path, test: CellLineSet) -> list[ExperimentItem]:
     return found
 
 
+def ways_of(recipe: OrganellesRecipe, device: str) -> dict[str, CellsBy]:
+    """How cells are told apart: as the recipe says, and by the cell-by-cell network where it names one."""
+    ways = {INSTANCES: CellsBy(recipe.cells)}
+    if recipe.cells_model is not None:
+        package = load_package(recipe.cells_model)
+        divisor: Any = package.build().divisor
+        # Windows have many shapes, each of which other engines would compile anew.
+        predictor = package.predictor(engine="torch", device=device)
+        ways[BY_NETWORK] = CellsBy(settings_of(package.card, tuple(divisor)), predictor)
+    return ways
+
+
 def is_simulated(recipe: OrganellesRecipe, data: Path) -> bool:
     """Whether any held-out field was simulated."""
     return any(fields_of(data, test)[0].volume().is_simulated for test in recipe.tests.values())
@@ -135,19 +148,27 @@ class _Scorer:
         self, recipe: OrganellesRecipe, packages: list[ModelPackage], folder: Path, device: str, report: Tell
     ) -> None:
         self.packages, self.folder, self.device, self.report = packages, folder / "scores", device, report
-        self.limits = {"min_cell_um3": recipe.min_cell_um3, "min_nucleus_um3": recipe.min_nucleus_um3}
-        self.hashes = [package.card.weights_sha256 for package in packages]
+        self.inference = recipe.inference
+        self.ways = ways_of(recipe, device)
+        self.said = {
+            "weights": [package.card.weights_sha256 for package in packages],
+            "inference": recipe.inference.model_dump(mode="json"),
+            "cells": {way: how.settings.model_dump(mode="json") for way, how in self.ways.items()},
+            "cells_model": None if recipe.cells_model is None else load_package(recipe.cells_model).card.weights_sha256,
+        }
         self._models: list[AppliedModel] = []
 
     def entry(self, item: ExperimentItem) -> Entry:
         """A field's name and scores."""
-        key = sha256_of_json({"weights": self.hashes, "item": item.name, **self.limits})
+        key = sha256_of_json({**self.said, "item": item.name})
         path = self.folder / item.name / f"{key[:16]}.json"
         scores = _kept(path, key)
         if scores is None:
-            self._models = self._models or [applied_model(one, device=self.device) for one in self.packages]
+            self._models = self._models or [
+                applied_model(one, engine=self.inference.engine, device=self.device) for one in self.packages
+            ]
             self.report({"event": "field", "item": item.name})
-            scores = score_field(predict_field(self._models, item), item, **self.limits)
+            scores = score_field(predict_field(self._models, item, self.inference), item, self.ways)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, seal({"key": key, "scores": scores}))
         return {"item": item.name, "scores": scores}

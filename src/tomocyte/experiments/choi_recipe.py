@@ -14,13 +14,16 @@ from pydantic import Field, model_validator
 
 from tomocyte.errors import SettingsError
 from tomocyte.experiments.recipe import Split, figure_recipes
-from tomocyte.settings import Settings, build_settings, load_settings, with_overrides
+from tomocyte.segmentation.cell_windows import CellByCellSettings
+from tomocyte.settings import InferenceSettings, Settings, build_settings, load_settings, with_overrides
 from tomocyte.training.crossval_recipe import merged
 from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe, build_recipe
 
 INSTANCES = "cell instances"
 """Name of the score of single cells in tables, beside the structures."""
+BY_NETWORK = "cell instances, network"
+"""The same with the cell-by-cell network."""
 
 
 class CellLineSet(Settings):
@@ -57,10 +60,12 @@ class OrganellesRecipe(Settings):
     """Name of a set -> its fields."""
     published: dict[str, float] = Field(default_factory=dict)
     """Structure (or ``cell instances``) -> mean Dice over all sets that the paper prints, on real data."""
-    min_nucleus_um3: float = Field(default=5.0, ge=0)
-    """Smaller connected parts of a predicted nucleus mask are no nuclei."""
-    min_cell_um3: float = Field(default=50.0, ge=0)
-    """Smaller parts of a predicted cell mask are no cells."""
+    cells: CellByCellSettings = CellByCellSettings(method="watershed")
+    """How the mask of all cells becomes single cells."""
+    cells_model: str | None = None
+    """A cell-by-cell network, by name or folder, scored beside it."""
+    inference: InferenceSettings = InferenceSettings()
+    """How networks are applied to the held-out fields; those of a fixed frame as they were trained."""
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> OrganellesRecipe:

@@ -15,7 +15,7 @@ import numpy as np
 from tomocyte.evaluation.agreement import mean_and_sd
 from tomocyte.evaluation.nuclear_position import NucleusComparison, summarise_nuclei
 from tomocyte.experiments.choi import Entry
-from tomocyte.experiments.choi_recipe import INSTANCES, OrganellesRecipe
+from tomocyte.experiments.choi_recipe import BY_NETWORK, INSTANCES, OrganellesRecipe
 from tomocyte.experiments.result import ExperimentResult
 from tomocyte.figures.bars import grouped_bars_figure
 from tomocyte.figures.canvas import PictureFormat
@@ -23,7 +23,12 @@ from tomocyte.figures.canvas import PictureFormat
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMES = {"cell": "membrane (cell body)", "lipid_droplet": "lipid droplets", INSTANCES: "single cells"}
+NAMES = {
+    "cell": "membrane (cell body)",
+    "lipid_droplet": "lipid droplets",
+    INSTANCES: "single cells",
+    BY_NETWORK: "single cells, network",
+}
 MEAN_OF_SETS = "mean"
 """The set that stands for the mean over all sets, each counting the same."""
 
@@ -69,9 +74,7 @@ def field_table(entries: Sequence[Entry]) -> pd.DataFrame:
     lines = []
     for entry in entries:
         place = {key: entry[key] for key in ("row", "seed", "set", "item")}
-        parts = dict(entry["scores"]["structures"])
-        if INSTANCES in entry["scores"]:
-            parts[INSTANCES] = entry["scores"][INSTANCES]
+        parts = {**entry["scores"]["structures"], **entry["scores"]["cells"]}
         for structure, found in parts.items():
             line = {**place, "structure": structure, "dice": _number(found["dice"])}
             counts = ("n_truth", "n_prediction", "n_common")
@@ -93,7 +96,7 @@ def score_table(fields: pd.DataFrame) -> pd.DataFrame:
         seeds = [float(value) for value in part.groupby("seed")["dice"].mean()]
         voxels = part[["n_truth", "n_prediction", "n_common"]].sum()
         total = voxels["n_truth"] + voxels["n_prediction"]
-        is_mask = structure != INSTANCES and total > 0
+        is_mask = structure not in (INSTANCES, BY_NETWORK) and total > 0
         lines.append(
             {
                 "row": row,
@@ -124,7 +127,7 @@ def nucleus_table(entries: Sequence[Entry]) -> pd.DataFrame:
     lines = [
         {key: entry[key] for key in columns[:4]} | {key: _number(value) for key, value in nucleus.items()}
         for entry in entries
-        for nucleus in entry["scores"].get("nuclei", ())
+        for nucleus in entry["scores"]["nuclei"]
     ]
     return pd.DataFrame(lines, columns=columns)
 

@@ -14,7 +14,7 @@ from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, pict
 
 CELL_COLOUR = "#0072B2"
 """Single cells, beside the colour of the cell mask."""
-_OWN_COLOURS = {"cell instances": CELL_COLOUR}
+_OWN_COLOURS = {"cell instances": CELL_COLOUR, "cell instances, network": "#003F63"}
 
 
 def grouped_bars_figure(
