@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.segmentation.cell_nuclei import flooded_regions, on_grid, seeds_of, shared_cells, together
-from tomocyte.segmentation.cell_rest import place_rest
+from tomocyte.segmentation.cell_rest import anchored, place_rest
 from tomocyte.segmentation.cell_votes import FULL, Votes, paint_cells
 from tomocyte.segmentation.cell_windows import (
     Box,
@@ -247,6 +247,8 @@ class _Field:
         self._join({pair for pair, value in claims.items() if value >= least and claims.get(pair[::-1], 0.0) >= least})
         label = self._heads()[votes.label]
         cells = np.where(votes.best >= settings.threshold * FULL, label, 0).astype(np.uint32)
+        if settings.unclaimed == "attach":
+            cells = anchored(cells, self._heads()[self.nuclei])
         self._rate(cells, votes)
         return cells, votes.best
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,7 +59,7 @@ def place_rest(
     left = membrane & (grown == 0)
     n_attached = 0
     if left.any() and grown.any():
-        flooded = seeded_watershed(np.zeros(grown.shape, np.float32), grown, membrane, connectivity=3)
+        flooded = seeded_watershed(np.zeros(grown.shape, np.float32), grown, membrane)
         weights[left & (flooded != 0)] = BESIDE
         n_attached = int(np.count_nonzero(left & (flooded != 0)))
         grown = flooded
@@ -69,6 +70,25 @@ def place_rest(
         grown = near
     fine_per_voxel = float(np.prod(grid.fine_shape) / np.prod(grid.shape))
     return grown, weights, round(n_attached * fine_per_voxel)
+
+
+def anchored(cells: Labels, nuclei: Labels) -> Labels:
+    """Each cell without the pieces that are not connected to a nucleus of its own.
+
+    Parameters
+    ----------
+    cells, nuclei : ndarray (z, y, x), uint32
+        Nuclei with the numbers of their cells.
+
+    Examples
+    --------
+    >>> cells = np.array([[[1, 1, 0, 1, 2, 2]]], np.uint32)
+    >>> anchored(cells, np.array([[[1, 0, 0, 0, 0, 2]]], np.uint32)).tolist()
+    [[[1, 1, 0, 0, 2, 2]]]
+    """
+    kept = np.where(nuclei == cells, cells, 0).astype(np.uint32)
+    _spread(kept, cells)
+    return kept
 
 
 def _new_cells(rest: Mask, cells: Labels, grid: Grid, settings: CellByCellSettings) -> Labels:
@@ -107,3 +127,27 @@ def _nearest(cells: Labels, grid: Grid, reach_um: float) -> Labels:
     nearest: Labels = cells[tuple(index)]
     # Half a voxel more: a fine voxel may lie between the grid's voxels.
     return np.where(distance <= reach_um + float(size.max()) / 2, nearest, 0).astype(np.uint32)
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _spread(kept: Labels, cells: Labels) -> None:
+    """Grow labels over the faces of voxels, only into voxels that have the same label in ``cells``."""
+    shape = cells.shape
+    waiting = [(0, 0, 0)]
+    waiting.pop()
+    for z in range(shape[0]):
+        for y in range(shape[1]):
+            for x in range(shape[2]):
+                if kept[z, y, x] != 0:
+                    waiting.append((z, y, x))
+    while len(waiting) > 0:
+        z, y, x = waiting.pop()
+        for step in range(6):
+            to_z = z + (step == 0) - (step == 1)
+            to_y = y + (step == 2) - (step == 3)
+            to_x = x + (step == 4) - (step == 5)
+            if min(to_z, to_y, to_x) < 0 or to_z >= shape[0] or to_y >= shape[1] or to_x >= shape[2]:
+                continue
+            if kept[to_z, to_y, to_x] == 0 and cells[to_z, to_y, to_x] == kept[z, y, x]:
+                kept[to_z, to_y, to_x] = kept[z, y, x]
+                waiting.append((to_z, to_y, to_x))
