@@ -77,22 +77,24 @@ def test_one_bad_file_among_good_ones(ball_file: BallFile, tmp_path: Path) -> No
     bad = good[0].with_name("b.ome.tif")
     bad.write_bytes(good[0].read_bytes()[: good[0].stat().st_size // 2])
     out = tmp_path / "out"
-    done = tomocyte("run", good[0].parent, "-o", out, "-m", "odt", "--workers", 2)
+    done = tomocyte("run", good[0].parent, "-o", out, "-m", "odt", "--model", "classical", "--workers", 2)
     assert done.returncode == 3, done.stderr
     status = pd.read_csv(out / "status.csv", keep_default_na=False).set_index("item")
     assert dict(status["state"]) == {"a": "ok", "b": "failed", "c": "ok"}
     assert status.loc["b", "code"].startswith("E-TIFF")
     cells = pd.read_csv(out / "objects.csv").query("structure == 'cell'")
     assert dict(cells.groupby("item").size()) == {"a": 1, "c": 2}
-    only_bad = tomocyte("run", bad, "-o", tmp_path / "out2", "-m", "odt")
+    only_bad = tomocyte("run", bad, "-o", tmp_path / "out2", "-m", "odt", "--model", "classical")
     assert only_bad.returncode == 4
     assert (tmp_path / "out2" / "report.html").exists()
 
 
 def test_a_change_of_settings_redoes_the_item(ball_file: BallFile, tmp_path: Path) -> None:
     source, out = ball_file(), tmp_path / "out"
-    assert tomocyte("run", source, "-o", out, "-m", "odt").returncode == 0
-    changed = tomocyte("run", source, "-o", out, "-m", "odt", "--set", "segmentation.foreground.method=otsu")
+    assert tomocyte("run", source, "-o", out, "-m", "odt", "--model", "classical").returncode == 0
+    changed = tomocyte(
+        "run", source, "-o", out, "-m", "odt", "--model", "classical", "--set", "segmentation.foreground.method=otsu"
+    )
     assert "0 from before" in changed.stdout
     assert json.loads((out / "run.json").read_text())["engine"]["foreground"]["method"] == "otsu"
     kept = json.loads((out / "run.json").read_text())["engine"]["nucleus"]["method"]
@@ -107,14 +109,14 @@ def test_no_cell_is_a_result(tmp_path: Path) -> None:
         file, voxels, ome=True, photometric="minisblack",
         metadata={"axes": "ZYX", "PhysicalSizeZ": 0.5, "PhysicalSizeY": 0.4, "PhysicalSizeX": 0.3},
     )  # fmt: skip
-    done = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt")
+    done = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt", "--model", "classical")
     assert done.returncode == 0, done.stderr
     assert len(pd.read_csv(tmp_path / "out" / "objects.csv")) == 0
     assert "W-NO-OBJECT" in pd.read_csv(tmp_path / "out" / "status.csv")["warnings"].item()
 
 
 def test_dry_run_reads_headers_and_writes_nothing(ball_file: BallFile, tmp_path: Path) -> None:
-    done = tomocyte("run", ball_file(), "-o", tmp_path / "out", "-m", "odt", "--dry-run")
+    done = tomocyte("run", ball_file(), "-o", tmp_path / "out", "-m", "odt", "--model", "classical", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "0.5 x 0.4 x 0.3 um" in done.stdout
     assert "from the file" in done.stdout
@@ -127,7 +129,7 @@ def test_missing_voxel_size_names_the_flag_and_the_flag_cures(tmp_path: Path) ->
     voxels = np.full((9, 20, 31), 1.337, np.float32)
     voxels[2:7, 5:15, 8:24] = 1.36
     tifffile.imwrite(file, voxels, photometric="minisblack", metadata=None)
-    arguments = ("run", file, "-o", tmp_path / "out", "-m", "odt")
+    arguments = ("run", file, "-o", tmp_path / "out", "-m", "odt", "--model", "classical")
     failed = tomocyte(*arguments)
     assert failed.returncode == 4
     assert "E-AXES" in failed.stderr
@@ -148,10 +150,10 @@ def test_scaled_ri_is_refused_unless_forced(ball_file: BallFile, tmp_path: Path,
         file, voxels.astype(np.uint16), ome=True, photometric="minisblack",
         metadata={"axes": "ZYX", "PhysicalSizeZ": 0.5, "PhysicalSizeY": 0.4, "PhysicalSizeX": 0.3},
     )  # fmt: skip
-    refused = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt")
+    refused = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt", "--model", "classical")
     assert refused.returncode == 4
     assert "E-MODALITY-RANGE" in refused.stderr
-    forced = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt", "--force")
+    forced = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt", "--model", "classical", "--force")
     assert forced.returncode == 0, forced.stderr
     assert "W-FORCED" in pd.read_csv(tmp_path / "out" / "status.csv")["warnings"].item()
 
@@ -165,9 +167,9 @@ def test_nan_voxels_are_refused_or_masked(ball_file: BallFile, tmp_path: Path) -
         file, voxels, ome=True, photometric="minisblack",
         metadata={"axes": "ZYX", "PhysicalSizeZ": 0.5, "PhysicalSizeY": 0.4, "PhysicalSizeX": 0.3},
     )  # fmt: skip
-    refused = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt")
+    refused = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt", "--model", "classical")
     assert "E-NAN: 2 voxels" in refused.stderr
-    masked = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt", "--nan", "mask")
+    masked = tomocyte("run", file, "-o", tmp_path / "out", "-m", "odt", "--model", "classical", "--nan", "mask")
     assert masked.returncode == 0, masked.stderr
     cells = pd.read_csv(tmp_path / "out" / "objects.csv").query("structure == 'cell'")
     assert cells["volume_um3"].item() == pytest.approx(VOLUME_UM3, rel=0.02)
@@ -195,7 +197,7 @@ def test_info_and_convert_keep_what_is_known(ball_file: BallFile, tmp_path: Path
         (["run", "absent.tif", "-o", "out", "-m", "odt"], 1, "E-NO-INPUT"),
         (["run", "absent.tif", "-o", "out"], 1, "E-NO-INPUT"),
         (["run", "absent.tif", "-o", "out", "-m", "oct"], 1, "Known: fluorescence"),
-        (["run", "-m", "odt"], 2, "INPUT"),
+        (["run", "-m", "odt", "--model", "classical"], 2, "INPUT"),
         (["info", "absent.tif"], 1, "E-NOT-FOUND"),
         (["samples", "get", "absent"], 1, "E-SAMPLE"),
         (["verify", "absent"], 1, "error"),
@@ -230,7 +232,19 @@ def test_interruption_leaves_no_half_file_and_is_resumed(
 ) -> None:
     sources = [ball_file(f"{name}.ome.tif") for name in "abc"]
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "tomocyte", "run", *map(str, sources), "-o", str(out), "-m", "odt"]
+    command = [
+        sys.executable,
+        "-m",
+        "tomocyte",
+        "run",
+        *map(str, sources),
+        "-o",
+        str(out),
+        "-m",
+        "odt",
+        "--model",
+        "classical",
+    ]
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -242,7 +256,7 @@ def test_interruption_leaves_no_half_file_and_is_resumed(
     assert process.returncode == code
     assert (number != signal.SIGINT) or "again to resume" in said
     assert [path.name for path in out.rglob("*") if ".part" in path.name] == []
-    again = tomocyte("run", *sources, "-o", out, "-m", "odt")
+    again = tomocyte("run", *sources, "-o", out, "-m", "odt", "--model", "classical")
     assert again.returncode == 0, again.stderr
     assert "0 from before" not in again.stdout
     assert tomocyte("verify", out).returncode == 0
@@ -253,7 +267,7 @@ def test_a_planar_image_with_a_pixel_size(tmp_path: Path) -> None:
     y, x = np.indices((60, 100))
     inside = ((y - 30) * 0.5) ** 2 + ((x - 50) * 0.3) ** 2 < 36
     tifffile.imwrite(tmp_path / "disc.tif", np.where(inside, 1.36, 1.337).astype(np.float32), photometric="minisblack")
-    arguments = ("run", tmp_path / "disc.tif", "-o", tmp_path / "out", "-m", "odt")
+    arguments = ("run", tmp_path / "disc.tif", "-o", tmp_path / "out", "-m", "odt", "--model", "classical")
     done = tomocyte(*arguments, "--pixel-size-um", 0.5, 0.3)
     assert done.returncode == 0, done.stderr
     cell = pd.read_csv(tmp_path / "out" / "objects.csv").query("structure == 'cell'")

@@ -26,7 +26,7 @@ def odt_volume(*frames: np.ndarray, **properties: object) -> Volume:
 def test_time_lapse_keeps_frames_apart_and_uses_real_times() -> None:
     one, two = ball_ri(), ball_ri(centres_um=((0, -3.5, -3.8), (0, 2.0, 3.4)))
     volume = odt_volume(one, two, one, time_s=(0.0, 30.0, 95.0), medium_ri=MEDIUM_RI)
-    analysis = analyse(volume, RunSettings(modality="odt"))
+    analysis = analyse(volume, RunSettings(modality="odt", model="classical"))
     cells = analysis.table.query("structure == 'cell'")
     assert list(cells["frame"]) == [0, 1, 1, 2]
     assert list(cells["time_s"]) == [0.0, 30.0, 30.0, 95.0]
@@ -39,14 +39,16 @@ def test_time_lapse_keeps_frames_apart_and_uses_real_times() -> None:
 def test_medium_from_the_background() -> None:
     """The median outside is the medium's RI to the noise over √n."""
     noise = np.random.default_rng(5).normal(0, 2e-4, (24, 36, 52)).astype(np.float32)
-    analysis = analyse(odt_volume(ball_ri() + noise), RunSettings(modality="odt", medium_ri="background"))
+    analysis = analyse(
+        odt_volume(ball_ri() + noise), RunSettings(modality="odt", model="classical", medium_ri="background")
+    )
     assert analysis.table["medium_ri"].iloc[0] == pytest.approx(MEDIUM_RI, abs=1e-5)
     assert analysis.facts["origin"]["medium_ri"] == "measured"
     assert analysis.table["dry_mass_pg"].notna().all()
 
 
 def test_without_a_medium_the_columns_are_empty_and_say_why() -> None:
-    analysis = analyse(odt_volume(ball_ri()), RunSettings(modality="odt"))
+    analysis = analyse(odt_volume(ball_ri()), RunSettings(modality="odt", model="classical"))
     assert analysis.table["dry_mass_pg"].isna().all()
     assert analysis.table["volume_um3"].iloc[0] == pytest.approx(VOLUME_UM3, rel=0.02)
     assert any(warning.startswith("W-NO-MEDIUM") for warning in analysis.warnings)
@@ -88,7 +90,9 @@ def test_names_of_the_main_objects() -> None:
 
 
 def test_flat_volume_is_a_result() -> None:
-    analysis = analyse(odt_volume(np.full((9, 20, 31), 1.337, np.float32)), RunSettings(modality="odt"))
+    analysis = analyse(
+        odt_volume(np.full((9, 20, 31), 1.337, np.float32)), RunSettings(modality="odt", model="classical")
+    )
     assert len(analysis.table) == 0
     assert any(warning.startswith("W-FLAT") for warning in analysis.warnings)
 
@@ -96,13 +100,13 @@ def test_flat_volume_is_a_result() -> None:
 def test_values_and_nan_are_checked_in_every_frame() -> None:
     bad = ball_ri() * 1e4
     with pytest.raises(ModalityError, match="E-MODALITY-RANGE"):
-        analyse(odt_volume(ball_ri(), bad), RunSettings(modality="odt"))
+        analyse(odt_volume(ball_ri(), bad), RunSettings(modality="odt", model="classical"))
     hole = ball_ri()
     hole[0, 0, 0] = np.nan
     with pytest.raises(InputError, match="frame 1"):
-        analyse(odt_volume(ball_ri(), hole), RunSettings(modality="odt"))
+        analyse(odt_volume(ball_ri(), hole), RunSettings(modality="odt", model="classical"))
     everywhere = np.full_like(hole, np.nan)
-    masked = analyse(odt_volume(ball_ri(), everywhere), RunSettings(modality="odt", nan="mask"))
+    masked = analyse(odt_volume(ball_ri(), everywhere), RunSettings(modality="odt", model="classical", nan="mask"))
     assert list(masked.table.query("structure == 'cell'")["frame"]) == [0]
 
 
@@ -127,7 +131,7 @@ def test_organelles_belong_to_the_cell_around_them() -> None:
         image[radius < 5.5] = 1.360
         image[radius < 3.0] = 1.352
     volume = Volume.from_array(image, voxel_size_um=(0.5, 0.4, 0.3), quantity="refractive_index", unit="1")
-    table = analyse(volume, RunSettings(modality="odt")).table
+    table = analyse(volume, RunSettings(modality="odt", model="classical")).table
     cells = table.query("structure == 'cell'").set_index("label")
     nuclei = table.query("structure == 'nucleus'")
     assert (cells.index == cells["cell_id"]).all()

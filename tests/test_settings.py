@@ -12,7 +12,7 @@ from tomocyte.settings import RunSettings, SegmentationSettings, build_settings,
 
 
 def test_yaml_round_trip(tmp_path: Path) -> None:
-    settings = RunSettings(modality="odt", segmentation=SegmentationSettings(), medium_ri=1.335)
+    settings = RunSettings(modality="odt", model="classical", segmentation=SegmentationSettings(), medium_ri=1.335)
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(settings.model_dump(mode="json")), encoding="utf-8")
     assert build_settings(RunSettings, load_settings(file)) == settings
@@ -36,7 +36,7 @@ def test_a_wrong_setting_is_named(content: dict[str, object], named: str) -> Non
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        RunSettings(modality="odt").modality = "sxt"  # type: ignore[misc]
+        RunSettings(modality="odt", model="classical").modality = "sxt"  # type: ignore[misc]
 
 
 def test_overrides_are_laid_over_a_copy() -> None:

@@ -119,7 +119,7 @@ def test_model_gives_nuclei_and_the_engine_the_cells(make_model: Callable[..., P
     make_model(is_trained_on_simulated=True, limits="Only bright nuclei.")
     volume = odt_volume(nucleated(*CENTRES_UM), nucleated(CENTRES_UM[0]))
     found = analyse(volume, run_settings("bright-nucleus"))
-    plain = analyse(volume, RunSettings(modality="odt"))
+    plain = analyse(volume, RunSettings(modality="odt", model="classical"))
     nuclei = found.table.query("structure == 'nucleus'")
     assert list(nuclei["frame"]) == [0, 0, 1]
     np.testing.assert_allclose(nuclei["volume_um3"], 4 / 3 * math.pi * 8, rtol=0.03)
@@ -230,7 +230,7 @@ def test_settings_that_cannot_work_are_refused(make_model: Callable[..., Path]) 
     with pytest.raises(SettingsError, match="E-TILE"):
         analyse(volume, run_settings("bright-nucleus", inference=InferenceSettings(tile_shape=(20, 20))))
     with pytest.raises(ValidationError, match="needs a trained"):
-        RunSettings(modality="odt", inference=EXACT)
+        RunSettings(modality="odt", model="classical", inference=EXACT)
 
 
 def test_a_model_is_loaded_once_per_process(make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +290,8 @@ def test_forecast_and_dry_run(make_model: Callable[..., Path], ball_file: Callab
     make_model("coarse", voxel_size_um=(None, 1.6, 1.2))
     path = ball_file()
     plain, with_model = (
-        preview(path, settings) for settings in (RunSettings(modality="odt"), run_settings("bright-nucleus"))
+        preview(path, settings)
+        for settings in (RunSettings(modality="odt", model="classical"), run_settings("bright-nucleus"))
     )
     assert with_model["peak_bytes"] > plain["peak_bytes"] + 200e6
     assert with_model["seconds"] > plain["seconds"]

@@ -207,8 +207,9 @@ class RunSettings(Settings):
 
     modality: str
     """Name of the modality, e.g. ``odt``."""
-    model: str = "classical"
-    """Name of a model or the folder of its package; ``classical`` is the engine without a trained network."""
+    model: str = "auto"
+    """Name of a model or the folder of its package; ``classical`` is the engine without a trained network, ``auto`` the
+    modality's own model, or the classical engine for inputs that it does not fit."""
     inference: InferenceSettings = InferenceSettings()
     """How a trained model is applied."""
     uncertainty: UncertaintySettings = UncertaintySettings()

@@ -90,7 +90,7 @@ def test_simulated_data_is_called_simulated_wherever_it_goes(made: Path, tmp_pat
     name = dataset_plan(SMALL, 1, seed=7)[0].name
     copy, out = tmp_path / f"copy{ending}", tmp_path / "out"
     source = made / "items" / name / f"{name}.ome.tif"
-    for command in (["convert", source, copy], ["run", copy, "-o", out, "-m", "odt"]):
+    for command in (["convert", source, copy], ["run", copy, "-o", out, "-m", "odt", "--model", "classical"]):
         done = subprocess.run([sys.executable, "-m", "tomocyte", *command], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
     assert read_volume(copy).is_simulated

@@ -21,7 +21,7 @@ from tomocyte.pipeline.background import background_level
 from tomocyte.pipeline.cells import cells_card
 from tomocyte.pipeline.edits import check_edits, write_corrections
 from tomocyte.pipeline.model_forecast import model_forecast
-from tomocyte.pipeline.trained import card_of, card_sha256, channels_of
+from tomocyte.pipeline.trained import card_of, card_sha256, channels_of, settled
 from tomocyte.segmentation.edits_format import EditList
 from tomocyte.settings import RunSettings
 from tomocyte.volume import Origin, Volume
@@ -145,10 +145,11 @@ def preview(path: Path, settings: RunSettings, edits: EditList | None = None) ->
         cannot belong to this input.
     """
     volume, kind = open_input(path, settings)
+    settings, misfits = settled(settings, volume)
     if edits is not None:
         check_edits(edits, volume)
     peak_bytes, seconds = forecast(volume, settings.segmentation or kind.segmentation)
-    notes = volume.notes
+    notes = volume.notes + misfits
     if (card := card_of(settings)) is not None:
         from tomocyte.models import check_fit
 

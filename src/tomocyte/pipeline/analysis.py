@@ -22,7 +22,7 @@ from tomocyte.pipeline.cells import CellSeparation
 from tomocyte.pipeline.edits import Corrections
 from tomocyte.pipeline.pictures import frame_pictures, time_course_pictures
 from tomocyte.pipeline.structures import Found, FrameInput
-from tomocyte.pipeline.trained import channels_of, check_frame, medium_for, open_model
+from tomocyte.pipeline.trained import channels_of, check_frame, medium_for, open_model, settled
 from tomocyte.pipeline.uncertainty import Uncertainty, map_volume
 from tomocyte.segmentation.edits_format import EditList
 from tomocyte.settings import RunSettings, SegmentationSettings
@@ -151,6 +151,7 @@ class _Work:
     def __init__(
         self, volume: Volume, kind: Modality, settings: RunSettings, report: Report, edits: EditList | None = None
     ) -> None:
+        settings, notes = settled(settings, volume)
         self.volume = volume
         self.kind = kind
         self.settings = settings
@@ -158,7 +159,7 @@ class _Work:
         self.report = report
         self.voxel_size_um: VoxelSize = volume.require_voxel_size()
         self.quantity, self.unit = volume.quantity or kind.quantity, volume.unit
-        self.warnings: list[str] = list(volume.notes)
+        self.warnings: list[str] = [*volume.notes, *notes]
         self.tables: list[pd.DataFrame] = []
         self.stacks: dict[str, LabelStack] = {}
         self.maps: dict[str, LabelStack] = {}

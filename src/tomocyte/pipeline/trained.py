@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import SettingsError
+from tomocyte.errors import ModalityError, SettingsError
+from tomocyte.modalities import modality
 from tomocyte.settings import InferenceSettings, RunSettings
 from tomocyte.volume import Volume
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tomocyte.segmentation.prediction import Predictor
 
 CLASSICAL = "classical"
+AUTO = "auto"
 LARGE_SECTION = 512
 """Sections are predicted in tiles of at least this many pixels: larger ones see more around them and overlap less."""
 
@@ -50,8 +52,43 @@ class TrainedModel:
     facts: dict[str, Any]
 
 
+def settled(settings: RunSettings, volume: Volume) -> tuple[RunSettings, tuple[str, ...]]:
+    """The settings with ``auto`` made the modality's own model, or the classical engine where that does not fit.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    volume : Volume
+        With voxel size and quantity settled; up to 16 of its planes are read.
+
+    Returns
+    -------
+    settings : RunSettings
+    notes : tuple of str
+        ``W-MODEL-AUTO: …`` where the modality's model does not fit this volume.
+    """
+    if settings.model != AUTO:
+        return settings, ()
+    name = modality(settings.modality).default_model
+    if name == CLASSICAL:
+        return settings.model_copy(update={"model": CLASSICAL}), ()
+    from tomocyte.models import check_fit
+
+    chosen = settings.model_copy(update={"model": name})
+    card = card_of(chosen)
+    if card is not None and not settings.is_forced:
+        try:
+            check_fit(card, volume, channels=channels_of(card, volume, settings))
+        except ModalityError as problem:
+            note = f"W-MODEL-AUTO: {name} was left out, the classical engine used: {problem.problem}"
+            return settings.model_copy(update={"model": CLASSICAL, "inference": InferenceSettings()}), (note,)
+    return chosen, ()
+
+
 def card_of(settings: RunSettings) -> ModelCard | None:
     """The card of the model asked for; ``None`` for the classical engine. Weights are not read.
+
+    Of ``auto`` it is that of the modality's own model, which a volume may still turn out not to fit.
 
     Raises
     ------
@@ -60,12 +97,13 @@ def card_of(settings: RunSettings) -> ModelCard | None:
     InputError
         ``E-MODEL-CARD``, ``E-MODEL-FILE``.
     """
-    if settings.model == CLASSICAL:
+    name = modality(settings.modality).default_model if settings.model == AUTO else settings.model
+    if name == CLASSICAL:
         return None
     from tomocyte.models import find_model, read_card
 
     try:
-        card = read_card(find_model(settings.model))
+        card = read_card(find_model(name))
     except SettingsError as problem:
         raise SettingsError(problem.code, problem.problem, cure=f"{problem.cure} Or `classical`.") from problem
     if card.role != "organelles":

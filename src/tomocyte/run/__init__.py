@@ -77,7 +77,9 @@ def run_inputs(
     names = dict(zip(item_names(paths), paths, strict=True))
     edits = {} if settings.edits is None else load_edits(Path(settings.edits), names)
     # Where a model or edits lie decides nothing; what they are does, by its hash.
-    named = settings.model_copy(update={"edits": None} | ({} if card is None else {"model": card.name}))
+    named = settings.model_copy(
+        update={"edits": None} | ({} if card is None or settings.model == "auto" else {"model": card.name})
+    )
     cells = cells_card(settings)
     told = {} if cells is None else {"cells": card_sha256(cells)}
     request = sha256_of_json(named.model_dump(mode="json") | told)

@@ -187,7 +187,7 @@ def _write_report(
     settings, versions = run["settings"], run["environment"]
     about = ReportRun(
         modality=settings["modality"],
-        model=settings["model"] if run["model"] is None else run["model"]["name"],
+        model="classical" if run["model"] is None else run["model"]["name"],
         started=run["started"],
         settings={**settings, "segmentation": run["engine"]},
         versions={"tomocyte": versions["tomocyte"], "python": versions["python"], **versions["libraries"]},
@@ -214,9 +214,11 @@ def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
 def _limits(settings: dict[str, Any], model: dict[str, Any] | None, records: list[CommitRecord]) -> tuple[str, ...]:
     """What a reader must know before trusting the numbers."""
     limits = ["Objects cut by the border of the volume are marked is_cut; their volume is a lower bound."]
-    if settings["model"] == "classical":
+    n_classical = sum(record.facts.get("model") == "classical" for record in records)
+    if n_classical or settings["model"] == "classical":
+        some = "" if n_classical == len(records) else f" of {n_classical} of {len(records)} inputs"
         limits.insert(
-            0, "Masks come from classical image processing (thresholds and watershed), not from a trained model."
+            0, f"Masks{some} come from classical image processing (thresholds and watershed), not from a trained model."
         )
     if model is not None:
         simulated = ", trained on simulated data" if model["is_trained_on_simulated"] else ""
