@@ -68,6 +68,38 @@ class ExactStem(nn.Module):
         return features.bfloat16()
 
 
+class FastStem(nn.Module):
+    """A three-dimensional convolution of few input channels in float32, ten times as fast on a CPU.
+
+    For fewer than 16 input channels torch's own choice is a loop over matrix products, not oneDNN; the result is the
+    same to float32's rounding.
+    """
+
+    def __init__(self, convolution: nn.Conv3d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, n_inputs, Z, Y, X) float32 -> (B, C, Z, Y, X) float32."""
+        own = self.convolution
+        if torch.compiler.is_compiling():  # chooses for itself
+            plain: Tensor = own(image)
+            return plain
+        convolve: Callable[..., Tensor] = torch.mkldnn_convolution
+        padding: Any = own.padding
+        return convolve(image, own.weight, own.bias, padding, own.stride, own.dilation, own.groups)
+
+
+def fast_stem(convolution: nn.Conv2d | nn.Conv3d, device: str) -> nn.Module:
+    """The convolution itself, or what computes the same faster where torch would not."""
+    is_slow = isinstance(convolution, nn.Conv3d) and convolution.in_channels < 16 and device == "cpu"
+    is_plain = convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str)
+    has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if is_slow and is_plain and has_onednn:
+        return FastStem(cast(nn.Conv3d, convolution))
+    return convolution
+
+
 def stem_of(module: Network) -> tuple[str, nn.Conv2d | nn.Conv3d]:
     """The convolution that sees the image, and its name."""
     for name, part in module.named_modules():
@@ -173,10 +205,12 @@ def _on_device(module: Network, device: str, precision: str) -> tuple[nn.Module,
     """A copy of the module on the device, and how a batch gets there."""
     layout: Any = {4: torch.channels_last, 5: torch.channels_last_3d}[len(module.divisor) + 2]
     placed = copy.deepcopy(module)
+    name, _ = stem_of(placed)
+    stem = fast_stem(copy.deepcopy(stem_of(module)[1]), device)
     if precision == "bf16":
-        name, _ = stem_of(placed)
         placed.bfloat16()
-        placed.set_submodule(name, ExactStem(copy.deepcopy(stem_of(module)[1])))
+        stem = ExactStem(stem)
+    placed.set_submodule(name, stem)
     placed.to(device=device)
     for part in placed.modules():
         if isinstance(part, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):

@@ -35,6 +35,8 @@ SMALLEST_UM: dict[str, tuple[float, float]] = {
 }
 """Smallest object of a structure in µm³ and, in 2-D, in µm²."""
 OTHERWISE_SMALLEST_UM = (0.5, 0.5)
+MOST_TILE_VOXELS = 5_000_000
+"""Tiles of 3-D models grow up to here where that saves work: a gigabyte at the most, with maps of 16 channels."""
 EMPTY_RI = 0.001
 """How far the mean RI of every µm³ of a tile may be from the medium's where the tile counts as empty."""
 
@@ -191,6 +193,7 @@ def mask_settings(
         "prediction": prediction_settings(card, settings.inference),
         "thresholds": thresholds,
         "divisor": divisor,
+        "most_tile_voxels": MOST_TILE_VOXELS if settings.inference.tile_shape is None else 0,
         "keeps_probability": keeps_probability,
     }
     return build_settings(MaskSettings, content)

@@ -180,7 +180,7 @@ def predict_masks(
         slabs = fixed_point_slabs(
             source,
             predictor,
-            chosen.tiling,
+            tiles_for(shape, settings),
             n_outputs=n_outputs,
             divisor=settings.divisor,
             report=report,

@@ -8,6 +8,7 @@ the tile size. To add an importance weight, add its name to :class:`TilingSettin
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,8 @@ class TilingSettings(Settings):
     tiles."""
     overlap: float = Field(default=0.25, ge=0, le=0.75)
     """Share of a tile (without its halo) that the next one covers too; more where the grid or the border asks."""
+    overlap_voxels: tuple[int, ...] = ()
+    """The same in voxels per axis, instead of ``overlap``; empty: by share."""
     weight: Weight = "gaussian"
     """How tiles are blended where they overlap: a Gaussian of sigma tile/8; the squared spline of Choi et al. (overlap
     0.5); linear ramps over the overlap as Zhanghao et al.; or all alike."""
@@ -57,6 +60,10 @@ class TilingSettings(Settings):
             raise ValueError("'halo' needs as many sizes as 'tile_shape', or none")
         if any(width < 0 or 2 * width >= size for width, size in zip(self.halo, self.tile_shape, strict=False)):
             raise ValueError("'halo' must be at least 0 and less than half a tile")
+        if self.overlap_voxels and len(self.overlap_voxels) != len(self.tile_shape):
+            raise ValueError("'overlap_voxels' needs as many sizes as 'tile_shape', or none")
+        if any(not 0 <= n < size for n, size in zip(self.overlap_voxels, self.tile_shape, strict=False)):
+            raise ValueError("'overlap_voxels' must be at least 0 and less than a tile")
         return self
 
 
@@ -141,7 +148,8 @@ def plan_tiles(shape: tuple[int, ...], settings: TilingSettings, *, divisor: tup
         )
     halo = settings.halo or (0,) * len(shape)
     tiles, axes = [], []
-    for size, wanted, step_of, width in zip(shape, settings.tile_shape, divisor, halo, strict=True):
+    shared = settings.overlap_voxels or (None,) * len(shape)
+    for size, wanted, step_of, width, n_shared in zip(shape, settings.tile_shape, divisor, halo, shared, strict=True):
         if size < 1 or wanted % step_of or wanted < 2 * width + step_of:
             raise SettingsError(
                 "E-TILE",
@@ -152,15 +160,84 @@ def plan_tiles(shape: tuple[int, ...], settings: TilingSettings, *, divisor: tup
         # An image smaller than a tile gets a smaller one; two divisors at least, so that no map shrinks to one voxel.
         tile = min(wanted, max(2 * step_of, math.ceil(size / step_of) * step_of))
         tiles.append(tile)
-        axes.append(_place(size, tile, width, step_of, settings))
+        inner = tile - 2 * width
+        axes.append(_place(size, tile, width, step_of, settings.weight, _step(inner, step_of, settings, n_shared)))
     return TilePlan(tuple(shape), tuple(tiles), tuple(axes))
 
 
-def _place(size: int, tile: int, halo: int, divisor: int, settings: TilingSettings) -> tuple[Placement, ...]:
+def grown_tiles(
+    shape: tuple[int, ...],
+    settings: TilingSettings,
+    *,
+    divisor: tuple[int, ...],
+    most_voxels: int,
+    most_planes: int | None = None,
+) -> TilingSettings:
+    """Larger tiles where that saves work: the same overlap in voxels, fewer voxels predicted twice.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Spatial shape of the image.
+    settings : TilingSettings
+        The smallest tiles that may be used; tiles with a halo stay as they are.
+    divisor : tuple of int
+    most_voxels : int
+        Of a tile.
+    most_planes : int, optional
+        Of a tile along the first axis, beyond those it has.
+
+    Returns
+    -------
+    TilingSettings
+        Those tiles of at most ``most_voxels`` voxels that together are smallest; of equals, the smallest tile.
+
+    Examples
+    --------
+    >>> settings = TilingSettings(tile_shape=(64, 128, 128))
+    >>> grown = grown_tiles((128, 512, 512), settings, divisor=(16, 32, 32), most_voxels=5_000_000)
+    >>> before, after = (plan_tiles((128, 512, 512), each, divisor=(16, 32, 32)) for each in (settings, grown))
+    >>> after.tile_shape, before.n_tiles * math.prod(before.tile_shape), after.n_tiles * math.prod(after.tile_shape)
+    ((128, 192, 192), 78643200, 42467328)
+    """
+    plan = plan_tiles(shape, settings, divisor=divisor)
+    if settings.halo:
+        return settings
+    shared = settings.overlap_voxels or tuple(math.ceil(settings.overlap * size) for size in settings.tile_shape)
+    sides = []
+    for axis, (size, placements) in enumerate(zip(shape, plan.axes, strict=True)):
+        step_of, most = divisor[axis], size + divisor[axis]
+        if axis == 0 and most_planes is not None:
+            most = max(most_planes, plan.tile_shape[0])
+        between = math.ceil(shared[axis] / step_of) * step_of
+        found = {plan.tile_shape[axis]: len(placements)}
+        for n in range(1, len(placements)):
+            side = max(2, math.ceil((size + (n - 1) * between) / n / step_of)) * step_of
+            if plan.tile_shape[axis] <= side <= most:
+                found[side] = n
+        sides.append(found.items())
+    best = min(
+        (
+            (math.prod(n for _, n in chosen) * math.prod(side for side, _ in chosen), tuple(side for side, _ in chosen))
+            for chosen in itertools.product(*sides)
+            if math.prod(side for side, _ in chosen) <= max(most_voxels, math.prod(plan.tile_shape))
+        ),
+        key=lambda entry: (entry[0], math.prod(entry[1]), entry[1]),
+    )
+    overlap = tuple(min(n, side - 1) for n, side in zip(shared, best[1], strict=True))
+    return settings.model_copy(update={"tile_shape": best[1], "overlap_voxels": overlap})
+
+
+def _step(inner: int, divisor: int, settings: TilingSettings, n_shared: int | None) -> int:
+    """How far one tile lies from the next: whole divisors."""
+    apart = inner * (1 - settings.overlap) if n_shared is None else inner - n_shared
+    return max(divisor, int(apart / divisor + 1e-9) * divisor)
+
+
+def _place(size: int, tile: int, halo: int, divisor: int, weight: Weight, step: int) -> tuple[Placement, ...]:
     if size <= tile:
         return (Placement(0, 0, size, np.ones(size, dtype=np.float32)),)
     inner = tile - 2 * halo
-    step = max(divisor, int(inner * (1 - settings.overlap) / divisor + 1e-9) * divisor)
     last = math.ceil((size - tile) / divisor) * divisor
     starts = [*range(0, last, step), last]
     total = np.zeros(size)
@@ -168,7 +245,7 @@ def _place(size: int, tile: int, halo: int, divisor: int, settings: TilingSettin
     for start in starts:
         first = 0 if start == 0 else start + halo
         stop = size if start == last else start + tile - halo
-        weights = np.pad(window(inner, settings.weight, overlap=inner - step), halo, mode="edge")
+        weights = np.pad(window(inner, weight, overlap=inner - step), halo, mode="edge")
         part = weights[first - start : stop - start]
         total[first:stop] += part
         raw.append((start, first, stop, part))
