@@ -44,7 +44,7 @@ class CellSampleSettings(Settings):
     """``masks``: the three masks, as published. ``regions``: the mask of all cells as depth below its surface, and
     nuclei with the parts of the mask that seeded watershed gives them: the network begins where watershed ends."""
     scale: tuple[float, float] = (1.0, 1.0)
-    """Range of the factor by which a training sample is enlarged, y and x together."""
+    """Range of the factor by which a training sample is enlarged."""
     scale_z: tuple[float, float] = (1.0, 1.0)
     """Range of a further factor for z."""
     is_turned: bool = False
