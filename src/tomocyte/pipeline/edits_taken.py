@@ -170,7 +170,15 @@ class CorrectedLabels:
                 raise
         names = "".join(name for name, size in zip("TZYX", self.shape, strict=True) if size > 1 or name in "YX")
         self.notes.append(f"W-EDIT-AXES: the file does not name its axes; they were taken as {names}.")
-        return read_volume(self.path, ReadOptions(axes=names), is_size_required=False)
+        try:
+            return read_volume(self.path, ReadOptions(axes=names), is_size_required=False)
+        except MetadataError as problem:
+            raise InputError(
+                "E-SHAPE",
+                f"does not name its axes, and they do not fit the run's labels of {self.shape} (T, Z, Y, X).",
+                path=self.path,
+                cure="Save it uncropped and unscaled, as it is in the run. One frame of a time series: give --frame.",
+            ) from problem
 
     def frame(self, frame: int) -> NDArray[np.unsignedinteger[Any]]:
         """One frame (Z, Y, X).
