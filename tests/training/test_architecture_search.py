@@ -198,7 +198,7 @@ def test_other_mistakes_are_told_with_a_code(boxes: Path, tmp_path: Path) -> Non
         run(recipe(), boxes, tmp_path / "out", dies_after=3)
     with pytest.raises(SettingsError, match="E-RESUME"):
         run(recipe(search={"first_temperature": 3}), boxes, tmp_path / "out")
-    (boxes / "cell0.ome.tif").unlink()
+    write_pair(boxes, "cell0", *disc_volume(np.random.default_rng(99)))
     with pytest.raises(InputError, match="E-DATA-CHANGED"):
         run(recipe(), boxes, tmp_path / "out")
 
