@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger import verify
 from tomocyte.pipeline import analyse
 from tomocyte.pipeline.edits import edits_as_yaml, load_edits
-from tomocyte.segmentation.edits_format import EditList
+from tomocyte.segmentation.edits_format import Edit, EditFile, EditList
 from tomocyte.settings import RunSettings
 from tomocyte.volume import Volume
 
@@ -266,3 +267,12 @@ def test_wrong_edits_leave_nothing_of_their_input_and_spare_the_others(
     dry = segment(tmp_path / "input", fresh, "--edits", edits, "--dry-run")
     assert dry.exit_code == 3
     assert "E-EDIT-FRAME" in dry.stdout
+
+
+def test_what_the_documentation_shows_is_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "correction.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    kinds = [edit.do for edit in EditFile.model_validate(yaml.safe_load(example)).edits or ()]
+    assert kinds == ["merge", "split", "delete", "repaint", "set-cell"]
+    for kind in get_args(get_args(Edit)[0]):
+        assert f"| `{kind.model_fields['do'].default}` |" in text
