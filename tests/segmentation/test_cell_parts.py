@@ -232,7 +232,10 @@ def test_what_nobody_claims_is_a_cell_a_rim_or_a_loose_piece() -> None:
     assert not inside[3:5, 3, 36].any()
     assert n_attached == 35
     assert (weights[cells != 0] == FULL).all()
-    thick = settings.model_copy(update={"min_cell_depth_um": 1.0})
-    placed, _, n_attached = place_rest(cells, share, membrane, grid, thick)
+    thin = settings.model_copy(update={"min_cell_depth_um": 1.0})
+    placed, _, n_attached = place_rest(cells, share, membrane, grid, thin)
+    assert (placed[1:6, 2:9, 10] == 4).all()  # 35 of the only cell's 280 um3: a far end of it
+    small = thin.model_copy(update={"min_touching_share": 0.12})
+    placed, _, n_attached = place_rest(cells, share, membrane, grid, small)
     assert (placed[1:6, 2:9, 10] == 5).all()
     assert n_attached == 0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.pipeline.trained import card_of, card_sha256
-from tomocyte.settings import InferenceSettings, RunSettings
+from tomocyte.settings import RunSettings
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class CellSeparation:
         if not self.way:
             return
         if self.card is not None:
-            self._predictor, self._divisor = _loaded(_folder(settings), card_sha256(self.card), settings.inference)
+            how = settings.inference
+            key = (card_sha256(self.card), how.engine, how.precision, how.device)
+            self._predictor, self._divisor = _loaded(_folder(settings), key)
             self.facts |= {"name": self.card.name, "version": self.card.version, "card_sha256": card_sha256(self.card)}
             if self.card.is_trained_on_simulated:
                 self.notes.append(f"W-MODEL-SIMULATED: {self.card.name} was trained on simulated data.")
@@ -230,15 +232,15 @@ def _folder(settings: RunSettings) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, sha256: str, chosen: InferenceSettings) -> tuple[Predictor, tuple[int, ...]]:  # noqa: ARG001
+def _loaded(folder: Path, key: tuple[str, str, str, str]) -> tuple[Predictor, tuple[int, ...]]:
+    """A network ready to be applied, by its card's hash and engine, precision and device."""
     from tomocyte.models import load_package
     from tomocyte.networks.engine import make_predictor
 
+    _, engine, precision, device = key
     package = load_package(folder)
     module: Any = package.build()
     # Windows have many shapes, each of which other engines would compile anew.
-    engine = "torch" if chosen.engine == "auto" else chosen.engine
-    predictor = make_predictor(
-        module, activation="sigmoid", engine=engine, device=chosen.device, precision=chosen.precision
-    )
+    chosen = "torch" if engine == "auto" else engine
+    predictor = make_predictor(module, activation="sigmoid", engine=chosen, device=device, precision=precision)
     return predictor, tuple(module.divisor)

@@ -32,8 +32,8 @@ def place_rest(
     """Give every voxel of the mask a cell.
 
     Connected parts that no nucleus claims are cells of their own where they have ``min_cell_um3`` and, where they touch
-    a cell, a middle ``min_cell_depth_um`` below their surface. The rest goes to the cell it is connected to, else to
-    one within ``attach_um``.
+    a cell, a middle ``min_cell_depth_um`` below their surface and ``min_touching_share`` of the median cell. The rest
+    goes to the cell it is connected to, else to one within ``attach_um``.
 
     Parameters
     ----------
@@ -102,11 +102,14 @@ def _new_cells(rest: Mask, cells: Labels, grid: Grid, settings: CellByCellSettin
     painted: NDArray[Any] = parts.paint(large)
     depth = distance_um(rest, grid.voxel_size_um)
     touching = _grown_by_one(cells != 0)
+    sizes = np.bincount(cells.ravel())[1:]
+    least = settings.min_touching_share * float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
     number = int(cells.max(initial=0))
     for label in range(1, int(large.sum()) + 1):
         mine = painted == label
         is_deep = float(depth[mine].max()) >= settings.min_cell_depth_um or not (rest == 0).any()
-        if is_deep or not touching[mine].any():
+        is_large = np.count_nonzero(mine) >= least
+        if (is_deep and is_large) or not touching[mine].any():
             number += 1
             result[mine] = number
     return result

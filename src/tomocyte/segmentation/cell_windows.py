@@ -55,8 +55,11 @@ class CellByCellSettings(Settings):
     unclaimed: Literal["attach", "background"] = "attach"
     """What no nucleus claims: cells of their own where large and thick enough, else part of the cell beside it; or
     background, as published. What is lost is counted either way."""
-    min_cell_um3: float = Field(default=100.0, ge=0)
+    min_cell_um3: float = Field(default=50.0, ge=0)
     """Smallest cell without a nucleus in µm³ (2-D: µm² of 1 µm depth)."""
+    min_touching_share: float = Field(default=0.25, ge=0, le=10)
+    """A part that nobody claims and that touches a cell is a cell of its own only if it is at least this share of the
+    median cell; smaller ones are far ends of cells."""
     min_cell_depth_um: float = Field(default=1.0, ge=0, le=20)
     """How deep below its surface the middle of a cell without a nucleus lies, at least, in µm."""
     attach_um: float = Field(default=1.5, ge=0, le=20)

@@ -229,7 +229,8 @@ class CellSamples(Samples):
         settings = self.settings.cells
         across, along = (float(np.exp(rng.uniform(*np.log(pair)))) for pair in (settings.scale, settings.scale_z))
         step = (view.step_um[0] / (across * along), view.step_um[1] / across, view.step_um[2] / across)
-        move = rng.uniform(-1, 1, 3) * (settings.jitter_um if settings.frame == "windows" else 0.0)
+        reach = settings.jitter_um if settings.frame == "windows" else 0.0
+        move = rng.uniform(-1, 1, 3) * (reach / 4, reach, reach)
         turn = np.eye(3)
         if settings.is_turned:
             angle = rng.uniform(0, 2 * np.pi)

@@ -50,7 +50,7 @@ class CellSampleSettings(Settings):
     is_turned: bool = False
     """Whether training samples are turned by any angle about z and flipped along any axis."""
     jitter_um: float = Field(default=0.0, ge=0, le=20)
-    """``windows``: how far their middle may lie from the nucleus's, per axis, in µm."""
+    """``windows``: how far their middle may lie from the nucleus's along y and x, in µm; a quarter of it along z."""
     corruption: float = Field(default=0.0, ge=0, le=1)
     """Share of training samples whose masks are spoiled as a network spoils them: edges moved smoothly, blobs lost and
     added, neighbours' nuclei missing."""
