@@ -37,8 +37,10 @@ SMALLEST_UM: dict[str, tuple[float, float]] = {
 OTHERWISE_SMALLEST_UM = (0.5, 0.5)
 MOST_TILE_VOXELS = 5_000_000
 """Tiles of 3-D models grow up to here where that saves work: a gigabyte at the most, with maps of 16 channels."""
-EMPTY_RI = 0.001
-"""How far the mean RI of every µm³ of a tile may be from the medium's where the tile counts as empty."""
+EMPTY_RI = 0.003
+"""How far the mean RI of every µm³ of a tile may be from the medium's where the tile counts as empty. Of 40 simulated
+fields of six cell lines, none had a cell whose brightest µm³ was below 0.023; in the haziest, 5 % of the cells' volume
+was below 0.003."""
 
 
 def structures_of(card: ModelCard) -> dict[str, tuple[int, ...]]:

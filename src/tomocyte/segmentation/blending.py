@@ -161,6 +161,8 @@ def _blend(slab: NDArray[Any], begin: int, place: tuple[Placement, ...], probabi
         target, values = target[:, np.newaxis], values[:, np.newaxis]
         weights = [np.ones(1, dtype=np.float32), *weights]
     is_fixed = slab.dtype == np.uint16
+    if is_fixed:
+        values = np.clip(values, 0, 1)  # more than 1 would start again at 0
     _add_weighted(target, values, *weights, np.float32(LEVELS if is_fixed else 1), np.float32(0.5 if is_fixed else 0))
 
 
