@@ -25,7 +25,7 @@ from tomocyte.pipeline.structures import Found, FrameInput
 from tomocyte.pipeline.trained import channels_of, check_frame, medium_for, open_model, settled
 from tomocyte.pipeline.uncertainty import Uncertainty, map_volume
 from tomocyte.segmentation.edits_format import EditList
-from tomocyte.settings import RunSettings, SegmentationSettings
+from tomocyte.settings import InclusionSettings, RunSettings, SegmentationSettings
 from tomocyte.volume import Volume, VoxelSize
 
 if TYPE_CHECKING:
@@ -183,6 +183,9 @@ class _Work:
         self.uncertainty = Uncertainty(self.model, settings)
         self.warnings += self.uncertainty.notes
         if self.model is not None:
+            # Droplets and nucleoli told apart are a finer account of what the classical engine calls inclusions.
+            if settings.segmentation is None and "lipid_droplet" in self.model.card.structures:
+                self.engine = self.engine.model_copy(update={"inclusion": InclusionSettings()})
             self.facts["trained_model"] = self.model.facts
             if self.model.card.is_trained_on_simulated:
                 self.warn(f"W-MODEL-SIMULATED: {self.model.card.name} was trained on simulated data.")
