@@ -23,6 +23,7 @@ from tomocyte.networks.scnas_genotype import (
     Genotype,
     genotype_names,
     load_genotype,
+    load_shipped_genotype,
     operations_for,
 )
 from tomocyte.networks.scnas_operations import Excitation, Fit, build_operation
@@ -52,7 +53,7 @@ def test_a_genotype_comes_back_from_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", genotype_names())
 def test_what_ships_fits_the_published_form_and_comes_back(name: str, tmp_path: Path) -> None:
-    genotype = load_genotype(name)
+    genotype = load_shipped_genotype(name)
     assert genotype.n_nodes == 3
     assert all(len(node) == 2 for kind in CELL_KINDS for node in genotype.cell(kind))
     path = tmp_path / "again.yaml"
@@ -100,7 +101,7 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:
 
 def test_an_unknown_genotype_lists_those_that_ship() -> None:
     with pytest.raises(SettingsError, match="scnas-choi") as caught:
-        load_genotype("scnas-nobody")
+        load_shipped_genotype("scnas-nobody")
     assert caught.value.code == "E-GENOTYPE"
 
 

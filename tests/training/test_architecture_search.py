@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 
 from tomocyte.cli import app
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.networks import build_network
 from tomocyte.networks.scnas_genotype import CELL_KINDS, STAY, load_genotype, operations_for
-from tomocyte.training import LabelledData, find_items
+from tomocyte.training import LabelledData, build_recipe, find_items, load_recipe
 from tomocyte.training.recipe import recipe_names
 from tomocyte.training.samples import Samples
 from tomocyte.training.search import Search, search_architecture
@@ -119,6 +120,10 @@ def test_a_search_leaves_its_genotype_its_table_and_its_curves(boxes: Path, tmp_
     result = run(recipe(), boxes, tmp_path / "out")
     genotype = load_genotype(tmp_path / "out" / "genotype.yaml")
     assert genotype.model_dump(mode="json") == result["genotype"]
+    follows = build_recipe(load_recipe(tmp_path / "out" / "train.yaml"))
+    assert follows.data == recipe().data
+    module: Any = build_network("scnas", follows.network.options)
+    assert module.genotype == genotype
     rows = list(csv.DictReader((tmp_path / "out" / "probabilities.csv").read_text().splitlines()))
     assert len(rows) == sum(len(operations_for(kind, s)) for kind in CELL_KINDS for n in range(2) for s in range(2 + n))
     chosen = {(r["cell"], int(r["node"]), int(r["source"]), r["operation"]) for r in rows if r["is_chosen"] == "True"}

@@ -32,9 +32,9 @@ def search(
     """Search the cells of a ScNAS network: which operations, connected how.
 
     Weights learn on training images, the choice of operations on validation images; test images are never seen. The
-    output folder holds genotype.yaml (what was found), probabilities.csv, curves, a log and hashes of all data. Killed
-    at any moment, the same command goes on; on a CPU it finds the same genotype. Train the result with
-    `tomocyte train choi-scnas --set network.options.genotype=OUT/genotype.yaml`.
+    output folder holds genotype.yaml (what was found), train.yaml (a recipe that trains it: `tomocyte train
+    OUT/train.yaml`), probabilities.csv, curves, a log and hashes of all data. Killed at any moment, the same command
+    goes on; on a CPU it finds the same genotype.
     """
     from tomocyte.settings import with_overrides
     from tomocyte.training import find_items, split_items
@@ -54,7 +54,7 @@ def search(
     with training_progress() as tell:
         result = search_architecture(checked, sets, folder=output, device=device, restarts=not resume, tell=tell)
     _say(result)
-    typer.echo(f"genotype: {output / 'genotype.yaml'}")
+    typer.echo(f"genotype: {output / 'genotype.yaml'}; train it: tomocyte train {output / 'train.yaml'}")
 
 
 def _describe(recipe: Any) -> None:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import Norm, convolution_unit, initialise
-from tomocyte.networks.scnas_genotype import N_INPUTS, CellKind, Genotype, Node, load_genotype
+from tomocyte.networks.scnas_genotype import N_INPUTS, CellKind, Genotype, Node, load_shipped_genotype
 from tomocyte.networks.scnas_operations import SLOPE, Fit, Stride, build_operation
 
 DEFAULT_GENOTYPE = "scnas-choi"
@@ -73,13 +73,14 @@ class ScNasFormSettings(NetworkSettings):
 class ScNasSettings(ScNasFormSettings):
     """The form, and the cells."""
 
-    genotype: Genotype = Field(default_factory=lambda: load_genotype(DEFAULT_GENOTYPE))
-    """The cells: the name of a genotype that ships, a YAML file, or the content of one."""
+    genotype: Genotype = Field(default_factory=lambda: load_shipped_genotype(DEFAULT_GENOTYPE))
+    """The cells: the name of a genotype that ships, or the content of a genotype file (never its path: a model's card
+    must hold all that its weights need)."""
 
     @field_validator("genotype", mode="before")
     @classmethod
     def _by_name(cls, given: Any) -> Any:
-        return load_genotype(given) if isinstance(given, str) else given
+        return load_shipped_genotype(given) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _nodes_agree(self) -> Self:
@@ -221,6 +222,7 @@ class ScNas(Network):
         super().__init__()
         self.n_inputs, self.n_outputs = settings.n_inputs, settings.n_outputs
         self.divisor = settings.divisor
+        self.genotype = settings.genotype
         self.plans = plan_cells(settings)
         self.stem = build_stem(settings)
         self.cells = nn.ModuleList(Cell(plan, settings.genotype.cell(plan.kind)) for plan in self.plans)

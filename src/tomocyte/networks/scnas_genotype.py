@@ -136,24 +136,31 @@ def genotype_names() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def load_genotype(name_or_path: str | Path) -> Genotype:
-    """A genotype from a YAML file, or one that ships by its name.
+def load_genotype(path: Path) -> Genotype:
+    """A genotype from a YAML file.
 
     Raises
     ------
     SettingsError
-        ``E-GENOTYPE``: no such name; ``E-SETTINGS``: not a genotype.
+        ``E-SETTINGS``: not readable, or not a genotype.
+    """
+    return build_settings(Genotype, load_settings(path))
+
+
+def load_shipped_genotype(name: str) -> Genotype:
+    """A genotype that ships.
+
+    Raises
+    ------
+    SettingsError
+        ``E-GENOTYPE``: no such name.
 
     Examples
     --------
-    >>> load_genotype("scnas-choi").n_nodes
+    >>> load_shipped_genotype("scnas-choi").n_nodes
     3
     """
-    path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
-        known = genotype_names()
-        if str(name_or_path) not in known:
-            cure = f"Give a YAML file or one of: {', '.join(known)}."
-            raise SettingsError("E-GENOTYPE", f"no genotype {str(name_or_path)!r}.", cure=cure)
-        path = Path(str(resources.files("tomocyte") / "networks" / "genotypes" / f"{name_or_path}.yaml"))
-    return build_settings(Genotype, load_settings(path))
+    known = genotype_names()
+    if name not in known:
+        raise SettingsError("E-GENOTYPE", f"no genotype {name!r}.", cure=f"One of: {', '.join(known)}, or its content.")
+    return load_genotype(Path(str(resources.files("tomocyte") / "networks" / "genotypes" / f"{name}.yaml")))

@@ -40,7 +40,7 @@ from tomocyte.training.training import LabelledData, check_positives, check_valu
 Event = dict[str, Any]
 Tell = Callable[[Event], None]
 Batch = tuple[torch.Tensor, torch.Tensor]
-FILES = ("genotype.yaml", "probabilities.csv")
+FILES = ("genotype.yaml", "probabilities.csv", "train.yaml")
 _WEIGHTS, _CHOICE = 3, 4  # purposes of a draw, beside the 1 and 2 of ``batches``
 
 
@@ -55,8 +55,9 @@ def search_architecture(
 ) -> dict[str, Any]:
     """Search a network's cells, or go on with a search that was broken off.
 
-    The folder holds, beside what a training leaves (recipe, hashes of the data, log, curves), ``genotype.yaml`` and
-    ``probabilities.csv`` (one row per source and operation), written when the search is over.
+    The folder holds, beside what a training leaves (recipe, hashes of the data, log, curves), ``genotype.yaml``,
+    ``probabilities.csv`` (one row per source and operation) and ``train.yaml`` (the recipe of a training of what was
+    found, as wide as it was searched), written when the search is over.
 
     Parameters
     ----------
@@ -113,6 +114,7 @@ def search_architecture(
             "precision": search.precision,
         }
         write_atomic(folder / "genotype.yaml", genotype.as_yaml().encode("utf-8"))
+        write_atomic(folder / "train.yaml", training_recipe(recipe, genotype).encode("utf-8"))
         write_atomic(folder / "probabilities.csv", _probability_table(search.module.architecture).encode("utf-8"))
         _write_curves(folder, search.history)
         run.finish(content)
@@ -346,6 +348,18 @@ class Search:
         self.notes = [*state["notes"], *notes]
         epoch = self.n_taken // self.steps_per_epoch
         self.tell({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": epoch})
+
+
+def training_recipe(recipe: SearchRecipe, genotype: Genotype) -> str:
+    """The text of a recipe that trains a genotype on the same data with the same loop."""
+    import yaml
+
+    content = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"search"})
+    content["name"] = f"{recipe.name}-found"[:60]
+    cells = genotype.model_dump(mode="json", exclude_defaults=True)
+    options = {**recipe.network.options, "genotype": cells}
+    content["network"] = {"name": NETWORK, "options": options}
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
 
 
 def probability_rows(architecture: Architecture) -> list[dict[str, Any]]:
