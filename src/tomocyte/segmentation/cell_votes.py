@@ -89,9 +89,9 @@ def paint_cells(membrane: Mask, cells: Labels, share: Share, inside: Mask, *, le
     """
     painted = np.zeros(membrane.shape, dtype=np.uint32)
     places = [_neighbours(n, size) for n, size in zip(membrane.shape, cells.shape, strict=True)]
-    low = tuple(place[0] for place in places)
-    weight = tuple(place[1] for place in places)
-    _paint(painted, membrane, cells, share, inside, low, weight, least * FULL)
+    low = (places[0][0], places[1][0], places[2][0])
+    weight = (places[0][1], places[1][1], places[2][1])
+    _paint(painted, membrane, cells, share, inside, (low, weight, least * FULL))
     return painted
 
 
@@ -123,9 +123,8 @@ def _cast(
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _paint(
-    painted: Labels, membrane: Mask, cells: Labels, share: Share, inside: Mask, low: Any, weight: Any, least: float
-) -> None:
+def _paint(painted: Labels, membrane: Mask, cells: Labels, share: Share, inside: Mask, between: Any) -> None:
+    low, weight, least = between
     names = np.zeros(8, np.uint32)
     sums = np.zeros(8, np.float64)
     for z in range(painted.shape[0]):
