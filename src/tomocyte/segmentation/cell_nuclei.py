@@ -135,7 +135,7 @@ def contact_areas_um2(regions: Labels, voxel_size_um: VoxelSize) -> dict[tuple[i
     Examples
     --------
     >>> contact_areas_um2(np.array([[[1, 1, 2], [1, 2, 2]]]), (1.0, 0.5, 0.25))
-    {(1, 2): 0.75}
+    {(1, 2): 1.25}
     """
     size = np.nan_to_num(np.asarray(voxel_size_um, dtype=np.float64), nan=1.0)
     areas: dict[tuple[int, int], float] = {}

@@ -54,7 +54,7 @@ class Votes:
         membrane : ndarray (z, y, x), bool
             Of the grid.
         """
-        grid, own = window.inside(self.label.shape)  # type: ignore[arg-type]
+        grid, own = window.inside(self.label.shape)
         mine = np.ascontiguousarray(probability[own])
         _cast(self.label[grid], self.best[grid], self.second[grid], mine, membrane[grid], window.label)
 
@@ -83,7 +83,7 @@ def paint_cells(membrane: Mask, cells: Labels, share: Share, inside: Mask, *, le
     Examples
     --------
     >>> cells = np.array([[[1, 2]]], np.uint32)
-    >>> share = np.array([[[65535, 32768]]], np.uint16)
+    >>> share = np.array([[[65535, 16384]]], np.uint16)
     >>> paint_cells(np.ones((1, 1, 6), bool), cells, share, cells > 0).tolist()
     [[[1, 1, 1, 1, 2, 2]]]
     """

@@ -171,10 +171,11 @@ def plan_windows(nuclei: Labels, regions: Labels, grid: Grid, settings: CellByCe
     """
     labels = [int(label) for label in np.flatnonzero(np.bincount(nuclei.ravel())) if label]
     if settings.frame != "windows":
-        start = tuple(part.start or 0 for part in grid.seen)
+        first = [int(part.start or 0) for part in grid.seen]
         sizes = [len(range(*part.indices(n))) for part, n in zip(grid.seen, grid.shape, strict=True)]
-        shape = tuple(_rounded(size, unit) for size, unit in zip(sizes, settings.divisor, strict=True))
-        return [Window(label, start, shape) for label in labels]  # type: ignore[arg-type]
+        rounded = [_rounded(size, unit) for size, unit in zip(sizes, settings.divisor, strict=True)]
+        whole = (rounded[0], rounded[1], rounded[2])
+        return [Window(label, (first[0], first[1], first[2]), whole) for label in labels]
     extents = label_extents(np.maximum(nuclei, regions))
     margin = [math.ceil(settings.margin_um / size) for size in grid.voxel_size_um]
     windows = []
@@ -266,7 +267,7 @@ def as_input(known: Evidence, label: int) -> NDArray[np.float32]:
 def window_input(window: Window, known: Evidence) -> NDArray[np.float32]:
     """What the network sees in a window, (3, z, y, x) float32; 0 beyond the grid."""
     seen = np.zeros((3, *window.shape), dtype=np.float32)
-    grid, own = window.inside(known.membrane.shape)  # type: ignore[arg-type]
+    grid, own = window.inside(known.membrane.shape)
     seen[(slice(None), *own)] = as_input(known.of(grid), window.label)
     return seen
 
