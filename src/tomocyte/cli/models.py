@@ -144,6 +144,9 @@ def models_calibrate(
         list[str] | None,
         typer.Option("--check", help="A split to check the result on, e.g. test; repeat for several."),
     ] = None,
+    check_data: Annotated[
+        Path | None, typer.Option("--check-data", help="Where those splits are, if not in the folder of --data.")
+    ] = None,
     n_training: Annotated[
         int, typer.Option("--n-training", help="Training images to learn the usual look from.", min=0)
     ] = 60,
@@ -160,7 +163,9 @@ def models_calibrate(
     from tomocyte.models import find_model, read_card
 
     folder = find_model(name)
-    found = calibration_data(data, read_card(folder), split=split, n_training=n_training, test=check or [])
+    found = calibration_data(
+        data, read_card(folder), split=split, n_training=n_training, test=check or [], test_folder=check_data
+    )
     figures = calibrate(folder, found, output, is_overwriting=overwrite, tell=lambda line: typer.echo(line, err=True))
     for title, content in figures.items():
         for line in _calibration_lines(title, content):
@@ -230,11 +235,19 @@ def _card_lines(card: ModelCard) -> list[str]:
         "paper": card.paper,
         "licence": card.licence,
         "limits": card.limits,
+        "calibrated": _calibrated(card),
     }
     lines = [f"{card.name} {card.version}"]
     lines += [f"  {key:<12} " + value.replace("\n", f"\n{'':<15}") for key, value in rows.items() if value]
     lines += [f"  {'held out':<12} {name}: {value}" for name, value in _flat(card.figures)]
     return lines if card.figures else [*lines, f"  {'held out':<12} no figures recorded"]
+
+
+def _calibrated(card: ModelCard) -> str:
+    """What was learned about the model's probabilities, in a line."""
+    parts = [f"{name} (on {one.n_objects} matched objects)" for name, one in card.calibration.items()]
+    domain = "" if card.domain is None else f"; knows the look of {card.domain.n_images} training images"
+    return ", ".join(parts) + domain
 
 
 def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, str]]:

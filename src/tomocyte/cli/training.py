@@ -69,6 +69,7 @@ def train(
         )
     _say(result, output)
     _score_held_out(checked, output, held_out)
+    _calibrate(checked, output, sets)
 
 
 def fine_tune(
@@ -299,6 +300,16 @@ def _score_held_out(recipe: Any, output: Path, data: Path | None) -> None:
     for name, figures in card.figures.items():
         if isinstance(figures, dict):
             typer.echo(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()))
+
+
+def _calibrate(recipe: Any, output: Path, sets: Any) -> None:
+    """Calibrate a finished model on its validation images, where its recipe says so."""
+    from tomocyte.experiments.calibration import CalibrationData, calibrate, spaced
+
+    if not recipe.calibrate or not sets.validation or not (output / "model" / "card.json").exists():
+        return
+    data = CalibrationData(sets.validation, spaced(sets.train), {})
+    calibrate(output / "model", data, output, is_overwriting=True, tell=typer.echo)
 
 
 def _say(result: dict[str, Any], output: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 DIGITS = 4
+N_TRAINING = 60
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,13 @@ class CalibrationData:
 
 
 def calibration_data(
-    folder: Path, card: ModelCard, *, split: str = "validation", n_training: int = 60, test: Sequence[str] = ()
+    folder: Path,
+    card: ModelCard,
+    *,
+    split: str = "validation",
+    n_training: int = N_TRAINING,
+    test: Sequence[str] = (),
+    test_folder: Path | None = None,
 ) -> CalibrationData:
     """The images of a folder by their split; without splits, all of them are for calibration.
 
@@ -67,6 +74,8 @@ def calibration_data(
         At most so many training images are looked at, evenly spaced.
     test : sequence of str
         Splits to check the result on; each domain of a split is checked by itself.
+    test_folder : Path, optional
+        Where those splits are; ``folder`` by default.
 
     Raises
     ------
@@ -79,13 +88,18 @@ def calibration_data(
         known = ", ".join(sorted({item.split for item in items}))
         raise InputError("E-NO-DATA", f"no image of split {split!r}.", path=folder, cure=f"It has: {known}.")
     training = [item for item in items if item.split == "train" and split != "train"]
-    if len(training) > n_training:
-        training = [training[i] for i in np.linspace(0, len(training) - 1, n_training).astype(int)]
     checked: dict[str, list[LabelledItem]] = {}
-    for item in items:
+    for item in items if test_folder is None else find_items(test_folder, data_settings(card)):
         if item.split in test and item.split:
             checked.setdefault(" ".join(filter(None, (item.split, item.domain))), []).append(item)
-    return CalibrationData(chosen, training, dict(checked))
+    return CalibrationData(chosen, spaced(training, n_training), dict(checked))
+
+
+def spaced(items: Sequence[LabelledItem], n: int = N_TRAINING) -> list[LabelledItem]:
+    """At most n items, evenly spaced."""
+    if len(items) <= n:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, n).astype(int)]
 
 
 def data_settings(card: ModelCard) -> DataSettings:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 KEY_COLUMNS = (
     "volume_um3", "area_um2", "projected_area_um2", "equivalent_diameter_um", "sphericity", "mean_ri", "mean_value",
-    "mean_lac_per_um", "concentration_mg_per_ml", "dry_mass_pg", "projected_dry_mass_pg",
+    "mean_lac_per_um", "concentration_mg_per_ml", "dry_mass_pg", "projected_dry_mass_pg", "confidence",
 )  # fmt: skip
+LOW, HIGH = "_low", "_high"
 IDENTITY_COLUMNS = (
     "item", "frame", "time_s", "structure", "label", "cell_id", "parent", "track_id", "parent_id", "medium_ri",
 )  # fmt: skip
@@ -166,7 +167,7 @@ def _labels(objects: Sequence[Sequence[int]]) -> str:
 
 
 def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
-    columns = _shown_columns(rows, structure)
+    columns = without_ends(_shown_columns(rows, structure))
     is_upright = len(rows) <= MOST_UPRIGHT
     # In a long table a column without any number is only noise: it is named below with the reason instead.
     empty = [column for column in columns if not is_upright and rows[column].isna().all()]
@@ -176,6 +177,11 @@ def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary) ->
         [_cell(value, note) for value, note in zip(row, notes, strict=True)]
         for row in rows[columns].head(MOST_ROWS).itertuples(index=False, name=None)
     ]
+    for at, column in enumerate(columns):
+        if column + LOW in rows and column + HIGH in rows:
+            ends = rows[[column + LOW, column + HIGH]].head(MOST_ROWS).itertuples(index=False, name=None)
+            for line, (low, high) in zip(cells, ends, strict=True):
+                line[at] = _with_interval(line[at], low, high, column)
     return {
         "structure": structure,
         "n": len(rows),
@@ -185,6 +191,27 @@ def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary) ->
         "rows": cells,
         "empty": [described(column, dictionary) for column in empty],
     }
+
+
+def without_ends(columns: Sequence[str]) -> list[str]:
+    """The columns without those that are the ends of another one's interval: they stand in its cells.
+
+    Examples
+    --------
+    >>> without_ends(["volume_um3", "volume_um3_low", "volume_um3_high", "tide_low"])
+    ['volume_um3', 'tide_low']
+    """
+    known = set(columns)
+    ends = {name + end for name in columns for end in (LOW, HIGH) if {name + LOW, name + HIGH} <= known}
+    return [name for name in columns if name not in ends]
+
+
+def _with_interval(cell: dict[str, str], low: float, high: float, column: str) -> dict[str, str]:
+    """A cell with its interval behind the value, where there is one."""
+    if not cell["value"] or not (np.isfinite(low) and np.isfinite(high)):
+        return cell
+    between = f"{like(low, cell['text'])} to {like(high, cell['text'])}"
+    return {**cell, "text": f"{cell['text']} ({between})", "title": f"90 % interval of {column}: {between}"}
 
 
 def _shown_columns(rows: pd.DataFrame, structure: str) -> list[str]:

@@ -220,6 +220,7 @@ def _item_views(
                 "facts": list(_fact_lines(item.facts)),
                 "pictures": [(caption, _data_uri(Path(file).read_bytes())) for caption, file in item.pictures],
                 "charts": list(_charts(item, rows, dictionary)),
+                "has_confidence": "confidence" in rows and bool(rows["confidence"].notna().any()),
                 "edits": edit_rows(item.edits, is_planar=_is_planar(item.facts)),
                 "tables": [
                     {**shown, "colour": _colour_class(shown["structure"])} for shown in object_tables(rows, dictionary)
@@ -263,6 +264,11 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "medium RI",
             known + source("medium_ri") if media else "unknown: concentration and dry mass cannot be given",
         )
+    if facts.get("domain"):
+        worst = max(facts["domain"], key=lambda one: one["distance"] / one["limit"])
+        verdict = f"unlike: {worst['what']}" if worst["is_outside"] else "like them"
+        times = f"{worst['distance'] / worst['limit']:.2f} of the limit"
+        yield "compared with the model's training images", f"{verdict} ({times})"
     if facts.get("n_masked_voxels"):
         yield "masked voxels", str(facts["n_masked_voxels"])
 

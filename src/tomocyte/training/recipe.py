@@ -239,6 +239,9 @@ class Recipe(Settings):
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the groups held out for validation where the data do not say which."""
 
+    calibrate: bool = False
+    """Whether ``tomocyte train`` calibrates the finished model on its validation images (3-D models with one output per
+    structure); see ``tomocyte models calibrate``."""
     limits: str = Field(default="", max_length=2000)
     """What the model will not be good for; goes onto its card."""
     held_out: HeldOut | None = None
