@@ -29,6 +29,8 @@ NAMES = {
     INSTANCES: "single cells",
     BY_NETWORK: "single cells, network",
 }
+ALL_NUCLEI = "all"
+"""The set that stands for the nuclei of all sets, each nucleus counting the same."""
 MEAN_OF_SETS = "mean"
 """The set that stands for the mean over all sets, each counting the same."""
 
@@ -133,13 +135,13 @@ def nucleus_table(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def position_table(nuclei: pd.DataFrame) -> pd.DataFrame:
-    """Per row and set, and over all sets (``mean``): :func:`tomocyte.evaluation.nuclear_position.summarise_nuclei`."""
+    """Per row and set, and over ``all`` nuclei: :func:`tomocyte.evaluation.nuclear_position.summarise_nuclei`."""
     import pandas as pd
 
     names = list(NucleusComparison.__dataclass_fields__)
     lines = []
     for row, own in nuclei.groupby("row", sort=False):
-        for name, part in [*own.groupby("set", sort=False), (MEAN_OF_SETS, own)]:
+        for name, part in [*own.groupby("set", sort=False), (ALL_NUCLEI, own)]:
             rows = [NucleusComparison(**dict(zip(names, values, strict=True))) for values in part[names].to_numpy()]
             lines.append({"row": row, "set": name, **summarise_nuclei(rows)})
     return pd.DataFrame(lines)
