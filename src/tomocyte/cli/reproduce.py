@@ -107,6 +107,8 @@ def _compare(recipe: str, overrides: list[str] | None, output: Path, data: Path 
     if how.is_dry:
         for row, names in trainings.items():
             typer.echo(f"{row}: {', '.join(names)}")
+        for row, model in chosen.models.items():
+            typer.echo(f"{row}: the finished model {model}")
         typer.echo(f"on {data or f'{chosen.benchmark}, simulated for it'}; nothing written.")
         return
     folder = data or output / "data"

@@ -18,7 +18,7 @@ from tomocyte.experiments.choi_scores import CellsBy, predict_field, score_field
 from tomocyte.experiments.material import ExperimentItem, find_material
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
-from tomocyte.models import ModelPackage, load_package
+from tomocyte.models import ModelPackage, find_model, load_package
 from tomocyte.pipeline.cells import settings_of
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training import find_items, train
@@ -81,10 +81,20 @@ def compare_trainings(
                 n_steps += sum(_n_steps(training, result["n_train"], epoch) for epoch in range(len(result["history"])))
             about = {"row": row, "seed": seed, "n_networks": len(trainings), "n_steps": n_steps}
             packages = [load_package(training_folder(folder, training) / "model") for training in trainings]
-            about["n_parameters"] = sum(v.numel() for one in packages for v in one.build().parameters())
+            about["n_parameters"] = _n_parameters(packages)
             scorer = _Scorer(recipe, packages, folder, device, report)
             entries += [{**about, "set": name, **scorer.entry(item)} for name in sets for item in sets[name]]
+    for row, model in recipe.models.items() if rows is None else ():
+        report({"event": "row", "row": row, "fold": 0, "n_folds": 1})
+        package = load_package(find_model(model))
+        about = {"row": row, "seed": 0, "n_networks": 1, "n_steps": 0, "n_parameters": _n_parameters([package])}
+        scorer = _Scorer(recipe, [package], folder, device, report)
+        entries += [{**about, "set": name, **scorer.entry(item)} for name in sets for item in sets[name]]
     return entries
+
+
+def _n_parameters(packages: list[ModelPackage]) -> int:
+    return sum(value.numel() for package in packages for value in package.build().parameters())
 
 
 def fields_of(data: Path, test: CellLineSet) -> list[ExperimentItem]:

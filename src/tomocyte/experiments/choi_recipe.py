@@ -52,10 +52,12 @@ class OrganellesRecipe(Settings):
     """EXPERIMENT/SIZE; made when no other data are given. Its train and validation splits are learned from."""
     seeds: tuple[int, ...] = Field(default=(1,), min_length=1, max_length=32)
     """Every row is trained once with each."""
-    base: dict[str, Any]
+    base: dict[str, Any] = Field(default_factory=dict)
     """A recipe of one training, with a name."""
-    rows: dict[str, dict[str, Any] | list[dict[str, Any]]] = Field(min_length=1, max_length=32)
+    rows: dict[str, dict[str, Any] | list[dict[str, Any]]] = Field(default_factory=dict, max_length=32)
     """Row -> what differs from ``base``; a list: several trainings, each with structures of its own."""
+    models: dict[str, str] = Field(default_factory=dict, max_length=32)
+    """Row -> a finished model, by name or folder, scored like the trainings."""
     tests: dict[str, CellLineSet] = Field(min_length=1, max_length=32)
     """Name of a set -> its fields."""
     published: dict[str, float] = Field(default_factory=dict)
@@ -71,6 +73,14 @@ class OrganellesRecipe(Settings):
     def _seeds_differ(self) -> OrganellesRecipe:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("'seeds' names a seed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> OrganellesRecipe:
+        if not self.rows and not self.models:
+            raise ValueError("'rows' or 'models' must say what is compared")
+        if set(self.rows) & set(self.models):
+            raise ValueError("a row of 'models' has the name of one of 'rows'")
         return self
 
     def trainings(self, row: str, seed: int) -> list[Recipe]:

@@ -156,10 +156,11 @@ def _summary(
         first = next(entry for entry in entries if entry["row"] == row)
         n_networks = first["n_networks"]
         networks = "one network" if n_networks == 1 else f"{n_networks} networks"
+        trained = f"{first['n_steps']:,} steps in all" if first["n_steps"] else "trained before, as it stands"
         lines += [
             f"## {row}",
             "",
-            f"{networks}, {first['n_parameters']:,} parameters, {first['n_steps']:,} steps in all.",
+            f"{networks}, {first['n_parameters']:,} parameters, {trained}.",
             "",
             _piped(["cells", *[NAMES.get(part, part) for part in structures], "fields"]),
             _piped(["---", *["---:"] * (len(structures) + 1)]),
