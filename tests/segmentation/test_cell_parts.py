@@ -181,7 +181,10 @@ def test_halves_of_a_ball_share_a_cell_and_squares_of_a_carpet_do_not() -> None:
     assert shared_cells(near, carpet, (0.5, 0.5, 0.5), SETTINGS) == set()
     apart = np.zeros_like(halves)
     apart[10:14, 10:14, 3:5], apart[10:14, 10:14, 19:21] = 1, 2
-    assert shared_cells(apart, halves, (0.5, 0.5, 0.5), SETTINGS) == set()
+    # 7.5 um between their nearest voxels: a contact of 1.9 is asked to be 0.85 + 0.09 * 7.5 = 1.5.
+    assert shared_cells(apart, halves, (0.5, 0.5, 0.5), SETTINGS) == {(1, 2)}
+    for change in ({"joined_gap_um": 7.0}, {"joined_contact_per_um": 0.15}):
+        assert shared_cells(apart, halves, (0.5, 0.5, 0.5), SETTINGS.model_copy(update=change)) == set()
 
 
 def test_contact_is_an_area_in_um2() -> None:

@@ -115,16 +115,17 @@ def shared_cells(nuclei: Labels, regions: Labels, voxel_size_um: VoxelSize, sett
     voxel_size_um : tuple of 3 float
         A NaN z counts as 1 µm.
     settings : CellByCellSettings
-        ``joined_gap_um`` and ``joined_contact``.
+        ``joined_gap_um``, ``joined_contact``, ``joined_contact_per_um``.
     """
     size = np.nan_to_num(np.asarray(voxel_size_um, dtype=np.float64), nan=1.0)
     volumes = np.bincount(regions.ravel()) * float(size.prod())
     near: Pairs = set()
     for pair, area in contact_areas_um2(regions, voxel_size_um).items():
-        smaller = min(volumes[pair[0]], volumes[pair[1]])
-        if area >= settings.joined_contact * smaller ** (2 / 3) and (
-            _gap_um(nuclei, pair, size) <= settings.joined_gap_um
-        ):
+        contact = area / min(volumes[pair[0]], volumes[pair[1]]) ** (2 / 3)
+        if contact < settings.joined_contact:
+            continue
+        gap = _gap_um(nuclei, pair, size)
+        if gap <= settings.joined_gap_um and contact >= settings.joined_contact + settings.joined_contact_per_um * gap:
             near.add(pair)
     return near
 

@@ -68,11 +68,14 @@ class CellByCellSettings(Settings):
     """Smaller nuclei are crumbs and found no cell, in µm³ (2-D: µm² of 1 µm depth)."""
     split: SplitSettings = SplitSettings(method="distance", min_separation_um=4.0, prominence=0.25)
     """How nuclei that touch are told apart."""
-    joined_gap_um: float = Field(default=2.0, ge=0, le=20)
+    joined_gap_um: float = Field(default=10.0, ge=0, le=50)
     """Two nuclei at most so far apart may be of one cell, in µm."""
-    joined_contact: float = Field(default=0.9, ge=0)
+    joined_contact: float = Field(default=0.85, ge=0)
     """They are if their parts of the mask meet without a waist: contact area over (smaller volume)^(2/3) is at least
-    this. Halves of a ball have 1.9, halves of a flat disc about 1.2, square cells of a carpet about 0.6."""
+    this, and more the farther they are apart. Halves of a ball have 1.9, halves of a flat disc about 1.2, square cells
+    of a carpet about 0.6."""
+    joined_contact_per_um: float = Field(default=0.09, ge=0)
+    """How much more per µm between the nuclei."""
     joined_claim: float = Field(default=0.5, gt=0, le=1)
     """And if the network sees the other nucleus inside either one's cell with at least this mean probability."""
 
