@@ -137,9 +137,11 @@ def test_touching_cell_without_a_nucleus_is_its_own_where_nobody_claims_it() -> 
         columns = np.arange(batch.shape[4]) + 2  # the box begins at x = 4, the margin of the window is outside it
         return np.broadcast_to(np.where(columns < 22 - 4, 0.9, 0.1), (1, 1, *batch.shape[2:])).astype(np.float32)
 
-    found = run(membrane, np.where(nuclei == 1, nuclei, 0), predictor=claims_left, margin_um=50.0)
-    assert np.array_equal(found.labels, truth)
+    found = run(membrane, np.where(nuclei == 1, nuclei, 0), predictor=claims_left, margin_um=50.0, joined_contact=1.1)
+    assert np.array_equal(found.labels, truth)  # they meet over 22.4 um2, 0.99 times the volume^(2/3)
     assert found.flags[2] == ("no-nucleus",)
+    one = run(membrane, np.where(nuclei == 1, nuclei, 0), predictor=claims_left, margin_um=50.0, joined_contact=0.9)
+    assert np.array_equal(one.labels, membrane)
 
 
 def test_thin_rims_are_attached_and_counted() -> None:

@@ -238,7 +238,11 @@ def test_what_nobody_claims_is_a_cell_a_rim_or_a_loose_piece() -> None:
     thin = settings.model_copy(update={"min_cell_depth_um": 1.0})
     placed, _, n_attached = place_rest(cells, share, membrane, grid, thin)
     assert (placed[1:6, 2:9, 10] == 4).all()  # 35 of the only cell's 280 um3: a far end of it
-    small = thin.model_copy(update={"min_touching_share": 0.12})
-    placed, _, n_attached = place_rest(cells, share, membrane, grid, small)
+    # It meets the cell over 35 um2, 3.3 times its volume^(2/3).
+    for change in ({"min_touching_share": 0.12}, {"joined_contact": 4.0}):
+        placed, _, n_attached = place_rest(cells, share, membrane, grid, thin.model_copy(update=change))
+        assert n_attached == 35
+    own = thin.model_copy(update={"min_touching_share": 0.12, "joined_contact": 3.4})
+    placed, _, n_attached = place_rest(cells, share, membrane, grid, own)
     assert (placed[1:6, 2:9, 10] == 5).all()
     assert n_attached == 0

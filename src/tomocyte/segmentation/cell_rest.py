@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.segmentation.cell_nuclei import contact_areas_um2
 from tomocyte.segmentation.cell_votes import FULL
 from tomocyte.segmentation.cell_windows import CellByCellSettings, Grid
 from tomocyte.segmentation.components import connected_components
@@ -32,8 +33,9 @@ def place_rest(
     """Give every voxel of the mask a cell.
 
     Connected parts that no nucleus claims are cells of their own where they have ``min_cell_um3`` and, where they touch
-    a cell, a middle ``min_cell_depth_um`` below their surface and ``min_touching_share`` of the median cell. The rest
-    goes to the cell it is connected to, else to one within ``attach_um``.
+    a cell, a middle ``min_cell_depth_um`` below their surface, ``min_touching_share`` of the median cell and a waist
+    towards it (``joined_contact``). The rest goes to the cell it is connected to, by seeded watershed, else to one
+    within ``attach_um``.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ def place_rest(
     left = membrane & (grown == 0)
     n_attached = 0
     if left.any() and grown.any():
-        flooded = seeded_watershed(np.zeros(grown.shape, np.float32), grown, membrane)
+        flooded = seeded_watershed(-distance_um(membrane, grid.voxel_size_um), grown, membrane)
         weights[left & (flooded != 0)] = BESIDE
         n_attached = int(np.count_nonzero(left & (flooded != 0)))
         grown = flooded
@@ -109,10 +111,18 @@ def _new_cells(rest: Mask, cells: Labels, grid: Grid, settings: CellByCellSettin
         mine = painted == label
         is_deep = float(depth[mine].max()) >= settings.min_cell_depth_um or not (rest == 0).any()
         is_large = np.count_nonzero(mine) >= least
-        if (is_deep and is_large) or not touching[mine].any():
+        if not touching[mine].any() or (is_deep and is_large and _has_waist(mine, cells, grid, settings)):
             number += 1
             result[mine] = number
     return result
+
+
+def _has_waist(part: Mask, cells: Labels, grid: Grid, settings: CellByCellSettings) -> bool:
+    """Whether a part meets every cell over a small area only, by the measure that holds for nuclei of one cell."""
+    number = int(cells.max(initial=0)) + 1
+    areas = contact_areas_um2(np.where(part, np.uint32(number), cells), grid.voxel_size_um)
+    smallest = settings.joined_contact * (np.count_nonzero(part) / grid.voxels_of(1.0)) ** (2 / 3)
+    return all(area < smallest for pair, area in areas.items() if number in pair)
 
 
 def _grown_by_one(mask: Mask) -> Mask:
