@@ -147,6 +147,9 @@ def models_calibrate(
     check_data: Annotated[
         Path | None, typer.Option("--check-data", help="Where those splits are, if not in the folder of --data.")
     ] = None,
+    cells: Annotated[
+        str, typer.Option("--cells", help="How cells are told apart, as `tomocyte run` takes it.")
+    ] = "auto",
     n_training: Annotated[
         int, typer.Option("--n-training", help="Training images to learn the usual look from.", min=0)
     ] = 60,
@@ -166,7 +169,9 @@ def models_calibrate(
     found = calibration_data(
         data, read_card(folder), split=split, n_training=n_training, test=check or [], test_folder=check_data
     )
-    figures = calibrate(folder, found, output, is_overwriting=overwrite, tell=lambda line: typer.echo(line, err=True))
+    figures = calibrate(
+        folder, found, output, cells=cells, is_overwriting=overwrite, tell=lambda line: typer.echo(line, err=True)
+    )
     for title, content in figures.items():
         for line in _calibration_lines(title, content):
             typer.echo(line)

@@ -116,10 +116,13 @@ class Examiner:
     folder : Path
         Of the model's package.
     card : ModelCard
+    cells : str
+        How cells are told apart, as ``RunSettings.cells`` says it.
     """
 
-    def __init__(self, folder: Path, card: ModelCard) -> None:
+    def __init__(self, folder: Path, card: ModelCard, *, cells: str = "auto") -> None:
         self.folder = folder
+        self.cells = cells
         self.card = card
         self.data = data_settings(card)
         self._kept: dict[Path, _Kept] = {}
@@ -161,6 +164,7 @@ class Examiner:
         settings = RunSettings(
             modality=self.card.modality,
             model=str(self.folder),
+            cells=self.cells,
             uncertainty=UncertaintySettings(method="single"),
             medium_ri="background" if volume.medium_ri is None else None,
         )
@@ -194,7 +198,13 @@ def _unpacked(stack: LabelStack) -> NDArray[Any]:
 
 
 def calibrate(
-    folder: Path, data: CalibrationData, output: Path, *, is_overwriting: bool = False, tell: Tell | None = None
+    folder: Path,
+    data: CalibrationData,
+    output: Path,
+    *,
+    cells: str = "auto",
+    is_overwriting: bool = False,
+    tell: Tell | None = None,
 ) -> dict[str, Any]:
     """Calibrate a model and write ``model/``, ``calibration.json``, ``objects.csv`` and reliability plots.
 
@@ -204,6 +214,8 @@ def calibrate(
         A model package; it is left as it is unless ``output / "model"`` is that folder.
     data : CalibrationData
     output : Path
+    cells : str
+        How cells are told apart, as ``RunSettings.cells`` says it.
     is_overwriting : bool
         Whether a model in ``output / "model"`` is replaced.
     tell : callable, optional
@@ -220,7 +232,7 @@ def calibrate(
     package = load_package(folder)
     card = package.card.model_copy(update={"calibration": {}, "domain": None})
 
-    examiner = Examiner(folder, card)
+    examiner = Examiner(folder, card, cells=cells)
 
     def examined(items: Sequence[LabelledItem], what: str) -> Iterator[Examined]:
         for number, item in enumerate(items):

@@ -91,7 +91,7 @@ def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) 
         ``None`` where cells or background have fewer than 500 voxels.
     """
     whole = _of_cells(probability, structures)
-    cells, outside = whole >= 128, _far_from(whole > 12)
+    cells, outside = whole >= 128, _far_from(whole >= 64)
     if min(np.count_nonzero(cells), np.count_nonzero(outside)) < SMALLEST_SAMPLE:
         return None
     inside, around = image[cells], image[outside]
