@@ -17,8 +17,8 @@ from torch import nn
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.networks import Network, build_network
 from tomocyte.networks import engine as room
-from tomocyte.networks._runners import prepare, split_image, split_stem, stem_of
-from tomocyte.networks.engine import choose_engine, describe_engine, has_bf16, make_predictor
+from tomocyte.networks._runners import FastStem, _openvino_core, fast_stem, prepare, split_image, split_stem, stem_of
+from tomocyte.networks.engine import bf16_problem, choose_engine, describe_engine, has_bf16, make_predictor
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 ENGINES = ["torch", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no openvino"))]
@@ -28,6 +28,7 @@ CASES = [
     ("fusionnet-v2", {}, (3, 1, 32, 48)),
     ("unet3d", {"width": 8, "n_outputs": 2}, (2, 1, 8, 32, 24)),
     ("unet3d", {"width": 8, "norm": "instance", "has_stem_norm": True}, (1, 1, 8, 32, 24)),
+    ("unet3d", {"width": 8, "n_outputs": 2, "stem_stride": (1, 2, 2)}, (1, 1, 8, 32, 48)),
 ]
 
 
@@ -148,6 +149,48 @@ def test_the_split_stem_gives_the_stems_result_from_bf16_numbers(name: str) -> N
     assert float((result - exact).abs().max()) / scale < 2e-5
     coarse = stem.float()(image.bfloat16().float()).double()
     assert float((coarse - exact).abs().max()) / scale > 2e-4
+
+
+@pytest.mark.parametrize(("n_in", "kernel"), [(1, (1, 3, 3)), (4, (3, 3, 3)), (15, (3, 1, 3))])
+def test_the_fast_first_convolution_is_torchs_own(n_in: int, kernel: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    own = nn.Conv3d(n_in, 8, kernel, padding=tuple(size // 2 for size in kernel))
+    fast = fast_stem(own, "cpu")
+    assert isinstance(fast, FastStem)
+    image = torch.randn(2, n_in, 6, 10, 14)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(image), own.double()(image.double()).float(), atol=1e-5, rtol=1e-5)
+    assert fast_stem(nn.Conv3d(16, 8, kernel), "cpu").__class__ is nn.Conv3d
+    assert fast_stem(nn.Conv2d(1, 8, 3), "cpu").__class__ is nn.Conv2d
+    assert fast_stem(nn.Conv3d(1, 8, kernel, padding="same"), "cpu").__class__ is nn.Conv3d
+    assert fast_stem(nn.Conv3d(1, 8, kernel), "cuda").__class__ is nn.Conv3d
+
+
+def test_bf16_is_judged_by_a_known_answer() -> None:
+    """A disc of 100 x 100 pixels at 0.9, the rest at 0.1."""
+    expected = np.full((1, 2, 120, 130), 0.1, dtype=np.float32)
+    expected[:, 1, 10:110, 10:110] = 0.9
+    image = np.zeros((1, 1, 120, 130), dtype=np.float32)
+    moved = expected.copy()
+    moved[0, 0, 3, 4] += 0.06
+    cut = np.where(expected > 0.5, 0.51, 0.1).astype(np.float32)
+    narrow = cut.copy()
+    narrow[0, 1, 10:16, 10:110] = 0.49  # Dice 2 * 0.94 / 1.94 = 0.969
+    assert bf16_problem(lambda batch: expected + np.float32(0.04), image, expected) == ""
+    assert "0.06" in bf16_problem(lambda batch: moved, image, expected)
+    assert "mask 1" in bf16_problem(lambda batch: narrow, image, cut)
+    assert "0.969" in bf16_problem(lambda batch: narrow, image, cut)
+
+
+@pytest.mark.skipif(not HAS_OPENVINO, reason="no openvino")
+def test_openvino_is_started_once_per_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    _openvino_core()
+    monkeypatch.setattr(openvino, "Core", None)
+    module = network("osnet", {"width": 2})
+    for _ in range(2):
+        make_predictor(module, activation="sigmoid", engine="openvino")(image_of((1, 1, 16, 16)))
 
 
 @pytest.mark.parametrize("name", ["osnet", "fusionnet-v2", "unet3d"])

@@ -5,10 +5,12 @@ To add one, write a ``*_runner(module, *, device, precision)`` here; ``engine.py
 
 from __future__ import annotations
 
+import atexit
 import copy
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeAlias, cast
 
@@ -165,10 +167,11 @@ def openvino_runner(module: Network, *, device: str, precision: str) -> Runner:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    core = import_module("openvino").Core()
+    core = _openvino_core()
     is_split = precision == "bf16"
     graph = _openvino_graph(split_stem(module) if is_split else module, module.n_inputs * (3 if is_split else 1))
     requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+    atexit.register(requests.clear)  # before the libraries under it are taken down
 
     def runner(batch: Tensor) -> Tensor:
         batch = split_image(batch) if is_split else batch
@@ -185,6 +188,12 @@ def openvino_runner(module: Network, *, device: str, precision: str) -> Runner:
         return torch.from_numpy(request.get_output_tensor().data.copy())
 
     return runner
+
+
+@cache
+def _openvino_core() -> Any:
+    """One per process: some builds die of a second one (github.com/openvinotoolkit/openvino/issues/35338)."""
+    return import_module("openvino").Core()
 
 
 def _openvino_graph(module: Network, n_channels: int) -> Any:

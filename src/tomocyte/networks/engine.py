@@ -38,6 +38,9 @@ RUNNERS: dict[str, Callable[..., Runner]] = {
 LARGEST_ROUNDING = 0.02
 """bf16 is not used on its own for an image that it rounds by more than this part of the image's standard deviation."""
 
+LARGEST_MOVE, SMALLEST_MASK, SMALLEST_DICE, HALF = 0.05, 100, 0.98, 0.5
+"""What bf16 may do to a self-test: to a probability, and to the masks of at least so many voxels."""
+
 
 @dataclass(frozen=True)
 class EngineChoice:
@@ -79,7 +82,7 @@ def choose_engine(engine: str = "auto", *, device: str = "cpu", precision: str =
     """Decide what computes; what the user names is taken or refused, never replaced.
 
     ``auto`` takes OpenVINO on a CPU where it is installed, else torch; never ``compiled``, which needs a C++ compiler
-    and half a minute at its first call.
+    and minutes at its first call, and was slower than torch on the networks measured.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def choose_engine(engine: str = "auto", *, device: str = "cpu", precision: str =
     where = check_device(device)
     if engine not in ENGINES:
         raise SettingsError("E-ENGINE", f"no engine is called {engine!r}.", cure=f"Use one of {', '.join(ENGINES)}.")
-    exactness, why_exactness = _choose_precision(precision, device)
+    exactness, why_exactness = choose_precision(precision, device)
     problem = _openvino_problem(where) if engine in ("auto", "openvino") else ""
     if engine == "auto":
         name: EngineName = "torch" if problem else "openvino"
@@ -188,6 +191,36 @@ def make_predictor(
     return predict
 
 
+def bf16_problem(predictor: Predictor, image: NDArray[np.float32], expected: NDArray[np.float32]) -> str:
+    """Why bf16 is not exact enough for a network, by an input whose answer is known; ``""`` where it is.
+
+    Parameters
+    ----------
+    predictor : callable
+        From :func:`make_predictor`, in bf16.
+    image : ndarray (B, n_inputs, [Z,] Y, X), float32
+        As the network sees it.
+    expected : ndarray (B, n_outputs, [Z,] Y, X), float32
+        Probabilities in float32.
+
+    Returns
+    -------
+    str
+        A probability moves by more than 0.05, or a mask of at least 100 voxels has a Dice below 0.98 with float32's.
+    """
+    found = predictor(image)
+    moved = float(np.abs(found - expected).max())
+    if moved > LARGEST_MOVE:
+        return f"bf16 moves a probability of the self-test by {moved:.2g}"
+    for output in range(expected.shape[1]):
+        ours, theirs = found[:, output] > HALF, expected[:, output] > HALF
+        n_voxels = int(theirs.sum())
+        dice = 2 * int((ours & theirs).sum()) / max(1, int(ours.sum()) + n_voxels)
+        if n_voxels >= SMALLEST_MASK and dice < SMALLEST_DICE:
+            return f"bf16 changes mask {output} of the self-test: Dice {dice:.3f}"
+    return ""
+
+
 def _run_by_sample(batch: torch.Tensor, run: Callable[[torch.Tensor, PrecisionName], torch.Tensor]) -> torch.Tensor:
     """bf16 for the samples it can represent, float32 for the others, in the batch's order."""
     is_coarse = _is_coarse_in_bf16(batch)
@@ -227,7 +260,14 @@ def _check_finite(values: torch.Tensor, what: str, *, cure: str) -> None:
         raise InputError("E-NETWORK-NAN", f"{what} is not finite everywhere.", cure=cure)
 
 
-def _choose_precision(precision: str, device: str) -> tuple[PrecisionName, str]:
+def choose_precision(precision: str, device: str) -> tuple[PrecisionName, str]:
+    """The precision that will be used and why, without loading an engine.
+
+    Raises
+    ------
+    SettingsError
+        ``E-PRECISION``.
+    """
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise SettingsError("E-PRECISION", f"no precision is called {precision!r}.", cure=f"Use one of {known}.")

@@ -20,7 +20,7 @@ from tomocyte.pipeline.analysis import Analysis, Report, analyse
 from tomocyte.pipeline.background import background_level
 from tomocyte.pipeline.cells import cells_card
 from tomocyte.pipeline.edits import check_edits, write_corrections
-from tomocyte.pipeline.model_forecast import model_forecast
+from tomocyte.pipeline.model_costs import model_forecast
 from tomocyte.pipeline.trained import card_of, card_sha256, channels_of, settled
 from tomocyte.segmentation.edits_format import EditList
 from tomocyte.settings import RunSettings

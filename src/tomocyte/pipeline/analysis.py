@@ -187,6 +187,7 @@ class _Work:
             if settings.segmentation is None and "lipid_droplet" in self.model.card.structures:
                 self.engine = self.engine.model_copy(update={"inclusion": InclusionSettings()})
             self.facts["trained_model"] = self.model.facts
+            self.warnings += self.model.notes
             if self.model.card.is_trained_on_simulated:
                 self.warn(f"W-MODEL-SIMULATED: {self.model.card.name} was trained on simulated data.")
 

@@ -44,12 +44,15 @@ class TrainedModel:
     divisor : tuple of int
     facts : dict
         JSON-able: what computed, with which weights.
+    notes : tuple of str
+        ``W-MODEL-FP32: …`` where bf16 was not exact enough.
     """
 
     card: ModelCard
     predictor: Predictor
     divisor: tuple[int, ...]
     facts: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def settled(settings: RunSettings, volume: Volume) -> tuple[RunSettings, tuple[str, ...]]:
@@ -143,12 +146,21 @@ def open_model(settings: RunSettings) -> TrainedModel | None:
 @lru_cache(maxsize=1)
 def _loaded(folder: Path, sha256: str, engine: str, precision: str, device: str) -> TrainedModel:
     from tomocyte.models import load_package
-    from tomocyte.networks.engine import describe_engine, make_predictor
+    from tomocyte.networks.engine import bf16_problem, describe_engine, make_predictor
 
     package = load_package(folder)
     card, module = package.card, package.build()
     divisor: Any = module.divisor
-    how = describe_engine(engine, device=device, precision=precision)
+    chosen: dict[str, Any] = {"engine": engine, "device": device, "precision": precision}
+    predictor = make_predictor(module, activation=card.activation, **chosen)
+    how = describe_engine(**chosen)
+    notes: tuple[str, ...] = ()
+    if precision == "auto" and how["precision"] == "bf16":
+        test = package.selftest
+        if problem := bf16_problem(predictor, test["input"].numpy(), test["output"].numpy()):
+            chosen["precision"] = "fp32"
+            predictor = make_predictor(module, activation=card.activation, **chosen)
+            how, notes = describe_engine(**chosen), (f"W-MODEL-FP32: {card.name} is computed in fp32: {problem}.",)
     facts = {
         "name": card.name,
         "version": card.version,
@@ -160,8 +172,7 @@ def _loaded(folder: Path, sha256: str, engine: str, precision: str, device: str)
         **{name: how[name] for name in ("engine", "device", "precision")},
         "engine_version": how["version"],
     }
-    predictor = make_predictor(module, activation=card.activation, engine=engine, device=device, precision=precision)
-    return TrainedModel(card, predictor, tuple(divisor), facts)
+    return TrainedModel(card, predictor, tuple(divisor), facts, notes)
 
 
 def prediction_settings(card: ModelCard, chosen: InferenceSettings) -> PredictionSettings:

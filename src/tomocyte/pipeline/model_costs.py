@@ -33,28 +33,15 @@ def model_forecast(volume: Volume, settings: RunSettings, engine: SegmentationSe
     if card is None:
         return 0, 0.0
     from tomocyte.forecast import network_divisor, network_forecast
-    from tomocyte.networks.engine import choose_engine
-    from tomocyte.segmentation.inference import count_tiles, prediction_bytes, tile_of
-    from tomocyte.segmentation.streaming import masks_bytes
+    from tomocyte.networks.engine import choose_engine, choose_precision
+    from tomocyte.segmentation.inference import count_tiles, prediction_bytes, tile_of, working_shape
+    from tomocyte.segmentation.streaming import masks_bytes, tiles_for
 
-    chosen = prediction_settings(card, settings.inference)
+    inference = settings.inference
+    chosen = prediction_settings(card, inference)
     shape, size = (len(card.channels), *volume.spatial_shape), volume.require_voxel_size()
     network = (card.network.name, dict(card.network.options))
     divisor = network_divisor(network)
-    n_outputs = len(card.structures)
-    n_tiles = count_tiles(shape, size, chosen, divisor=divisor) * (
-        2 ** len(chosen.tiling.tile_shape) if chosen.tiling.test_time_flips else 1
-    )
-    how = choose_engine(
-        settings.inference.engine, device=settings.inference.device, precision=settings.inference.precision
-    )
-    tile = tile_of(shape, size, chosen, divisor=divisor)
-    network_bytes, seconds = network_forecast(
-        network,
-        (chosen.tiling.batch_size, len(card.channels), *tile),
-        n_tiles=n_tiles * volume.n_frames,
-        precision=how.precision,
-    )
     wanted = {
         structure: instance_settings(
             card, structure, settings, engine, is_main=structure in ("cell", settings.structure)
@@ -62,9 +49,24 @@ def model_forecast(volume: Volume, settings: RunSettings, engine: SegmentationSe
         for structure in structures_of(card)
     }
     if is_streamed(card, wanted):
+        masks = mask_settings(card, settings, wanted, divisor)
+        tiling = tiles_for(working_shape(shape, size, chosen, "volume"), masks)
+        chosen = chosen.model_copy(update={"tiling": tiling})
         # One mask at a time beside the bits, and the labels that are made of it.
-        held = masks_bytes(shape, size, mask_settings(card, settings, wanted, divisor)) + 3 * math.prod(shape[1:])
+        held = masks_bytes(shape, size, masks) + 3 * math.prod(shape[1:])
     else:
         # Normalised frame beside the physical one, and what tiles and resampling take.
+        n_outputs = len(card.structures)
         held = 4 * math.prod(shape) + prediction_bytes(shape, size, chosen, n_outputs=n_outputs, divisor=divisor)
+    if inference.engine == "auto":
+        exactness, _ = choose_precision(inference.precision, inference.device)
+    else:
+        exactness = choose_engine(inference.engine, device=inference.device, precision=inference.precision).precision
+    n_flips = 2 ** len(chosen.tiling.tile_shape) if chosen.tiling.test_time_flips else 1
+    network_bytes, seconds = network_forecast(
+        network,
+        (chosen.tiling.batch_size, len(card.channels), *tile_of(shape, size, chosen, divisor=divisor)),
+        n_tiles=count_tiles(shape, size, chosen, divisor=divisor) * n_flips * volume.n_frames,
+        precision=exactness,
+    )
     return held + network_bytes, seconds
