@@ -20,7 +20,9 @@ from tomocyte.formats import read_volume, write_volume
 from tomocyte.ledger import verify
 from tomocyte.segmentation.normalize import NormalizationSettings
 from tomocyte.training.labelled import find_items, said_by_folder
+from tomocyte.training.patches import Labelled, object_voxels
 from tomocyte.training.recipe import DataSettings
+from tomocyte.training.samples import Samples
 from tomocyte.volume import Volume
 
 SHAPE = (24, 36, 52)
@@ -274,3 +276,17 @@ def test_what_a_folder_says_is_checked(tmp_path: Path, text: str) -> None:
     (tmp_path / "labelled.json").write_text(text)
     with pytest.raises(TomocyteError, match="E-NO-DATA"):
         said_by_folder(tmp_path)
+
+
+def test_where_nobody_looked_there_is_nothing_to_learn_from(corrected_run: Path, tmp_path: Path) -> None:
+    """Of 24 planes, the box added shows in planes 0 and 1; around it lies 255, which is no object."""
+    exported(corrected_run, tmp_path / "set", "--margin-um", 1)
+    (tmp_path / "set" / "items" / "s.done.json").unlink()
+    data = DATA.model_copy(update={"structures": ("cell",), "ignore_label": 255, "min_section_area_um2": 0.0})
+    items = find_items(tmp_path / "set", data)
+    sections = Samples(items, data, n_axes=2)
+    assert [place.z for place in sections.places] == [0, 1]
+    image, labels = Samples(items, data, n_axes=3).volume(0)
+    centres = object_voxels(Labelled(image, labels, 0), ignore_label=255)
+    assert centres.max(axis=0).tolist() == [1, 2, 3]
+    assert len(centres) == 2 * 3 * 4

@@ -19,7 +19,7 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import read_volume
 from tomocyte.provenance import sha256_of_json, sha256_of_path
 from tomocyte.segmentation.edits import EditedFrame, EditRecord, apply_edits
-from tomocyte.segmentation.edits_format import Add, Edit, EditFile, EditList, Image, Repaint, Shape
+from tomocyte.segmentation.edits_format import Add, Edit, EditFile, EditList, Image, Renumber, Repaint, Shape
 from tomocyte.segmentation.edits_runs import pack_voxels
 from tomocyte.settings import build_settings, load_settings
 from tomocyte.volume import Volume, VoxelSize
@@ -372,9 +372,7 @@ def edits_as_yaml(items: Mapping[str, EditList]) -> str:
     for item, edits in items.items():
         plain[item] = edits.model_dump(mode="json", exclude_defaults=True)
         # Defaults are left out, but never what kind of edit it is.
-        plain[item]["edits"] = [
-            {"do": edit.do} | edit.model_dump(mode="json", exclude_defaults=True) for edit in edits.edits
-        ]
+        plain[item]["edits"] = [_plain(edit) for edit in edits.edits]
     content: dict[str, Any] = {"version": 1}
     if len(plain) == 1:
         item, only = next(iter(plain.items()))
@@ -383,3 +381,10 @@ def edits_as_yaml(items: Mapping[str, EditList]) -> str:
     else:
         content["items"] = plain
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None))
+
+
+def _plain(edit: Edit) -> dict[str, Any]:
+    content = {"do": edit.do} | edit.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(edit, Renumber):
+        content["numbers"] = dict(edit.numbers)  # JSON would make texts of the old labels
+    return content

@@ -41,11 +41,14 @@ class Labelled:
     frame: int
 
 
-def object_voxels(source: Labelled) -> NDArray[np.int64]:
-    """Some voxels (n, 3) that belong to any object, read plane by plane; the same for the same labels."""
+def object_voxels(source: Labelled, *, ignore_label: int | None = None) -> NDArray[np.int64]:
+    """Some voxels (n, 3) that belong to any object, read plane by plane; the same for the same labels.
+
+    Voxels of ``ignore_label`` belong to none.
+    """
     counts, depth = [], source.image.spatial_shape[0]
     for z in range(depth):
-        counts.append(int(np.count_nonzero(_inside(source, z))))
+        counts.append(int(np.count_nonzero(_inside(source, z, ignore_label))))
     total = sum(counts)
     wanted = np.unique(np.linspace(0, total - 1, min(total, MOST_OBJECT_VOXELS)).round().astype(np.int64))
     found, before = [], 0
@@ -53,15 +56,21 @@ def object_voxels(source: Labelled) -> NDArray[np.int64]:
         mine = wanted[(wanted >= before) & (wanted < before + count)] - before
         before += count
         if mine.size:
-            y, x = np.nonzero(_inside(source, z))
+            y, x = np.nonzero(_inside(source, z, ignore_label))
             found.append(np.stack([np.full(mine.size, z), y[mine], x[mine]], axis=1))
     return np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
 
 
-def _inside(source: Labelled, z: int) -> NDArray[np.bool_]:
-    planes = [v.planes(source.frame, 0, z, z + 1)[0] != 0 for v in source.labels.values() if v is not None]
-    result: NDArray[np.bool_] = np.logical_or.reduce(planes)
+def _inside(source: Labelled, z: int, ignore_label: int | None) -> NDArray[np.bool_]:
+    planes = [v.planes(source.frame, 0, z, z + 1)[0] for v in source.labels.values() if v is not None]
+    result: NDArray[np.bool_] = np.logical_or.reduce([is_object(plane, ignore_label) for plane in planes])
     return result
+
+
+def is_object(labels: NDArray[Any], ignore_label: int | None) -> NDArray[np.bool_]:
+    """Which voxels somebody called an object, and not "nobody looked here"."""
+    inside: NDArray[np.bool_] = labels != 0
+    return inside if ignore_label is None else inside & (labels != ignore_label)
 
 
 def draw_window(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import InputError
 from tomocyte.segmentation.normalize import offset_and_scale
 from tomocyte.training.labelled import LabelledItem, open_image, open_labels
-from tomocyte.training.patches import Labelled, draw_window, object_voxels, read_window, stored_window
+from tomocyte.training.patches import Labelled, draw_window, is_object, object_voxels, read_window, stored_window
 from tomocyte.training.recipe import IGNORE, DataSettings
 from tomocyte.training.targets import make_targets
 from tomocyte.volume import Volume
@@ -140,7 +140,7 @@ class Samples:
         source = Labelled(*self.volume(place.item), place.frame)
         stored, working = source.image.require_voxel_size(), self.pixel_size_um(index)
         if place not in self._centres:
-            self._centres[place] = object_voxels(source)
+            self._centres[place] = object_voxels(source, ignore_label=self.settings.ignore_label)
         window = draw_window(
             source.image.spatial_shape,
             stored_window(shape, stored, working),
@@ -176,7 +176,8 @@ class Samples:
             areas = np.zeros(depth, dtype=np.int64)
             for volume in labels.values():
                 if volume is not None:
-                    counts = [np.count_nonzero(volume.planes(frame, 0, z, z + 1)) for z in range(depth)]
+                    planes = (volume.planes(frame, 0, z, z + 1) for z in range(depth))
+                    counts = [np.count_nonzero(is_object(plane, self.settings.ignore_label)) for plane in planes]
                     areas = np.maximum(areas, counts)
             shown = np.flatnonzero((areas > 0) & (areas >= smallest))
             chosen = _with_margin(shown, depth, self.settings.section_margin_um / voxel[0])
