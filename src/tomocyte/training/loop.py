@@ -324,6 +324,8 @@ class Trainer:
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 of everything that decides the weights: what differs from the defaults, and the program's version."""
     said = recipe.model_dump(
-        mode="json", exclude={"description", "paper", "benchmark", "held_out", "limits"}, exclude_defaults=True
+        mode="json",
+        exclude={"description", "paper", "benchmark", "held_out", "limits", "calibrate"},
+        exclude_defaults=True,
     )
     return sha256_of_json({"recipe": said, "version": __version__})
