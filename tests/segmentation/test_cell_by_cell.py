@@ -294,6 +294,19 @@ def test_cost_grows_with_the_cells_and_not_with_cells_times_field() -> None:
     assert whole.n_predicted_voxels == 2 * 24 * 100 * 168  # two nuclei, the field rounded up to the divisor
 
 
+def test_cost_is_what_the_network_was_shown() -> None:
+    membrane, nuclei, _ = scene()
+    shown: list[tuple[int, ...]] = []
+
+    def predictor(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        shown.append(batch.shape)
+        return nearest(batch)
+
+    found = run(membrane, nuclei, predictor=predictor, frame="whole")
+    assert shown == [(2, 3, 12, 20, 48)]
+    assert found.n_predicted_voxels == 2 * 12 * 20 * 48
+
+
 def test_ten_times_the_nuclei_in_one_field_cost_less_than_twice() -> None:
     """A carpet of 160 x 160 um, cut into 10 or into 100 cells; voxels of 0.5 um."""
     size = (1.0, 1.0, 1.0)
