@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from tomocyte.cli import app
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.networks import build_network
+from tomocyte.networks.costs import multiply_adds_per_voxel
 from tomocyte.networks.scnas_genotype import CELL_KINDS, STAY, load_genotype, operations_for
 from tomocyte.training import LabelledData, build_recipe, find_items, load_recipe
 from tomocyte.training.recipe import recipe_names
@@ -218,6 +219,23 @@ def test_what_ships_can_be_built_and_is_no_training() -> None:
     assert not set(names) & set(recipe_names())
     with pytest.raises(SettingsError, match="scnas-search"):
         load_search_recipe("osnet-nucleus")
+
+
+def test_the_plain_network_of_the_comparison_differs_in_nothing_but_its_form() -> None:
+    """Within 5 % of the multiply-adds, the same data, loss and loop."""
+    searched, plain = (build_recipe(load_recipe(name)) for name in ("choi-scnas", "choi-unet-equal"))
+    same = {"data", "loss", "loop", "augmentation", "benchmark"}
+    assert searched.model_dump(include=same) == plain.model_dump(include=same)
+    costs = [
+        multiply_adds_per_voxel(build_network(one.network.name, {**one.network.options, "n_outputs": 4}))
+        for one in (searched, plain)
+    ]
+    assert costs[1] == pytest.approx(costs[0], rel=0.05)
+    assert searched.network.options["strides"] == plain.network.options["strides"]
+    found = build_search_recipe(load_search_recipe("scnas-search"))
+    assert found.data == searched.data
+    wide = {**found.network.options, "genotype": "scnas-choi", "width": 12}
+    assert wide == searched.network.options
 
 
 def test_the_verb_searches_once_and_says_what_it_found(boxes: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tomocyte.networks.precision import autocast_for
 from tomocyte.networks.scnas_genotype import CELL_KINDS, N_INPUTS, Genotype, operations_for
 from tomocyte.networks.scnas_supernet import Architecture, SuperNetwork
 from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
+from tomocyte.training.cell_samples import make_samples
 from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
 from tomocyte.training.loop import _set_shares, recipe_hash
 from tomocyte.training.losses import build_loss
@@ -84,12 +85,13 @@ def search_architecture(
     SettingsError, InputError, OutputError
         Coded, with a cure; ``E-RECIPE`` where an alternating search has no validation data.
     """
-    if recipe.search.update == "alternating" and not data.validation:
+    is_alternating = recipe.search.update == "alternating"
+    if is_alternating and not data.validation:
         raise SettingsError(
             "E-RECIPE", "an alternating search needs validation images.", cure="Give some, or `search.update: joint`."
         )
-    samples = Samples(data.train, recipe.data, n_axes=3)
-    held = Samples(data.validation, recipe.data, n_axes=3) if recipe.search.update == "alternating" else None
+    samples = make_samples(data.train, recipe.data, n_axes=3)
+    held = make_samples(data.validation, recipe.data, n_axes=3) if is_alternating else None
     check_values(samples)
     check_positives(samples)
     with RunFolder(folder, recipe) as run:
@@ -151,7 +153,7 @@ class Search:
         self.recipe, self.samples, self.held, self.device = recipe, train, held, device
         self.checkpoints = folder / "checkpoints"
         self.tell = tell or (lambda _: None)
-        self.n_channels, self.n_outputs = train.volume(0)[0].n_channels, len(output_names(recipe.data))
+        self.n_channels, self.n_outputs = train.n_channels, len(output_names(recipe.data))
         self.n_outputs += recipe.loss.activation == "softmax"
         torch.manual_seed(recipe.loop.seed)
         self.module = SuperNetwork(recipe.form(self.n_channels, self.n_outputs))
