@@ -227,7 +227,7 @@ def test_only_what_was_corrected_is_exported(finished: Path, corrected_run: Path
     assert (image.quantity, image.medium_ri) == ("refractive_index", MEDIUM_RI)
     source = read_volume(finished / "in" / "m.ome.tif")
     np.testing.assert_array_equal(image.planes(0, 0), source.planes(1, 0))
-    assert list(labels) == ["cell"]
+    assert list(labels) == ["cell", "nucleus"]
     wanted = labels_of(corrected_run, "m")[1]
     np.testing.assert_array_equal(labels["cell"].planes(0, 0) > 0, wanted > 0)
     assert 255 not in labels["cell"].planes(0, 0), "255 means: nobody looked"

@@ -66,11 +66,9 @@ def export(
     run: RunArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for `tomocyte fine-tune --data`.")],
     structures: Annotated[
-        list[str] | None, typer.Option("--structure", help="Only this one; repeat for several. Else: corrected ones.")
+        list[str] | None, typer.Option("--structure", help="Only this one; repeat for several. Else: all.")
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Items, frames and structures that nobody corrected, too.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Items and frames that nobody corrected, too.")] = False,
     margin_um: Annotated[
         float | None,
         typer.Option("--margin-um", min=0.0, help="Trust labels only so far around corrected objects; 255 elsewhere."),
@@ -82,8 +80,8 @@ def export(
 ) -> None:
     """Write corrected items as images with labels, to fine-tune a model on.
 
-    Only what was corrected is exported: the items, in them the frames, and the structures. Everything in an exported
-    label image is taken for true, so look at all of it, or give --margin-um.
+    Only what was corrected is exported: the items, and in them the frames, with all their structures. Everything in an
+    exported label image is taken for true, so look at all of it, or give --margin-um.
     """
     from tomocyte.cli.progress import count_progress
     from tomocyte.pipeline.edits_export import ExportSettings, export_corrected

@@ -36,9 +36,9 @@ class ExportSettings(Settings):
     """What is exported."""
 
     is_all: bool = False
-    """Whether items, frames and structures that nobody corrected are exported too, as if they were right."""
+    """Whether items and frames that nobody corrected are exported too, as if they were right."""
     structures: tuple[str, ...] = ()
-    """Only these; empty: those that were corrected in the item."""
+    """Only these; empty: all, so that a network of several does not forget those that were right."""
     margin_um: float | None = Field(default=None, ge=0, le=1000)
     """Only so far around the objects that an edit concerned are labels trusted; beyond, they are 255. Empty: all."""
 
@@ -138,7 +138,7 @@ def export_corrected(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is exported of one item; ``boxes`` per frame and structure, ``None`` where everything is trusted."""
+    """What is exported of one item; ``boxes`` are, per frame, those around the objects that edits concerned."""
 
     frames: tuple[int, ...]
     structures: tuple[str, ...]
@@ -158,19 +158,17 @@ def _about(run: Path) -> dict[str, Any]:
 
 def _plan(item: DoneItem, settings: ExportSettings) -> _Plan | None:
     facts: dict[str, Any] = dict(item.record.facts)
-    edits = facts.get("edits", {"edited_frames": [], "edited_structures": []})
-    frames, structures = edits["edited_frames"], edits["edited_structures"]
+    frames = facts.get("edits", {"edited_frames": []})["edited_frames"]
     if settings.is_all:
-        frames, structures = range(facts["shape_tczyx"][0]), item.structures
-    if settings.structures:
-        structures = [name for name in settings.structures if name in item.structures]
+        frames = range(facts["shape_tczyx"][0])
+    structures = [name for name in settings.structures or item.structures if name in item.structures]
     if not len(frames) or not structures:
         return None
     boxes: dict[str, list[list[list[int]]]] = {}
     if settings.margin_um is not None:
         for entry in json.loads((item.folder / f"{LOG_NAME}.json").read_text(encoding="utf-8")):
             if entry["box"]:
-                boxes.setdefault(f"{entry['frame']} {entry['structure']}", []).append(entry["box"])
+                boxes.setdefault(str(entry["frame"]), []).append(entry["box"])
     return _Plan(tuple(frames), tuple(structures), settings.margin_um, boxes)
 
 
@@ -219,7 +217,7 @@ def _write_item(staged: Path, item: DoneItem, path: Path, plan: _Plan, settings:
         labels = item.labels(structure)
         stack = LabelStack(labels.spatial_shape)
         for frame in plan.frames:
-            stack.append(_trusted(labels.planes(frame, 0), plan, frame, structure, labels.require_voxel_size()))
+            stack.append(_trusted(labels.planes(frame, 0), plan, frame, labels.require_voxel_size()))
         known = {"voxel_size_um": labels.voxel_size_um}
         write_volume(staged / "labels" / f"{structure}.ome.tif", stack.volume(**known))
     _write_json(staged / "card.json", {"name": item.name, "frames": list(plan.frames)})
@@ -247,7 +245,7 @@ def _frames_of(volume: Volume, frames: Sequence[int], channel: int, item: DoneIt
 
 
 def _trusted(
-    labels: NDArray[Any], plan: _Plan, frame: int, structure: str, voxel_size_um: tuple[float, float, float]
+    labels: NDArray[Any], plan: _Plan, frame: int, voxel_size_um: tuple[float, float, float]
 ) -> NDArray[np.uint32]:
     """Labels with 255 where nobody looked; an object that has this number gets another."""
     result = labels.astype(np.uint32)
@@ -255,7 +253,7 @@ def _trusted(
     if plan.margin_um is None:
         return result
     is_trusted = np.zeros(labels.shape, dtype=bool)
-    for box in plan.boxes.get(f"{frame} {structure}", []):
+    for box in plan.boxes.get(str(frame), []):
         grown = []
         for (low, high), size, length in zip(box, voxel_size_um, labels.shape, strict=True):
             width = 0 if math.isnan(size) else math.ceil(plan.margin_um / size)
