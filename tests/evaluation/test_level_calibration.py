@@ -73,6 +73,13 @@ def test_reliability_from_counts_is_that_of_the_voxels() -> None:
     assert ours.brier == pytest.approx(theirs.brier, rel=1e-9)
 
 
+def test_between_leaves_the_sure_ones_out() -> None:
+    n = np.full(256, 3)
+    kept = LevelCounts(n, n).between(51 / 255, 204 / 255)
+    assert kept.n_voxels.sum() == kept.n_inside.sum() == 3 * (204 - 51 + 1)
+    assert kept.n_voxels[[50, 51, 204, 205]].tolist() == [0, 3, 3, 0]
+
+
 def test_calibrating_takes_the_error_away() -> None:
     truth, levels = drawn(0.5, -1.0)
     counts = count_levels(truth, levels)

@@ -42,6 +42,12 @@ class LevelCounts:
         """How often a voxel of the level is inside; NaN without voxels."""
         return float(self.n_inside[level] / self.n_voxels[level]) if self.n_voxels[level] else math.nan
 
+    def between(self, low: float, high: float) -> LevelCounts:
+        """Only the voxels whose stored probability lies between two bounds (included); the others count nothing."""
+        said = np.arange(N_LEVELS) / (N_LEVELS - 1)
+        chosen = (said >= low) & (said <= high)
+        return LevelCounts(np.where(chosen, self.n_voxels, 0), np.where(chosen, self.n_inside, 0))
+
     def reliability(self, probability: NDArray[Any], *, n_bins: int = DEFAULT_BINS) -> ReliabilityCounts:
         """The reliability curve when level k is said to mean ``probability[k]``.
 

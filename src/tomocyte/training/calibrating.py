@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Levels = NDArray[np.float32]
 MIN_IOU = 0.5
 """From this IoU on an object counts as matched; intervals are learned and checked on matched objects."""
-FEWEST_OBJECTS = 19
+DOUBTFUL = (0.05, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,8 @@ class Assessment:
     Parameters
     ----------
     before, after : dict of str to ReliabilityCounts
-        Per structure, of the network's own probabilities and of the calibrated ones.
+        Per structure, of the network's own probabilities and of the calibrated ones, where the network says 0.05 to
+        0.95.
     objects : DataFrame
         One row per object found: ``item``, ``structure``, ``label``, ``iou`` (with its true partner; 0 without),
         ``confidence``, and, for matched ones, ``volume_ratio`` and ``dry_mass_ratio`` (true over found) with
@@ -96,10 +97,12 @@ class Assessment:
     distances: dict[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, dict[str, float]]:
-        """Per structure: ``ece_before``, ``ece_after``, ``brier_before``, ``brier_after``, ``n_objects``,
-        ``n_matched``, ``confidence_rank_correlation`` (Spearman, with the IoU), ``confidence_auc`` (of telling matched
-        objects from others), ``volume_coverage`` and ``dry_mass_coverage`` (of the 90 % intervals) and
-        ``volume_width`` (median of upper over lower end, minus 1).
+        """Figures per structure.
+
+        ``ece_before``, ``ece_after``, ``brier_before``, ``brier_after``: of voxels that the network itself gives 0.05
+        to 0.95 (nearly all others are easy background). ``n_objects``, ``n_matched``. ``confidence_rank_correlation``:
+        Spearman's, with the IoU; ``confidence_auc``: of telling matched objects from others. ``volume_coverage``,
+        ``dry_mass_coverage``: of the 90 % intervals; ``volume_width``: median of upper over lower end, minus 1.
         """
         found = {}
         for structure, before in self.before.items():
@@ -189,7 +192,7 @@ def assess(card: ModelCard, images: Iterable[Examined]) -> Assessment:
         for structure in one.truth:
             calibration = card.calibration.get(structure)
             levels = calibrated_levels(calibration)
-            counts = count_levels(*_side_by_side(one, structure))
+            counts = count_levels(*_side_by_side(one, structure)).between(*DOUBTFUL)
             for total, said in ((before, calibrated_levels(None)), (after, levels)):
                 now = counts.reliability(said)
                 total[structure] = total[structure] + now if structure in total else now
