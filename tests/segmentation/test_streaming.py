@@ -178,8 +178,10 @@ def test_larger_tiles_give_the_same_masks() -> None:
         predict_masks(image, NETWORK_UM, network, mask_settings(most_tile_voxels=most), offset_and_scale=SEEN).bits
         for most in (0, 20_000)
     ]
-    grown = tiles_for((20, 90, 70), mask_settings(most_tile_voxels=20_000))
+    grown = tiles_for((20, 90, 70), mask_settings(most_tile_voxels=20_000), n_voxels=20 * 90 * 70)
     assert np.prod(grown.tile_shape) > 8 * 16 * 16
+    huge = tiles_for((20, 90, 70), mask_settings(most_tile_voxels=20_000), n_voxels=600_000_000)
+    assert np.prod(huge.tile_shape) == 8 * 16 * 16  # no memory left for larger ones
     assert (found[0] != found[1]).mean() < 1e-4
 
 

@@ -50,7 +50,7 @@ def model_forecast(volume: Volume, settings: RunSettings, engine: SegmentationSe
     }
     if is_streamed(card, wanted):
         masks = mask_settings(card, settings, wanted, divisor)
-        tiling = tiles_for(working_shape(shape, size, chosen, "volume"), masks)
+        tiling = tiles_for(working_shape(shape, size, chosen, "volume"), masks, n_voxels=math.prod(shape[1:]))
         chosen = chosen.model_copy(update={"tiling": tiling})
         # One mask at a time beside the bits, and the labels that are made of it.
         held = masks_bytes(shape, size, masks) + 3 * math.prod(shape[1:])

@@ -31,8 +31,14 @@ IsEmpty = Callable[[Float], bool]
 
 MOST_OUTPUTS = 8
 """Bits of a byte."""
+LARGEST_BYTES = 1_000_000_000
+"""Tiles do not grow beyond what a frame may take beside its image, the network's own memory included."""
 LARGEST_SLAB_BYTES = 300_000_000
 """Tiles do not grow along z beyond what makes a slab of this size."""
+OTHER_BYTES = 100_000_000
+"""Planes held beside the bits and the slab."""
+TILE_BYTES_PER_VOXEL = 140
+"""What a network of 16 channels after a (1, 2, 2) stem takes, measured with OpenVINO; torch takes half of it."""
 
 
 class MaskSettings(Settings):
@@ -180,7 +186,7 @@ def predict_masks(
         slabs = fixed_point_slabs(
             source,
             predictor,
-            tiles_for(shape, settings),
+            tiles_for(shape, settings, n_voxels=image[0].size),
             n_outputs=n_outputs,
             divisor=settings.divisor,
             report=report,
@@ -237,7 +243,7 @@ class ResampledSource:
         self.taps = [linear_taps(n_in, n_out) for n_in, n_out in zip(image.shape[1:], shape, strict=True)]
         self.is_same = all(taps.is_identity for taps in self.taps)
         self.held = np.empty((len(image), 0, *shape[1:]), dtype=np.float32)
-        self.begin = 0
+        self.begin = self.end = 0
 
     def read(self, box: tuple[slice, ...]) -> Float:
         """The voxels (C, …) of a box of spatial slices."""
@@ -254,15 +260,17 @@ class ResampledSource:
 
     def _hold(self, start: int, stop: int) -> None:
         """Have planes ``start`` to ``stop`` ready, and forget those before."""
-        end = self.begin + self.held.shape[1]
-        if start >= self.begin and stop <= end:
+        if start >= self.begin and stop <= self.end:
             return
-        held = np.empty((self.shape[0], stop - start, *self.shape[2:]), dtype=np.float32)
-        n_kept = max(0, end - start) if start >= self.begin else 0
-        held[:, :n_kept] = self.held[:, self.held.shape[1] - n_kept :]
-        self.held, self.begin = held, start
+        n_kept = max(0, self.end - start) if start >= self.begin else 0
+        before = self.held
+        if stop - start > before.shape[1]:
+            self.held = np.empty((self.shape[0], stop - start, *self.shape[2:]), dtype=np.float32)
+        for plane in range(n_kept):
+            self.held[:, plane] = before[:, start - self.begin + plane]
+        self.begin, self.end = start, stop
         for plane in range(start + n_kept, stop):
-            self._make(plane, held[:, plane - start])
+            self._make(plane, self.held[:, plane - start])
 
     def _make(self, plane: int, result: Float) -> None:
         along_z, along_y, along_x = self.taps
@@ -337,18 +345,18 @@ class _Epilogue:
             self.bits[plane][~is_known] = 0
 
 
-def tiles_for(shape: tuple[int, ...], settings: MaskSettings) -> TilingSettings:
-    """The tiles for an image of this spatial shape, at the network's voxel size."""
+def tiles_for(shape: tuple[int, ...], settings: MaskSettings, *, n_voxels: int) -> TilingSettings:
+    """The tiles for an image of this spatial shape at the network's voxel size, and so many voxels of its own."""
     tiling = settings.prediction.tiling
     if settings.most_tile_voxels == 0:
         return tiling
-    in_plane = 2 * len(settings.thresholds) * math.prod(shape[1:])
+    left = max(0, LARGEST_BYTES - n_voxels - LARGEST_SLAB_BYTES - OTHER_BYTES)
     return grown_tiles(
         shape,
         tiling,
         divisor=settings.divisor,
-        most_voxels=settings.most_tile_voxels,
-        most_planes=LARGEST_SLAB_BYTES // in_plane,
+        most_voxels=min(settings.most_tile_voxels, left // TILE_BYTES_PER_VOXEL),
+        most_planes=LARGEST_SLAB_BYTES // (2 * len(settings.thresholds) * math.prod(shape[1:])),
     )
 
 
@@ -368,14 +376,14 @@ def masks_bytes(shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: Mask
         Bytes: the bits, the slab being blended in 16 bits, the planes at the network's voxel size, a batch of tiles.
     """
     target = working_shape(shape, voxel_size_um, settings.prediction, "volume")
-    tiling, n_outputs = tiles_for(target, settings), len(settings.thresholds)
+    tiling = tiles_for(target, settings, n_voxels=math.prod(shape[1:]))
+    n_outputs = len(settings.thresholds)
     plan = plan_tiles(target, tiling, divisor=settings.divisor)
     groups = row_groups(plan, tiling.batch_size)
     in_plane, tile = math.prod(target[1:]), math.prod(plan.tile_shape)
     slab = 2 * n_outputs * tallest(groups) * in_plane
     rest = 2 * 2 * n_outputs * linear_taps(target[0], shape[1]).width * in_plane
-    # Two generations of held planes while the window moves on; none where nothing is resampled.
-    held = 0 if target == tuple(shape[1:]) else 2 * 4 * shape[0] * tallest(groups) * in_plane
+    held = 0 if target == tuple(shape[1:]) else 4 * shape[0] * tallest(groups) * in_plane
     n_copies = 3 if tiling.test_time_flips else 1
     batch = 4 * tiling.batch_size * tile * n_copies * (2 * shape[0] + n_outputs)
     kept = n_outputs * math.prod(target) if settings.keeps_probability else 0
