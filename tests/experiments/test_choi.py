@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from tests.experiments.conftest import SHAPE, SIZE, ball, by_value, make_card, write_item
+from typer.testing import CliRunner
 
+from tomocyte.cli import app
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.experiments import AppliedModel
 from tomocyte.experiments.choi import compare_trainings, fields_of
@@ -155,6 +158,16 @@ def test_a_comparison_is_done_once_and_reported(data: Path, tmp_path: Path) -> N
     path = next((folder / "scores" / "c").iterdir())
     path.write_bytes(path.read_bytes()[:-5])
     assert compare_trainings(recipe, data, folder) == entries
+
+    # The command finds everything done and writes what there is to see.
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    said = CliRunner().invoke(app, ["reproduce", str(path), "-o", str(folder), "--data", str(data)])
+    assert said.exit_code == 0, said.output
+    assert {"summary.md", "experiment.json", "fields.csv", "scores.csv", "nuclei.csv", "position.csv"} <= {
+        entry.name for entry in folder.iterdir()
+    }
+    assert "## apart" in said.output
 
     result = comparison_result(recipe, entries, is_simulated=True)
     assert set(result.pictures) == {"bars-1", "bars-2", "bars-3"}
