@@ -16,7 +16,7 @@ from tomocyte.segmentation.cell_by_cell import CellByCellSettings, CellsResult, 
 SIZE = (0.5, 0.4, 0.3)
 """Voxel size of most scenes, and of the grid they are worked on."""
 SETTINGS = CellByCellSettings(
-    voxel_size_um=SIZE, divisor=(2, 4, 8), min_nucleus_um3=0.5, min_cell_um3=5.0, joined_gap_um=1.8
+    voxel_size_um=SIZE, divisor=(2, 4, 8), min_nucleus_um3=0.5, min_cell_um3=5.0, joined_gap_um=1.8, margin_um=3.0
 )
 
 

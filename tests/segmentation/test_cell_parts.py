@@ -235,6 +235,7 @@ def test_what_nobody_claims_is_a_cell_a_rim_or_a_loose_piece() -> None:
     assert not inside[3:5, 3, 36].any()
     assert n_attached == 35
     assert (weights[cells != 0] == FULL).all()
+    assert (weights[1:6, 2:9, 10] == FULL // 2).all()
     thin = settings.model_copy(update={"min_cell_depth_um": 1.0})
     placed, _, n_attached = place_rest(cells, share, membrane, grid, thin)
     assert (placed[1:6, 2:9, 10] == 4).all()  # 35 of the only cell's 280 um3: a far end of it

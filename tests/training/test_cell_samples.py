@@ -248,8 +248,13 @@ def test_spoiled_masks_keep_the_chosen_nucleus_apart_from_the_others() -> None:
     assert n_others.count(2) > 20
     assert min(n_others) < 2
     tiny = np.zeros_like(chosen)
-    tiny[0, 0, 0] = True
-    assert np.array_equal(corrupted(cells != 0, tiny, others, VOXEL_UM, np.random.default_rng(0))[1], tiny)
+    tiny[7, 20, 30] = True
+    beside = np.where(np.arange(SHAPE[2]) < 24, others, 0)
+    beside[5:9, 12:20, 15:20] = 4  # touches the chosen nucleus
+    for seed in range(12):
+        assert corrupted(cells != 0, tiny, others, VOXEL_UM, np.random.default_rng(seed))[1].any()
+        _, mine, rest = corrupted(cells != 0, chosen, beside, VOXEL_UM, np.random.default_rng(seed))
+        assert not (mine & rest).any()
 
 
 def test_ways_are_compared_on_the_same_masks(cell_data: Path) -> None:

@@ -42,6 +42,7 @@ from tomocyte.volume import VoxelSize, check_voxel_size
 __all__ = ["CellByCellSettings", "CellsResult", "separate_cells"]
 
 Labels = NDArray[np.uint32]
+AnyLabels = NDArray[np.unsignedinteger[Any]]
 Mask = NDArray[np.bool_]
 Report = Callable[[int, int], None]
 
@@ -60,10 +61,10 @@ class CellsResult:
 
     Parameters
     ----------
-    labels : ndarray (Z, Y, X), uint32
-        Cells, 1..n in raster order.
-    nuclei : ndarray (Z, Y, X), uint32
-        Nuclei, touching ones told apart, crumbs left out.
+    labels : ndarray (Z, Y, X), unsigned integer
+        Cells, 1..n in raster order, in the smallest type that holds them.
+    nuclei : ndarray (Z, Y, X), unsigned integer
+        Nuclei in the same way, touching ones told apart, crumbs left out.
     flags : dict of int to tuple of str
         Cell -> some of :data:`FLAGS`; every cell has an entry.
     confidence : dict of int to float
@@ -80,8 +81,8 @@ class CellsResult:
         What was done otherwise than asked.
     """
 
-    labels: Labels
-    nuclei: Labels
+    labels: AnyLabels
+    nuclei: AnyLabels
     flags: dict[int, tuple[str, ...]] = field(default_factory=dict)
     confidence: dict[int, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -151,10 +152,11 @@ def separate_cells(
     everything = membrane | (seeds != 0)
     box = _box_of(everything, settings)
     work = _Field(everything[box], seeds[box], voxel_size_um, settings)
-    painted = work.separate(predictor, report or (lambda _done, _all: None))
-    labels = np.zeros(membrane.shape, dtype=np.uint32)
-    labels[box] = painted
-    labels, number = _in_raster_order(labels)
+    painted, number = _in_raster_order(work.separate(predictor, report or (lambda _done, _all: None)))
+    labels: AnyLabels = painted
+    if painted.shape != membrane.shape:
+        labels = np.zeros(membrane.shape, dtype=painted.dtype)
+        labels[box] = painted
     counts |= {
         "n_joined": sum(head != label for label, head in work.cell_of.items()),
         "n_attached_voxels": work.n_attached,
@@ -162,10 +164,9 @@ def separate_cells(
     }
     flags = _flags(labels, seeds, membrane, work.cell_of, number)
     confidence = {number[cell]: value for cell, value in work.confidence.items() if cell in number}
-    nuclei_found = seeds.astype(np.uint32, casting="safe")
     return CellsResult(
         labels,
-        nuclei_found,
+        seeds,
         flags,
         {label: confidence.get(label, math.nan) for label in flags},
         counts,
@@ -220,7 +221,7 @@ class _Field:
         self.n_attached = 0
         self.n_predicted = 0
 
-    def separate(self, predictor: Predictor | None, report: Report) -> Labels:
+    def separate(self, predictor: Predictor | None, report: Report) -> AnyLabels:
         """Cells on the fine voxels; numbers of the nuclei that founded them, others above."""
         cells, share = self._claims(predictor, report)
         keeps = self.settings.unclaimed == "attach"
@@ -327,18 +328,17 @@ def _check_prediction(seen: NDArray[np.float32], found: NDArray[np.float32]) -> 
         raise SettingsError("E-PREDICTOR", f"the network made {found.shape}; finite {wanted} was expected.")
 
 
-def _in_raster_order(labels: Labels) -> tuple[Labels, dict[int, int]]:
+def _in_raster_order(labels: AnyLabels) -> tuple[AnyLabels, dict[int, int]]:
     """Labels 1..n by first voxel, and old to new numbers."""
     ordered = renumber(labels)
     table = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.uint32)
     for z in range(labels.shape[0]):
         table[labels[z].ravel()] = ordered[z].ravel()
-        labels[z] = ordered[z]
-    return labels, {int(old): int(table[old]) for old in np.flatnonzero(table)}
+    return ordered, {int(old): int(table[old]) for old in np.flatnonzero(table)}
 
 
 def _flags(
-    labels: Labels, seeds: NDArray[Any], membrane: Mask, cell_of: dict[int, int], number: dict[int, int]
+    labels: AnyLabels, seeds: NDArray[Any], membrane: Mask, cell_of: dict[int, int], number: dict[int, int]
 ) -> dict[int, tuple[str, ...]]:
     """What is to be said of each cell."""
     said: dict[int, set[str]] = {label: set() for label in number.values()}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.segmentation.cell_windows import Shape3, Window
+from tomocyte.segmentation.dtypes import label_dtype
 
 FULL = 65_535
 """A probability of 1, as votes are stored."""
@@ -59,7 +60,9 @@ class Votes:
         _cast(self.label[grid], self.best[grid], self.second[grid], mine, membrane[grid], window.label)
 
 
-def paint_cells(membrane: Mask, cells: Labels, share: Share, inside: Mask, *, least: float = 0.0) -> Labels:
+def paint_cells(
+    membrane: Mask, cells: Labels, share: Share, inside: Mask, *, least: float = 0.0
+) -> NDArray[np.unsignedinteger[Any]]:
     """Labels on the image's voxels: between the voxels of the grid, the cell with most probability wins.
 
     Parameters
@@ -77,8 +80,8 @@ def paint_cells(membrane: Mask, cells: Labels, share: Share, inside: Mask, *, le
 
     Returns
     -------
-    ndarray (Z, Y, X), uint32
-        No float array of the image's size is made.
+    ndarray (Z, Y, X), unsigned integer
+        In the smallest type that holds the cells; no float array of the image's size is made.
 
     Examples
     --------
@@ -87,7 +90,7 @@ def paint_cells(membrane: Mask, cells: Labels, share: Share, inside: Mask, *, le
     >>> paint_cells(np.ones((1, 1, 6), bool), cells, share, cells > 0).tolist()
     [[[1, 1, 1, 1, 2, 2]]]
     """
-    painted = np.zeros(membrane.shape, dtype=np.uint32)
+    painted = np.zeros(membrane.shape, dtype=label_dtype(int(cells.max(initial=0))))
     places = [_neighbours(n, size) for n, size in zip(membrane.shape, cells.shape, strict=True)]
     low = (places[0][0], places[1][0], places[2][0])
     weight = (places[0][1], places[1][1], places[2][1])
@@ -123,7 +126,7 @@ def _cast(
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _paint(painted: Labels, membrane: Mask, cells: Labels, share: Share, inside: Mask, between: Any) -> None:
+def _paint(painted: Any, membrane: Mask, cells: Labels, share: Share, inside: Mask, between: Any) -> None:
     low, weight, least = between
     names = np.zeros(8, np.uint32)
     sums = np.zeros(8, np.float64)

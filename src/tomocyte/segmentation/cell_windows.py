@@ -46,7 +46,7 @@ class CellByCellSettings(Settings):
     """Voxel size z, y, x in µm of the network's grid; ``as-published`` has its own."""
     divisor: tuple[int, int, int] = (8, 16, 16)
     """What each size of a window must be a multiple of."""
-    margin_um: float = Field(default=3.0, ge=0, le=50)
+    margin_um: float = Field(default=1.5, ge=0, le=50)
     """How far a window reaches beyond the part of the mask that is nearest to its nucleus, in µm."""
     most_batch_voxels: int = Field(default=300_000, ge=1)
     """Voxels of windows given to the network at once."""
