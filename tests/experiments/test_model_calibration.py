@@ -72,11 +72,11 @@ def test_calibrate_writes_a_model_plots_and_figures(model: Path, data: Path, tmp
 
 def test_a_folder_without_the_split_is_refused(model: Path, data: Path) -> None:
     card = read_card(model)
-    chosen = calibration_data(data, card, split="anything")
-    assert [item.name for item in chosen.validation] == ["f0", "f1", "f2"]
+    chosen = calibration_data([data, data], card, split="anything")
+    assert [item.name for item in chosen.validation] == ["f0", "f1", "f2"] * 2
     assert (chosen.training, chosen.test) == ([], {})
     with pytest.raises(InputError, match="E-NO-DATA"):
-        calibration_data(data / "nowhere", card)
+        calibration_data([data / "nowhere"], card)
 
 
 def test_images_are_spaced_evenly() -> None:

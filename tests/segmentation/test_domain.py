@@ -118,6 +118,15 @@ def test_distance_is_mahalanobis_of_the_scaled_figures() -> None:
     assert domain_distance({"a": 2.0}, known) == pytest.approx(math.sqrt(4 / (1 - 0.36)))
 
 
+def test_less_doubt_than_usual_is_nothing_unusual() -> None:
+    known = DomainStatistics(
+        names=("doubt_droplet", "noise"), centre=(-3.0, 0.0), scale=(0.5, 1.0), correlation=((1.0, 0.0), (0.0, 1.0)),
+        limit=3.0, n_images=9,
+    )  # fmt: skip
+    assert domain_distance({"doubt_droplet": -9.0, "noise": 0.0}, known) == 0
+    assert domain_distance({"doubt_droplet": -1.0, "noise": 0.0}, known) == pytest.approx(4)
+
+
 def test_limit_covers_held_out_images_and_the_chi_distribution() -> None:
     training = [figures(seed) for seed in range(30)]
     alone = fit_domain(training)

@@ -135,7 +135,9 @@ def models_export(
 @app.command("calibrate")
 def models_calibrate(
     name: NameArgument,
-    data: Annotated[Path, typer.Option("--data", help="Folder of labelled images that the model never saw.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", help="Folder of labelled images that the model never saw; repeat for more.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model/, plots and figures.")],
     split: Annotated[
         str, typer.Option("--split", help="Which images of a benchmark to calibrate on; plain folders are taken whole.")

@@ -53,7 +53,7 @@ class CalibrationData:
 
 
 def calibration_data(
-    folder: Path,
+    folders: Sequence[Path],
     card: ModelCard,
     *,
     split: str = "validation",
@@ -61,12 +61,12 @@ def calibration_data(
     test: Sequence[str] = (),
     test_folder: Path | None = None,
 ) -> CalibrationData:
-    """The images of a folder by their split; without splits, all of them are for calibration.
+    """The images of folders by their split; without splits, all of them are for calibration.
 
     Parameters
     ----------
-    folder : Path
-        As :func:`tomocyte.training.find_items` reads it.
+    folders : sequence of Path
+        As :func:`tomocyte.training.find_items` reads them; training images are those of the first one.
     card : ModelCard
     split : str
         To calibrate on.
@@ -75,18 +75,22 @@ def calibration_data(
     test : sequence of str
         Splits to check the result on; each domain of a split is checked by itself.
     test_folder : Path, optional
-        Where those splits are; ``folder`` by default.
+        Where those splits are; the first of ``folders`` by default.
 
     Raises
     ------
     InputError
         ``E-NO-DATA``.
     """
-    items = find_items(folder, data_settings(card))
-    chosen = [item for item in items if item.split in ("", split)]
-    if not chosen:
-        known = ", ".join(sorted({item.split for item in items}))
-        raise InputError("E-NO-DATA", f"no image of split {split!r}.", path=folder, cure=f"It has: {known}.")
+    sets = [find_items(folder, data_settings(card)) for folder in folders]
+    chosen = []
+    for folder, items in zip(folders, sets, strict=True):
+        fitting = [item for item in items if item.split in ("", split)]
+        if not fitting:
+            known = ", ".join(sorted({item.split for item in items}))
+            raise InputError("E-NO-DATA", f"no image of split {split!r}.", path=folder, cure=f"It has: {known}.")
+        chosen += fitting
+    items = sets[0]
     training = [item for item in items if item.split == "train" and split != "train"]
     checked: dict[str, list[LabelledItem]] = {}
     for item in items if test_folder is None else find_items(test_folder, data_settings(card)):

@@ -32,6 +32,7 @@ WORDS: dict[str, str] = {
 }
 """What each figure is called; ``doubt_<structure>`` is added for each output. All but the levels are logarithms."""
 LEVELS = ("cell_level", "background_level")
+DOUBT = "doubt_"
 MOST_VOXELS = 3_000_000
 MARGIN = 4
 SMALLEST_SAMPLE = 500
@@ -109,7 +110,7 @@ def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) 
         found["sharpness_axial"] = _fineness(image, cells, axis=0)
     share = probability[:, cells] / np.float32(255)
     doubt = np.asarray(np.mean(4 * share * (1 - share), axis=1, dtype=np.float64))
-    return found | {f"doubt_{name}": _log(value, 1e-4) for name, value in zip(structures, doubt.tolist(), strict=True)}
+    return found | {f"{DOUBT}{name}": _log(value, 1e-4) for name, value in zip(structures, doubt.tolist(), strict=True)}
 
 
 def _log(value: float, tiny: float = TINY) -> float:
@@ -203,9 +204,13 @@ def _rows(described: Sequence[Mapping[str, float]], names: Sequence[str]) -> Flo
 
 
 def deviations(described: Mapping[str, float], known: DomainStatistics) -> dict[str, float]:
-    """How many robust standard deviations each figure is off the training images' median."""
+    """How many robust standard deviations each figure is off the training images' median.
+
+    Less doubt than usual is nothing unusual (a cell may have no droplets at all) and counts as 0.
+    """
     parts = zip(known.names, known.centre, known.scale, strict=True)
-    return {name: (described[name] - centre) / scale for name, centre, scale in parts if name in described}
+    off = {name: (described[name] - centre) / scale for name, centre, scale in parts if name in described}
+    return {name: max(0.0, z) if name.startswith(DOUBT) else z for name, z in off.items()}
 
 
 def domain_distance(described: Mapping[str, float], known: DomainStatistics) -> float:
@@ -231,7 +236,7 @@ def describe_deviation(described: Mapping[str, float], known: DomainStatistics, 
     named = [name for name in worst if abs(off[name]) >= NOTABLE][:most] or worst[:1]
     parts = []
     for name in named:
-        word = WORDS.get(name, f"doubt about {name.removeprefix('doubt_').replace('_', ' ')}")
+        word = WORDS.get(name, f"doubt about {name.removeprefix(DOUBT).replace('_', ' ')}")
         if name in LEVELS:
             seen = known.centre[known.names.index(name)]
             parts.append(f"{word} {described[name]:.2f} instead of {seen:.2f} (in the network's unit)")
