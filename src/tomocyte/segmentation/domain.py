@@ -71,7 +71,9 @@ def domain_window(probability: Byte, structures: Sequence[str]) -> tuple[slice, 
 
 def _of_cells(probability: Byte, structures: Sequence[str]) -> Byte:
     """The probability of the cell, or the highest of all structures of a model that knows no cells."""
-    return probability[structures.index("cell")] if "cell" in structures else probability.max(axis=0)
+    if "cell" in structures:
+        return np.asarray(probability[structures.index("cell")])
+    return np.asarray(probability.max(axis=0))
 
 
 def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) -> dict[str, float] | None:
