@@ -6,6 +6,8 @@ and an ``rng`` and call it in :func:`corrupted`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,9 +80,9 @@ def moved_edges(mask: Mask, rng: np.random.Generator, *, reach: float = 0.35) ->
     return np.asarray(blurred > level)
 
 
-def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, spacing: int = 8) -> NDArray[np.float32]:
+def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, spacing: int = 8) -> NDArray[np.floating[Any]]:
     """Noise in [-1, 1] that changes slowly: linear between random values ``spacing`` voxels apart."""
-    noise = rng.uniform(-1, 1, [size // spacing + 2 for size in shape]).astype(np.float32)
+    noise: NDArray[Any] = rng.uniform(-1, 1, [size // spacing + 2 for size in shape]).astype(np.float32)
     for axis, size in enumerate(shape):
         place = np.arange(size, dtype=np.float32) / spacing
         low = place.astype(np.intp)
@@ -122,7 +124,7 @@ def _ellipsoid(mask: Mask, voxel_size_um: Sizes, radii_um: tuple[float, float], 
 
 def _around(
     mask: Mask, voxel_size_um: Sizes, rng: np.random.Generator
-) -> tuple[tuple[int, ...] | None, list[NDArray[np.float64]]]:
+) -> tuple[tuple[int, ...] | None, list[NDArray[Any]]]:
     """A random point of the mask, and each axis's distance from it in µm, ready to be broadcast."""
     inside = np.flatnonzero(mask)
     if not inside.size:
