@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tomocyte.errors import SettingsError
 from tomocyte.networks import build_network
 from tomocyte.networks.costs import multiply_adds_per_voxel
+from tomocyte.networks.engine import has_bf16, make_predictor
 from tomocyte.networks.scnas import ScNasFormSettings, plan_cells
 from tomocyte.networks.scnas_genotype import (
     CELL_KINDS,
@@ -28,6 +30,7 @@ from tomocyte.networks.scnas_genotype import (
 )
 from tomocyte.networks.scnas_operations import Excitation, Fit, build_operation
 
+ENGINES = ["torch", "openvino"] if importlib.util.find_spec("openvino") is not None else ["torch"]
 TINY: dict[str, Any] = {
     "encoder_normal": [[[0, "conv"]]],
     "reduction": [[[0, "max-pool"]]],
@@ -137,19 +140,39 @@ def test_the_parameters_of_a_tiny_network_counted_by_hand() -> None:
     assert sum(parameter.numel() for parameter in normed.parameters()) == counted + n_norms * 2
 
 
+EVERYTHING: dict[str, Any] = {
+    "encoder_normal": [[[0, "conv"], [1, "identity"]], [[0, "dilated-conv"], [2, "separable-conv"]]],
+    "reduction": [[[0, "conv"], [1, "max-pool"]], [[0, "average-pool"], [1, "separable-conv"]]],
+    "decoder_normal": [[[0, "excited-conv"], [1, "identity"]], [[1, "conv"], [2, "identity"]]],
+    "expansion": [[[0, "linear-up-conv"], [1, "transposed-conv"]], [[0, "linear-up"], [2, "conv"]]],
+}
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this CPU does not multiply bf16")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_operation_runs_in_bf16_in_every_engine(engine: str) -> None:
+    torch.manual_seed(0)
+    options = {"width": 4, "multiplier": 2, "norm": "batch", "has_stem_norm": False, "n_outputs": 2}
+    module = build_network("scnas", {**options, "genotype": EVERYTHING})
+    image = np.random.default_rng(0).standard_normal((1, 1, 8, 16, 24)).astype(np.float32)
+    with torch.no_grad():
+        for _ in range(20):
+            module(torch.from_numpy(image))  # running statistics that keep the values small
+        expected = module.eval()(torch.from_numpy(image)).sigmoid().numpy()
+    exact = make_predictor(module, activation="sigmoid", engine=engine, precision="fp32")(image)
+    np.testing.assert_allclose(exact, expected, atol=1e-4)
+    rounded = make_predictor(module, activation="sigmoid", engine=engine, precision="bf16")(image)
+    assert np.abs(rounded - expected).mean() < 0.01
+    assert np.abs(rounded - expected).max() < 0.1
+
+
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("has_stem_norm", [True, False])
 @pytest.mark.parametrize("strides", [[[1, 2, 2], [2, 2, 2]], [[2, 3, 1], [1, 1, 2]]])
 def test_every_operation_keeps_the_shape_and_learns(norm: str, has_stem_norm: bool, strides: list[list[int]]) -> None:
-    genotype = {
-        "encoder_normal": [[[0, "conv"], [1, "identity"]], [[0, "dilated-conv"], [2, "separable-conv"]]],
-        "reduction": [[[0, "conv"], [1, "max-pool"]], [[0, "dilated-conv"], [1, "separable-conv"]]],
-        "decoder_normal": [[[0, "excited-conv"], [1, "identity"]], [[1, "conv"], [2, "identity"]]],
-        "expansion": [[[0, "linear-up-conv"], [1, "transposed-conv"]], [[0, "linear-up"], [2, "conv"]]],
-    }
     torch.manual_seed(0)
     options = {"width": 4, "multiplier": 2, "strides": strides, "norm": norm, "has_stem_norm": has_stem_norm}
-    module = build_network("scnas", {**options, "genotype": genotype, "n_inputs": 2, "n_outputs": 3})
+    module = build_network("scnas", {**options, "genotype": EVERYTHING, "n_inputs": 2, "n_outputs": 3})
     shape = tuple(step * (2 + axis) for axis, step in enumerate(module.divisor))
     logits = module(torch.randn(2, 2, *shape))
     assert logits.shape == (2, 3, *shape)

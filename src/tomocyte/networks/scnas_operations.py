@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from tomocyte.networks.blocks import Norm, activation_layer, norm_layer
@@ -45,6 +46,16 @@ class Excitation(nn.Module):
         return features * gate
 
 
+class MeanPool(nn.AvgPool3d):
+    """Mean pooling that also takes bfloat16, which torch cannot pool on the CPU."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's own name
+        """(B, C, Z, Y, X) -> (B, C, Z / sz, Y / sy, X / sx), of the same type."""
+        if input.dtype != torch.bfloat16:
+            return super().forward(input)
+        return super().forward(input.float()).to(input.dtype)
+
+
 def _finished(convolutions: list[nn.Module], width: int, norm: Norm) -> nn.Sequential:
     """Normalisation and leaky ReLU after the convolutions; the last one stands right before the normalisation."""
     layers = [*convolutions]
@@ -77,7 +88,7 @@ def _max_pool(_width: int, stride: Stride, _norm: Norm) -> nn.Module:
 
 
 def _average_pool(_width: int, stride: Stride, _norm: Norm) -> nn.Module:
-    return nn.AvgPool3d(stride)
+    return MeanPool(stride)
 
 
 def _identity(_width: int, _stride: Stride, _norm: Norm) -> nn.Module:
@@ -139,4 +150,4 @@ class Fit(nn.Sequential):
 
     def __init__(self, n_in: int, n_out: int, pool: Stride) -> None:
         convolution = nn.Conv3d(n_in, n_out, 1, bias=False)
-        super().__init__(*([] if pool == (1, 1, 1) else [nn.AvgPool3d(pool)]), convolution)
+        super().__init__(*([] if pool == (1, 1, 1) else [MeanPool(pool)]), convolution)
