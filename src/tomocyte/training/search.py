@@ -8,8 +8,6 @@ was killed and resumed ends with the same genotype, bit for bit. To search among
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +22,8 @@ from tomocyte.networks import build_network
 from tomocyte.networks._registry import count_parameters
 from tomocyte.networks.costs import multiply_adds_per_voxel
 from tomocyte.networks.precision import autocast_for
-from tomocyte.networks.scnas_genotype import CELL_KINDS, N_INPUTS, Genotype, operations_for
-from tomocyte.networks.scnas_supernet import Architecture, SuperNetwork
+from tomocyte.networks.scnas_genotype import Genotype
+from tomocyte.networks.scnas_supernet import SuperNetwork
 from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.cell_samples import make_samples
 from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
@@ -35,6 +33,7 @@ from tomocyte.training.optimisation import Schedule, StepGuard, build_optimiser,
 from tomocyte.training.run_folder import RunFolder
 from tomocyte.training.samples import Samples
 from tomocyte.training.search_recipe import NETWORK, SearchRecipe
+from tomocyte.training.search_result import probability_table, training_recipe, write_search_curves
 from tomocyte.training.targets import output_names
 from tomocyte.training.training import LabelledData, check_positives, check_values
 
@@ -117,8 +116,8 @@ def search_architecture(
         }
         write_atomic(folder / "genotype.yaml", genotype.as_yaml().encode("utf-8"))
         write_atomic(folder / "train.yaml", training_recipe(recipe, genotype).encode("utf-8"))
-        write_atomic(folder / "probabilities.csv", _probability_table(search.module.architecture).encode("utf-8"))
-        _write_curves(folder, search.history)
+        write_atomic(folder / "probabilities.csv", probability_table(search.module.architecture).encode("utf-8"))
+        write_search_curves(folder, search.history)
         run.finish(content)
         return content
 
@@ -350,72 +349,3 @@ class Search:
         self.notes = [*state["notes"], *notes]
         epoch = self.n_taken // self.steps_per_epoch
         self.tell({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": epoch})
-
-
-def training_recipe(recipe: SearchRecipe, genotype: Genotype) -> str:
-    """The text of a recipe that trains a genotype on the same data with the same loop."""
-    import yaml
-
-    content = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"search"})
-    content["name"] = f"{recipe.name}-found"[:60]
-    cells = genotype.model_dump(mode="json", exclude_defaults=True)
-    options = {**recipe.network.options, "genotype": cells}
-    content["network"] = {"name": NETWORK, "options": options}
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-
-
-def probability_rows(architecture: Architecture) -> list[dict[str, Any]]:
-    """One row per source and operation: how probable they are, and whether the genotype has them."""
-    chosen = architecture.genotype()
-    rows = []
-    for kind in CELL_KINDS:
-        for node in range(architecture.n_nodes):
-            sources = architecture.source_probabilities(kind, node)
-            for source in range(N_INPUTS + node):
-                shares = architecture.operation_probabilities(kind, node, source)
-                for name, share in zip(operations_for(kind, source), shares, strict=True):
-                    rows.append(
-                        {
-                            "cell": kind,
-                            "node": node,
-                            "source": source,
-                            "source_probability": round(float(sources[source]), 6),
-                            "operation": name,
-                            "operation_probability": round(float(share), 6),
-                            "is_chosen": (source, name) in chosen.cell(kind)[node],
-                        }
-                    )
-    return rows
-
-
-def _probability_table(architecture: Architecture) -> str:
-    rows = probability_rows(architecture)
-    return _csv(rows, list(rows[0]))
-
-
-def _csv(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-def _write_curves(folder: Path, history: list[dict[str, Any]]) -> None:
-    """``curves.csv`` and ``curves.png``: losses, temperature and entropies of every epoch."""
-    from tomocyte.figures.curves import training_figure
-
-    rows = [
-        {**{key: value for key, value in entry.items() if key != "entropy"}}
-        | {f"entropy_{kind}": value for kind, value in entry["entropy"].items()}
-        for entry in history
-    ]
-    write_atomic(folder / "curves.csv", _csv(rows, list(rows[0])).encode("utf-8"))
-    losses = {
-        name: [np.nan if entry[key] is None else entry[key] for entry in history]
-        for name, key in (("weights, training", "loss"), ("choice, held out", "choice_loss"))
-        if any(entry[key] is not None for entry in history)
-    }
-    entropies = {kind.replace("_", "-"): [entry["entropy"][kind] for entry in history] for kind in CELL_KINDS}
-    figure = training_figure({"loss": losses, "entropy / entropy of no preference": entropies})
-    write_atomic(folder / "curves.png", figure)
