@@ -145,7 +145,7 @@ def preview(path: Path, settings: RunSettings, edits: EditList | None = None) ->
         cannot belong to this input.
     """
     volume, kind = open_input(path, settings)
-    settings, misfits = settled(settings, volume)
+    settings, misfits, _ = settled(settings, volume)
     if edits is not None:
         check_edits(edits, volume)
     peak_bytes, seconds = forecast(volume, settings.segmentation or kind.segmentation)

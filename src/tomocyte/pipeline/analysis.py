@@ -151,7 +151,7 @@ class _Work:
     def __init__(
         self, volume: Volume, kind: Modality, settings: RunSettings, report: Report, edits: EditList | None = None
     ) -> None:
-        settings, notes = settled(settings, volume)
+        settings, notes, left_out = settled(settings, volume)
         self.volume = volume
         self.kind = kind
         self.settings = settings
@@ -165,7 +165,10 @@ class _Work:
         self.maps: dict[str, LabelStack] = {}
         self.media: list[float | None] = []
         self.pictures: dict[str, bytes] = {}
-        self.facts: dict[str, Any] = {"n_masked_voxels": 0}
+        self.facts: dict[str, Any] = {
+            "n_masked_voxels": 0,
+            **({} if left_out is None else {"left_out_model": left_out}),
+        }
         self.primary = settings.structure or kind.structures[0].name
         self.corrections = Corrections(edits, volume, self.primary, named=settings.edits)
         self.converts_phase = self.quantity == "phase" and settings.wavelength_um is not None

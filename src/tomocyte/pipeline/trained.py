@@ -55,7 +55,7 @@ class TrainedModel:
     notes: tuple[str, ...] = ()
 
 
-def settled(settings: RunSettings, volume: Volume) -> tuple[RunSettings, tuple[str, ...]]:
+def settled(settings: RunSettings, volume: Volume) -> tuple[RunSettings, tuple[str, ...], str | None]:
     """The settings with ``auto`` made the modality's own model, or the classical engine where that does not fit.
 
     Parameters
@@ -69,12 +69,14 @@ def settled(settings: RunSettings, volume: Volume) -> tuple[RunSettings, tuple[s
     settings : RunSettings
     notes : tuple of str
         ``W-MODEL-AUTO: …`` where the modality's model does not fit this volume.
+    left_out_sha256 : str or None
+        Of the card of the model that was left out; with another model the volume might fit.
     """
     if settings.model != AUTO:
-        return settings, ()
+        return settings, (), None
     name = modality(settings.modality).default_model
     if name == CLASSICAL:
-        return settings.model_copy(update={"model": CLASSICAL}), ()
+        return settings.model_copy(update={"model": CLASSICAL}), (), None
     from tomocyte.models import check_fit
 
     chosen = settings.model_copy(update={"model": name})
@@ -84,8 +86,12 @@ def settled(settings: RunSettings, volume: Volume) -> tuple[RunSettings, tuple[s
             check_fit(card, volume, channels=channels_of(card, volume, settings))
         except ModalityError as problem:
             note = f"W-MODEL-AUTO: {name} was left out, the classical engine used: {problem.problem}"
-            return settings.model_copy(update={"model": CLASSICAL, "inference": InferenceSettings()}), (note,)
-    return chosen, ()
+            plain = RunSettings(modality=settings.modality, model=CLASSICAL)
+            fallen = settings.model_copy(
+                update={name: getattr(plain, name) for name in ("model", "inference", "cells", "uncertainty")}
+            )
+            return fallen, (note,), card_sha256(card)
+    return chosen, (), None
 
 
 def card_of(settings: RunSettings) -> ModelCard | None:

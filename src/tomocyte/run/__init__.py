@@ -208,8 +208,8 @@ def _record(
         source=path.name,
         input_sha256=content,
         request_sha256=request,
-        # What the worker used, should the model have been replaced meanwhile.
-        model_sha256=done["facts"].get("trained_model", {}).get("card_sha256"),
+        # What the worker used or left out, should the model have been replaced meanwhile.
+        model_sha256=done["facts"].get("trained_model", {}).get("card_sha256") or done["facts"].get("left_out_model"),
         code_version=__version__,
         n_rows=done["n_rows"],
         warnings=tuple(done["warnings"]),
