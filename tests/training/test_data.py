@@ -193,6 +193,8 @@ def test_a_share_of_the_groups_is_held_out() -> None:
     ]
     chosen = split_items(benchmark, 0.2, seed=4)
     assert [[item.name for item in part] for part in (chosen.train, chosen.validation)] == [["i0"], ["i1"]]
+    fewer = split_items(items, 0.0, seed=4, leaves_out="i1[0-8]$")
+    assert [item.name for item in fewer.train] == [*(f"i{n}" for n in range(10)), "i19"]
 
 
 def test_voxel_size_of_the_fixture_is_anisotropic() -> None:

@@ -57,7 +57,8 @@ def train(
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
     folder = data or simulated_data(checked.benchmark, checked.data, output / "data")
-    sets = split_items(find_items(folder, checked.data), checked.validation_share, seed=checked.loop.seed)
+    items = find_items(folder, checked.data)
+    sets = split_items(items, checked.validation_share, seed=checked.loop.seed, leaves_out=checked.leaves_out)
     typer.echo(f"{len(sets.train)} images to train on, {len(sets.validation)} to validate on.")
     if dry_run:
         _describe(checked, sets.train)

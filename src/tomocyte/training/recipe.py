@@ -236,6 +236,8 @@ class Recipe(Settings):
     """What is made small."""
     loop: LoopSettings = LoopSettings()
     """How the weights change."""
+    leaves_out: str | None = None
+    """Images whose name matches this regular expression somewhere are not learned from; empty: none is left out."""
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the groups held out for validation where the data do not say which."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -324,11 +325,13 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> None:
     write_atomic(folder / "curves.png", training_figure(panels))
 
 
-def split_items(items: list[LabelledItem], share: float, *, seed: int) -> LabelledData:
+def split_items(items: list[LabelledItem], share: float, *, seed: int, leaves_out: str | None = None) -> LabelledData:
     """Items for training and validation: as the data say, else a share of the groups drawn with the seed.
 
-    Of a benchmark, ``train`` and ``validation`` are taken and the test splits left alone.
+    Of a benchmark, ``train`` and ``validation`` are taken and the test splits left alone; items whose name matches
+    ``leaves_out`` are in neither.
     """
+    items = [item for item in items if leaves_out is None or not re.search(leaves_out, item.name)]
     if any(item.split for item in items):
         return LabelledData(
             [item for item in items if item.split == "train"], [item for item in items if item.split == "validation"]
