@@ -152,8 +152,8 @@ def test_each_kind_of_model_has_its_place(tmp_path: Path) -> None:
         cells_card(settings("nobody"))
     for way in ("watershed", "hand-cells"):
         with pytest.raises(SettingsError, match="E-CELLS"):
-            cells_card(RunSettings(modality="odt", cells=way))
-    assert cells_card(RunSettings(modality="odt")) is None
+            cells_card(RunSettings(modality="odt", model="classical", cells=way))
+    assert cells_card(RunSettings(modality="odt", model="classical")) is None
     assert cells_card(settings("watershed")) is None
 
 

@@ -49,7 +49,7 @@ def tomocyte(*arguments: object) -> Any:
     return done
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def in_this_process() -> Iterator[None]:
     """Workers without processes and results without pictures: the same calls in the same order, much faster."""
     from tomocyte.batch import Outcome

@@ -36,6 +36,7 @@ MODALITY = Modality(
         nucleus=NucleusSettings(method="dark-core"),
         inclusion=InclusionSettings(method="bright", rim_fraction=0.65),
     ),
+    default_model="odt-organelles",
     measurements=(
         *SOLID_GEOMETRY,
         "mean_ri",
