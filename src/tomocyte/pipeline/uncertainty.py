@@ -206,7 +206,7 @@ class Uncertainty:
         facts.setdefault("domain", []).append({"frame": frame, **found})
         if not found["is_outside"]:
             return []
-        off = f"{found['distance'] / found['limit']:.1f} times as far off as the most unusual of its kind"
+        off = f"{found['distance'] / found['limit']:.2f} times as far off as the most unusual of its kind"
         return [
             f"W-MODEL-DOMAIN: frame {frame} is unlike the images that {self.model.card.name} was trained on ({off}): "
             f"{found['what']}. Look at the masks before using the numbers; intervals do not hold here."
