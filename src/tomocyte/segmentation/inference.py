@@ -267,11 +267,10 @@ def prediction_bytes(
     result = 4 * n_outputs * math.prod(shape[1:])
     if len(tiling.tile_shape) == 3:
         volume = working_shape(shape, voxel_size_um, settings, "volume")
+        padded: tuple[int, ...] = volume
         if settings.fixed_frame is not None:  # padded, and predicted in one piece
             padded = framed_shape(settings.fixed_frame)
             result += 4 * (shape[0] + n_outputs) * math.prod(padded)
-        else:
-            padded = volume
         slabs = inference_bytes((shape[0], *padded), tiling, n_outputs=n_outputs, divisor=divisor)
         if volume == tuple(shape[1:]):
             return result + slabs

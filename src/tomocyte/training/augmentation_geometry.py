@@ -130,8 +130,8 @@ def draw_map(shape: tuple[int, ...], settings: GeometrySettings, rng: np.random.
     ranges = [settings.scale_z] * (n - 2) + [settings.scale, settings.scale]
     if any(low != 1 or high != 1 for low, high in ranges) and rng.random() < settings.probability:
         drawn = ranges[-1:] if settings.is_scaled_evenly else ranges
-        factors = [1 / np.exp(rng.uniform(np.log(low), np.log(high))) for low, high in drawn]
-        then(np.diag(factors * (n // len(factors))))
+        scales = [1 / np.exp(rng.uniform(np.log(low), np.log(high))) for low, high in drawn]
+        then(np.diag(scales * (n // len(scales))))
     flips = _draw_flips(n, settings, rng)
     if flips.any():
         then(np.diag(np.where(flips, -1.0, 1.0)))
