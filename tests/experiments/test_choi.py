@@ -122,6 +122,13 @@ def test_an_empty_field_has_no_dice_and_a_missed_cell_scores_nothing(data: Path)
     assert score_field({"cell": nothing}, item, WAYS)["cells"] == {}
 
 
+def test_something_must_be_compared_under_names_of_its_own() -> None:
+    with pytest.raises(SettingsError, match="rows"):
+        small_recipe(rows={}, models={})
+    with pytest.raises(SettingsError, match="has the name"):
+        small_recipe(models={"together": "osnet-nucleus"})
+
+
 def test_sets_are_cell_lines(data: Path) -> None:
     assert [item.name for item in fields_of(data, CellLineSet(split="shifted-test", cell_line="A549"))] == ["e"]
     with pytest.raises(InputError, match=r"E-NO-DATA.*RAW"):
@@ -158,6 +165,16 @@ def test_a_comparison_is_done_once_and_reported(data: Path, tmp_path: Path) -> N
     path = next((folder / "scores" / "c").iterdir())
     path.write_bytes(path.read_bytes()[:-5])
     assert compare_trainings(recipe, data, folder) == entries
+
+    # A finished model scores what its training scored.
+    place = training_folder(folder, recipe.trainings("together", 1)[0]) / "model"
+    finished = small_recipe(rows={}, models={"finished": str(place)})
+    by_model = compare_trainings(finished, data, tmp_path / "finished")
+    assert [(e["row"], e["set"], e["n_steps"]) for e in by_model] == [
+        ("finished", name, 0) for name in ("NIH3T3", "HeLa")
+    ]
+    assert [e["scores"] for e in by_model] == [e["scores"] for e in entries if e["row"] == "together"]
+    assert "trained before" in comparison_result(finished, by_model, is_simulated=True).summary
 
     # The command finds everything done and writes what there is to see.
     path = tmp_path / "small.yaml"
@@ -213,7 +230,7 @@ def test_means_are_over_fields_and_then_over_cell_lines() -> None:
     assert pd.isna(table[MEAN_OF_SETS, "cell"]["dice_sd"])
 
 
-@pytest.mark.parametrize("name", ["choi-fig2c", "choi-multitask"])
+@pytest.mark.parametrize("name", ["choi-fig2c", "choi-multitask", "choi-shipped"])
 def test_shipped_recipes_are_sound(name: str) -> None:
     recipe = load_organelles_recipe(name)
     assert recipe.name == name
