@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from tomocyte.errors import SettingsError
-from tomocyte.settings import RunSettings, SegmentationSettings, build_settings, load_settings, with_overrides
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.segmentation.settings import SegmentationSettings
+from tomocyte.settings import build_settings, load_settings, with_overrides
 
 
 def test_yaml_round_trip(tmp_path: Path) -> None:

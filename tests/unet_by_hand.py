@@ -11,7 +11,7 @@ import torch
 
 from tomocyte.models import ModelCard, NetworkChoice, save_package
 from tomocyte.networks import build_network
-from tomocyte.segmentation.normalize import NormalizationSettings
+from tomocyte.segmentation.prediction.normalization import NormalizationSettings
 
 OPTIONS: dict[str, Any] = {"width": 2, "strides": [[1, 2, 2]], "norm": "batch"}
 SIZE_UM = (0.4, 0.3, 0.25)

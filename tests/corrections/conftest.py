@@ -10,8 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tomocyte.corrections.edits import EditList
 from tomocyte.errors import TomocyteError
-from tomocyte.segmentation.edits_format import EditList
 
 TWO = ((0.0, -3.2, -3.8), (0.0, 2.0, 3.4))
 """Centres of two balls from the middle of the field, in µm."""
@@ -70,5 +70,5 @@ def in_this_process() -> Iterator[None]:
         patch.setattr("tomocyte.batch.run_staged", run_staged)
         patch.setattr("tomocyte.pipeline.analysis.frame_pictures", lambda *_, **__: {})
         patch.setattr("tomocyte.pipeline.analysis.time_course_pictures", lambda *_, **__: {})
-        patch.setattr("tomocyte.report.page._charts", lambda *_: [])
+        patch.setattr("tomocyte.runs.report.page._charts", lambda *_: [])
         yield

@@ -16,12 +16,12 @@ import yaml
 from tests.conftest import BALL_RADIUS_UM, BALL_SIZE_UM, MEDIUM_RI
 from tests.corrections.conftest import FIRST, SECOND, TWO, contents, edit_list, segment, write_edits
 
+from tomocyte.corrections.edits import Edit, EditFile, EditList
+from tomocyte.corrections.files import edits_as_yaml, load_edits
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger import verify
 from tomocyte.pipeline import analyse
-from tomocyte.pipeline.edits import edits_as_yaml, load_edits
-from tomocyte.segmentation.edits_format import Edit, EditFile, EditList
-from tomocyte.settings import RunSettings
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.volume import Volume
 
 VOLUME_UM3 = 4 / 3 * math.pi * BALL_RADIUS_UM**3

@@ -15,14 +15,14 @@ import yaml
 from tests.conftest import BALL_SIZE_UM, MEDIUM_RI, ball_ri
 from tests.corrections.conftest import FIRST, TWO, contents, segment, tomocyte, write_edits
 
+from tomocyte.datasets.labelled import find_items, said_by_folder
+from tomocyte.datasets.settings import DataSettings
 from tomocyte.errors import TomocyteError
 from tomocyte.formats import read_volume, write_volume
 from tomocyte.ledger import verify
-from tomocyte.segmentation.normalize import NormalizationSettings
-from tomocyte.training.labelled import find_items, said_by_folder
-from tomocyte.training.patches import Labelled, object_voxels
-from tomocyte.training.recipe import DataSettings
-from tomocyte.training.samples import Samples
+from tomocyte.segmentation.prediction.normalization import NormalizationSettings
+from tomocyte.training.data.patches import Labelled, object_voxels
+from tomocyte.training.data.samples import Samples
 from tomocyte.volume import Volume
 
 SHAPE = (24, 36, 52)

@@ -12,7 +12,6 @@ from tests.evaluation.shapes import boxes
 
 from tomocyte.errors import SettingsError
 from tomocyte.evaluation import (
-    BootstrapSettings,
     Case,
     ScoreSettings,
     ScoreTable,
@@ -21,6 +20,7 @@ from tomocyte.evaluation import (
     surface_distances,
 )
 from tomocyte.evaluation.columns import INTERVAL_COLUMNS, describe_columns
+from tomocyte.statistics.bootstrap import BootstrapSettings
 
 VOXEL = (0.5, 0.2, 0.3)
 EVERYTHING = ScoreSettings(structure="nucleus", tolerance_um=0.3, min_ious=(0.5, 0.625))

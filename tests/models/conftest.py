@@ -13,7 +13,7 @@ import torch
 
 from tomocyte.models import ModelCard, NetworkChoice, save_package
 from tomocyte.networks import build_network
-from tomocyte.segmentation.normalize import NormalizationSettings
+from tomocyte.segmentation.prediction.normalization import NormalizationSettings
 
 OPTIONS = {"width": 2, "n_inputs": 1, "n_outputs": 2, "gcn_kernel": 3}
 

@@ -17,7 +17,7 @@ from tomocyte.models import NetworkChoice, export_bioimageio, export_onnx, load_
 from tomocyte.models.card import card_from_bytes
 from tomocyte.models.export import _preprocessing, _test_tensors
 from tomocyte.networks import build_network
-from tomocyte.segmentation.normalize import NormalizationSettings
+from tomocyte.segmentation.prediction.normalization import NormalizationSettings
 
 
 @pytest.mark.parametrize(

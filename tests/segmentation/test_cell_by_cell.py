@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomocyte.errors import MetadataError, SettingsError
-from tomocyte.segmentation.cell_by_cell import CellByCellSettings, CellsResult, separate_cells
+from tomocyte.segmentation.cells.separate import CellByCellSettings, CellsResult, separate_cells
 
 SIZE = (0.5, 0.4, 0.3)
 """Voxel size of most scenes, and of the grid they are worked on."""

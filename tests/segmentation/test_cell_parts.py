@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tomocyte.segmentation.cell_nuclei import contact_areas_um2, on_grid, seeds_of, shared_cells, together
-from tomocyte.segmentation.cell_rest import anchored, place_rest
-from tomocyte.segmentation.cell_votes import FULL, Votes, paint_cells
-from tomocyte.segmentation.cell_windows import (
+from tomocyte.segmentation.cells.nuclei import contact_areas_um2, on_grid, seeds_of, shared_cells, together
+from tomocyte.segmentation.cells.unclaimed import anchored, place_rest
+from tomocyte.segmentation.cells.votes import FULL, Votes, paint_cells
+from tomocyte.segmentation.cells.windows import (
     CellByCellSettings,
     Evidence,
     Window,

@@ -8,15 +8,10 @@ from pydantic import ValidationError
 
 from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.evaluation import dice, score_instances
-from tomocyte.segmentation import assign_parents, segment
-from tomocyte.settings import (
-    CleanSettings,
-    ForegroundSettings,
-    InclusionSettings,
-    NucleusSettings,
-    SegmentationSettings,
-    SplitSettings,
-)
+from tomocyte.labels.objects import assign_parents
+from tomocyte.labels.settings import CleanSettings, SplitSettings
+from tomocyte.segmentation.classical.steps import segment
+from tomocyte.segmentation.settings import ForegroundSettings, InclusionSettings, NucleusSettings, SegmentationSettings
 
 NAN = float("nan")
 SIZE = (0.31, 0.17, 0.13)

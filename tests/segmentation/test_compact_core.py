@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from tomocyte.segmentation.nucleus import dark_core, solidity, without_thin_parts
-from tomocyte.settings import NucleusSettings
+from tomocyte.segmentation.classical.nucleus import dark_core, solidity, without_thin_parts
+from tomocyte.segmentation.settings import NucleusSettings
 
 SIZE_UM = (0.3, 0.25, 0.2)
 SHAPE = (40, 60, 80)

@@ -7,11 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.fixed_frame import FixedFrameSettings, count_fixed_tiles, framed_tiling, predict_fixed
-from tomocyte.segmentation.inference import PredictionSettings, count_tiles, predict_frame, prediction_bytes
-from tomocyte.segmentation.prediction import Predictor
-from tomocyte.segmentation.streaming import MaskSettings, masks_bytes, predict_masks
-from tomocyte.segmentation.tiling import TilingSettings, plan_tiles, window
+from tomocyte.segmentation.prediction.fixed_shape import (
+    FixedFrameSettings,
+    count_fixed_tiles,
+    framed_tiling,
+    predict_fixed,
+)
+from tomocyte.segmentation.prediction.frame import PredictionSettings, count_tiles, predict_frame, prediction_bytes
+from tomocyte.segmentation.prediction.streamed import MaskSettings, masks_bytes, predict_masks
+from tomocyte.segmentation.prediction.tiled import Predictor
+from tomocyte.segmentation.prediction.tiling import TilingSettings, plan_tiles, window
 
 FRAME = FixedFrameSettings(shape=(12, 24, 32), depth=8, padding=8, stride=8)
 TILING = TilingSettings(tile_shape=(8, 16, 16))

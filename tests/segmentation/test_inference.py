@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from tomocyte.errors import MetadataError, SettingsError
-from tomocyte.segmentation.inference import (
+from tomocyte.segmentation.prediction.frame import (
     PredictionSettings,
     count_tiles,
     predict_frame,
     prediction_bytes,
     working_shape,
 )
-from tomocyte.segmentation.prediction import (
+from tomocyte.segmentation.prediction.tiled import (
     flip_averaged,
     inference_bytes,
     predict_sections,
@@ -26,7 +26,7 @@ from tomocyte.segmentation.prediction import (
     predict_tiled,
     section_slabs,
 )
-from tomocyte.segmentation.tiling import TilingSettings
+from tomocyte.segmentation.prediction.tiling import TilingSettings
 
 Float = NDArray[np.float32]
 RADIUS = (2, 3, 4)

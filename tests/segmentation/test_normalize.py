@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.normalize import NormalizationSettings, normalize, offset_and_scale
+from tomocyte.segmentation.prediction.normalization import NormalizationSettings, normalize, offset_and_scale
 
 KINDS = ("fixed", "medium", "zscore", "percentile")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tomocyte.segmentation import bright_inclusions, dark_core, edge_based_nucleus
-from tomocyte.segmentation.cleaning import fill_holes, large_enough, touches_border, voxels_of
-from tomocyte.segmentation.instances import label_extents
-from tomocyte.segmentation.nucleus import largest_filled
-from tomocyte.segmentation.organelles import find_inclusions, find_nuclei
-from tomocyte.settings import InclusionSettings, NucleusSettings
+from tomocyte.labels.cleaning import fill_holes, large_enough, touches_border, voxels_of
+from tomocyte.labels.objects import label_extents
+from tomocyte.segmentation.classical.inclusions import bright_inclusions
+from tomocyte.segmentation.classical.nucleus import dark_core, edge_based_nucleus, largest_filled
+from tomocyte.segmentation.classical.organelles import find_inclusions, find_nuclei
+from tomocyte.segmentation.settings import InclusionSettings, NucleusSettings
 
 NAN = float("nan")
 SIZE = (0.31, 0.17, 0.13)

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tomocyte.errors import MetadataError, SettingsError
-from tomocyte.segmentation.probability_instances import InstanceSettings, instances_from_probability
-from tomocyte.settings import SplitSettings
+from tomocyte.labels.settings import SplitSettings
+from tomocyte.segmentation.prediction.objects import InstanceSettings, instances_from_probability
 
 SIZE_UM = (0.5, 0.25, 0.2)
 NAN = float("nan")

@@ -11,13 +11,19 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from tomocyte.errors import MetadataError, SettingsError
-from tomocyte.segmentation.blending import LEVELS
-from tomocyte.segmentation.emptiness import EmptyTile
-from tomocyte.segmentation.inference import PredictionSettings, predict_frame
-from tomocyte.segmentation.prediction import fixed_point_slabs, predict_tiled
-from tomocyte.segmentation.resampling import linear_taps, resample_plane
-from tomocyte.segmentation.streaming import MaskSettings, ResampledSource, masks_bytes, predict_masks, tiles_for
-from tomocyte.segmentation.tiling import TilingSettings, grown_tiles, plan_tiles
+from tomocyte.segmentation.prediction.blending import LEVELS
+from tomocyte.segmentation.prediction.empty_tiles import EmptyTile
+from tomocyte.segmentation.prediction.frame import PredictionSettings, predict_frame
+from tomocyte.segmentation.prediction.resampling import linear_taps, resample_plane
+from tomocyte.segmentation.prediction.streamed import (
+    MaskSettings,
+    ResampledSource,
+    masks_bytes,
+    predict_masks,
+    tiles_for,
+)
+from tomocyte.segmentation.prediction.tiled import fixed_point_slabs, predict_tiled
+from tomocyte.segmentation.prediction.tiling import TilingSettings, grown_tiles, plan_tiles
 
 NETWORK_UM = (0.4, 0.2, 0.2)
 MEDIUM, SCALE = 1.337, 0.02

@@ -7,15 +7,15 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from tomocyte.segmentation import (
+from tomocyte.labels.blocks import block_factors, block_means, block_sizes, block_sums, fine_plane
+from tomocyte.labels.smoothing import local_mean_planes, sigma_in_voxels, smooth
+from tomocyte.segmentation.classical.thresholds import (
     Histogram,
     half_maximum_levels,
     half_maximum_threshold,
     local_adaptive_mask,
     otsu_threshold,
 )
-from tomocyte.segmentation.blocks import block_factors, block_means, block_sizes, block_sums, fine_plane
-from tomocyte.segmentation.smoothing import local_mean_planes, sigma_in_voxels, smooth
 
 NAN = float("nan")
 

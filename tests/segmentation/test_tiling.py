@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from scipy.signal.windows import gaussian, triang
 
 from tomocyte.errors import SettingsError
-from tomocyte.segmentation.tiling import TilingSettings, plan_tiles, reflected, window
+from tomocyte.segmentation.prediction.tiling import TilingSettings, plan_tiles, reflected, window
 
 WEIGHTS = ("gaussian", "spline", "linear", "constant")
 

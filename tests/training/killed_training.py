@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from tests.training.conftest import small_recipe
 
-from tomocyte.training import LabelledData, find_items, train
+from tomocyte.datasets.labelled import find_items
+from tomocyte.training import LabelledData, train
 from tomocyte.training.recipe import Recipe
 
 STEPS = 30

@@ -20,15 +20,16 @@ from tests.training.conftest import disc_volume, write_pair
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
+from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.networks import build_network
 from tomocyte.networks.costs import multiply_adds_per_voxel
 from tomocyte.networks.scnas_genotype import CELL_KINDS, STAY, load_genotype, operations_for
-from tomocyte.training import LabelledData, build_recipe, find_items, load_recipe
+from tomocyte.training import LabelledData, build_recipe, load_recipe
+from tomocyte.training.data.samples import Samples
 from tomocyte.training.recipe import recipe_names
-from tomocyte.training.samples import Samples
-from tomocyte.training.search import Search, search_architecture
-from tomocyte.training.search_recipe import SearchRecipe, build_search_recipe, load_search_recipe, search_recipe_names
+from tomocyte.training.search.recipe import SearchRecipe, build_search_recipe, load_search_recipe, search_recipe_names
+from tomocyte.training.search.search import Search, search_architecture
 
 
 class KilledError(Exception):

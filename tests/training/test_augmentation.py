@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tomocyte.errors import InputError
 from tomocyte.settings import build_settings
-from tomocyte.training.augmentation import (
+from tomocyte.training.data.augmentation import (
     PRESETS,
     AugmentationSettings,
     augment,
@@ -22,8 +22,8 @@ from tomocyte.training.augmentation import (
     strong_2d,
     strong_3d,
 )
-from tomocyte.training.augmentation_geometry import GeometrySettings, draw_map
-from tomocyte.training.augmentation_intensity import IntensitySettings
+from tomocyte.training.data.geometry import GeometrySettings, draw_map
+from tomocyte.training.data.intensity import IntensitySettings
 
 
 def everything(anisotropy: float = 1.0) -> AugmentationSettings:

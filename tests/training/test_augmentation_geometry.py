@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage
 
-from tomocyte.training.augmentation_geometry import (
+from tomocyte.training.data.geometry import (
     CoordinateMap,
     GeometrySettings,
     draw_map,

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage, stats
 
-from tomocyte.training.augmentation_intensity import IntensitySettings, change_intensity, fringes, slow_background
+from tomocyte.training.data.intensity import IntensitySettings, change_intensity, fringes, slow_background
 
 SHAPE, DEEP = (70, 90), (12, 40, 50)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tests.training.conftest import SHAPE, VOXEL_UM, disc_volume, small_recipe, write_pair
 
+from tomocyte.datasets.labelled import LabelledItem, find_items
+from tomocyte.datasets.settings import IGNORE, DataSettings
 from tomocyte.errors import InputError
-from tomocyte.training.labelled import LabelledItem, find_items
-from tomocyte.training.patches import Labelled, draw_window, object_voxels, stored_window
-from tomocyte.training.recipe import IGNORE, DataSettings
-from tomocyte.training.samples import Samples, batch_shape, crop_patch, pad_pair, resample_pair
-from tomocyte.training.targets import make_targets
+from tomocyte.training.data.patches import Labelled, draw_window, object_voxels, stored_window
+from tomocyte.training.data.samples import Samples, batch_shape, crop_patch, pad_pair, resample_pair
+from tomocyte.training.data.targets import make_targets
 from tomocyte.training.training import check_positives, split_items
 
 

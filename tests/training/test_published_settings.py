@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tomocyte.datasets.labelled import LabelledItem
+from tomocyte.datasets.settings import DataSettings
 from tomocyte.errors import SettingsError
 from tomocyte.formats import write_volume
-from tomocyte.segmentation.fixed_frame import FixedFrameSettings
+from tomocyte.segmentation.prediction.fixed_shape import FixedFrameSettings
 from tomocyte.settings import build_settings
 from tomocyte.training import build_recipe, load_recipe
-from tomocyte.training.augmentation import PRESETS, augment
-from tomocyte.training.augmentation_geometry import GeometrySettings, draw_map
-from tomocyte.training.labelled import LabelledItem
+from tomocyte.training.data.augmentation import PRESETS, augment
+from tomocyte.training.data.geometry import GeometrySettings, draw_map
+from tomocyte.training.data.samples import Samples
 from tomocyte.training.losses import LossSettings, build_loss
-from tomocyte.training.recipe import DataSettings
-from tomocyte.training.samples import Samples
 from tomocyte.training.validation import iter_predictions
 from tomocyte.volume import Volume
 

@@ -38,10 +38,10 @@ def from_labels(
     Save the corrected label image under a new name, with its size unchanged. Deletions, merges, splits, additions and
     new numbers are named as such, everything else becomes a repaint. Then run again with --edits.
     """
+    from tomocyte.corrections.files import edits_as_yaml, load_edits, read_edit_file
+    from tomocyte.corrections.from_labels import done_item, edits_from_labels
     from tomocyte.errors import OutputError
     from tomocyte.ledger.atomic import write_atomic
-    from tomocyte.pipeline.edits import edits_as_yaml, load_edits, read_edit_file
-    from tomocyte.pipeline.edits_taken import done_item, edits_from_labels
 
     if output.exists() and not append:
         raise OutputError("E-EXISTS", "exists already.", path=output, cure="Choose another name, or --append.")
@@ -84,7 +84,7 @@ def export(
     exported label image is taken for true, so look at all of it, or give --margin-um.
     """
     from tomocyte.cli.progress import count_progress
-    from tomocyte.pipeline.edits_export import ExportSettings, export_corrected
+    from tomocyte.runs.export_corrected import ExportSettings, export_corrected
     from tomocyte.settings import build_settings
 
     chosen = build_settings(

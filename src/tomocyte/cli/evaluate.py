@@ -21,7 +21,7 @@ from tomocyte.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tomocyte.cli.pairs import OpenPair, Pair, Pairs
+    from tomocyte.datasets.pairs import OpenPair, Pair, Pairs
     from tomocyte.evaluation import ScoreSettings, ScoreTable
 
 SHOWN = (
@@ -67,10 +67,11 @@ def evaluate(
     """
     import numpy as np
 
-    from tomocyte.cli.pairs import find_pairs
+    from tomocyte.datasets.pairs import find_pairs
     from tomocyte.errors import SettingsError
-    from tomocyte.evaluation import BootstrapSettings, ScoreSettings, ScoreTable
+    from tomocyte.evaluation import ScoreSettings, ScoreTable
     from tomocyte.formats import ReadOptions
+    from tomocyte.statistics.bootstrap import BootstrapSettings
 
     if min_iou and not instances:
         raise SettingsError(
@@ -122,8 +123,8 @@ def _score_all(
     found: Pairs, options: Any, scores: ScoreTable, *, channel: int | None, structure: str | None, is_debugging: bool
 ) -> tuple[list[dict[str, str]], set[str]]:
     """Score every pair; of several, one that cannot be compared does not stop the others. Failures and kinds seen."""
-    from tomocyte.cli.pairs import open_pair
     from tomocyte.cli.progress import count_progress
+    from tomocyte.datasets.pairs import open_pair
     from tomocyte.errors import TomocyteError
 
     failures: list[dict[str, str]] = []

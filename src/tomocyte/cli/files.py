@@ -73,8 +73,8 @@ def convert(
 ) -> None:
     """Convert a file to another format, voxels unchanged, physical properties kept."""
     from tomocyte.cli.progress import count_progress
-    from tomocyte.conversion import convert as convert_file
     from tomocyte.formats import ReadOptions
+    from tomocyte.runs.convert import convert as convert_file
 
     options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, None, dataset)
     with count_progress(f"{source.name} -> {target.name}", None) as bar:

@@ -164,7 +164,7 @@ def models_calibrate(
     volume and dry mass, and what usual images look like. Masks do not change. Writes model/, calibration.json,
     objects.csv and a reliability plot per structure. A model that needs finding by name stays as it is.
     """
-    from tomocyte.experiments.calibration import calibrate, calibration_data
+    from tomocyte.comparison.calibrate import calibrate, calibration_data
     from tomocyte.models import find_model, read_card
 
     folder = find_model(name)

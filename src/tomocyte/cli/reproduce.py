@@ -10,9 +10,11 @@ import typer
 from tomocyte.cli.options import DebugOption, Output
 
 if TYPE_CHECKING:
-    from tomocyte.datasets import ItemPlan
-    from tomocyte.experiments import AppliedModel, ExperimentItem, FigureRecipe
-    from tomocyte.experiments.result import ExperimentResult
+    from tomocyte.datasets.material import ExperimentItem
+    from tomocyte.papers.applied import AppliedModel
+    from tomocyte.papers.recipe import FigureRecipe
+    from tomocyte.papers.result import ExperimentResult
+    from tomocyte.runs.simulate import ItemPlan
 
 
 def reproduce(
@@ -43,11 +45,12 @@ def reproduce(
     """
     from tomocyte.cli.progress import count_progress
     from tomocyte.errors import SettingsError
-    from tomocyte.experiments import applied_model, load_figure_recipe
-    from tomocyte.experiments.choi_recipe import is_organelles_recipe
-    from tomocyte.experiments.result import write_result
     from tomocyte.figures.canvas import picture_format as checked_format
     from tomocyte.models import load_package
+    from tomocyte.papers.applied import applied_model
+    from tomocyte.papers.choi.recipe import is_organelles_recipe
+    from tomocyte.papers.recipe import load_figure_recipe
+    from tomocyte.papers.result import write_result
 
     if is_organelles_recipe(recipe):
         if model is not None:
@@ -88,12 +91,12 @@ class _How(NamedTuple):
 def _compare(recipe: str, overrides: list[str] | None, output: Path, data: Path | None, how: _How) -> None:
     """Networks trained and compared on cell lines they have not seen."""
     from tomocyte.cli.training import training_progress
-    from tomocyte.datasets import benchmark_plan
-    from tomocyte.experiments.choi import compare_trainings, is_simulated
-    from tomocyte.experiments.choi_recipe import load_organelles_recipe, training_folder
-    from tomocyte.experiments.choi_report import comparison_result
-    from tomocyte.experiments.result import write_result
     from tomocyte.figures.canvas import picture_format as checked_format
+    from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
+    from tomocyte.papers.choi.recipe import load_organelles_recipe, training_folder
+    from tomocyte.papers.choi.report import comparison_result
+    from tomocyte.papers.result import write_result
+    from tomocyte.runs.simulate import benchmark_plan
     from tomocyte.simulation.benchmark import SPLITS
 
     chosen = load_organelles_recipe(recipe, overrides)
@@ -127,7 +130,8 @@ def _compare(recipe: str, overrides: list[str] | None, output: Path, data: Path 
 def _run(
     recipe: FigureRecipe, model: AppliedModel, items: list[ExperimentItem], file_format: Any, tell: Any
 ) -> ExperimentResult:
-    from tomocyte.experiments import sections_experiment, time_lapse_experiment
+    from tomocyte.papers.osnet.sections import sections_experiment
+    from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
 
     how = {"title": recipe.title, "file_format": file_format, "tell": tell}
     if recipe.experiment == "sections-3d":
@@ -137,7 +141,7 @@ def _run(
 
 def _items(recipe: FigureRecipe, data: Path | None, made: Path, workers: int) -> list[ExperimentItem]:
     """The recipe's files: those of the user, or simulated ones, made where they are not there yet."""
-    from tomocyte.experiments import find_material
+    from tomocyte.datasets.material import find_material
 
     splits = recipe.data.splits if recipe.data.benchmark is not None else ()
     if data is not None:
@@ -148,7 +152,7 @@ def _items(recipe: FigureRecipe, data: Path | None, made: Path, workers: int) ->
 
 
 def _simulate(recipe: FigureRecipe, folder: Path, workers: int) -> None:
-    from tomocyte.datasets import benchmark_plan, dataset_plan
+    from tomocyte.runs.simulate import benchmark_plan, dataset_plan
 
     wanted = recipe.data
     if wanted.benchmark is not None:
@@ -162,7 +166,7 @@ def _simulate(recipe: FigureRecipe, folder: Path, workers: int) -> None:
 
 def _write_plans(plans: list[ItemPlan], folder: Path, structures: tuple[str, ...], n_workers: int) -> None:
     from tomocyte.cli.progress import RunProgress
-    from tomocyte.datasets import write_dataset
+    from tomocyte.runs.simulate import write_dataset
 
     named = tuple(dict.fromkeys(structures))
     with RunProgress(n_items=len(plans)) as progress:

@@ -22,7 +22,7 @@ from tomocyte.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from tomocyte.settings import RunSettings
+    from tomocyte.pipeline.settings import RunSettings
 
 EXIT_SOME_FAILED = 3
 EXIT_ALL_FAILED = 4
@@ -113,7 +113,7 @@ def run(
     Results: labels per structure (OME-TIFF), objects.csv/.parquet with a data dictionary, status.csv, run.json and
     report.html. The same command again resumes and repeats nothing that is done.
     """
-    from tomocyte.run import find_inputs
+    from tomocyte.datasets.inputs import find_inputs
 
     chosen = _run_settings(
         inputs,
@@ -147,7 +147,7 @@ def run(
 
 def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, Any], *, is_debug: bool) -> int:
     from tomocyte.cli.progress import RunProgress
-    from tomocyte.run import run_inputs
+    from tomocyte.runs.run import run_inputs
 
     with RunProgress(n_items=len(paths)) as progress:
         result = run_inputs(paths, chosen, output, on_event=progress.on_event, **how)
@@ -166,10 +166,10 @@ def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, An
 
 
 def _dry_run(paths: list[Path], chosen: RunSettings, workers: int) -> int:
+    from tomocyte.corrections.files import load_edits
     from tomocyte.errors import TomocyteError
     from tomocyte.ledger import item_names
     from tomocyte.pipeline import preview
-    from tomocyte.pipeline.edits import load_edits
 
     items = item_names(paths)
     edits = {} if chosen.edits is None else load_edits(Path(chosen.edits), items)
@@ -195,10 +195,11 @@ def _dry_run(paths: list[Path], chosen: RunSettings, workers: int) -> int:
 
 
 def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
+    from tomocyte.datasets.inputs import find_inputs, modality_said
     from tomocyte.formats import ReadOptions
     from tomocyte.modalities import modality
-    from tomocyte.run.inputs import find_inputs, modality_said
-    from tomocyte.settings import RunSettings, build_settings, load_settings, with_overrides
+    from tomocyte.pipeline.settings import RunSettings
+    from tomocyte.settings import build_settings, load_settings, with_overrides
 
     content = with_overrides({} if file is None else load_settings(file), overrides)
     if isinstance(content.get("uncertainty"), dict) and flags.get("uncertainty"):
@@ -239,7 +240,7 @@ def settings(
     import yaml
 
     from tomocyte.modalities import modality as find
-    from tomocyte.settings import RunSettings
+    from tomocyte.pipeline.settings import RunSettings
 
     chosen = RunSettings(modality=modality, segmentation=find(modality).segmentation)
     typer.echo(yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False), nl=False)

@@ -15,7 +15,7 @@ app = typer.Typer(help="Open sample data: list it, get it.", no_args_is_help=Tru
 @app.command("list")
 def samples_list() -> None:
     """List the open samples: what, where from, licence, size."""
-    from tomocyte.samples import registry
+    from tomocyte.runs.samples import registry
 
     for entry in registry().values():
         typer.echo(f"{entry.name:<20} {entry.description}\n{'':<20} {entry.source}; {entry.licence}")
@@ -31,7 +31,7 @@ def samples_get(
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """Get one sample: made, downloaded or copied, and checked against its SHA-256."""
-    from tomocyte.samples import get_sample
+    from tomocyte.runs.samples import get_sample
 
     for path in get_sample(name, output, mirror=source):
         typer.echo(f"wrote {path}")

@@ -36,10 +36,11 @@ def search(
     OUT/train.yaml`), probabilities.csv, curves, a log and hashes of all data. Killed at any moment, the same command
     goes on; on a CPU it finds the same genotype.
     """
+    from tomocyte.datasets.labelled import find_items
     from tomocyte.settings import with_overrides
-    from tomocyte.training import find_items, split_items
-    from tomocyte.training.search import search_architecture
-    from tomocyte.training.search_recipe import build_search_recipe, load_search_recipe
+    from tomocyte.training import split_items
+    from tomocyte.training.search.recipe import build_search_recipe, load_search_recipe
+    from tomocyte.training.search.search import search_architecture
 
     checked = build_search_recipe(with_overrides(load_search_recipe(recipe), overrides or []))
     if dry_run and data is None and checked.benchmark is not None:

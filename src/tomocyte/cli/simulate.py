@@ -10,7 +10,7 @@ import typer
 from tomocyte.cli.options import DebugOption, Output, PixelSizeOption, VoxelSizeOption, voxel_size
 
 if TYPE_CHECKING:
-    from tomocyte.datasets import ItemPlan
+    from tomocyte.runs.simulate import ItemPlan
 
 EXPERIMENT_SHAPE = (64, 448, 448)  # room for a dozen cells
 DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
@@ -57,7 +57,7 @@ def simulate(
     Each item is a volume in a real format with its label images beside it. truth.csv has one row per object: volume,
     surface, mean RI, dry mass and contacts from the continuous shapes. The same command again resumes.
     """
-    from tomocyte.datasets import dataset_plan, with_backend, write_dataset
+    from tomocyte.runs.simulate import dataset_plan, with_backend, write_dataset
     from tomocyte.settings import with_overrides
 
     if benchmark is not None:
@@ -117,8 +117,8 @@ def beside(
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """Draw a real volume beside a simulated one of the same grid: slices, histograms, power spectra, key figures."""
-    from tomocyte.datasets.beside import real_beside_simulated
     from tomocyte.formats import ReadOptions, read_volume
+    from tomocyte.runs.simulate.beside import real_beside_simulated
 
     volume = read_volume(real, ReadOptions(voxel_size(voxel_size_um, pixel_size_um), medium_ri=medium_ri))
     settings = {"modality": modality, "preset": preset, "instrument": instrument, "n_cells": cells}
@@ -130,7 +130,7 @@ def beside(
 
 def _benchmark(text: str) -> list[ItemPlan]:
     """The plans of ``EXPERIMENT[/SIZE[/SPLIT]]``; the small size and every split where not said."""
-    from tomocyte.datasets import benchmark_plan
+    from tomocyte.runs.simulate import benchmark_plan
     from tomocyte.simulation.benchmark import SPLITS
 
     name, _, rest = text.partition("/")

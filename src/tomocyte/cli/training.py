@@ -13,8 +13,8 @@ import typer
 from tomocyte.cli.options import DebugOption, Output
 
 if TYPE_CHECKING:
-    from tomocyte.training.labelled import LabelledItem
-    from tomocyte.training.recipe import DataSettings
+    from tomocyte.datasets.labelled import LabelledItem
+    from tomocyte.datasets.settings import DataSettings
 
 RecipeArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships.")]
 DataOption = Annotated[
@@ -48,8 +48,9 @@ def train(
     The output folder holds the recipe, hashes of all data, a log, curves, checkpoints and model/. Killed at any moment,
     the same command goes on; on a CPU it ends with the same weights, bit for bit. Several GPUs: start it with torchrun.
     """
+    from tomocyte.datasets.labelled import find_items
     from tomocyte.settings import with_overrides
-    from tomocyte.training import build_recipe, find_items, load_recipe, split_items
+    from tomocyte.training import build_recipe, load_recipe, split_items
     from tomocyte.training import train as run_training
 
     checked = build_recipe(with_overrides(load_recipe(recipe), overrides or []))
@@ -97,8 +98,9 @@ def fine_tune(
     stack, sections without any label are not looked at. A fifth of the images is held out and scored; the model before
     and after is compared on them.
     """
+    from tomocyte.datasets.labelled import find_items, said_by_folder
     from tomocyte.settings import with_overrides
-    from tomocyte.training import build_recipe, find_items, fine_tuning_recipe, said_by_folder, split_items
+    from tomocyte.training import build_recipe, fine_tuning_recipe, split_items
     from tomocyte.training import train as run_training
 
     package = _package(model)
@@ -146,9 +148,12 @@ def crossval(
     Folds are dealt by cell or image, so that no cell is in two folds; this is checked. Every training is kept, so the
     same command again goes on, or only writes the tables anew.
     """
-    from tomocyte.experiments.tables import write_tables
+    from tomocyte.comparison.crossval import crossvalidate, folds_of
+    from tomocyte.comparison.crossval_recipe import build_crossval
+    from tomocyte.datasets.labelled import find_items
+    from tomocyte.papers.osnet.tables import write_tables
     from tomocyte.settings import with_overrides
-    from tomocyte.training import build_crossval, crossvalidate, find_items, folds_of, load_recipe
+    from tomocyte.training import load_recipe
 
     content = load_recipe(recipe)
     content |= {"groups": groups} if groups is not None else {}
@@ -182,8 +187,8 @@ def simulated_data(benchmark: str | None, settings: DataSettings, folder: Path) 
         ``E-NO-DATA``: the recipe has none of its own.
     """
     from tomocyte.cli.progress import RunProgress
-    from tomocyte.datasets import benchmark_plan, write_dataset
     from tomocyte.errors import SettingsError
+    from tomocyte.runs.simulate import benchmark_plan, write_dataset
     from tomocyte.simulation.benchmark import SPLITS
 
     if benchmark is None:
@@ -269,8 +274,8 @@ def _package(model: str) -> Any:
 
 def _check_fit(package: Any, recipe: Any, items: list[LabelledItem]) -> None:
     """Refuse images that the model was not made for, before anything is learned from them."""
+    from tomocyte.datasets.labelled import open_image
     from tomocyte.models import check_fit
-    from tomocyte.training.labelled import open_image
 
     for item in items:
         check_fit(package.card, open_image(item, recipe.data))
@@ -292,7 +297,8 @@ def _describe(recipe: Any, items: list[LabelledItem]) -> None:
 
 def _score_held_out(recipe: Any, output: Path, data: Path | None) -> None:
     """Score a finished model where its recipe says, and put the figures onto its card."""
-    from tomocyte.training import find_items, score_on_card
+    from tomocyte.comparison.held_out import score_on_card
+    from tomocyte.datasets.labelled import find_items
 
     if recipe.held_out is None or not (output / "model" / "card.json").exists():
         return
@@ -305,7 +311,7 @@ def _score_held_out(recipe: Any, output: Path, data: Path | None) -> None:
 
 def _calibrate(recipe: Any, output: Path, sets: Any) -> None:
     """Calibrate a finished model on its validation images, where its recipe says so."""
-    from tomocyte.experiments.calibration import CalibrationData, calibrate, spaced
+    from tomocyte.comparison.calibrate import CalibrationData, calibrate, spaced
 
     if not recipe.calibrate or not sets.validation or not (output / "model" / "card.json").exists():
         return

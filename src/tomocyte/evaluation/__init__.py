@@ -1,14 +1,12 @@
 """Comparison with the truth: arrays in, numbers out.
 
 Masks (``counts``, ``overlap``), surfaces (``surface``), objects (``matching``, ``objects``), probabilities
-(``curves``, ``calibration``), paired measurements (``agreement``), and many images in one table (``scores``,
-``bootstrap``). To add a kind of score, add a file here and name its functions below.
+(``curves``, ``calibration``) and many images in one table (``scores``). To add a kind of score, add a file here and
+name its functions below.
 """
 
 from __future__ import annotations
 
-from tomocyte.evaluation.agreement import Agreement, mean_and_sd, paired_agreement
-from tomocyte.evaluation.bootstrap import BootstrapSettings, Interval, bootstrap_interval
 from tomocyte.evaluation.calibration import ReliabilityCounts, count_reliability, fit_temperature, with_temperature
 from tomocyte.evaluation.counts import (
     MaskCounts,
@@ -51,11 +49,8 @@ from tomocyte.evaluation.surface import (
 )
 
 __all__ = [
-    "Agreement",
-    "BootstrapSettings",
     "Case",
     "InstanceScores",
-    "Interval",
     "MaskCounts",
     "OverlapTable",
     "PrecisionRecallCounts",
@@ -65,7 +60,6 @@ __all__ = [
     "ScoreTable",
     "SurfaceDistances",
     "assd_um",
-    "bootstrap_interval",
     "class_counts",
     "confusion_matrix",
     "count_mask",
@@ -80,11 +74,9 @@ __all__ = [
     "hungarian_mean_dice",
     "jaccard",
     "match_instances",
-    "mean_and_sd",
     "mean_average_precision",
     "moc",
     "overlap_table",
-    "paired_agreement",
     "pixel_accuracy",
     "precision",
     "precision_recall_curve",

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomocyte.errors import SettingsError
-from tomocyte.evaluation.agreement import mean_and_sd
-from tomocyte.evaluation.bootstrap import BootstrapSettings, Float, bootstrap_interval
 from tomocyte.evaluation.calibration import ReliabilityCounts, count_reliability
 from tomocyte.evaluation.columns import OBJECT_COLUMNS
 from tomocyte.evaluation.counts import count_mask
@@ -26,6 +24,8 @@ from tomocyte.evaluation.matching import overlap_table
 from tomocyte.evaluation.objects import score_objects
 from tomocyte.evaluation.tally import Row, Tally, score_row, tally_instances, tally_surface, without_probability
 from tomocyte.settings import Settings
+from tomocyte.statistics.agreement import mean_and_sd
+from tomocyte.statistics.bootstrap import BootstrapSettings, Float, bootstrap_interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.evaluation.agreement import LIMIT_DEVIATIONS, paired_agreement
 from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, value_label
+from tomocyte.statistics.agreement import LIMIT_DEVIATIONS, paired_agreement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import ModalityError
-from tomocyte.settings import SegmentationSettings
+from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Volume
 
 FloatArray = NDArray[np.float32]

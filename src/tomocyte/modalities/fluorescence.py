@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tomocyte.labels.settings import CleanSettings, SplitSettings
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import CleanSettings, ForegroundSettings, SegmentationSettings, SplitSettings
+from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
 
 MODALITY = Modality(
     name="fluorescence",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import ForegroundSettings, InclusionSettings, SegmentationSettings
+from tomocyte.segmentation.settings import ForegroundSettings, InclusionSettings, SegmentationSettings
 
 MODALITY = Modality(
     name="nile_red",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import ForegroundSettings, InclusionSettings, NucleusSettings, SegmentationSettings
+from tomocyte.segmentation.settings import ForegroundSettings, InclusionSettings, NucleusSettings, SegmentationSettings
 
 # Choi et al. 2021: 0.135 mL/g for lipid droplets, 0.19 mL/g for everything else.
 PROTEIN_ML_PER_G = 0.19

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.labels.settings import CleanSettings, SplitSettings
 from tomocyte.modalities._modality import PLANAR_GEOMETRY, Modality, Normalization, Structure
-from tomocyte.settings import CleanSettings, ForegroundSettings, SegmentationSettings, SplitSettings
+from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
 
 # Popescu et al. 2008 (doi:10.1152/ajpcell.00121.2008) use 0.18 to 0.21 mL/g; 0.19 as for tomograms.
 PROTEIN_ML_PER_G = 0.19

@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from tomocyte.confidence.settings import DomainStatistics, StructureCalibration
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.sealed import seal
 from tomocyte.models.reading import CARD_FILE, read_plain
-from tomocyte.segmentation.fixed_frame import FixedFrameSettings
-from tomocyte.segmentation.learned_doubts import DomainStatistics, StructureCalibration
-from tomocyte.segmentation.normalize import NormalizationSettings
+from tomocyte.segmentation.prediction.fixed_shape import FixedFrameSettings
+from tomocyte.segmentation.prediction.normalization import NormalizationSettings
 from tomocyte.settings import Settings, build_settings
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
 

@@ -168,7 +168,7 @@ def _test_tensors(package: ModelPackage) -> tuple[NDArray[np.float32], NDArray[n
     """A physical image and what the model gives for it; the self-test's first tile, its normalisation undone."""
     import torch
 
-    from tomocyte.segmentation.normalize import normalize
+    from tomocyte.segmentation.prediction.normalization import normalize
 
     settings = package.card.normalization
     seen = package.selftest["input"][0].numpy().astype(np.float64)

@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tomocyte.corrections.edits import EditList
+from tomocyte.corrections.files import check_edits, write_corrections
 from tomocyte.errors import MetadataError
-from tomocyte.forecast import forecast, peak_memory_bytes
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modality
 from tomocyte.pipeline.analysis import Analysis, Report, analyse
 from tomocyte.pipeline.background import background_level
 from tomocyte.pipeline.cells import cells_card
-from tomocyte.pipeline.edits import check_edits, write_corrections
+from tomocyte.pipeline.forecast import forecast, peak_memory_bytes
 from tomocyte.pipeline.model_costs import model_forecast
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.trained import card_of, card_sha256, channels_of, settled
-from tomocyte.segmentation.edits_format import EditList
-from tomocyte.settings import RunSettings
 from tomocyte.volume import Origin, Volume
 
 __all__ = [

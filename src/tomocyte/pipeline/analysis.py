@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.corrections.edits import EditList
+from tomocyte.corrections.files import Corrections
 from tomocyte.errors import InputError
-from tomocyte.label_stack import LabelStack
+from tomocyte.labels.stack import LabelStack
 from tomocyte.modalities import Modality, modality
 from tomocyte.modalities.qpi import phase_to_dry_mass_density
 from tomocyte.pipeline.background import background_level
 from tomocyte.pipeline.cells import CellSeparation
-from tomocyte.pipeline.edits import Corrections
+from tomocyte.pipeline.confidence import Uncertainty, map_volume
 from tomocyte.pipeline.pictures import frame_pictures, time_course_pictures
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.structures import Found, FrameInput
 from tomocyte.pipeline.trained import channels_of, check_frame, medium_for, open_model, settled
-from tomocyte.pipeline.uncertainty import Uncertainty, map_volume
-from tomocyte.segmentation.edits_format import EditList
-from tomocyte.settings import InclusionSettings, RunSettings, SegmentationSettings
+from tomocyte.segmentation.settings import InclusionSettings, SegmentationSettings
 from tomocyte.volume import Volume, VoxelSize
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def analyse(
     settings : RunSettings
         Its ``edits`` must have been read.
     edits : EditList, optional
-        Corrections of this volume, from :func:`tomocyte.pipeline.edits.load_edits`.
+        Corrections of this volume, from :func:`tomocyte.corrections.files.load_edits`.
     report : callable, optional
         Receives ``{"step": str, "frame": int, "n_frames": int}`` as the work goes on.
 
@@ -241,7 +242,7 @@ class _Work:
         self.warnings.append(f"W-NAN: {n_bad} NaN or infinite voxels of frame {frame} were treated as outside.")
 
     def segment(self, frame: int, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        from tomocyte.segmentation import segment
+        from tomocyte.segmentation.classical.steps import segment
 
         known = self.cells.apply(
             self.find_with_model(frame, image).labels,
@@ -296,8 +297,8 @@ class _Work:
     def measure(
         self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]], medium_ri: float | None
     ) -> None:
+        from tomocyte.labels.objects import assign_parents
         from tomocyte.measurements import measure
-        from tomocyte.segmentation import assign_parents
 
         names = self.kind.columns(self.quantity, is_planar=math.isnan(self.voxel_size_um[0]))
         for structure, objects in labels.items():

@@ -1,6 +1,6 @@
 """Cells told apart after a model has found all cells and all nuclei: by which network, with which warnings and columns.
 
-What is done to the masks stands in :mod:`tomocyte.segmentation.cell_by_cell`. To offer another way, add its name to
+What is done to the masks stands in :mod:`tomocyte.segmentation.cells.separate`. To offer another way, add its name to
 :data:`WAYS` and to ``CellByCellSettings.method``.
 """
 
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.trained import card_of, card_sha256
-from tomocyte.settings import RunSettings
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tomocyte.models import ModelCard
-    from tomocyte.segmentation.cell_by_cell import CellByCellSettings, CellsResult
-    from tomocyte.segmentation.prediction import Predictor
+    from tomocyte.segmentation.cells.separate import CellByCellSettings, CellsResult
+    from tomocyte.segmentation.prediction.tiled import Predictor
 
 Labels = NDArray[np.unsignedinteger[Any]]
 Report = Callable[[int, int], None]
@@ -142,8 +142,8 @@ class CellSeparation:
         """
         if not self.is_on:
             return dict(found)
-        from tomocyte.segmentation.cell_by_cell import separate_cells
-        from tomocyte.segmentation.dtypes import refit
+        from tomocyte.labels.dtypes import refit
+        from tomocyte.segmentation.cells.separate import separate_cells
 
         settings = self.chosen()
         self.result = separate_cells(
@@ -154,7 +154,7 @@ class CellSeparation:
 
     def chosen(self) -> CellByCellSettings:
         """How cells are told apart: as the network's card says where there is one."""
-        from tomocyte.segmentation.cell_by_cell import CellByCellSettings
+        from tomocyte.segmentation.cells.separate import CellByCellSettings
         from tomocyte.settings import build_settings
 
         if self.card is None:
@@ -208,7 +208,7 @@ class CellSeparation:
 
 def settings_of(card: ModelCard, divisor: tuple[int, ...]) -> CellByCellSettings:
     """How a network tells cells apart, from its card: its voxel size, or the published frame if it learned in that."""
-    from tomocyte.segmentation.cell_by_cell import CellByCellSettings
+    from tomocyte.segmentation.cells.separate import CellByCellSettings
     from tomocyte.settings import build_settings
 
     learned: Any = card.recipe.get("data")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.structures import (
     Found,
     FrameInput,
@@ -24,10 +25,10 @@ from tomocyte.pipeline.structures import (
     structures_of,
 )
 from tomocyte.pipeline.trained import TrainedModel, open_model
-from tomocyte.settings import InstanceSettings, RunSettings, SegmentationSettings
+from tomocyte.segmentation.settings import InstanceSettings, SegmentationSettings
 
 if TYPE_CHECKING:
-    from tomocyte.segmentation.streaming import PredictedMasks
+    from tomocyte.segmentation.prediction.streamed import PredictedMasks
 
 Byte = NDArray[np.uint8]
 
@@ -71,7 +72,7 @@ def find_together(team: Team, frame: FrameInput, *, report: OnTiles | None = Non
     SettingsError
         ``E-UNCERTAINTY``: a model that cannot be streamed.
     """
-    from tomocyte.segmentation.ensembles import Ensemble
+    from tomocyte.confidence.ensembles import Ensemble
 
     together: Ensemble | None = None
     masks: PredictedMasks | None = None
@@ -90,7 +91,7 @@ def find_together(team: Team, frame: FrameInput, *, report: OnTiles | None = Non
 
 
 def _labelled(team: Team, frame: FrameInput, wanted: dict[str, InstanceSettings], masks: PredictedMasks) -> Found:
-    from tomocyte.segmentation.probability_instances import instances_from_mask
+    from tomocyte.segmentation.prediction.objects import instances_from_mask
 
     labels, outputs = {}, {}
     for structure, (output,) in structures_of(team.models[0].card).items():
@@ -129,7 +130,7 @@ def _cut(masks: PredictedMasks, image: NDArray[np.float32], thresholds: list[flo
 
 def _members(team: Team, frame: FrameInput, report: OnTiles | None) -> Iterator[PredictedMasks]:
     """The predictions, on the grid and in the direction of the frame; their bits are those before the mean."""
-    from tomocyte.segmentation.ensembles import flips
+    from tomocyte.confidence.ensembles import flips
 
     if team.settings.uncertainty.method == "ensemble":
         for model in team.models:
@@ -142,8 +143,8 @@ def _members(team: Team, frame: FrameInput, report: OnTiles | None) -> Iterator[
 
 
 def _predicted(team: Team, model: TrainedModel, frame: FrameInput, report: OnTiles | None) -> PredictedMasks:
-    from tomocyte.segmentation.normalize import offset_and_scale
-    from tomocyte.segmentation.streaming import predict_masks
+    from tomocyte.segmentation.prediction.normalization import offset_and_scale
+    from tomocyte.segmentation.prediction.streamed import predict_masks
 
     card, wanted = model.card, _wanted(team, model, frame)
     seen = tuple(offset_and_scale(one, card.normalization, medium_ri=frame.medium_ri) for one in frame.image)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.structures import instance_settings, is_streamed, mask_settings, structures_of
 from tomocyte.pipeline.trained import card_of, prediction_settings
-from tomocyte.settings import RunSettings, SegmentationSettings
+from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Volume
 
 
@@ -32,10 +33,10 @@ def model_forecast(volume: Volume, settings: RunSettings, engine: SegmentationSe
     card = card_of(settings)
     if card is None:
         return 0, 0.0
-    from tomocyte.forecast import network_divisor, network_forecast
     from tomocyte.networks.engine import choose_engine, choose_precision
-    from tomocyte.segmentation.inference import count_tiles, prediction_bytes, tile_of, working_shape
-    from tomocyte.segmentation.streaming import masks_bytes, tiles_for
+    from tomocyte.pipeline.forecast import network_divisor, network_forecast
+    from tomocyte.segmentation.prediction.frame import count_tiles, prediction_bytes, tile_of, working_shape
+    from tomocyte.segmentation.prediction.streamed import masks_bytes, tiles_for
 
     inference = settings.inference
     chosen = prediction_settings(card, inference)

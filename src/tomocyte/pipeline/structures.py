@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.labels.settings import SplitSettings
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.trained import TrainedModel, prediction_settings
-from tomocyte.settings import InstanceSettings, RunSettings, SegmentationSettings, SplitSettings
+from tomocyte.segmentation.settings import InstanceSettings, SegmentationSettings
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
     from tomocyte.models import ModelCard
-    from tomocyte.segmentation.streaming import IsEmpty, MaskSettings, PredictedMasks
+    from tomocyte.segmentation.prediction.streamed import IsEmpty, MaskSettings, PredictedMasks
 
 Labels = NDArray[np.unsignedinteger[Any]]
 OnTiles = Callable[[int, int], None]
@@ -163,8 +165,8 @@ def find_structures(
 
 def is_streamed(card: ModelCard, wanted: Mapping[str, InstanceSettings]) -> bool:
     """Whether a model's structures can be thresholded as they come: 3-D, one output each, told apart by shape."""
-    from tomocyte.segmentation.probability_instances import splits_masks
-    from tomocyte.segmentation.streaming import MOST_OUTPUTS
+    from tomocyte.segmentation.prediction.objects import splits_masks
+    from tomocyte.segmentation.prediction.streamed import MOST_OUTPUTS
 
     return (
         card.dimensions == 3
@@ -184,7 +186,7 @@ def mask_settings(
     keeps_probability: bool = False,
 ) -> MaskSettings:
     """How a streamed model's outputs become masks."""
-    from tomocyte.segmentation.streaming import MaskSettings
+    from tomocyte.segmentation.prediction.streamed import MaskSettings
     from tomocyte.settings import build_settings
 
     thresholds = [
@@ -203,7 +205,7 @@ def mask_settings(
 
 def empty_test(card: ModelCard, settings: RunSettings, medium_ri: float | None) -> IsEmpty | None:
     """What tells empty tiles, where 0 is known to be the medium of the network's input; else ``None``."""
-    from tomocyte.segmentation.emptiness import EmptyTile
+    from tomocyte.segmentation.prediction.empty_tiles import EmptyTile
 
     normalization = card.normalization
     is_known = normalization.kind == "medium" and medium_ri is not None and card.quantity == "refractive_index"
@@ -222,9 +224,9 @@ def _streamed(
     keeps_probability: bool,
     report: OnTiles | None,
 ) -> Found:
-    from tomocyte.segmentation.normalize import offset_and_scale
-    from tomocyte.segmentation.probability_instances import instances_from_mask
-    from tomocyte.segmentation.streaming import predict_masks
+    from tomocyte.segmentation.prediction.normalization import offset_and_scale
+    from tomocyte.segmentation.prediction.objects import instances_from_mask
+    from tomocyte.segmentation.prediction.streamed import predict_masks
 
     card = model.card
     masks = predict_masks(
@@ -255,9 +257,9 @@ def _whole(
     report: OnTiles | None,
 ) -> dict[str, Labels]:
     """Labels from probabilities of the whole frame: sections, classes that exclude each other, cores."""
-    from tomocyte.segmentation.inference import predict_frame
-    from tomocyte.segmentation.normalize import normalize
-    from tomocyte.segmentation.probability_instances import instances_from_probability
+    from tomocyte.segmentation.prediction.frame import predict_frame
+    from tomocyte.segmentation.prediction.normalization import normalize
+    from tomocyte.segmentation.prediction.objects import instances_from_probability
 
     card = model.card
     seen = normalize(frame.image, card.normalization, medium_ri=frame.medium_ri)

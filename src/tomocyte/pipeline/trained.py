@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.modalities import modality
-from tomocyte.settings import InferenceSettings, RunSettings
+from tomocyte.models.settings import InferenceSettings
+from tomocyte.pipeline.settings import RunSettings
 from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
     from tomocyte.models import ModelCard
-    from tomocyte.segmentation.inference import PredictionSettings
-    from tomocyte.segmentation.prediction import Predictor
+    from tomocyte.segmentation.prediction.frame import PredictionSettings
+    from tomocyte.segmentation.prediction.tiled import Predictor
 
 CLASSICAL = "classical"
 AUTO = "auto"
@@ -189,8 +190,8 @@ def prediction_settings(card: ModelCard, chosen: InferenceSettings) -> Predictio
     SettingsError
         ``E-SETTINGS``: tiles or section axes that do not suit the model's dimensions.
     """
-    from tomocyte.segmentation.inference import PredictionSettings
-    from tomocyte.segmentation.tiling import TilingSettings
+    from tomocyte.segmentation.prediction.frame import PredictionSettings
+    from tomocyte.segmentation.prediction.tiling import TilingSettings
     from tomocyte.settings import build_settings
 
     tile = chosen.tile_shape or card.tile_shape
@@ -270,7 +271,7 @@ def medium_for(card: ModelCard, volume: Volume, settings: RunSettings, image: ND
         return None
     if settings.medium_ri != "background":
         return volume.medium_ri
-    from tomocyte.segmentation.thresholds import Histogram, half_maximum_levels
+    from tomocyte.segmentation.classical.thresholds import Histogram, half_maximum_levels
 
     values = image.reshape(-1)[:: max(1, image.size // 4_000_000)]
     values = values[np.isfinite(values)]

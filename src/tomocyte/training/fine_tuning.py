@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.models import ModelCard
 from tomocyte.networks._registry import find_network
-from tomocyte.training.cell_samples import make_samples
-from tomocyte.training.labelled import LabelledItem
+from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.validation import predict_samples, validation_scores
 
@@ -66,7 +66,7 @@ def dice_of(module: torch.nn.Module, recipe: Recipe, items: list[LabelledItem]) 
 
 def describe_training(recipe: Recipe, items: list[LabelledItem]) -> list[str]:
     """What ``--dry-run`` says: samples, steps, network."""
-    from tomocyte.training.batches import epoch_order
+    from tomocyte.training.data.batches import epoch_order
     from tomocyte.training.loop import build_module
 
     samples = make_samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)

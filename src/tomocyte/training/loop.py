@@ -20,14 +20,14 @@ from tomocyte.errors import SettingsError
 from tomocyte.networks import build_network
 from tomocyte.networks.precision import autocast_for
 from tomocyte.provenance import sha256_of_json
-from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
+from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
+from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.targets import output_names
 from tomocyte.training.distributed import Processes
 from tomocyte.training.losses import build_loss
 from tomocyte.training.optimisation import Schedule, StepGuard, WeightAverage, build_optimiser, step_if_finite
 from tomocyte.training.recipe import Recipe
-from tomocyte.training.samples import Samples
-from tomocyte.training.targets import output_names
 from tomocyte.training.validation import iter_predictions, selection_score, validation_scores
 
 Event = dict[str, Any]

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tomocyte.datasets.labelled import LabelledItem, describe_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.atomic import write_atomic, writing
 from tomocyte.ledger.lock import FolderLock
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.provenance import environment, sha256_of_path
-from tomocyte.training.labelled import LabelledItem, describe_items
 from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe
 

@@ -16,21 +16,21 @@ from typing import Any
 
 import numpy as np
 
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.modalities import modality
 from tomocyte.models import ModelCard, save_package
 from tomocyte.models.card import NetworkChoice
 from tomocyte.networks._registry import find_network
-from tomocyte.training.cell_samples import CellSamples, make_samples
 from tomocyte.training.checkpoint import Tensors
+from tomocyte.training.data.cell_samples import CellSamples, make_samples
+from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.targets import output_names
 from tomocyte.training.distributed import Processes
-from tomocyte.training.labelled import LabelledItem
 from tomocyte.training.loop import Trainer, TrainingResult
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.run_folder import RunFolder
-from tomocyte.training.samples import Samples
-from tomocyte.training.targets import output_names
 
 Tell = Callable[[dict[str, Any]], None]
 SELFTEST_SIDE = 64

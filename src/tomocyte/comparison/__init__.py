@@ -1,0 +1,1 @@
+"""A model scored on labelled images: held-out sets, cross-validation, baselines, calibration."""

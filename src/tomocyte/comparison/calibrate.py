@@ -1,0 +1,315 @@
+"""A model calibrated on labelled images, as a run sees them: card, reliability plots, figures.
+
+The fit itself is in :mod:`tomocyte.comparison.fit_card`. To write another file about a calibration, add it to
+:func:`_write`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.confidence.settings import UncertaintySettings
+from tomocyte.datasets.labelled import LabelledItem, find_items, open_image, open_labels
+from tomocyte.datasets.settings import DataSettings
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.labels.stack import LabelStack
+from tomocyte.models import ModelCard, load_package
+from tomocyte.models.package import write_package
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.volume import Volume
+
+if TYPE_CHECKING:
+    from tomocyte.comparison.fit_card import Assessment, Examined
+
+Tell = Callable[[str], None]
+DIGITS = 4
+N_TRAINING = 60
+
+
+@dataclass(frozen=True)
+class CalibrationData:
+    """Which images serve for what.
+
+    Parameters
+    ----------
+    validation : sequence of LabelledItem
+        Calibrated on; never trained on.
+    training : sequence of LabelledItem
+        What the model was trained on, or some of it: how such images look.
+    test : dict of str to sequence of LabelledItem
+        Where the result is checked; by name.
+    """
+
+    validation: Sequence[LabelledItem]
+    training: Sequence[LabelledItem]
+    test: dict[str, Sequence[LabelledItem]]
+
+
+def calibration_data(
+    folders: Sequence[Path],
+    card: ModelCard,
+    *,
+    split: str = "validation",
+    n_training: int = N_TRAINING,
+    test: Sequence[str] = (),
+    test_folder: Path | None = None,
+) -> CalibrationData:
+    """The images of folders by their split; without splits, all of them are for calibration.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        As :func:`tomocyte.training.find_items` reads them; training images are those of the first one.
+    card : ModelCard
+    split : str
+        To calibrate on.
+    n_training : int
+        At most so many training images are looked at, evenly spaced.
+    test : sequence of str
+        Splits to check the result on; each domain of a split is checked by itself.
+    test_folder : Path, optional
+        Where those splits are; the first of ``folders`` by default.
+
+    Raises
+    ------
+    InputError
+        ``E-NO-DATA``.
+    """
+    sets = [find_items(folder, data_settings(card)) for folder in folders]
+    chosen = []
+    for folder, items in zip(folders, sets, strict=True):
+        fitting = [item for item in items if item.split in ("", split)]
+        if not fitting:
+            known = ", ".join(sorted({item.split for item in items}))
+            raise InputError("E-NO-DATA", f"no image of split {split!r}.", path=folder, cure=f"It has: {known}.")
+        chosen += fitting
+    items = sets[0]
+    training = [item for item in items if item.split == "train" and split != "train"]
+    checked: dict[str, list[LabelledItem]] = {}
+    for item in items if test_folder is None else find_items(test_folder, data_settings(card)):
+        if item.split in test and item.split:
+            checked.setdefault(" ".join(filter(None, (item.split, item.domain))), []).append(item)
+    return CalibrationData(chosen, spaced(training, n_training), dict(checked))
+
+
+def spaced(items: Sequence[LabelledItem], n: int = N_TRAINING) -> list[LabelledItem]:
+    """At most n items, evenly spaced."""
+    if len(items) <= n:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, n).astype(int)]
+
+
+def data_settings(card: ModelCard) -> DataSettings:
+    """How labelled images of a model are read."""
+    structures = tuple(name for name in card.structures if name != "background")
+    return DataSettings(modality=card.modality, structures=structures, normalization=card.normalization)
+
+
+class Examiner:
+    """Looks at labelled images with a model, each once: what it found is kept, packed, for the next time.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the model's package.
+    card : ModelCard
+    cells : str
+        How cells are told apart, as ``RunSettings.cells`` says it.
+    """
+
+    def __init__(self, folder: Path, card: ModelCard, *, cells: str = "auto") -> None:
+        self.folder = folder
+        self.cells = cells
+        self.card = card
+        self.data = data_settings(card)
+        self._kept: dict[Path, _Kept] = {}
+
+    def examine(self, item: LabelledItem) -> Examined:
+        """What the model finds in the first frame of a labelled image, beside what is true.
+
+        Raises
+        ------
+        SettingsError
+            ``E-UNCERTAINTY``: a model whose probabilities cannot be kept.
+        """
+        from tomocyte.comparison.fit_card import Examined
+
+        volume = open_image(item, self.data)
+        if item.image not in self._kept:
+            self._kept[item.image] = self._look(volume)
+        kept = self._kept[item.image]
+        truth = {}
+        for structure in self.data.structures:
+            labels = open_labels(item, structure, volume, self.data)
+            if labels is not None:
+                truth[structure] = np.asarray(labels.planes(0, 0)).astype(np.uint32)
+        return Examined(
+            name=item.name,
+            image=np.asarray(volume.planes(0, 0), dtype=np.float32),
+            voxel_size_um=volume.require_voxel_size(),
+            medium=kept.medium,
+            probability=_unpacked(kept.probability).astype(np.uint8),
+            labels={name: _unpacked(kept.labels[name])[0] for name in truth},
+            truth=truth,
+            outputs={name: self.card.structures.index(name) for name in truth},
+            figures=kept.figures,
+        )
+
+    def _look(self, volume: Volume) -> _Kept:
+        from tomocyte.pipeline.analysis import look
+
+        settings = RunSettings(
+            modality=self.card.modality,
+            model=str(self.folder),
+            cells=self.cells,
+            uncertainty=UncertaintySettings(method="single"),
+            medium_ri="background" if volume.medium_ri is None else None,
+        )
+        seen = look(volume.with_properties(quantity=volume.quantity or self.card.quantity), settings)
+        found = seen.uncertainty.found
+        if found is None or found.masks is None or found.masks.probability is None:
+            raise SettingsError("E-UNCERTAINTY", f"{self.card.name} keeps no probabilities.", cure="Give a 3-D model.")
+        names = {name: seen.primary if name == "cell" else name for name in self.data.structures}
+        labels = {name: _packed([seen.labels[own]]) for name, own in names.items()}
+        return _Kept(_packed(found.masks.probability), labels, seen.medium_ri, seen.uncertainty.domain_figures())
+
+
+@dataclass(frozen=True)
+class _Kept:
+    probability: LabelStack
+    labels: dict[str, LabelStack]
+    medium: float | None
+    figures: dict[str, float] | None
+
+
+def _packed(arrays: Sequence[NDArray[Any]] | NDArray[Any]) -> LabelStack:
+    stack = LabelStack(arrays[0].shape)
+    for array in arrays:
+        stack.append(array)
+    return stack
+
+
+def _unpacked(stack: LabelStack) -> NDArray[Any]:
+    volume = stack.volume()
+    return np.stack([volume.planes(frame, 0) for frame in range(volume.n_frames)])
+
+
+def calibrate(
+    folder: Path,
+    data: CalibrationData,
+    output: Path,
+    *,
+    cells: str = "auto",
+    is_overwriting: bool = False,
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """Calibrate a model and write ``model/``, ``calibration.json``, ``objects.csv`` and reliability plots.
+
+    Parameters
+    ----------
+    folder : Path
+        A model package; it is left as it is unless ``output / "model"`` is that folder.
+    data : CalibrationData
+    output : Path
+    cells : str
+        How cells are told apart, as ``RunSettings.cells`` says it.
+    is_overwriting : bool
+        Whether a model in ``output / "model"`` is replaced.
+    tell : callable, optional
+        Receives a line per image.
+
+    Returns
+    -------
+    dict
+        Content of ``calibration.json``: for ``validation`` (fitted on) and each test set (not seen), the figures of
+        :meth:`tomocyte.comparison.fit_card.Assessment.figures`, and the share of images that lie outside the domain.
+    """
+    from tomocyte.comparison.fit_card import assess, fit_card
+
+    package = load_package(folder)
+    card = package.card.model_copy(update={"calibration": {}, "domain": None})
+
+    examiner = Examiner(folder, card, cells=cells)
+
+    def examined(items: Sequence[LabelledItem], what: str) -> Iterator[Examined]:
+        for number, item in enumerate(items):
+            if tell is not None:
+                tell(f"{what}: {item.name} ({number + 1} of {len(items)})")
+            yield examiner.examine(item)
+
+    training = [one.figures for one in examined(data.training, "usual look")]
+    known = [figures for figures in training if figures is not None]
+    card = fit_card(card, lambda: examined(data.validation, "calibration"), known)
+    sets = {"validation (fitted on)": data.validation, **data.test}
+    found = {name: assess(card, examined(items, name)) for name, items in sets.items()}
+    figures = {
+        name: _figures(one, data_is_simulated(items))
+        for (name, items), one in zip(sets.items(), found.values(), strict=True)
+    }
+    said = {"calibration": figures} if figures else {}
+    card = card.model_copy(update={"figures": {**package.card.figures, **said}})
+    output.mkdir(parents=True, exist_ok=True)
+    saved = write_package(output / "model", card, package.state, dict(package.selftest), is_overwriting=is_overwriting)
+    _write(output, saved, figures, found)
+    return figures
+
+
+def data_is_simulated(items: Sequence[LabelledItem]) -> bool:
+    """Whether any of the images is simulated."""
+    from tomocyte.formats import read_volume
+
+    return any(read_volume(item.image, is_size_required=False).is_simulated for item in items)
+
+
+def _figures(one: Assessment, is_simulated: bool) -> dict[str, Any]:
+    rounded = {
+        structure: {name: _short(value) for name, value in values.items()}
+        for structure, values in one.figures().items()
+    }
+    known = [value for value in one.distances.values() if math.isfinite(value)]
+    share = sum(value > 1 for value in known) / len(known) if known else math.nan
+    return {
+        "n_images": len(one.distances),
+        "is_simulated": is_simulated,
+        "share_outside_domain": _short(share),
+        **rounded,
+    }
+
+
+def _short(value: float) -> float | None:
+    return round(value, DIGITS) if math.isfinite(value) else None
+
+
+def _write(output: Path, card: ModelCard, figures: dict[str, Any], found: dict[str, Assessment]) -> None:
+    import pandas as pd
+
+    from tomocyte.figures.curves import reliability_figure
+    from tomocyte.ledger.atomic import write_atomic
+    from tomocyte.tables import csv_content
+
+    learned = {name: one.model_dump(mode="json") for name, one in card.calibration.items()}
+    content = {
+        "model": card.name,
+        "learned": learned,
+        "sets": figures,
+        "distances": {
+            name: {item: _short(value) for item, value in one.distances.items()} for name, one in found.items()
+        },
+    }
+    write_atomic(output / "calibration.json", json.dumps(content, indent=1).encode("utf-8"))
+    tables = [one.objects.assign(set=name) for name, one in found.items() if len(one.objects)]
+    if tables:
+        write_atomic(output / "objects.csv", csv_content(pd.concat(tables, ignore_index=True)).encode("utf-8"))
+    last = list(found)[-1]
+    for structure, before in found[last].before.items():
+        curves = {"network": before, "calibrated": found[last].after[structure]}
+        title = f"{structure.replace('_', ' ')}, {last}"
+        write_atomic(output / f"reliability_{structure}.png", reliability_figure(curves, title=title))

@@ -1,0 +1,286 @@
+"""Cross-validation: every row of a table trained on every fold, scored on what it never saw.
+
+Each training has its own run folder below ``rows/``; what is finished is never done again, so the same command resumes.
+The order of the steps stands in :func:`crossvalidate`; scores come from ``comparison``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, grouped_folds
+from tomocyte.comparison.held_out import chosen_items
+from tomocyte.comparison.sections import baseline_probabilities, score_set, truths_of
+from tomocyte.datasets.labelled import LabelledItem
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.ledger.atomic import write_atomic
+from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.networks._registry import find_network
+from tomocyte.provenance import environment, sha256_of_json
+from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.targets import output_names
+from tomocyte.training.loop import recipe_hash
+from tomocyte.training.recipe import Recipe, TestSet
+from tomocyte.training.training import LabelledData, Tell, check_positives, train
+from tomocyte.training.validation import predict_samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VALIDATION = "validation"
+"""Name of the set of each fold's own held-out images."""
+
+
+@dataclass(frozen=True)
+class CrossvalResult:
+    """What a comparison ends with.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        One row per method, set and fold: ``method``, ``set``, ``fold`` (0 for baselines on test sets), the metrics.
+    images : DataFrame
+        One row per method, set, fold, image and output.
+    n_parameters : dict
+        Method -> trainable parameters.
+    is_simulated : bool
+        Whether any image was simulated.
+    """
+
+    scores: pd.DataFrame
+    images: pd.DataFrame
+    n_parameters: dict[str, int]
+    is_simulated: bool
+
+
+def folds_of(items: Sequence[LabelledItem], recipe: CrossvalRecipe) -> list[list[LabelledItem]]:
+    """The items of each fold: no group and no image in two of them (checked).
+
+    Raises
+    ------
+    InputError
+        ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``, ``E-CLASS-MISSING``: a fold that shows
+        no object, or none of a structure; the message says which fold.
+    """
+    pool = [item for item in items if not item.split or item.split in recipe.splits]
+    if recipe.groups == "image":
+        pool = [replace(item, group=item.name) for item in pool]
+    first = recipe.recipe(next(iter(recipe.rows)))
+    samples = Samples(pool, first.data, n_axes=find_network(first.network.name).dimensions)
+    dealt = grouped_folds(samples.groups, recipe.n_folds, seed=recipe.fold_seed)
+    folds = [[item for item in pool if item.group in set(groups)] for groups in dealt]
+    check_disjoint(folds)
+    for index, fold in enumerate(folds):
+        try:
+            check_positives(Samples(fold, first.data, n_axes=samples.n_axes))
+        except InputError as problem:
+            raise InputError(
+                problem.code, f"fold {index + 1}: {problem.problem}", path=problem.path, cure=problem.cure
+            ) from problem
+    return folds
+
+
+def crossvalidate(
+    recipe: CrossvalRecipe,
+    items: Sequence[LabelledItem],
+    folder: Path,
+    *,
+    rows: Sequence[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    tell: Tell | None = None,
+) -> CrossvalResult:
+    """Train and score every row on every fold; what is there already is not done again.
+
+    Parameters
+    ----------
+    recipe : CrossvalRecipe
+    items : sequence of LabelledItem
+    folder : Path
+    rows : sequence of str, optional
+        Only these; the tables then hold what is finished.
+    overrides : mapping, optional
+        Laid over every row's recipe.
+    device : str
+    tell : callable, optional
+        Receives ``{"event": "row", "row", "fold", "n_folds"}`` and the events of each training.
+
+    Raises
+    ------
+    SettingsError, InputError, OutputError
+    """
+    report = tell or (lambda _: None)
+    chosen = list(recipe.rows) if rows is None else list(rows)
+    recipes = {row: recipe.recipe(row, overrides) for row in chosen}
+    folds = folds_of(items, recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "crossval.json", {**recipe.model_dump(mode="json"), "environment": environment()})
+    _write_json(folder / "folds.json", [[item.name for item in fold] for fold in folds])
+    for row in chosen:
+        for index in range(len(folds)):
+            report({"event": "row", "row": row, "fold": index, "n_folds": len(folds)})
+            _train_and_score(recipe, recipes[row], row, _Fold(index, folds, items, folder), device, report)
+    for name in recipe.baselines:
+        report({"event": "row", "row": name, "fold": 0, "n_folds": 1})
+        _score_baseline(recipe, name, folds, items, folder)
+    return collect(recipe, folder)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    index: int
+    folds: list[list[LabelledItem]]
+    items: Sequence[LabelledItem]
+    folder: Path
+
+    def data(self) -> LabelledData:
+        others = [item for i, fold in enumerate(self.folds) if i != self.index for item in fold]
+        return LabelledData(others, [])
+
+    def sets(self, recipe: CrossvalRecipe, row: str) -> dict[str, tuple[list[LabelledItem], TestSet | None]]:
+        found: dict[str, tuple[list[LabelledItem], TestSet | None]] = {VALIDATION: (self.folds[self.index], None)}
+        for name, test in recipe.tests.items():
+            if test.rows is None or row in test.rows:
+                found[name] = (chosen_items(self.items, name, test), test)
+        return found
+
+
+def row_folder(folder: Path, row: str, fold: int) -> Path:
+    """Where the training of one row and fold lives."""
+    return folder / "rows" / re.sub(r"[^a-z0-9.-]+", "-", row.lower()).strip("-") / f"fold-{fold + 1}"
+
+
+def _train_and_score(
+    recipe: CrossvalRecipe, row_recipe: Recipe, row: str, fold: _Fold, device: str, report: Callable[[Any], None]
+) -> None:
+    place = row_folder(fold.folder, row, fold.index)
+    result = train(row_recipe, fold.data(), folder=place, device=device, tell=report)
+    path = place / "scores.json"
+    sets = fold.sets(recipe, row)
+    key = sha256_of_json(
+        {
+            "weights": result["weights_sha256"],
+            "recipe": recipe_hash(row_recipe),
+            "sets": {name: [[i.name for i in items], t and t.model_dump()] for name, (items, t) in sets.items()},
+            "scores": recipe.scores,
+        }
+    )
+    if _scores(path, key) is not None:
+        return
+    content: dict[str, Any] = {"key": key, "method": row, "fold": fold.index + 1, "sets": {}}
+    module = _load(place / "model")
+    content["n_parameters"] = sum(value.numel() for value in module.parameters())
+    for name, (items, test) in sets.items():
+        samples = Samples(items, row_recipe.data, n_axes=find_network(row_recipe.network.name).dimensions)
+        is_softmax = row_recipe.loss.activation == "softmax"
+        probabilities = predict_samples(module, samples, is_softmax=is_softmax)
+        if recipe.scores == "instances":
+            from tomocyte.comparison.instances import score_instance_set
+
+            found = score_instance_set(samples, probabilities)
+        else:
+            found = score_set(samples, truths_of(samples, test), probabilities, output_names(row_recipe.data))
+        content["sets"][name] = {"summary": _plain(found.summary), "images": [_plain(r) for r in found.rows]}
+        content["is_simulated"] = content.get("is_simulated", False) or samples.volume(0)[0].is_simulated
+    write_atomic(path, seal(content))
+
+
+def _load(folder: Path) -> Any:
+    from tomocyte.models import load_package
+
+    return load_package(folder).build()
+
+
+def _score_baseline(
+    recipe: CrossvalRecipe,
+    name: str,
+    folds: list[list[LabelledItem]],
+    items: Sequence[LabelledItem],
+    folder: Path,
+) -> None:
+    data = recipe.recipe(next(iter(recipe.rows))).data
+    n_axes = find_network(recipe.recipe(next(iter(recipe.rows))).network.name).dimensions
+    sets: dict[str, tuple[list[LabelledItem], TestSet | None]] = {
+        f"{VALIDATION}/{i + 1}": (fold, None) for i, fold in enumerate(folds)
+    }
+    sets |= {f"{key}/0": (chosen_items(items, key, test), test) for key, test in recipe.tests.items()}
+    path = folder / "baselines" / f"{name}.json"
+    key = sha256_of_json(
+        {k: [[i.name for i in found], t and t.model_dump()] for k, (found, t) in sets.items()}
+        | {"data": data.model_dump(mode="json"), "scores": recipe.scores}
+    )
+    if _scores(path, key) is not None:
+        return
+    content: dict[str, Any] = {"key": key, "method": name, "sets": {}}
+    for set_name, (found, test) in sets.items():
+        samples = Samples(found, data, n_axes=n_axes)
+        if recipe.scores == "instances":
+            from tomocyte.comparison.instances import baseline_instances, score_instance_set
+
+            scored = score_instance_set(samples, labels=baseline_instances(name, samples))
+        else:
+            probabilities = baseline_probabilities(name, samples)
+            scored = score_set(samples, truths_of(samples, test), probabilities, output_names(data))
+            scored.summary.pop("pr_auc")
+        content["sets"][set_name] = {"summary": _plain(scored.summary), "images": [_plain(r) for r in scored.rows]}
+        content["is_simulated"] = content.get("is_simulated", False) or samples.volume(0)[0].is_simulated
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, seal(content))
+
+
+def collect(recipe: CrossvalRecipe, folder: Path) -> CrossvalResult:
+    """All scores that are finished in a folder.
+
+    Raises
+    ------
+    SettingsError
+        ``E-NO-SCORES``: none is.
+    """
+    import pandas as pd
+
+    scores, images, n_parameters, simulated = [], [], {}, False
+    for row in recipe.rows:
+        for index in range(recipe.n_folds):
+            content = _scores(row_folder(folder, row, index) / "scores.json", None)
+            if content is None:
+                continue
+            n_parameters[row] = int(content["n_parameters"])
+            simulated = simulated or bool(content["is_simulated"])
+            for name, found in content["sets"].items():
+                place = {"method": row, "set": name, "fold": index + 1}
+                scores.append({**place, **found["summary"]})
+                images += [{**place, **entry} for entry in found["images"]]
+    for name in recipe.baselines:
+        content = _scores(folder / "baselines" / f"{name}.json", None)
+        for key, found in (content or {"sets": {}})["sets"].items():
+            set_name, _, fold = key.rpartition("/")
+            place = {"method": name, "set": set_name, "fold": int(fold)}
+            scores.append({**place, **found["summary"]})
+            images += [{**place, **entry} for entry in found["images"]]
+    if not scores:
+        raise SettingsError("E-NO-SCORES", "nothing is finished in this folder.", path=folder, cure="Run it first.")
+    return CrossvalResult(pd.DataFrame(scores), pd.DataFrame(images), n_parameters, simulated)
+
+
+def _scores(path: Path, key: str | None) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = unseal(path)
+    except InputError:
+        return None
+    return content if key is None or content["key"] == key else None
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers that JSON can hold: NaN becomes None."""
+    return {name: None if isinstance(v, float) and v != v else v for name, v in values.items()}
+
+
+def _write_json(path: Path, content: Any) -> None:
+    write_atomic(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))

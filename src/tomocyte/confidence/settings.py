@@ -1,0 +1,80 @@
+"""What a model card keeps of its validation images: calibration per structure, and what training images looked like.
+
+Light, because every card is made of it; the functions that use it are in ``uncertainty``, ``object_uncertainty`` and
+``domain``. To learn something more about a structure, add a field with a default.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tomocyte.settings import Settings
+
+
+class StructureCalibration(Settings):
+    """What was learned on validation images about one output of a model."""
+
+    slope: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
+    """a of sigmoid(a logit(p) + b); 1/a is the temperature."""
+    bias: float = Field(default=0.0, ge=-100, le=100, allow_inf_nan=False)
+    """b; takes back the shift that class weights in the loss put on all logits."""
+    floor: float = Field(default=0.0, ge=0, le=1)
+    """Measured share inside where the network says 0."""
+    ceiling: float = Field(default=1.0, ge=0, le=1)
+    """Measured share inside where the network says 1."""
+    volume: tuple[float, float] | None = None
+    """Ends of the interval on volume, in doubts of the object; empty where too few objects were matched."""
+    dry_mass: tuple[float, float] | None = None
+    """The same for the dry mass."""
+    n_objects: int = Field(default=0, ge=0)
+    """How many matched objects the intervals were learned on."""
+
+
+class DomainStatistics(Settings):
+    """What a model's training images looked like."""
+
+    names: tuple[str, ...] = Field(min_length=1, max_length=64)
+    """Figures, in order."""
+    centre: tuple[float, ...]
+    """Their medians over the training images."""
+    scale: tuple[float, ...]
+    """Their robust standard deviations (1.4826 MAD)."""
+    correlation: tuple[tuple[float, ...], ...]
+    """Between the scaled figures, shrunk towards none."""
+    limit: float = Field(gt=0, allow_inf_nan=False)
+    """Distance above which an image is unlike the training images."""
+    n_images: int = Field(ge=1)
+    """How many training images these come from."""
+
+    @model_validator(mode="after")
+    def _same_length(self) -> DomainStatistics:
+        n = len(self.names)
+        rows = (self.centre, self.scale, *self.correlation)
+        if len(self.correlation) != n or any(len(row) != n or not all(map(math.isfinite, row)) for row in rows):
+            raise ValueError("centre, scale and correlation need one finite number per figure")
+        if min(self.scale) <= 0:
+            raise ValueError("scales lie above 0")
+        return self
+
+
+class UncertaintySettings(Settings):
+    """How a trained 3-D model says how sure it is."""
+
+    method: Literal["auto", "none", "single", "flips", "ensemble"] = "auto"
+    """``single``: from the model's own probabilities. ``flips``: mean and spread over all flips of the image, at eight
+    times the cost. ``ensemble``: over several models. ``auto``: ``single`` where the model is calibrated."""
+    models: tuple[str, ...] = Field(default=(), max_length=15)
+    """``ensemble``: further models of the same structures."""
+    is_map_written: bool = False
+    """Whether each structure's doubt is written beside its mask, voxel by voxel."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> UncertaintySettings:
+        if (self.method == "ensemble") != bool(self.models):
+            raise ValueError("give 'models' with method 'ensemble', and only then")
+        if self.method == "none" and self.is_map_written:
+            raise ValueError("'is_map_written' needs a method")
+        return self

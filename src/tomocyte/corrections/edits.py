@@ -1,0 +1,321 @@
+"""What a correction is: one frozen class per operation, and the list of them that ``edits.yaml`` holds.
+
+Places are given in µm or voxels, where voxel 0 lies at 0 µm. To add an operation, add a class here with its own ``do``,
+name it in :data:`Edit`, and say how it is applied in :mod:`tomocyte.corrections.apply`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tomocyte.labels.runs import LARGEST_LABEL, Voxels
+from tomocyte.settings import Settings
+from tomocyte.volume import VoxelSize
+
+STRUCTURE = r"^[A-Za-z][A-Za-z0-9_-]{0,40}$"
+Label = Annotated[int, Field(ge=1, le=LARGEST_LABEL)]
+Over = Literal["anything", "background", "objects"]
+
+
+class Place(Settings):
+    """A point of a frame; two numbers (y, x) stand for the only plane of an image."""
+
+    um: tuple[float, float, float] | None = None
+    """z, y, x in µm; voxel 0 lies at 0 µm."""
+    voxel: tuple[int, int, int] | None = None
+    """z, y, x in voxels, from 0."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _planar_points_lie_in_plane_0(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            flat = {key: value for key, value in given.items() if key in ("um", "voxel") and _has_two(value)}
+            return given | {key: (0, *value) for key, value in flat.items()}
+        return given
+
+    @model_validator(mode="after")
+    def _is_a_point(self) -> Place:
+        if self.um is not None and self.voxel is not None:
+            raise ValueError("give 'um' or 'voxel', not both")
+        if type(self) is Place and self.um is None and self.voxel is None:
+            raise ValueError("give the point as 'um' or 'voxel'")
+        if self.um is not None and not all(math.isfinite(value) for value in self.um):
+            raise ValueError("'um' needs finite numbers")
+        return self
+
+    def position_um(self, voxel_size_um: VoxelSize) -> tuple[float, float, float]:
+        """z, y, x in µm; a plane without thickness lies at 0."""
+        sizes = [0.0 if math.isnan(size) else size for size in voxel_size_um]
+        found = self.um or tuple(index * size for index, size in zip(self.voxel or (0, 0, 0), sizes, strict=True))
+        return (found[0], found[1], found[2])
+
+    def index(self, voxel_size_um: VoxelSize) -> tuple[int, int, int]:
+        """z, y, x of the voxel that holds the point; it may lie outside the frame."""
+        if self.voxel is not None:
+            return self.voxel
+        sizes = [math.inf if math.isnan(size) else size for size in voxel_size_um]
+        found = [math.floor(value / size + 0.5) for value, size in zip(self.um or (0, 0, 0), sizes, strict=True)]
+        return (found[0], found[1], found[2])
+
+
+def _has_two(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2
+
+
+class Target(Place):
+    """An object, by its label, by a point inside it, or by both; a bare number is a label."""
+
+    label: Label | None = None
+    """Number in the label image, as it stands when this edit's turn comes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_is_a_label(cls, given: Any) -> Any:
+        return {"label": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Target:
+        if self.label is None and self.um is None and self.voxel is None:
+            raise ValueError("give 'label', or a point inside the object as 'um' or 'voxel', or both")
+        return self
+
+
+class Box(Settings):
+    """All voxels whose centres lie between two points, both included."""
+
+    low: Place
+    """Corner of the smallest z, y, x."""
+    high: Place
+    """Corner of the largest z, y, x."""
+
+
+class Ball(Settings):
+    """All voxels whose centres lie in a ball; in a plane, a disc."""
+
+    centre: Place
+    """Its centre."""
+    radius_um: float = Field(gt=0, le=10_000)
+    """Its radius in µm."""
+
+
+class Polygon(Settings):
+    """All voxels whose centres lie in a polygon drawn on planes of constant z."""
+
+    planes: tuple[int, int] = (0, 0)
+    """First and last plane, both included, from 0."""
+    corners: tuple[tuple[float, float], ...] = Field(min_length=3, max_length=100_000)
+    """y, x of the corners in the unit below."""
+    unit: Literal["um", "voxel"] = "um"
+    """Unit of the corners."""
+
+
+class Image(Settings):
+    """The voxels that are not 0 in a label image of the frame's own size, each with its number there."""
+
+    path: str = Field(min_length=1)
+    """The file, beside the edits file or below it."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the file; checked when given."""
+
+
+class Shape(Settings):
+    """Which voxels; give exactly one."""
+
+    box: Box | None = None
+    """A box."""
+    ball: Ball | None = None
+    """A ball."""
+    polygon: Polygon | None = None
+    """A polygon on some planes."""
+    voxels: Voxels | None = None
+    """Voxels one by one, with their labels."""
+    image: Image | None = None
+    """The objects of a label image."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Shape:
+        if sum(part is not None for part in (self.box, self.ball, self.polygon, self.voxels, self.image)) != 1:
+            raise ValueError("give exactly one of box, ball, polygon, voxels, image")
+        return self
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the voxels bring labels of their own."""
+        return self.voxels is not None or self.image is not None
+
+
+class Plane(Settings):
+    """A plane that cuts an object in two."""
+
+    through: Place
+    """A point on it."""
+    normal: tuple[float, float, float]
+    """Direction z, y, x (in µm) across it; what lies on this side becomes the new object."""
+
+    @model_validator(mode="after")
+    def _has_a_direction(self) -> Plane:
+        if not all(map(math.isfinite, self.normal)) or math.hypot(*self.normal) == 0:
+            raise ValueError("'normal' needs finite numbers that are not all 0")
+        return self
+
+
+class _Edit(Settings):
+    """What every edit says."""
+
+    structure: str = Field(pattern=STRUCTURE)
+    """Which label image: cell, nucleus, … as in the tables."""
+    frame: int = Field(default=0, ge=0)
+    """Time point, from 0."""
+    note: str = Field(default="", max_length=500)
+    """Why, for people."""
+
+
+class Merge(_Edit):
+    """Several objects become one, which keeps the first one's label."""
+
+    do: Literal["merge"] = "merge"
+    """``merge``."""
+    targets: tuple[Target, ...] = Field(min_length=2)
+    """The objects."""
+
+
+class Split(_Edit):
+    """One object becomes several; the first part keeps the label, the others get new ones."""
+
+    do: Literal["split"] = "split"
+    """``split``."""
+    target: Target
+    """The object."""
+    seeds: tuple[tuple[Place, ...], ...] | None = Field(default=None, min_length=2)
+    """Points inside each part; parts grow from them and meet at the object's waist (seeded watershed)."""
+    plane: Plane | None = None
+    """A plane between two parts."""
+    pieces: Voxels | None = None
+    """The parts voxel by voxel, with their labels; what is not named keeps the old label."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _point_is_a_seed(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("seeds"), list | tuple):
+            seeds = [seed if isinstance(seed, list | tuple) else [seed] for seed in given["seeds"]]
+            return {**given, "seeds": seeds}
+        return given
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> Split:
+        if sum(way is not None for way in (self.seeds, self.plane, self.pieces)) != 1:
+            raise ValueError("give exactly one of seeds, plane, pieces")
+        if self.seeds is not None and not all(self.seeds):
+            raise ValueError("every seed needs a point")
+        return self
+
+
+class Delete(_Edit):
+    """Objects become background."""
+
+    do: Literal["delete"] = "delete"
+    """``delete``."""
+    targets: tuple[Target, ...] = Field(min_length=1)
+    """The objects."""
+    with_contents: bool = False
+    """Whether what lies in them (the nucleus of a deleted cell) is deleted too."""
+
+
+class Repaint(_Edit):
+    """Voxels get another label."""
+
+    do: Literal["repaint"] = "repaint"
+    """``repaint``."""
+    shape: Shape
+    """Which voxels."""
+    to: Target | Literal["background"] | None = None
+    """The object that they shall belong to; empty: voxels and images bring their own labels."""
+    over: Over | Target = "anything"
+    """Only what is background, only what belongs to objects, or only what belongs to this object is painted over."""
+
+    @model_validator(mode="after")
+    def _says_to_what(self) -> Repaint:
+        if self.to is None and not self.shape.has_labels:
+            raise ValueError("'to' is needed: an object, or background")
+        return self
+
+
+class Add(_Edit):
+    """A new object, on background unless said otherwise."""
+
+    do: Literal["add"] = "add"
+    """``add``."""
+    shape: Shape
+    """Its voxels; every voxel given belongs to the one new object."""
+    label: Label | None = None
+    """Its label; empty: one above the largest."""
+    over: Over = "background"
+    """What may be painted over."""
+
+
+class SetCell(_Edit):
+    """An organelle is given to a cell, whatever it overlaps."""
+
+    do: Literal["set-cell"] = "set-cell"
+    """``set-cell``."""
+    target: Target
+    """The organelle."""
+    cell: Target | Literal["none"]
+    """The cell, or ``none``."""
+
+
+class Renumber(_Edit):
+    """Objects get other labels, all at once; no voxel changes its object."""
+
+    do: Literal["renumber"] = "renumber"
+    """``renumber``."""
+    numbers: dict[Label, Label] = Field(min_length=1)
+    """Old label: new label."""
+
+    @model_validator(mode="after")
+    def _keeps_objects_apart(self) -> Renumber:
+        if len(set(self.numbers.values())) != len(self.numbers):
+            raise ValueError("two objects would get the same label; use merge")
+        return self
+
+
+Edit = Annotated[Merge | Split | Delete | Repaint | Add | SetCell | Renumber, Field(discriminator="do")]
+
+
+class EditList(Settings):
+    """The corrections of one input, applied in this order."""
+
+    input_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the input that they were made for, as in status.csv; checked when given."""
+    go_by: Literal["both", "label", "point"] = "both"
+    """Where a target's label and point name different objects: refuse, or go by one of them."""
+    edits: tuple[Edit, ...]
+    """The corrections."""
+
+
+class EditFile(Settings):
+    """What ``edits.yaml`` holds: the corrections of one input, or of several by their item's name."""
+
+    version: Literal[1]
+    """Of this format."""
+    item: str | None = None
+    """The item that ``edits`` are for; empty: the only input."""
+    input_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """As in :class:`EditList`, with ``edits``."""
+    go_by: Literal["both", "label", "point"] = "both"
+    """As in :class:`EditList`, with ``edits``."""
+    edits: tuple[Edit, ...] | None = None
+    """The corrections of one input."""
+    items: dict[str, EditList] | None = None
+    """The corrections of several inputs."""
+
+    @model_validator(mode="after")
+    def _is_one_or_many(self) -> EditFile:
+        if (self.edits is None) == (self.items is None):
+            raise ValueError("give either 'edits' (one input) or 'items' (several)")
+        if self.items is not None and (self.item, self.input_sha256, self.go_by) != (None, None, "both"):
+            raise ValueError("with 'items', item, input_sha256 and go_by stand inside each item")
+        return self

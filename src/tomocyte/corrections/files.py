@@ -1,0 +1,390 @@
+"""Corrections in a run: read from ``edits.yaml``, checked, applied frame by frame, logged beside the results.
+
+What an edit does to labels stands in :mod:`tomocyte.corrections.apply`. To let an edit refer to another kind of file,
+resolve it in :func:`_resolved`, so that everything after reading needs no file but the input.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.corrections.apply import EditedFrame, EditRecord, apply_edits
+from tomocyte.corrections.edits import Add, Edit, EditFile, EditList, Image, Renumber, Repaint, Shape
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.formats import read_volume
+from tomocyte.labels.runs import pack_voxels
+from tomocyte.provenance import sha256_of_json, sha256_of_path
+from tomocyte.settings import build_settings, load_settings
+from tomocyte.volume import Volume, VoxelSize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER_SUFFIX = ".edits.yaml"
+LOG_NAME = "edits_log"
+COPY_NAME = "edits.yaml"
+
+
+def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
+    """The corrections of a run's items.
+
+    Parameters
+    ----------
+    path : Path
+        ``edits.yaml`` of one or several inputs, or a folder of ``<item>.edits.yaml``.
+    items : collection of str
+        Names of the run's items.
+
+    Returns
+    -------
+    dict of str to EditList
+        Items without any edit are left out. Label images that edits refer to have become voxels.
+
+    Raises
+    ------
+    SettingsError
+        ``E-EDIT-FILE``: not readable, or a field unknown, missing or out of bounds. ``E-EDIT-ITEM``: edits of an item
+        that this run does not have, or of no item in particular where there are several.
+    InputError
+        ``E-EDIT-IMAGE``: a label image is missing, outside the folder, of another hash, or not of whole numbers.
+    """
+    if path.is_dir():
+        files = sorted(entry for entry in path.iterdir() if entry.name.endswith(FOLDER_SUFFIX))
+        if not files:
+            raise SettingsError("E-EDIT-FILE", f"holds no <item>{FOLDER_SUFFIX}.", path=path, cure="Check the folder.")
+        found: dict[str, EditList] = {}
+        for file in files:
+            name = file.name.removesuffix(FOLDER_SUFFIX)
+            content = read_edit_file(file)
+            if content.items is not None or content.item not in (None, name):
+                raise SettingsError("E-EDIT-ITEM", f"holds edits of other items than {name}.", path=file)
+            found |= _by_item(content, [name], file)
+    else:
+        found = _by_item(read_edit_file(path), items, path)
+    unknown = sorted(set(found) - set(items))
+    if unknown:
+        raise SettingsError(
+            "E-EDIT-ITEM",
+            f"corrects {', '.join(unknown)}, which this run does not have.",
+            path=path,
+            cure=f"Items here: {', '.join(sorted(items)[:20])}. Names are those in the column item.",
+        )
+    return {item: edits for item, edits in found.items() if edits.edits}
+
+
+def read_edit_file(path: Path) -> EditFile:
+    """One file of edits, checked.
+
+    Raises
+    ------
+    SettingsError
+        ``E-EDIT-FILE``.
+    """
+    try:
+        return build_settings(EditFile, load_settings(path))
+    except SettingsError as problem:
+        text = problem.problem
+        raise SettingsError("E-EDIT-FILE", text, path=path, cure="See docs/correction.md.") from problem
+
+
+def _by_item(content: EditFile, items: Collection[str], path: Path) -> dict[str, EditList]:
+    if content.items is not None:
+        lists = dict(content.items)
+    else:
+        item = content.item if content.item is not None else next(iter(items)) if len(items) == 1 else None
+        if item is None:
+            raise SettingsError(
+                "E-EDIT-ITEM",
+                f"does not say which of {len(items)} inputs it corrects.",
+                path=path,
+                cure="Write `item: NAME`, put edits under `items:`, or give a folder of NAME.edits.yaml.",
+            )
+        lists = {item: EditList(input_sha256=content.input_sha256, go_by=content.go_by, edits=content.edits or ())}
+    return {
+        item: edits.model_copy(update={"edits": tuple(_resolved(edit, path.parent) for edit in edits.edits)})
+        for item, edits in lists.items()
+    }
+
+
+def _resolved(edit: Edit, folder: Path) -> Edit:
+    """An edit that needs no other file."""
+    if not isinstance(edit, Repaint | Add) or edit.shape.image is None:
+        return edit
+    labels = _read_image(edit.shape.image, folder, edit.frame)
+    return edit.model_copy(update={"shape": Shape(voxels=pack_voxels(labels, labels > 0))})
+
+
+def _read_image(image: Image, folder: Path, frame: int) -> NDArray[Any]:
+    parts = PurePosixPath(image.path.replace("\\", "/"))
+    path = folder / parts
+    if parts.is_absolute() or ".." in parts.parts or not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError("E-EDIT-IMAGE", f"{image.path!r} lies outside the folder of the edits.", path=folder)
+    if not path.is_file():
+        raise InputError("E-EDIT-IMAGE", "no such label image.", path=path, cure="Keep it beside the edits.")
+    if image.sha256 is not None and sha256_of_path(path) != image.sha256:
+        raise InputError("E-EDIT-IMAGE", "has changed since the edits were written (its SHA-256 differs).", path=path)
+    volume = read_volume(path, is_size_required=False)
+    if volume.n_frames > 1 and frame >= volume.n_frames:
+        raise InputError("E-EDIT-FRAME", f"has {volume.n_frames} frames, the edit is of frame {frame}.", path=path)
+    return whole_labels(volume.planes(frame if volume.n_frames > 1 else 0, 0), path)
+
+
+def whole_labels(values: NDArray[Any], path: Path) -> NDArray[np.unsignedinteger[Any]]:
+    """Labels as unsigned integers, whatever type a program saved them in.
+
+    Raises
+    ------
+    InputError
+        ``E-LABELS-TYPE``: values that are no whole numbers from 0.
+    """
+    from tomocyte.labels.dtypes import label_dtype
+
+    is_good = values.dtype.kind in "uib"
+    if values.dtype.kind == "f":
+        is_good = bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+    if not is_good or (values.size and values.min() < 0):
+        raise InputError(
+            "E-LABELS-TYPE",
+            "holds values that are no labels (whole numbers from 0).",
+            path=path,
+            cure="Save the label image itself, not a picture or a smoothed copy of it.",
+        )
+    largest = int(values.max(initial=0))
+    return values.astype(label_dtype(largest))
+
+
+def edits_sha256(edits: EditList) -> str:
+    """SHA-256 of what the corrections say: what decides whether an item is made again."""
+    return sha256_of_json(edits.model_dump(mode="json"))
+
+
+def check_edits(edits: EditList, volume: Volume) -> None:
+    """Refuse edits that cannot belong to a volume, before anything is computed.
+
+    Raises
+    ------
+    InputError
+        ``E-EDIT-FRAME``: a frame that the input does not have. ``E-EDIT-SHAPE``: voxels of a frame of another shape.
+    """
+    for number, edit in enumerate(edits.edits, start=1):
+        name = f"edit {number} ({edit.do} {edit.structure}, frame {edit.frame})"
+        if edit.frame >= volume.n_frames:
+            raise InputError(
+                "E-EDIT-FRAME", f"{name}: the input has {volume.n_frames} frames.", cure="Frames count from 0."
+            )
+        shape = getattr(edit, "shape", None)
+        voxels = shape.voxels if isinstance(shape, Shape) else getattr(edit, "pieces", None)
+        if voxels is not None and voxels.shape != volume.spatial_shape:
+            raise InputError(
+                "E-EDIT-SHAPE",
+                f"{name}: its voxels belong to a frame of {voxels.shape}, the input has {volume.spatial_shape}.",
+                cure="These edits were made for another input.",
+            )
+
+
+def check_input(edits: EditList, input_sha256: str) -> None:
+    """Refuse edits that were made for another input.
+
+    Raises
+    ------
+    InputError
+        ``E-EDIT-INPUT``.
+    """
+    if edits.input_sha256 not in (None, input_sha256):
+        raise InputError(
+            "E-EDIT-INPUT",
+            f"its edits were made for an input with SHA-256 {edits.input_sha256}, this one has {input_sha256}.",
+            cure="Make new edits, or take input_sha256 out of the file if the difference does not matter.",
+        )
+
+
+class Corrections:
+    """The edits of one input at work, frame by frame.
+
+    Parameters
+    ----------
+    edits : EditList or None
+        Nothing is done without.
+    volume : Volume
+        With a voxel size.
+    main : str
+        What the main objects are called.
+    named : str, optional
+        The file of edits that the settings name.
+
+    Raises
+    ------
+    InputError
+        As :func:`check_edits`.
+    SettingsError
+        ``E-EDIT-FILE``: a file is named, but nobody has read it.
+    """
+
+    def __init__(self, edits: EditList | None, volume: Volume, main: str, *, named: str | None = None) -> None:
+        if edits is None and named is not None:
+            raise SettingsError("E-EDIT-FILE", "was not read.", path=named, cure="Give what load_edits() returns.")
+        if edits is not None:
+            check_edits(edits, volume)
+        self.edits = edits
+        self.log: list[EditRecord] = []
+        self._voxel_size_um: VoxelSize = volume.require_voxel_size()
+        self._main = main
+        self._done: EditedFrame | None = None
+
+    def apply(
+        self, frame: int, labels: Mapping[str, NDArray[Any]], image: NDArray[np.float32]
+    ) -> dict[str, NDArray[Any]]:
+        """The labels of a frame, corrected; voxels that are NaN in the image belong to nothing all the same.
+
+        Raises
+        ------
+        InputError
+            ``E-EDIT-…`` of :func:`tomocyte.corrections.apply.apply_edits`.
+        """
+        if self.edits is None:
+            return dict(labels)
+        self._done = apply_edits(
+            labels, self.edits.edits, self._voxel_size_um, frame=frame, main=self._main, go_by=self.edits.go_by
+        )
+        self.log += self._done.log
+        for structure in {record.structure for record in self._done.log}:
+            objects = self._done.labels[structure]
+            for plane, values in zip(objects, image, strict=True):
+                plane[np.isnan(values)] = 0
+        return dict(self._done.labels)
+
+    def as_found(self, structure: str, table: pd.DataFrame) -> pd.DataFrame:
+        """A table with the labels that the engine gave its objects; 0 for objects that edits have made or changed."""
+        if self._done is None:
+            return table
+        edited, origin = self._done.edited.get(structure, {}), self._done.origin.get(structure, {})
+        labels = [0 if label in edited else origin.get(label, label) for label in table["label"].tolist()]
+        return table.assign(label=np.asarray(labels, dtype=np.int64))
+
+    def complete(self, structure: str, table: pd.DataFrame) -> None:
+        """Add to the rows of the current frame's objects which of them were corrected, and cells set by hand.
+
+        Parameters
+        ----------
+        structure : str
+        table : DataFrame
+            With ``label`` and ``cell_id``; gets the column ``edited``.
+        """
+        if self._done is None:
+            return
+        edited = self._done.edited.get(structure, {})
+        cells = self._done.cells.get(structure, {})
+        labels = table["label"].tolist()
+        table["cell_id"] = [
+            cells.get(label, cell) for label, cell in zip(labels, table["cell_id"].tolist(), strict=True)
+        ]
+        table["cell_id"] = table["cell_id"].astype("int64")
+        table["edited"] = [" ".join(edited.get(label, ())) for label in labels]
+        table["edited"] = table["edited"].astype("object")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the commit record says of the edits; nothing without any."""
+        if self.edits is None:
+            return {}
+        kinds = [record.do for record in self.log]
+        return {
+            "edits": {
+                "sha256": edits_sha256(self.edits),
+                "n_edits": len(kinds),
+                "n_by_kind": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+                "edited_frames": sorted({record.frame for record in self.log}),
+                "edited_structures": sorted({record.structure for record in self.log}),
+            }
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """That the results were corrected by hand, and what the edits warn of."""
+        if self.edits is None:
+            return []
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.facts["edits"]["n_by_kind"].items())
+        return [f"W-EDITED: corrected by hand: {counts}."] + [text for one in self.log for text in one.warnings]
+
+
+def write_corrections(corrections: Corrections, item: str, folder: Path) -> None:
+    """Write what was corrected beside an item's results: ``edits_log.json``, ``edits_log.csv`` and ``edits.yaml``.
+
+    Parameters
+    ----------
+    corrections : Corrections
+        After all frames; nothing is written without edits.
+    item : str
+    folder : Path
+    """
+    if corrections.edits is None:
+        return
+    from tomocyte.tables import write_csv
+
+    content = [asdict(record) for record in corrections.log]
+    (folder / f"{LOG_NAME}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_csv(log_table(corrections.log), folder / f"{LOG_NAME}.csv")
+    (folder / COPY_NAME).write_text(edits_as_yaml({item: corrections.edits}), encoding="utf-8")
+
+
+def log_table(log: list[EditRecord]) -> pd.DataFrame:
+    """The log as a table, one row per edit."""
+    import pandas as pd
+
+    rows = [
+        {
+            "edit": record.number,
+            "frame": record.frame,
+            "structure": record.structure,
+            "do": record.do,
+            "n_voxels_changed": record.n_voxels,
+            "size_changed": record.size,
+            "labels_before": " ".join(str(label) for label, _ in record.old),
+            "labels_after": " ".join(str(label) for label, _ in record.new),
+            "n_voxels_before": " ".join(str(count) for _, count in record.old),
+            "n_voxels_after": " ".join(str(count) for _, count in record.new),
+            "note": record.note,
+            "warnings": " | ".join(record.warnings),
+        }
+        for record in log
+    ]
+    return pd.DataFrame(rows)
+
+
+def edits_as_yaml(items: Mapping[str, EditList]) -> str:
+    """The text of an ``edits.yaml`` that holds these corrections: one input plainly, several by name.
+
+    Examples
+    --------
+    >>> edits_as_yaml({"a": EditList(edits=())}).splitlines()
+    ['version: 1', 'item: a', 'edits: []']
+    """
+    import yaml
+
+    plain: dict[str, dict[str, Any]] = {}
+    for item, edits in items.items():
+        plain[item] = edits.model_dump(mode="json", exclude_defaults=True)
+        # Defaults are left out, but never what kind of edit it is.
+        plain[item]["edits"] = [_plain(edit) for edit in edits.edits]
+    content: dict[str, Any] = {"version": 1}
+    if len(plain) == 1:
+        item, only = next(iter(plain.items()))
+        content["item"] = item
+        content |= {key: only[key] for key in ("input_sha256", "go_by", "edits") if key in only}
+    else:
+        content["items"] = plain
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None))
+
+
+def _plain(edit: Edit) -> dict[str, Any]:
+    content = {"do": edit.do} | edit.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(edit, Renumber):
+        content["numbers"] = dict(edit.numbers)  # JSON would make texts of the old labels
+    return content

@@ -1,0 +1,257 @@
+"""Which prediction belongs to which truth, and how a pair is read; serves ``tomocyte evaluate``.
+
+To let folders be matched in another way, change :func:`find_pairs`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tomocyte.errors import InputError, MetadataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tomocyte.evaluation.kinds import Kind
+    from tomocyte.evaluation.scores import Case
+    from tomocyte.formats import ReadOptions
+    from tomocyte.volume import Volume, VoxelSize
+
+SIZE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files to compare, and the name they share."""
+
+    name: str
+    prediction: Path
+    truth: Path
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What was found: pairs, and names that only one side has."""
+
+    pairs: tuple[Pair, ...]
+    without_truth: tuple[str, ...] = ()
+    without_prediction: tuple[str, ...] = ()
+
+
+def find_pairs(prediction: Path, truth: Path, structure: str | None) -> Pairs:
+    """Two files are a pair; in two folders, files of the same name (without the format's ending) are.
+
+    A folder written by ``tomocyte run`` or ``tomocyte simulate`` is matched item by item, by the label image of
+    ``structure``.
+
+    Raises
+    ------
+    InputError
+        ``E-NOT-FOUND``, ``E-PAIR`` (a file and a folder, no name in common, or one name twice), ``E-STRUCTURE``.
+    """
+    sides = [_files(path, structure) for path in (prediction, truth)]
+    predictions, truths = sides
+    if isinstance(predictions, Path) and isinstance(truths, Path):
+        return Pairs((Pair(_name(truths), predictions, truths),))
+    if isinstance(predictions, Path) or isinstance(truths, Path):
+        raise InputError(
+            "E-PAIR", f"{prediction} and {truth} are one image and several.", cure="Give two files or two folders."
+        )
+    common = sorted(predictions.keys() & truths.keys())
+    if not common:
+        examples = f"{', '.join(sorted(predictions)[:3])} against {', '.join(sorted(truths)[:3])}"
+        raise InputError(
+            "E-PAIR",
+            f"no file in {prediction} has the name of one in {truth}: {examples}.",
+            cure="Give the files of a pair the same name; the format's ending does not count.",
+        )
+    return Pairs(
+        tuple(Pair(name, predictions[name], truths[name]) for name in common),
+        tuple(sorted(predictions.keys() - truths.keys())),
+        tuple(sorted(truths.keys() - predictions.keys())),
+    )
+
+
+def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
+    """The path itself when it is one volume, else its files by name."""
+    from tomocyte.datasets.inputs import find_inputs
+
+    if not path.exists():
+        raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
+    if path.is_dir() and (path / "items").is_dir():
+        return _items(path, structure)
+    found = find_inputs([str(path)])
+    if found == [path]:
+        return path
+    named: dict[str, Path] = {}
+    for file in found:
+        name = _name(file)
+        if name in named:
+            raise InputError(
+                "E-PAIR", f"{named[name].name} and {file.name} have the same name.", path=path, cure="Keep one of them."
+            )
+        named[name] = file
+    return named
+
+
+def _items(folder: Path, structure: str | None) -> dict[str, Path]:
+    """The label image of one structure in each item of a result folder or a simulated data set."""
+    found: dict[str, Path] = {}
+    structures: set[str] = set()
+    for item in sorted(entry for entry in (folder / "items").iterdir() if entry.is_dir()):
+        place = item / "labels" if (item / "labels").is_dir() else item
+        files = {_name(file): file for file in sorted(place.iterdir()) if _has_known_ending(file)}
+        files.pop(item.name, None)
+        structures |= files.keys()
+        if structure in files:
+            found[item.name] = files[structure]
+    if structure is None or not found:
+        known = ", ".join(sorted(structures)) or "none"
+        problem = "it is not said which structure to compare" if structure is None else f"no item holds {structure!r}"
+        raise InputError("E-STRUCTURE", f"{problem}.", path=folder, cure=f"Give --structure; there are: {known}.")
+    return found
+
+
+def _has_known_ending(file: Path) -> bool:
+    from tomocyte.formats import formats
+
+    return any(
+        file.name.lower().endswith(suffix) for entry in formats().values() for suffix in entry.suffixes if suffix
+    )
+
+
+def _name(file: Path) -> str:
+    """The file's name without the format's ending."""
+    from tomocyte.formats import formats
+
+    lower = file.name.lower()
+    endings = [s for entry in formats().values() for s in entry.suffixes if s and lower.endswith(s)]
+    return file.name[: len(file.name) - max(map(len, endings))] if endings else file.name
+
+
+@dataclass(frozen=True)
+class OpenPair:
+    """A pair opened and found to fit; the frames are read when asked for."""
+
+    pair: Pair
+    prediction: Volume
+    truth: Volume
+    kind: Kind
+    channels: tuple[int, int]
+    voxel_size_um: VoxelSize | None
+
+    @property
+    def n_frames(self) -> int:
+        """Time points."""
+        return self.truth.n_frames
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether either file comes from a simulation."""
+        return self.truth.is_simulated or self.prediction.is_simulated
+
+    def cases(self) -> Iterator[Case]:
+        """One case per frame."""
+        from tomocyte.evaluation.kinds import as_labels
+        from tomocyte.evaluation.scores import Case
+
+        for frame in range(self.n_frames):
+            truth = as_labels(self.truth.planes(frame, self.channels[1]), name=str(self.pair.truth))
+            values = self.prediction.planes(frame, self.channels[0])
+            is_probability = self.kind == "probability"
+            yield Case(
+                self.pair.name,
+                self.pair.name,
+                truth,
+                None if is_probability else as_labels(values, name=str(self.pair.prediction)),
+                _checked(values, str(self.pair.prediction)) if is_probability else None,
+                self.voxel_size_um,
+                frame,
+                self.is_simulated,
+            )
+
+
+def open_pair(pair: Pair, options: ReadOptions, *, channel: int | None, structure: str | None) -> OpenPair:
+    """Open both files and see that they can be compared.
+
+    Raises
+    ------
+    InputError
+        ``E-SHAPE``, ``E-CHANNEL``, ``E-NAN``, ``E-LABELS-TYPE``.
+    MetadataError
+        ``E-VOXEL-SIZE``: the two files disagree.
+    """
+    from tomocyte.formats import read_volume
+
+    prediction = read_volume(pair.prediction, options, is_size_required=False)
+    truth = read_volume(pair.truth, options, is_size_required=False)
+    ours, theirs = (prediction.n_frames, *prediction.spatial_shape), (truth.n_frames, *truth.spatial_shape)
+    if ours != theirs:
+        raise InputError(
+            "E-SHAPE",
+            f"prediction (T, Z, Y, X) = {ours} and truth {theirs} ({pair.truth}) differ in shape.",
+            path=pair.prediction,
+            cure="Resample one to the grid of the other, or name the axes with --axes if they were read wrongly.",
+        )
+    channels = (_channel(prediction, channel, structure), _channel(truth, channel, structure))
+    kind = _kind(prediction, channels[0], str(pair.prediction))
+    return OpenPair(pair, prediction, truth, kind, channels, _voxel_size(prediction, truth))
+
+
+def _channel(volume: Volume, channel: int | None, structure: str | None) -> int:
+    """The channel to compare: the only one, the one asked for, or the one called like the structure."""
+    if volume.n_channels == 1:
+        return 0
+    if channel is not None and channel < volume.n_channels:
+        return channel
+    if channel is None and volume.channel_names.count(structure or "") == 1:
+        return volume.channel_names.index(structure or "")
+    names = ", ".join(volume.channel_names) or f"0 to {volume.n_channels - 1}"
+    raise InputError(
+        "E-CHANNEL",
+        f"{volume.n_channels} channels, and it is not clear which to compare.",
+        path=volume.path,
+        cure=f"Give --channel N, or --structure with a channel's name; there are: {names}.",
+    )
+
+
+def _kind(volume: Volume, channel: int, name: str) -> Kind:
+    """Labels or probabilities, from the first frame that decides."""
+    from tomocyte.evaluation.kinds import kind_of
+
+    kind: Kind = "labels"
+    for frame in range(volume.n_frames):
+        kind = kind_of(volume.planes(frame, channel), volume.quantity, name=name)
+        if kind != "whole numbers":
+            break
+    return kind
+
+
+def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """A frame of probabilities once it is known to be one."""
+    from tomocyte.evaluation.kinds import kind_of
+
+    kind_of(values, "probability", name=name)
+    return values
+
+
+def _voxel_size(prediction: Volume, truth: Volume) -> VoxelSize | None:
+    """The size both files agree on, or the one that is known."""
+    ours, theirs = prediction.voxel_size_um, truth.voxel_size_um
+    if ours is None or theirs is None:
+        return theirs if ours is None else ours
+    for one, other in zip(ours, theirs, strict=True):
+        both = not (math.isnan(one) or math.isnan(other))
+        if both and abs(one - other) > SIZE_TOLERANCE * other:
+            raise MetadataError(
+                "E-VOXEL-SIZE",
+                f"prediction {ours} and truth {theirs} differ in voxel size (z, y, x in um).",
+                path=prediction.path,
+                cure="Give the right one for both with --voxel-size-um Z Y X (2-D: --pixel-size-um Y X).",
+            )
+    z, y, x = theirs
+    return (ours[0] if math.isnan(z) else z), y, x

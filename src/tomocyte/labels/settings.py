@@ -1,0 +1,39 @@
+"""Settings of what is done to label images, one frozen class per step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tomocyte.settings import Settings
+
+
+class SplitSettings(Settings):
+    """How touching cells are told apart (seeded watershed)."""
+
+    method: Literal["none", "distance", "intensity", "local-contrast"] = "distance"
+    """Seeds and landscape from the distance to the border, the smoothed intensity, or what is bright for its place."""
+    smoothing_um: float = Field(default=0.5, ge=0, le=20)
+    """Gaussian sigma in µm of the intensity before seeds are sought in it."""
+    window_um: float = Field(default=4.0, gt=0, le=200)
+    """Gaussian sigma in µm of the neighbourhood of ``local-contrast``: about half a cell's radius."""
+    min_separation_um: float = Field(default=5.0, gt=0, le=200)
+    """Smallest distance between two cells' seeds in µm."""
+    prominence: float = Field(default=0.15, ge=0, le=1)
+    """How far, as a fraction of the peak's height, the landscape must fall between two seeds."""
+    seed_fraction: float = Field(default=0.1, ge=0, le=1)
+    """Smallest size of a hill that makes a seed, as a fraction of the smallest cell."""
+
+
+class CleanSettings(Settings):
+    """What is taken for an object at all."""
+
+    min_volume_um3: float = Field(default=50.0, ge=0)
+    """Smallest object in µm³ (3-D)."""
+    min_area_um2: float = Field(default=25.0, ge=0)
+    """Smallest object in µm² (2-D)."""
+    is_hole_filled: bool = True
+    """Whether holes inside an object belong to it."""
+    is_border_cleared: bool = False
+    """Whether objects cut by the lateral (y, x) border are dropped; z faces do not count."""

@@ -1,0 +1,15 @@
+from .archive import export_zip as export_zip
+from .card import ModelCard as ModelCard
+from .card import NetworkChoice as NetworkChoice
+from .card import read_card as read_card
+from .export import export_bioimageio as export_bioimageio
+from .export import export_onnx as export_onnx
+from .fit import check_fit as check_fit
+from .library import ModelEntry as ModelEntry
+from .library import find_model as find_model
+from .library import install_model as install_model
+from .library import list_models as list_models
+from .library import user_folder as user_folder
+from .package import ModelPackage as ModelPackage
+from .package import load_package as load_package
+from .package import save_package as save_package

@@ -1,0 +1,195 @@
+"""Organelle networks compared on cell lines they have not seen (Choi et al., Fig. 2c; one network against four).
+
+Every training of every row is done once and every held-out field is scored once; the same command goes on where it was
+broken off. The order of the steps stands in :func:`compare_trainings`; tables, pictures and words are made in
+``choi_report``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tomocyte.datasets.labelled import find_items
+from tomocyte.datasets.material import ExperimentItem, find_material
+from tomocyte.errors import InputError
+from tomocyte.ledger.atomic import write_atomic
+from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.models import ModelPackage, find_model, load_package
+from tomocyte.papers.applied import AppliedModel, applied_model
+from tomocyte.papers.choi.recipe import BY_NETWORK, INSTANCES, CellLineSet, OrganellesRecipe, training_folder
+from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
+from tomocyte.pipeline.cells import settings_of
+from tomocyte.provenance import sha256_of_json
+from tomocyte.training import train
+from tomocyte.training.data.batches import epoch_order
+from tomocyte.training.recipe import Recipe
+from tomocyte.training.training import LabelledData
+
+Tell = Callable[[dict[str, Any]], None]
+Entry = dict[str, Any]
+
+
+def compare_trainings(
+    recipe: OrganellesRecipe,
+    data: Path,
+    folder: Path,
+    *,
+    rows: Sequence[str] | None = None,
+    device: str = "cpu",
+    tell: Tell | None = None,
+) -> list[Entry]:
+    """Train what is not trained yet, score what is not scored yet.
+
+    Parameters
+    ----------
+    recipe : OrganellesRecipe
+    data : Path
+        What ``tomocyte simulate … --benchmark`` wrote.
+    folder : Path
+        Holds ``trainings/`` and ``scores/``.
+    rows : sequence of str, optional
+        Only these.
+    device : str
+        Of training and prediction.
+    tell : callable, optional
+        Receives ``{"event": "row", "row", "fold", "n_folds"}`` (a fold is one of the row's trainings), the events of
+        each training, and ``{"event": "field", "row", "item"}``.
+
+    Returns
+    -------
+    list of dict
+        One entry per row, seed, set and field: ``row``, ``seed``, ``set``, ``item``, ``scores`` (see
+        :func:`tomocyte.papers.choi.scores.score_field`); of the row ``n_networks``, ``n_parameters``, ``n_steps``.
+
+    Raises
+    ------
+    SettingsError, InputError, OutputError
+        As :func:`tomocyte.training.train`; ``E-NO-DATA``: a set without fields.
+    """
+    report = tell or (lambda _: None)
+    sets = {name: fields_of(data, test) for name, test in recipe.tests.items()}
+    entries: list[Entry] = []
+    for row in recipe.rows if rows is None else rows:
+        for seed in recipe.seeds:
+            trainings = recipe.trainings(row, seed)
+            n_steps = 0
+            for index, training in enumerate(trainings):
+                report({"event": "row", "row": row, "fold": index, "n_folds": len(trainings)})
+                place = training_folder(folder, training)
+                result = train(training, _data_of(training, data), folder=place, device=device, tell=report)
+                n_steps += sum(_n_steps(training, result["n_train"], epoch) for epoch in range(len(result["history"])))
+            about = {"row": row, "seed": seed, "n_networks": len(trainings), "n_steps": n_steps}
+            packages = [load_package(training_folder(folder, training) / "model") for training in trainings]
+            about["n_parameters"] = _n_parameters(packages)
+            scorer = _Scorer(recipe, packages, folder, device, report)
+            entries += [{**about, "set": name, **scorer.entry(item)} for name in sets for item in sets[name]]
+    for row, model in recipe.models.items() if rows is None else ():
+        report({"event": "row", "row": row, "fold": 0, "n_folds": 1})
+        package = load_package(find_model(model))
+        about = {"row": row, "seed": 0, "n_networks": 1, "n_steps": 0, "n_parameters": _n_parameters([package])}
+        scorer = _Scorer(recipe, [package], folder, device, report)
+        entries += [{**about, "set": name, **scorer.entry(item)} for name in sets for item in sets[name]]
+    return entries
+
+
+def _n_parameters(packages: list[ModelPackage]) -> int:
+    return sum(value.numel() for package in packages for value in package.build().parameters())
+
+
+def fields_of(data: Path, test: CellLineSet) -> list[ExperimentItem]:
+    """The fields of a held-out set.
+
+    Raises
+    ------
+    InputError
+        ``E-NO-DATA``: none.
+    """
+    domains = () if test.domain is None else (test.domain,)
+    found = [
+        item for item in find_material(data, splits=(test.split,), domains=domains) if item.preset == test.cell_line
+    ]
+    if not found:
+        where = test.split if test.domain is None else f"{test.split}, domain {test.domain}"
+        raise InputError(
+            "E-NO-DATA",
+            f"no field of {test.cell_line} in the split {where}.",
+            path=data,
+            cure="Use the whole benchmark, or take the set out of the recipe.",
+        )
+    return found
+
+
+def ways_of(recipe: OrganellesRecipe, device: str) -> dict[str, CellsBy]:
+    """How cells are told apart: as the recipe says, and by the cell-by-cell network where it names one."""
+    ways = {INSTANCES: CellsBy(recipe.cells)}
+    if recipe.cells_model is not None:
+        package = load_package(recipe.cells_model)
+        divisor: Any = package.build().divisor
+        # Windows have many shapes, each of which other engines would compile anew.
+        predictor = package.predictor(engine="torch", device=device)
+        ways[BY_NETWORK] = CellsBy(settings_of(package.card, tuple(divisor)), predictor)
+    return ways
+
+
+def is_simulated(recipe: OrganellesRecipe, data: Path) -> bool:
+    """Whether any held-out field was simulated."""
+    return any(fields_of(data, test)[0].volume().is_simulated for test in recipe.tests.values())
+
+
+def _data_of(training: Recipe, data: Path) -> LabelledData:
+    """The benchmark's training fields; its validation fields too where something is decided by them."""
+    items, loop = find_items(data, training.data), training.loop
+    is_validated = loop.select == "best" or loop.patience is not None or loop.schedule.kind == "plateau"
+    return LabelledData(
+        [item for item in items if item.split == "train"],
+        [item for item in items if item.split == "validation"] if is_validated else [],
+    )
+
+
+def _n_steps(training: Recipe, n_samples: int, epoch: int) -> int:
+    return -(-len(epoch_order(training, n_samples, epoch)) // training.loop.batch_size)
+
+
+class _Scorer:
+    """The networks of one row at work on held-out fields; loaded when the first field is not scored yet."""
+
+    def __init__(
+        self, recipe: OrganellesRecipe, packages: list[ModelPackage], folder: Path, device: str, report: Tell
+    ) -> None:
+        self.packages, self.folder, self.device, self.report = packages, folder / "scores", device, report
+        self.inference = recipe.inference
+        self.ways = ways_of(recipe, device)
+        self.said = {
+            "weights": [package.card.weights_sha256 for package in packages],
+            "inference": recipe.inference.model_dump(mode="json"),
+            "cells": {way: how.settings.model_dump(mode="json") for way, how in self.ways.items()},
+            "cells_model": None if recipe.cells_model is None else load_package(recipe.cells_model).card.weights_sha256,
+        }
+        self._models: list[AppliedModel] = []
+
+    def entry(self, item: ExperimentItem) -> Entry:
+        """A field's name and scores."""
+        key = sha256_of_json({**self.said, "item": item.name})
+        path = self.folder / item.name / f"{key[:16]}.json"
+        scores = _kept(path, key)
+        if scores is None:
+            self._models = self._models or [
+                applied_model(one, engine=self.inference.engine, device=self.device) for one in self.packages
+            ]
+            self.report({"event": "field", "item": item.name})
+            scores = score_field(predict_field(self._models, item, self.inference), item, self.ways)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, seal({"key": key, "scores": scores}))
+        return {"item": item.name, "scores": scores}
+
+
+def _kept(path: Path, key: str) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = unseal(path)
+    except InputError:
+        return None
+    return dict(content["scores"]) if content["key"] == key else None

@@ -1,0 +1,121 @@
+"""One held-out field scored: Dice of every structure, cells one by one, and where the nuclei lie.
+
+Everything a score needs is a plain number, so that a field is scored once and kept as JSON. To add a score, add it to
+:func:`score_field`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.datasets.material import ExperimentItem
+from tomocyte.evaluation import count_mask, hungarian_mean_dice, score_instances
+from tomocyte.evaluation.nuclear_position import compare_nuclei
+from tomocyte.models.settings import InferenceSettings
+from tomocyte.papers.applied import AppliedModel, is_inside, predict_structures
+from tomocyte.segmentation.cells.separate import separate_cells
+from tomocyte.segmentation.cells.windows import CellByCellSettings
+from tomocyte.segmentation.prediction.tiled import Predictor
+
+Mask = NDArray[np.bool_]
+CELL, NUCLEUS = "cell", "nucleus"
+
+
+def predict_field(
+    models: list[AppliedModel], item: ExperimentItem, inference: InferenceSettings | None = None
+) -> dict[str, Mask]:
+    """Structure -> mask (Z, Y, X) of a field's first frame, from one model or several with structures of their own.
+
+    Parameters
+    ----------
+    models : list of AppliedModel
+    item : ExperimentItem
+    inference : InferenceSettings, optional
+        How 3-D models are applied; those of a fixed frame are applied as they were trained.
+    """
+    volume = item.volume()
+    image = volume.frame(0)
+    masks: dict[str, Mask] = {}
+    for model in models:
+        chosen = inference if model.card.fixed_frame is None else None
+        for name, probability in predict_structures(model, volume, image, inference=chosen).items():
+            masks[name] = is_inside(model, probability, name)
+    return masks
+
+
+@dataclass(frozen=True, eq=False)
+class CellsBy:
+    """A way to tell cells apart.
+
+    Parameters
+    ----------
+    settings : CellByCellSettings
+    predictor : callable, optional
+        Of a cell-by-cell network.
+    """
+
+    settings: CellByCellSettings
+    predictor: Predictor | None = None
+
+
+def score_field(masks: dict[str, Mask], item: ExperimentItem, ways: Mapping[str, CellsBy]) -> dict[str, Any]:
+    """Scores of one field.
+
+    Parameters
+    ----------
+    masks : dict of str to ndarray (Z, Y, X), bool
+        What was found.
+    item : ExperimentItem
+        With true labels of each of these structures.
+    ways : mapping of str to CellsBy
+        Name in tables -> how the mask of all cells becomes single cells, by the nuclei found.
+
+    Returns
+    -------
+    dict
+        ``structures``: name -> ``dice``, ``n_truth``, ``n_prediction``, ``n_common`` (voxels). With cells and nuclei
+        among the masks ``cells``: way -> Hungarian-matched ``dice``, ``f1``, ``n_truth``, ``n_prediction`` (cells), and
+        ``nuclei``: one entry per true nucleus
+        (:class:`tomocyte.evaluation.nuclear_position.NucleusComparison`), as the first way told them apart.
+    """
+    volume = item.volume()
+    size = volume.require_voxel_size()
+    truths = {name: item.truth(name) for name in masks}
+    structures = {}
+    for name, mask in masks.items():
+        counts = count_mask(truths[name] > 0, mask)
+        structures[name] = {
+            "dice": _plain(counts.dice),
+            "n_truth": int(counts.n_truth),
+            "n_prediction": int(counts.n_prediction),
+            "n_common": int(counts.n_true_positive),
+        }
+    result: dict[str, Any] = {"structures": structures, "cells": {}, "nuclei": []}
+    if not {CELL, NUCLEUS} <= set(masks):
+        return result
+    nuclei = None
+    for way, how in ways.items():
+        found = separate_cells(masks[CELL], masks[NUCLEUS], size, how.predictor, how.settings)
+        objects = score_instances(truths[CELL], found.labels)
+        result["cells"][way] = {
+            "dice": _plain(hungarian_mean_dice(truths[CELL], found.labels)),
+            "f1": _plain(objects.f1),
+            "n_truth": objects.n_truth,
+            "n_prediction": objects.n_prediction,
+        }
+        nuclei = found.nuclei if nuclei is None else nuclei
+    if nuclei is not None:
+        compared = compare_nuclei(truths[NUCLEUS], nuclei, truths[CELL], volume.frame(0)[0], voxel_size_um=size)
+        result["nuclei"] = [{key: _plain(value) for key, value in asdict(row).items()} for row in compared]
+    return result
+
+
+def _plain(value: float) -> float | int | None:
+    """A number that JSON can hold: NaN becomes None."""
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,22 @@
+"""Scores beside a paper's: the table in its layout, what it prints, and which of its orderings hold here.
+
+``table`` makes Markdown, CSV and HTML, ``published`` reads what a paper prints, ``orderings`` judges its claims. To add
+another way of showing scores, write a module here and name it below.
+"""
+
+from tomocyte.papers.score_tables.orderings import Ordering, judge_orderings, orderings_markdown
+from tomocyte.papers.score_tables.published import Published, PublishedTable, load_published
+from tomocyte.papers.score_tables.table import SCORE_NAMES, PaperTable, Scores, score_text
+
+__all__ = [
+    "SCORE_NAMES",
+    "Ordering",
+    "PaperTable",
+    "Published",
+    "PublishedTable",
+    "Scores",
+    "judge_orderings",
+    "load_published",
+    "orderings_markdown",
+    "score_text",
+]

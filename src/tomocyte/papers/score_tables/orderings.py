@@ -1,0 +1,181 @@
+"""Which of a paper's orderings hold here, said in plain words.
+
+A claim compares two rows of a score table; it is judged by the difference of the means, by how many folds agree in
+sign (the folds are the same cells for all rows), and by the spread of the folds. To judge another kind of claim, add
+its rule to :func:`_verdict`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tomocyte.papers.score_tables.published import Claim, PublishedTable
+from tomocyte.papers.score_tables.table import SCORE_NAMES, Scores
+from tomocyte.statistics.agreement import mean_and_sd
+
+Verdict = Literal["holds", "holds on average", "does not hold", "not measured"]
+FAR = 0.3
+"""``far-above``: by at least so much of the score (the paper's own differences are 0.44 and 0.62)."""
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """One claim and what became of it.
+
+    Parameters
+    ----------
+    claim : Claim
+    score : str
+    second : str
+        The row compared with; for "the best of all" the best of the others here, empty if there is none.
+    difference : float
+        Mean of ``first`` minus mean of ``second`` over the folds that both have; NaN where not measured.
+    n_agreeing, n_folds : int
+        Folds in which ``first`` is higher, of those that both have.
+    larger_sd : float
+        The larger of the two standard deviations over folds; NaN with one fold.
+    published_difference : float
+        The same difference of the printed means, NaN where the paper prints none.
+    verdict : str
+        ``holds`` (in every fold, or similar within the spread), ``holds on average`` (not in every fold, or one fold
+        only), ``does not hold``, ``not measured``.
+    sentence : str
+        All of it in words.
+    """
+
+    claim: Claim
+    score: str
+    second: str
+    difference: float
+    n_agreeing: int
+    n_folds: int
+    larger_sd: float
+    published_difference: float
+    verdict: Verdict
+    sentence: str
+
+
+def judge_orderings(
+    scores: Scores, table: PublishedTable, *, score: str = "dice", labels: Mapping[str, str] | None = None
+) -> tuple[Ordering, ...]:
+    """Judge every claim of a printed table by the scores measured here.
+
+    Parameters
+    ----------
+    scores : mapping of str to mapping of str to sequence of float
+        Row -> score -> one value per fold, the same folds in the same order for all rows.
+    table : PublishedTable
+    score : str
+        A key of :data:`~tomocyte.papers.score_tables.table.SCORE_NAMES`.
+    labels : mapping of str to str, optional
+        Row -> what it is called in the sentences.
+
+    Examples
+    --------
+    >>> from tomocyte.papers.score_tables import load_published
+    >>> table = load_published().table("table-2-cross-laboratory")
+    >>> scores = {"OS-Net": {"dice": [0.86, 0.88]}, "edge-based": {"dice": [0.30, 0.25]}}
+    >>> judge_orderings(scores, table)[0].verdict
+    'holds'
+    """
+    return tuple(_judge(claim, scores, table, score, labels or {}) for claim in table.claims)
+
+
+def orderings_markdown(orderings: Sequence[Ordering]) -> str:
+    """A table of all claims with their verdicts, and how many hold."""
+    lines = [
+        "| The paper says | Here | Difference | Folds | Paper's difference |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for one in orderings:
+        folds = f"{one.n_agreeing} of {one.n_folds}" if one.n_folds else ""
+        lines.append(
+            f"| {one.claim.text} | {one.verdict} | {_signed(one.difference)} | {folds} | "
+            f"{_signed(one.published_difference)} |"
+        )
+    measured = [one for one in orderings if one.verdict != "not measured"]
+    counts = {name: sum(one.verdict == name for one in measured) for name in ("holds", "holds on average")}
+    total = f"Of {len(measured)} claims measured, {counts['holds']} hold in every fold or within the spread, "
+    total += f"{counts['holds on average']} on average only, {len(measured) - sum(counts.values())} do not hold."
+    return "\n".join([*lines, "", total, "", *(f"- {one.sentence}" for one in orderings)]) + "\n"
+
+
+def _judge(claim: Claim, scores: Scores, table: PublishedTable, score: str, labels: Mapping[str, str]) -> Ordering:
+    second = claim.second or _best_other(scores, claim.first, score)
+    first_values, second_values = _paired(scores, claim.first, second, score)
+    n_folds = len(first_values)
+    differences = [a - b for a, b in zip(first_values, second_values, strict=True)]
+    difference = mean_and_sd(differences)[0]
+    deviations = [mean_and_sd(values)[1] for values in (first_values, second_values)]
+    larger = max((value for value in deviations if not math.isnan(value)), default=math.nan)
+    n_agreeing = sum(value > 0 for value in differences)
+    verdict = _verdict(claim, difference, n_agreeing, n_folds, larger)
+    published = _published_difference(claim, table, score)
+    sentence = _sentence(claim, (verdict, difference, n_agreeing, n_folds, larger), second, score, labels)
+    return Ordering(claim, score, second, difference, n_agreeing, n_folds, larger, published, verdict, sentence)
+
+
+def _best_other(scores: Scores, first: str, score: str) -> str:
+    means = {name: mean_and_sd(row.get(score, ()))[0] for name, row in scores.items() if name != first}
+    known = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+    return max(known, key=lambda name: known[name]) if known else ""
+
+
+def _paired(scores: Scores, first: str, second: str, score: str) -> tuple[list[float], list[float]]:
+    """The folds that both rows have; a row measured once (no folds) is compared with each fold of the other."""
+    one, other = (list(scores.get(name, {}).get(score, ())) for name in (first, second))
+    if len(one) == 1 and len(other) > 1:
+        one = one * len(other)
+    if len(other) == 1 and len(one) > 1:
+        other = other * len(one)
+    pairs = [(a, b) for a, b in zip(one, other, strict=False) if not (math.isnan(a) or math.isnan(b))]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def _verdict(claim: Claim, difference: float, n_agreeing: int, n_folds: int, larger_sd: float) -> Verdict:
+    if n_folds == 0 or math.isnan(difference):
+        return "not measured"
+    if claim.relation == "similar":
+        if math.isnan(larger_sd):
+            return "not measured"
+        return "holds" if abs(difference) <= larger_sd else "does not hold"
+    least = FAR if claim.relation == "far-above" else 0.0
+    if difference <= least:
+        return "does not hold"
+    return "holds" if n_folds > 1 and n_agreeing == n_folds else "holds on average"
+
+
+def _published_difference(claim: Claim, table: PublishedTable, score: str) -> float:
+    first = table.rows[claim.first].mean(score)
+    if claim.second is not None:
+        return first - table.rows[claim.second].mean(score)
+    others = [row.mean(score) for name, row in table.rows.items() if name != claim.first]
+    return first - max((mean for mean in others if not math.isnan(mean)), default=math.nan)
+
+
+def _sentence(
+    claim: Claim,
+    found: tuple[Verdict, float, int, int, float],
+    second: str,
+    score: str,
+    labels: Mapping[str, str],
+) -> str:
+    verdict, difference, n_agreeing, n_folds, larger = found
+    if verdict == "not measured":
+        why = "one fold has no spread" if n_folds else "a row is missing"
+        return f"{claim.text}: not measured here ({why})."
+    first, other = labels.get(claim.first, claim.first), labels.get(second, second)
+    way = "above" if difference > 0 else "below" if difference < 0 else "level with"
+    text = f"{claim.text}: {verdict}. {first} is {abs(difference):.4f} {SCORE_NAMES[score]} {way} {other} on average"
+    text += f", higher in {n_agreeing} of {n_folds} folds" if n_folds > 1 else " in the only fold"
+    if math.isnan(larger):
+        return f"{text}."
+    spread = "less than" if abs(difference) <= larger else "more than"
+    return f"{text}; that is {spread} the spread of the folds (SD {larger:.4f})."
+
+
+def _signed(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.4f}"

@@ -1,0 +1,1 @@
+from .run import run_inputs as run_inputs

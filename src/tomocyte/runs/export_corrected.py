@@ -1,0 +1,264 @@
+"""Corrected results as labelled images to learn from: images with their labels, in the layout that training reads.
+
+To export more beside each image, write it in :func:`_write_item`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from tomocyte import __version__
+from tomocyte.corrections.files import LOG_NAME
+from tomocyte.corrections.from_labels import DoneItem, done_item
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.formats import write_volume
+from tomocyte.labels.stack import LabelStack
+from tomocyte.ledger import CommitRecord, Ledger, writing
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.provenance import sha256_of_json, sha256_of_path
+from tomocyte.settings import Settings
+from tomocyte.volume import Volume
+
+IGNORE_LABEL = 255
+"""Value of voxels that nobody looked at."""
+CARD_NAME = "labelled.json"
+
+
+class ExportSettings(Settings):
+    """What is exported."""
+
+    is_all: bool = False
+    """Whether items and frames that nobody corrected are exported too, as if they were right."""
+    structures: tuple[str, ...] = ()
+    """Only these; empty: all, so that a network of several does not forget those that were right."""
+    margin_um: float | None = Field(default=None, ge=0, le=1000)
+    """Only so far around the objects that an edit concerned are labels trusted; beyond, they are 255. Empty: all."""
+
+    @model_validator(mode="after")
+    def _margin_needs_edits(self) -> ExportSettings:
+        if self.is_all and self.margin_um is not None:
+            raise ValueError("'margin_um' is a distance from corrections, and 'is_all' exports what has none")
+        return self
+
+
+@dataclass
+class ExportResult:
+    """What was exported.
+
+    Parameters
+    ----------
+    items : list of str
+        Written now or before.
+    n_frames : int
+    structures : dict
+        Structure -> number of items that have its labels.
+    skipped : list of str
+        Items without corrections.
+    """
+
+    items: list[str] = field(default_factory=list)
+    n_frames: int = 0
+    structures: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+
+def export_corrected(
+    run: Path,
+    output: Path,
+    settings: ExportSettings | None = None,
+    *,
+    inputs: Path | None = None,
+    on_item: Callable[[str], None] | None = None,
+) -> ExportResult:
+    """Write the corrected items of a run as a folder that ``tomocyte fine-tune --data`` takes.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a finished ``tomocyte run --edits``.
+    output : Path
+        Made if missing; items of earlier exports stay.
+    settings : ExportSettings, optional
+    inputs : Path, optional
+        Folder where the inputs lie now; empty: where the run found them.
+    on_item : callable, optional
+        Told the name of each item that is done.
+
+    Returns
+    -------
+    ExportResult
+
+    Raises
+    ------
+    SettingsError
+        ``E-EDIT-RUN``: no run folder. ``E-EDIT-NONE``: nothing in it was corrected.
+    InputError
+        ``E-NOT-FOUND``, ``E-INPUT-CHANGED``: an input is gone or no longer what was segmented.
+    OutputError
+        The output folder cannot be used.
+    """
+    chosen = settings or ExportSettings()
+    about = _about(run)
+    names = sorted(entry.name.removesuffix(".done.json") for entry in (run / "items").glob("*.done.json"))
+    result = ExportResult()
+    plans = []
+    for name in names:
+        item = done_item(run, name)
+        plan = _plan(item, chosen)
+        if plan is None:
+            result.skipped.append(name)
+        else:
+            plans.append((item, plan))
+    if not plans:
+        raise SettingsError(
+            "E-EDIT-NONE", "holds nothing that was corrected.", path=run, cure="Run with --edits, or export --all."
+        )
+    card = {"ignore_label": IGNORE_LABEL}
+    with Ledger(output) as ledger:
+        for item, plan in plans:
+            path = _input_of(item, about, inputs)
+            _export_item(ledger, item, path, plan, RunSettings.model_validate({**about["settings"], "edits": None}))
+            result.items.append(item.name)
+            result.n_frames += len(plan.frames)
+            for structure in plan.structures:
+                result.structures[structure] = result.structures.get(structure, 0) + 1
+            if on_item is not None:
+                on_item(item.name)
+        ledger.publish(CARD_NAME, lambda path: _write_json(path, card))
+    return result
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is exported of one item; ``boxes`` are, per frame, those around the objects that edits concerned."""
+
+    frames: tuple[int, ...]
+    structures: tuple[str, ...]
+    margin_um: float | None
+    boxes: dict[str, list[list[list[int]]]]
+
+
+def _about(run: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        return {"settings": content["settings"], "paths": {entry["item"]: entry["path"] for entry in content["inputs"]}}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise SettingsError(
+            "E-EDIT-RUN", f"is no folder of a finished run ({problem}).", path=run, cure="Give the -o of tomocyte run."
+        ) from problem
+
+
+def _plan(item: DoneItem, settings: ExportSettings) -> _Plan | None:
+    facts: dict[str, Any] = dict(item.record.facts)
+    frames = facts.get("edits", {"edited_frames": []})["edited_frames"]
+    if settings.is_all:
+        frames = range(facts["shape_tczyx"][0])
+    structures = [name for name in settings.structures or item.structures if name in item.structures]
+    if not len(frames) or not structures:
+        return None
+    boxes: dict[str, list[list[list[int]]]] = {}
+    if settings.margin_um is not None:
+        for entry in json.loads((item.folder / f"{LOG_NAME}.json").read_text(encoding="utf-8")):
+            if entry["box"]:
+                boxes.setdefault(str(entry["frame"]), []).append(entry["box"])
+    return _Plan(tuple(frames), tuple(structures), settings.margin_um, boxes)
+
+
+def _input_of(item: DoneItem, about: dict[str, Any], inputs: Path | None) -> Path:
+    path = Path(about["paths"].get(item.name, item.record.source)) if inputs is None else inputs / item.record.source
+    if not path.exists():
+        raise InputError("E-NOT-FOUND", "the input is not there any more.", path=path, cure="Say --inputs FOLDER.")
+    if sha256_of_path(path) != item.record.input_sha256:
+        raise InputError("E-INPUT-CHANGED", "is no longer what was segmented.", path=path, cure="Run again first.")
+    return path
+
+
+def _export_item(ledger: Ledger, item: DoneItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
+    request = sha256_of_json({"made_from": item.record.sha256(), "plan": asdict(plan)})
+    content = item.record.input_sha256
+    is_done = ledger.committed(
+        item.name, input_sha256=content, request_sha256=request, model_sha256=None, code_version=__version__
+    )
+    if is_done is not None:
+        return
+    staged = ledger.stage(item.name)
+    try:
+        with writing(staged):
+            _write_item(staged, item, path, plan, settings)
+    except BaseException:
+        ledger.discard(staged)
+        raise
+    record = CommitRecord(
+        item=item.name,
+        source=item.record.source,
+        input_sha256=content,
+        request_sha256=request,
+        code_version=__version__,
+        facts={"frames": list(plan.frames), "structures": list(plan.structures), "margin_um": plan.margin_um},
+    )
+    ledger.commit(item.name, staged, record)
+
+
+def _write_item(staged: Path, item: DoneItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
+    from tomocyte.pipeline import open_input
+
+    volume, _ = open_input(path, settings)
+    write_volume(staged / f"{item.name}.ome.tif", _frames_of(volume, plan.frames, settings.channel, item))
+    (staged / "labels").mkdir()
+    for structure in plan.structures:
+        labels = item.labels(structure)
+        stack = LabelStack(labels.spatial_shape)
+        for frame in plan.frames:
+            stack.append(_trusted(labels.planes(frame, 0), plan, frame, labels.require_voxel_size()))
+        known = {"voxel_size_um": labels.voxel_size_um}
+        write_volume(staged / "labels" / f"{structure}.ome.tif", stack.volume(**known))
+    _write_json(staged / "card.json", {"name": item.name, "frames": list(plan.frames)})
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _frames_of(volume: Volume, frames: Sequence[int], channel: int, item: DoneItem) -> Volume:
+    """Some frames of the channel that was segmented, with the medium that was measured where the file has none."""
+
+    def read_planes(frame: int, _: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        return volume.planes(frames[frame], channel, z_start, z_stop)
+
+    measured: Any = item.record.facts.get("medium_ri", [])
+    media = [measured[frame] for frame in frames if frame < len(measured) and measured[frame] is not None]
+    return volume.with_properties(
+        shape=(len(frames), 1, *volume.spatial_shape),
+        read_planes=read_planes,
+        time_s=None if volume.time_s is None else tuple(volume.time_s[frame] for frame in frames),
+        channel_names=(volume.channel_names[channel],) if volume.channel_names else (),
+        medium_ri=float(np.mean(media)) if volume.medium_ri is None and media else volume.medium_ri,
+    )
+
+
+def _trusted(
+    labels: NDArray[Any], plan: _Plan, frame: int, voxel_size_um: tuple[float, float, float]
+) -> NDArray[np.uint32]:
+    """Labels with 255 where nobody looked; an object that has this number gets another."""
+    result = labels.astype(np.uint32)
+    result[result == IGNORE_LABEL] = int(result.max(initial=0)) + 1
+    if plan.margin_um is None:
+        return result
+    is_trusted = np.zeros(labels.shape, dtype=bool)
+    for box in plan.boxes.get(str(frame), []):
+        grown = []
+        for (low, high), size, length in zip(box, voxel_size_um, labels.shape, strict=True):
+            width = 0 if math.isnan(size) else math.ceil(plan.margin_um / size)
+            grown.append(slice(max(low - width, 0), min(high + width, length)))
+        is_trusted[tuple(grown)] = True
+    result[~is_trusted] = IGNORE_LABEL
+    return result

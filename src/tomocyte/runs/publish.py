@@ -1,0 +1,240 @@
+"""Tables, run.json and the report, built from the commit records alone.
+
+They are the same however often a run was interrupted and however many workers it had. To publish another file for the
+whole run, add it to :func:`publish`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tomocyte import __version__
+from tomocyte.ledger import CommitRecord, Ledger
+from tomocyte.ledger.result import Failure, RunResult
+from tomocyte.modalities import modality
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.provenance import environment, now_utc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the items of one run have in common: hashes of the request and of the model (none: classical).
+
+    Items that were corrected by hand have a request of their own.
+    """
+
+    request_sha256: str
+    model_sha256: str | None
+    corrected: Mapping[str, str] = field(default_factory=dict)
+
+    def request_of(self, item: str) -> str:
+        """Hash of what was asked for one item."""
+        return self.corrected.get(item, self.request_sha256)
+
+    def holds(self, record: CommitRecord) -> bool:
+        """Whether an item was made with this request, this model and this version."""
+        made_with = (record.request_sha256, record.model_sha256, record.code_version)
+        return made_with == (self.request_of(record.item), self.model_sha256, __version__)
+
+
+def publish(
+    ledger: Ledger, names: dict[str, Path], settings: RunSettings, key: Key, result: RunResult, started: str
+) -> None:
+    """Tables, run.json and the report from the commit records alone."""
+    from tomocyte.tables import data_dictionary, write_csv, write_parquet
+
+    failed = {failure.item for failure in result.failures}
+    records = [record for record in ledger.records() if record.item not in failed]
+    current = [record for record in records if key.holds(record)]
+    objects = _objects(ledger, current)
+    result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
+    dictionary = data_dictionary(list(objects.columns))
+    status = _status(current, [r for r in records if r not in current], result.failures)
+    run = {
+        "request_sha256": key.request_sha256,
+        "model_sha256": key.model_sha256,
+        "model": next((record.facts["trained_model"] for record in current if "trained_model" in record.facts), None),
+        "settings": json.loads(settings.model_dump_json()),
+        "engine": json.loads((settings.segmentation or modality(settings.modality).segmentation).model_dump_json()),
+        "environment": environment(),
+        "started": started,
+        "finished": now_utc(),
+        "inputs": [{"item": item, "path": str(path)} for item, path in sorted(names.items())],
+        "input_sha256": {record.item: record.input_sha256 for record in current},
+        "timings": {record.item: record.timings for record in current},
+    }
+    ledger.publish("objects.csv", partial(write_csv, objects))
+    ledger.publish("objects.parquet", partial(write_parquet, objects))
+    ledger.publish("objects.dictionary.csv", partial(write_csv, dictionary))
+    ledger.publish("status.csv", partial(write_csv, status))
+    ledger.publish("run.json", lambda path: _write_text(path, json.dumps(run, indent=1, ensure_ascii=False)))
+    entries = [{str(key): str(value) for key, value in row.items()} for row in dictionary.to_dict(orient="records")]
+    ledger.publish(
+        "report.html", lambda path: _write_report(path, ledger, current, result.failures, (objects, run, entries))
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _objects(ledger: Ledger, records: list[CommitRecord]) -> pd.DataFrame:
+    """The rows of all items; without any item, a table without rows."""
+    import pandas as pd
+
+    from tomocyte.tables import arrange
+
+    parts = [pd.read_parquet(ledger.items / record.item / "objects.parquet") for record in records]
+    filled = [part for part in parts if len(part)]
+    if filled:
+        objects = pd.concat(filled, ignore_index=True)
+        if "edited" in objects:
+            objects["edited"] = objects["edited"].astype(object).fillna("")
+        return arrange(objects)
+    return (
+        parts[0] if parts else pd.DataFrame({name: [] for name in ("item", "frame", "structure", "label", "cell_id")})
+    )
+
+
+def _status(current: list[CommitRecord], other: list[CommitRecord], failures: list[Failure]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = [
+        "item",
+        "source",
+        "state",
+        "code",
+        "message",
+        "n_frames",
+        "n_objects",
+        "n_rows",
+        "input_sha256",
+        "warnings",
+    ]
+    rows: list[dict[str, Any]] = []
+    for record in current:
+        facts: dict[str, Any] = dict(record.facts)
+        rows.append(
+            {
+                "item": record.item,
+                "source": record.source,
+                "state": "ok",
+                "n_frames": facts["shape_tczyx"][0],
+                "n_objects": facts["n_objects"][facts["primary"]],
+                "n_rows": record.n_rows,
+                "input_sha256": record.input_sha256,
+                "warnings": " | ".join(record.warnings),
+            }
+        )
+    for failure in failures:
+        rows.append(
+            {
+                "item": failure.item,
+                "source": failure.source,
+                "state": "failed",
+                "code": failure.code,
+                "message": failure.message,
+            }
+        )
+    for record in other:
+        message = "Made with other settings or another version; not in the tables. Run it again to include it."
+        rows.append({"item": record.item, "source": record.source, "state": "other settings", "message": message})
+    rows.sort(key=_item_of)
+    table = pd.DataFrame(rows, columns=columns)
+    counts = ["n_frames", "n_objects", "n_rows"]
+    table[counts] = table[counts].astype("Int64")
+    texts = ["code", "message", "input_sha256", "warnings"]
+    table[texts] = table[texts].astype(object).fillna("")
+    return table
+
+
+def _item_of(row: dict[str, Any]) -> str:
+    return str(row["item"])
+
+
+def _write_report(
+    path: Path,
+    ledger: Ledger,
+    records: list[CommitRecord],
+    failures: list[Failure],
+    shown: tuple[pd.DataFrame, dict[str, Any], list[dict[str, str]]],
+) -> None:
+    from tomocyte.runs.report import ReportItem, ReportRun, write_report
+
+    objects, run, dictionary = shown
+    items = [
+        ReportItem(
+            record.item,
+            record.facts,
+            record.warnings,
+            _pictures(ledger.items / record.item),
+            edits=_edits_log(ledger.items / record.item),
+        )
+        for record in records
+    ]
+    items += [
+        ReportItem(failure.item, error={"code": failure.code, "problem": failure.problem, "cure": failure.cure})
+        for failure in failures
+    ]
+    settings, versions = run["settings"], run["environment"]
+    about = ReportRun(
+        modality=settings["modality"],
+        model="classical" if run["model"] is None else run["model"]["name"],
+        started=run["started"],
+        settings={**settings, "segmentation": run["engine"]},
+        versions={"tomocyte": versions["tomocyte"], "python": versions["python"], **versions["libraries"]},
+        limits=_limits(settings, run["model"], records),
+    )
+    write_report(path, sorted(items, key=lambda item: item.name), objects, about, dictionary=dictionary)
+
+
+def _edits_log(folder: Path) -> tuple[dict[str, Any], ...]:
+    """What was corrected by hand, one entry per edit."""
+    log = folder / "edits_log.json"
+    return tuple(json.loads(log.read_text(encoding="utf-8"))) if log.exists() else ()
+
+
+def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
+    """Overviews and close-ups frame by frame, then time courses."""
+    found = sorted(folder.glob("overview_*.png")) + sorted(folder.glob("closeup_*.png"))
+    found.sort(key=lambda path: path.stem.rpartition("_")[2])
+    captions = {"overview": "", "closeup": "largest object"}
+    shown = [(captions[path.stem.partition("_")[0]], path) for path in found]
+    return (*shown, *(("mean over objects", path) for path in sorted(folder.glob("timecourse_*.png"))))
+
+
+def _limits(settings: dict[str, Any], model: dict[str, Any] | None, records: list[CommitRecord]) -> tuple[str, ...]:
+    """What a reader must know before trusting the numbers."""
+    limits = ["Objects cut by the border of the volume are marked is_cut; their volume is a lower bound."]
+    n_classical = sum(record.facts.get("model") == "classical" for record in records)
+    if n_classical or settings["model"] == "classical":
+        some = "" if n_classical == len(records) else f" of {n_classical} of {len(records)} inputs"
+        limits.insert(
+            0, f"Masks{some} come from classical image processing (thresholds and watershed), not from a trained model."
+        )
+    if model is not None:
+        simulated = ", trained on simulated data" if model["is_trained_on_simulated"] else ""
+        text = (
+            f"Masks of {', '.join(model['structures'])} come from the trained model {model['name']} {model['version']}"
+        )
+        limits.insert(0, f"{text}{simulated}; other masks from classical image processing. {model['limits']}".strip())
+    if settings["is_forced"]:
+        limits.insert(
+            0, "The checks of modality and model were overridden with --force: units and values may be wrong."
+        )
+    edited = [record.facts["edits"] for record in records if "edits" in record.facts]
+    if edited:
+        n_edits = sum(int(str(entry["n_edits"])) for entry in edited if isinstance(entry, dict))
+        limits.insert(0, f"Corrected by hand: {n_edits} edits in {len(edited)} of {len(records)} inputs.")
+    n_simulated = sum(bool(record.facts.get("is_simulated")) for record in records)
+    if n_simulated:
+        limits.insert(0, f"Simulated data: {n_simulated} of {len(records)} inputs are simulated, not measured.")
+    return tuple(limits)

@@ -1,0 +1,134 @@
+"""One simulated item, from its plan to the files in a staged folder; runs in a worker process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import SettingsError
+from tomocyte.figures import overview
+from tomocyte.formats import write_volume
+from tomocyte.labels.dtypes import refit
+from tomocyte.labels.stack import LabelStack
+from tomocyte.ledger import writing
+from tomocyte.runs.simulate.plan import ItemPlan
+from tomocyte.simulation.dataset import SimulatedItem, simulate_item
+from tomocyte.simulation.dataset_settings import DatasetSettings
+from tomocyte.volume import Volume
+
+SUFFIXES = {"ome-tiff": ".ome.tif", "tcf": ".TCF"}
+DRAWN = ("cell", "nucleus", "nucleolus", "lipid_droplet")
+
+
+class _Camera:
+    """Simulates each frame once, when it is asked for, and keeps its labels and the first frame's picture."""
+
+    def __init__(
+        self, item: SimulatedItem, structures: tuple[str, ...], backend: str, report: Callable[[int], None]
+    ) -> None:
+        self._item = item
+        self._backend = backend
+        self._structures = structures
+        self._report = report
+        self._frame = -1
+        self._measured: NDArray[np.float32] = np.empty(0, np.float32)
+        self.stacks: dict[str, LabelStack] = {}
+        self.picture = b""
+        self.recovered: list[dict[str, float]] = []
+
+    def read_planes(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:  # noqa: ARG002
+        if frame != self._frame:
+            self._take(frame)
+        return self._measured[z_start:z_stop]
+
+    def _take(self, frame: int) -> None:
+        self._report(frame)
+        taken = self._item.frame(frame, backend=self._backend)
+        self._frame, self._measured = frame, taken.measured
+        for structure in self._structures:
+            stack = self.stacks.setdefault(structure, LabelStack(taken.measured.shape))
+            stack.append(refit(taken.labels(structure)))
+        if self._item.settings.modality == "odt":
+            self.recovered.append({str(label): float(share) for label, share in taken.recovered().items()})
+        if not self.picture:
+            volume = self._item.volume()
+            labels = {name: taken.labels(name) for name in DRAWN}
+            size = volume.require_voxel_size()
+            self.picture = overview(
+                taken.measured, labels, size, unit=volume.unit, quantity=volume.quantity or "", title="simulated"
+            )
+
+
+def make_item(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Simulate one item and write its files.
+
+    Parameters
+    ----------
+    task : dict
+        ``item``, ``staged`` (an empty folder), ``request`` (the plan, the file format and the structures).
+    report : callable
+        Receives progress events.
+
+    Returns
+    -------
+    dict
+        ``n_rows`` of the truth table and ``facts``.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SIM-FORMAT``: this modality has no place in this format.
+    """
+    request = dict(task["request"])
+    file_format, structures = request.pop("file_format"), tuple(request.pop("structures"))
+    plan = ItemPlan.model_validate(request)
+    settings = DatasetSettings.model_validate(plan.dataset)
+    if file_format == "tcf" and settings.modality != "odt":
+        raise SettingsError("E-SIM-FORMAT", "a TCF holds tomograms only.", cure="Use --format ome-tiff.")
+    item = simulate_item(settings, plan.index, seed=plan.seed)
+    n_frames = len(item.scenes)
+
+    def on_frame(frame: int) -> None:
+        report({"step": "simulate", "frame": frame, "n_frames": n_frames})
+
+    camera = _Camera(item, structures, plan.backend, on_frame)
+    staged = Path(task["staged"])
+    with writing(staged):
+        volume = item.volume().with_properties(read_planes=camera.read_planes)
+        write_volume(staged / f"{plan.name}{SUFFIXES[file_format]}", volume)
+        _write_labels(camera, volume, staged)
+        return _write_truth(item, plan, camera, staged)
+
+
+def _write_labels(camera: _Camera, volume: Volume, staged: Path) -> None:
+    folder = staged / "labels"
+    folder.mkdir()
+    for structure, stack in camera.stacks.items():
+        known = {
+            "voxel_size_um": volume.voxel_size_um,
+            "time_s": volume.time_s,
+            "origin": {"voxel_size_um": "simulated"},
+        }
+        write_volume(folder / f"{structure}.ome.tif", stack.volume(**known))
+    (staged / "overview.png").write_bytes(camera.picture)
+
+
+def _write_truth(item: SimulatedItem, plan: ItemPlan, camera: _Camera, staged: Path) -> dict[str, Any]:
+    from tomocyte.tables import write_parquet
+
+    truth = item.truth()
+    truth["item"] = plan.name
+    tracks = item.tracks.copy()
+    tracks.insert(0, "item", plan.name)
+    write_parquet(truth, staged / "truth.parquet")
+    write_parquet(tracks, staged / "tracks.parquet")
+    card = {**item.card(), "name": plan.name, "split": plan.split, "domain": plan.domain}
+    card["recovered_fraction_of_delta_n"] = camera.recovered
+    (staged / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    cells = truth[truth["structure"] == "cell"]
+    return {"n_rows": len(truth), "facts": {"n_cells": len(cells), "n_frames": len(item.scenes)}}

@@ -1,0 +1,4 @@
+"""Touching cells told apart by their nuclei.
+
+``separate`` is the method; ``windows``, ``votes``, ``nuclei`` and ``unclaimed`` are its parts.
+"""

@@ -1,0 +1,1 @@
+"""Samples of a training: windows of labelled images, targets, augmentation, batches."""

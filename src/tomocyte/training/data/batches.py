@@ -1,0 +1,131 @@
+"""From samples to batches: the order of an epoch, and the tensors of one step.
+
+Every random choice hangs on (seed, epoch, position) alone, so that neither a break nor the number of threads or
+processes changes a batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from tomocyte.datasets.settings import IGNORE
+from tomocyte.training.data.augmentation import augment, augmented_order
+from tomocyte.training.data.samples import Image, Samples, Target, batch_shape, pad_pair
+from tomocyte.training.recipe import Recipe
+
+Order = list[tuple[int, bool]]
+N_AHEAD = 2
+
+
+def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
+    """Which sample comes when in one epoch, and which of them is augmented.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    n_samples : int
+    epoch : int
+        From 0.
+
+    Returns
+    -------
+    list of (index, is_augmented)
+        A whole number of batches: the last, incomplete one is left out unless it is the only one.
+    """
+    rng = np.random.default_rng([recipe.loop.seed, epoch, 1])
+    order = augmented_order(n_samples, recipe.augmentation, seed=recipe.loop.seed, epoch=epoch)
+    wanted = recipe.loop.samples_per_epoch
+    if wanted is not None:
+        repeats = -(-wanted // len(order))
+        shuffled = [order[i] for _ in range(repeats) for i in rng.permutation(len(order))]
+        order = shuffled[:wanted]
+    else:
+        order = [order[i] for i in rng.permutation(len(order))]
+    size = recipe.loop.batch_size
+    return order[: max(len(order) // size * size, min(size, len(order)))]
+
+
+def make_sample(
+    samples: Samples, recipe: Recipe, entry: tuple[int, bool], key: tuple[int, int]
+) -> tuple[Image, Target]:
+    """One sample of an epoch, augmented where the order says so; ``key`` is (epoch, position)."""
+    index, is_augmented = entry
+    rng = np.random.default_rng([recipe.loop.seed, *key, 2])
+    image, target = samples.read(index, rng)
+    if not is_augmented:
+        return image, target
+    changed, moved = augment(image, target, recipe.augmentation, rng)
+    return changed, moved.astype(np.uint8, copy=False)
+
+
+def stack(pairs: list[tuple[Image, Target]], divisor: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (B, C, \\*S) float32 and targets (B, K, \\*S) uint8; smaller ones padded, which gives no loss."""
+    shape = batch_shape([image.shape[1:] for image, _ in pairs], divisor)
+    padded = [pad_pair(image, target, shape) for image, target in pairs]
+    images = torch.from_numpy(np.stack([image for image, _ in padded]).astype(np.float32, copy=False))
+    return images, torch.from_numpy(np.stack([target for _, target in padded]))
+
+
+def as_loss_target(target: torch.Tensor, *, is_softmax: bool) -> torch.Tensor:
+    """What the loss expects: the heads as they are, or for softmax class indices (B, \\*S), the last head winning."""
+    if not is_softmax:
+        return target.float()
+    classes = torch.zeros_like(target[:, 0], dtype=torch.int64)
+    for head in range(target.shape[1]):
+        classes[target[:, head] == 1] = head + 1
+    classes[(target == IGNORE).any(dim=1)] = IGNORE
+    return classes
+
+
+class Prefetcher:
+    """Makes the next batches in threads while the network learns from the present one.
+
+    Parameters
+    ----------
+    samples : Samples
+    recipe : Recipe
+    divisor : tuple of int
+        Of the network.
+    n_threads : int
+        0: no threads, everything when asked.
+    """
+
+    def __init__(self, samples: Samples, recipe: Recipe, *, divisor: tuple[int, ...], n_threads: int = 1) -> None:
+        self._samples = samples
+        self._recipe = recipe
+        self._divisor = divisor
+        self._pool = ThreadPoolExecutor(n_threads) if n_threads else None
+
+    def epoch(
+        self, order: Order, epoch: int, first: int = 0, *, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of an epoch from position ``first`` on; ``share`` is (rank, processes)."""
+        size = self._recipe.loop.batch_size
+        rank, n_processes = share
+        positions = [
+            range(start + rank, min(start + size, len(order)), n_processes) for start in range(first, len(order), size)
+        ]
+        if self._pool is None:
+            yield from (self._batch(order, epoch, mine) for mine in positions)
+            return
+        waiting: deque[Future[tuple[torch.Tensor, torch.Tensor]]] = deque()
+        for mine in positions:
+            waiting.append(self._pool.submit(self._batch, order, epoch, mine))
+            if len(waiting) > N_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _batch(self, order: Order, epoch: int, positions: range) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs = [make_sample(self._samples, self._recipe, order[at], (epoch, at)) for at in positions]
+        return stack(pairs, self._divisor)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,80 @@
+"""From label images to what a network learns: one plane of 0 and 1 per output, 255 where nobody labelled.
+
+To add a kind of target, add it to ``DataSettings.targets`` and to :func:`make_targets`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.datasets.settings import IGNORE, DataSettings
+
+Target = NDArray[np.uint8]
+
+
+def output_names(settings: DataSettings) -> tuple[str, ...]:
+    """What each output of the network stands for."""
+    if settings.targets == "mask-and-core":
+        return (settings.structures[0], f"{settings.structures[0]}_core")
+    if settings.targets == "cell-by-cell":
+        return settings.structures[:1]
+    return settings.structures
+
+
+def make_targets(
+    labels: dict[str, NDArray[Any] | None], settings: DataSettings, pixel_size_um: tuple[float, ...]
+) -> Target:
+    """The target planes or volumes of one image.
+
+    Parameters
+    ----------
+    labels : dict
+        Structure -> labels (Y, X) or (Z, Y, X), 0 = background; ``None`` where nobody labelled the structure.
+    settings : DataSettings
+    pixel_size_um : tuple of float
+        Of the labels, one per axis.
+
+    Returns
+    -------
+    ndarray (K, Y, X) or (K, Z, Y, X), uint8
+        0 outside, 1 inside, 255 not labelled.
+    """
+    shape = next(array.shape for array in labels.values() if array is not None)
+    outputs = [_mask(labels.get(name), shape, settings.ignore_label) for name in settings.structures]
+    if settings.targets == "mask-and-core":
+        first = labels.get(settings.structures[0])
+        outputs = [outputs[0], _core(first, outputs[0], settings, pixel_size_um)]
+    return np.stack(outputs)
+
+
+def _mask(labels: NDArray[Any] | None, shape: tuple[int, ...], ignore_label: int | None) -> Target:
+    if labels is None:
+        return np.full(shape, IGNORE, dtype=np.uint8)
+    mask: Target = (labels != 0).astype(np.uint8)
+    if ignore_label is not None:
+        mask[labels == ignore_label] = IGNORE
+    return mask
+
+
+def _core(
+    labels: NDArray[Any] | None, mask: Target, settings: DataSettings, pixel_size_um: tuple[float, ...]
+) -> Target:
+    """What lies deeper than ``core_depth_um`` in its object; small objects keep their deepest half."""
+    import edt
+    from scipy import ndimage
+
+    if labels is None:
+        return mask.copy()
+    objects = np.where(mask == 1, labels, 0)
+    present, inverse = np.unique(objects, return_inverse=True)
+    ranks = np.ascontiguousarray(inverse.reshape(objects.shape).astype(np.uint32))
+    depth = edt.edt(ranks, anisotropy=pixel_size_um, black_border=False)
+    deepest = np.zeros(len(present), dtype=np.float32)
+    if len(present) > 1:
+        deepest[1:] = ndimage.maximum(depth, ranks, index=np.arange(1, len(present)))
+    core = (depth > np.minimum(settings.core_depth_um, 0.5 * deepest[ranks])) & (mask == 1)
+    result: Target = np.where(mask == IGNORE, IGNORE, core.astype(np.uint8)).astype(np.uint8)
+    return result

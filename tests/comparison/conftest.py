@@ -1,0 +1,5 @@
+"""The labelled boxes of the training tests."""
+
+from tests.training.conftest import data
+
+__all__ = ["data"]

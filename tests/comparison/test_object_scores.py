@@ -1,0 +1,89 @@
+"""Objects told apart, against labels that can be counted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.training.conftest import small_recipe
+
+from tomocyte.comparison.instances import baseline_instances, predicted_instances, score_instance_set
+from tomocyte.datasets.labelled import find_items
+from tomocyte.formats import write_volume
+from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.targets import make_targets
+from tomocyte.volume import Volume
+
+PIXEL_UM = (0.6, 0.5)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Samples:
+    """One dry-mass image of three discs of radius 8 um, two of them touching."""
+    y, x = np.mgrid[:110, :160]
+    labels = np.zeros((110, 160), np.uint32)
+    for label, (cy, cx) in enumerate(((20.0, 20.0), (20.0, 34.0), (45.0, 60.0)), start=1):
+        inside = np.hypot(y * PIXEL_UM[0] - cy, x * PIXEL_UM[1] - cx) < 8
+        labels[inside & (labels == 0)] = label
+    known: dict[str, Any] = {"voxel_size_um": (float("nan"), *PIXEL_UM), "origin": {"voxel_size_um": "user"}}
+    image = np.where(labels > 0, 0.5, 0.0) + np.random.default_rng(0).normal(0, 0.01, labels.shape)
+    volume = Volume.from_array(image.astype(np.float32), quantity="dry_mass_density", unit="pg/um2", **known)
+    write_volume(tmp_path / "a.ome.tif", volume)
+    write_volume(tmp_path / "a_instances.ome.tif", Volume.from_array(labels, quantity="labels", **known))
+    settings = small_recipe(
+        data={
+            "modality": "qpi",
+            "structures": ["cell"],
+            "targets": "mask-and-core",
+            "core_depth_um": 2.0,
+            "voxel_size_um": [None, 1.0, 1.0],
+            "normalization": {"kind": "fixed", "scale": 0.5},
+        }
+    ).data
+    return Samples(find_items(tmp_path, settings), settings, n_axes=2)
+
+
+def test_perfect_probabilities_give_the_objects_back(samples: Samples) -> None:
+    """Mask and core of 1 um pixels, drawn back to 0.6 x 0.5 um: every object found, Dice above 0.95."""
+    probabilities = [samples.whole(i)[1].astype(np.float32) for i in range(len(samples))]
+    scores = score_instance_set(samples, probabilities)
+    assert scores.rows[0]["n_truth"] == scores.rows[0]["n_prediction"] == 3
+    assert scores.summary["f1"] == 1.0
+    assert scores.summary["matched_dice"] > 0.95
+
+
+def test_without_cores_touching_objects_stay_one(samples: Samples) -> None:
+    probabilities = [samples.whole(i)[1][:1].astype(np.float32) for i in range(len(samples))]
+    assert int(predicted_instances(samples, 0, probabilities[0]).max()) == 2
+
+
+def test_scores_of_wrong_objects_are_counted_by_hand(samples: Samples) -> None:
+    """Of three objects one is found exactly, two are merged: F1 = 2 * 1 / (3 + 2)."""
+    truth = samples.volume(0)[1]["cell"]
+    assert truth is not None
+    labels = truth.planes(0, 0).copy()
+    labels[labels == 2] = 1
+    found = score_instance_set(samples, labels=[labels])
+    assert found.summary["dice"] == 1.0
+    n = [int((truth.planes(0, 0) == label).sum()) for label in (1, 2, 3)]
+    is_half = max(n[0], n[1]) / (n[0] + n[1]) >= 0.5
+    assert found.summary["f1"] == pytest.approx(2 * (1 + is_half) / 5)
+
+
+@pytest.mark.parametrize(("method", "n_objects"), [("otsu", 2), ("watershed", 3), ("classical", 3), ("edge-based", 2)])
+def test_methods_without_training_find_the_discs(samples: Samples, method: str, n_objects: int) -> None:
+    """Otsu and edges cannot part the touching discs; the watershed on distance can."""
+    found = baseline_instances(method, samples)[0]
+    assert found.shape == (1, 110, 160)
+    assert len(np.unique(found)) - 1 == n_objects
+
+
+def test_targets_of_touching_discs_have_one_core_each(samples: Samples) -> None:
+    from scipy import ndimage
+
+    truth = samples.volume(0)[1]["cell"]
+    assert truth is not None
+    core = make_targets({"cell": truth.planes(0, 0)[0]}, samples.settings, PIXEL_UM)[1]
+    assert ndimage.label(core)[1] == 3

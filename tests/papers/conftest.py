@@ -1,0 +1,95 @@
+"""A small simulated data set with a time-lapse, made of balls, and a model that is a plain function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from tomocyte.datasets.material import ExperimentItem, find_material
+from tomocyte.formats import write_volume
+from tomocyte.models import ModelCard, NetworkChoice
+from tomocyte.papers.applied import AppliedModel
+from tomocyte.segmentation.prediction.normalization import NormalizationSettings
+from tomocyte.volume import Volume, VoxelSize
+
+SIZE: VoxelSize = (0.4, 0.25, 0.2)
+SHAPE = (30, 64, 80)
+MEDIUM_RI = 1.337
+CELL_RI = 1.360
+NUCLEUS_RI = 1.350
+CELL_RADIUS_UM = 4.5
+
+
+def ball(centre_um: tuple[float, float, float], radius_um: float) -> NDArray[np.bool_]:
+    axes = [(np.arange(n) + 0.5) * s - c for n, s, c in zip(SHAPE, SIZE, centre_um, strict=True)]
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return np.asarray(z**2 + y**2 + x**2 <= radius_um**2)
+
+
+def write_item(folder: Path, name: str, radii_um: list[float], *, split: str = "", domain: str = "") -> None:
+    """A cell around a ball-shaped nucleus whose radius is given per frame."""
+    nuclei = np.stack([ball((6.0, 8.0, 7.0), radius) for radius in radii_um])[:, None]
+    cells = np.broadcast_to(ball((6.0, 8.0, 7.0), CELL_RADIUS_UM), nuclei.shape)
+    image = np.where(nuclei, NUCLEUS_RI, np.where(cells, CELL_RI, MEDIUM_RI)).astype(np.float32)
+    entry = folder / "items" / name
+    (entry / "labels").mkdir(parents=True)
+    known: dict[str, Any] = {
+        "voxel_size_um": SIZE,
+        "time_s": tuple(600.0 * frame for frame in range(len(radii_um))),
+        "origin": {"voxel_size_um": "simulated"},
+    }
+    volume = Volume.from_array(image, quantity="refractive_index", unit="1", medium_ri=MEDIUM_RI, **known)
+    write_volume(entry / f"{name}.ome.tif", volume)
+    for structure, labels in (("nucleus", nuclei), ("cell", cells)):
+        made = Volume.from_array(labels.astype(np.uint32) * 3, quantity="labels", unit="1", **known)
+        write_volume(entry / "labels" / f"{structure}.ome.tif", made)
+    card = {"split": split, "domain": domain, "settings": {"preset": "HeLa"}}
+    (entry / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    rows = {"frame": range(len(radii_um)), "label": 3, "track_id": 7}
+    pd.DataFrame(rows).to_parquet(entry / "tracks.parquet")
+    (folder / "items" / f"{name}.done.json").write_text("{}", encoding="utf-8")
+
+
+def make_card(**changes: Any) -> ModelCard:
+    fields: dict[str, Any] = {
+        "name": "plain-function",
+        "modality": "odt",
+        "quantity": "refractive_index",
+        "channels": ("refractive_index",),
+        "dimensions": 2,
+        "structures": ("cell", "nucleus"),
+        "network": NetworkChoice(name="osnet"),
+        "normalization": NormalizationSettings(kind="medium", offset=1.3, scale=0.01),
+        "voxel_size_um": (None, 0.25, 0.2),
+        "value_range": (1.3, 1.5),
+        "section_axis": "z",
+        "tile_shape": (32, 48),
+    }
+    return ModelCard(**{**fields, **changes})
+
+
+def by_value(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Two outputs by refractive index alone: (RI - medium) / 0.01 is 2.3 in the cytoplasm and 1.3 in the nucleus."""
+    return np.concatenate([batch > 0.6, (batch > 0.8) & (batch < 1.8)], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def model() -> AppliedModel:
+    return AppliedModel(make_card(), by_value, (16, 16))
+
+
+@pytest.fixture
+def material(tmp_path: Path) -> Callable[..., list[ExperimentItem]]:
+    def make(**items: list[float]) -> list[ExperimentItem]:
+        for name, radii in items.items():
+            write_item(tmp_path / "data", name, radii)
+        return find_material(tmp_path / "data")
+
+    return make
