@@ -6,9 +6,9 @@ import pytest
 from tomocyte.errors import SettingsError
 from tomocyte.simulation.benchmark import SPLITS, load_benchmark
 from tomocyte.simulation.beside import draw_beside, profile_volume, radial_power
+from tomocyte.simulation.cells.presets import cell_line
+from tomocyte.simulation.cells.scene import STRUCTURES
 from tomocyte.simulation.imaging import check_optics
-from tomocyte.simulation.presets import cell_line
-from tomocyte.simulation.scene import STRUCTURES
 
 ONE_SET = """
 name: mine

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tomocyte.errors import SettingsError
+from tomocyte.simulation.cells.settings import SceneSettings
 from tomocyte.simulation.dataset import simulate_dataset, simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.simulation.degradation import OdtRanges, QpiRanges
-from tomocyte.simulation.settings import SceneSettings
+from tomocyte.simulation.physics.degradation import OdtRanges, QpiRanges
 
 SMALL = DatasetSettings(
     preset="T cell",

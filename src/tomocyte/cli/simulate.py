@@ -142,7 +142,7 @@ def _experiment(name: str | None) -> dict[str, Any]:
     """The settings of a time-lapse preset; flags go over them."""
     if name is None:
         return {}
-    from tomocyte.simulation.motion import experiment
+    from tomocyte.simulation.cells.motion import experiment
 
     row = experiment(name)
     motion = row.motion.model_dump(mode="json")
@@ -157,7 +157,7 @@ def _experiment(name: str | None) -> dict[str, Any]:
 
 def _structures(text: str) -> tuple[str, ...]:
     from tomocyte.errors import SettingsError
-    from tomocyte.simulation.scene import STRUCTURES
+    from tomocyte.simulation.cells.scene import STRUCTURES
 
     names = STRUCTURES if text == "all" else tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = [name for name in names if name not in STRUCTURES]

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.simulation.cells.field import simulate_scene
+from tomocyte.simulation.cells.motion import simulate_timelapse
+from tomocyte.simulation.cells.scene import Rendered, Scene
+from tomocyte.simulation.cells.truth import truth_table
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.simulation.field import simulate_scene
 from tomocyte.simulation.imaging import (
     OUTPUT,
     Float32,
@@ -28,10 +31,7 @@ from tomocyte.simulation.imaging import (
     measure_frame,
     topmost,
 )
-from tomocyte.simulation.motion import simulate_timelapse
-from tomocyte.simulation.odt import recovered_fraction
-from tomocyte.simulation.scene import Rendered, Scene
-from tomocyte.simulation.truth import truth_table
+from tomocyte.simulation.physics.formation import recovered_fraction
 from tomocyte.volume import Volume, VoxelSize
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class SimulatedItem:
         frame : int
             From 0, among the frames kept.
         backend : str
-            See :func:`~tomocyte.simulation.odt.formation.simulate_odt`.
+            See :func:`~tomocyte.simulation.physics.formation.simulate_odt`.
         """
         scene = self.scenes[frame]
         truth = scene.render(self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])

@@ -10,9 +10,9 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from tomocyte.settings import Settings
-from tomocyte.simulation.degradation import OdtRanges, QpiRanges, Shift
-from tomocyte.simulation.motion import MotionSettings
-from tomocyte.simulation.settings import SceneSettings
+from tomocyte.simulation.cells.motion import MotionSettings
+from tomocyte.simulation.cells.settings import SceneSettings
+from tomocyte.simulation.physics.degradation import OdtRanges, QpiRanges, Shift
 from tomocyte.volume import VoxelSize
 
 
@@ -22,7 +22,7 @@ class DatasetSettings(Settings):
     modality: Literal["odt", "qpi"] = "odt"
     """Tomograms of refractive index, or images of dry-mass density."""
     preset: str = "HeLa"
-    """Cell line, a name of :data:`tomocyte.simulation.presets.CELL_LINES`."""
+    """Cell line, a name of :data:`tomocyte.simulation.cells.presets.CELL_LINES`."""
     instrument: str = ""
     """Microscope, a name of the modality's presets; empty for ``HT-2H`` (odt) and ``HT-2H-2D`` (qpi)."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 192, 192)

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.simulation.cells.scene import Rendered
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.simulation.degradation import OdtDegradation, QpiDegradation, sample_odt, sample_qpi
-from tomocyte.simulation.instruments import (
+from tomocyte.simulation.physics.degradation import OdtDegradation, QpiDegradation, sample_odt, sample_qpi
+from tomocyte.simulation.physics.fields import simulate_odt_thick
+from tomocyte.simulation.physics.formation import simulate_odt
+from tomocyte.simulation.physics.optics import (
     OdtInstrument,
     QpiInstrument,
     check_odt,
@@ -23,9 +26,7 @@ from tomocyte.simulation.instruments import (
     odt_instrument,
     qpi_instrument,
 )
-from tomocyte.simulation.odt import simulate_odt, simulate_odt_thick
-from tomocyte.simulation.qpi import dry_mass_density, simulate_qpi
-from tomocyte.simulation.scene import Rendered
+from tomocyte.simulation.physics.phase import dry_mass_density, simulate_qpi
 
 Float32 = NDArray[np.float32]
 Labels = NDArray[np.uint32]
@@ -132,7 +133,7 @@ def measure_frame(
     rng : numpy Generator
         Of this frame's noise.
     backend : str
-        See :func:`~tomocyte.simulation.odt.formation.simulate_odt`.
+        See :func:`~tomocyte.simulation.physics.formation.simulate_odt`.
 
     Returns
     -------

@@ -23,9 +23,9 @@ from tomocyte.papers.osnet.objects import compare_objects
 from tomocyte.papers.osnet.pictures import Moment, course_pictures, moment_box, moment_pictures, track_of
 from tomocyte.papers.recipe import TimeLapseSettings
 from tomocyte.papers.result import ExperimentResult, Tell, method_name, origin_words
-from tomocyte.simulation.degradation import OdtDegradation
-from tomocyte.simulation.instruments import odt_instrument
-from tomocyte.simulation.odt.fringe_noise import add_fringes
+from tomocyte.simulation.physics.degradation import OdtDegradation
+from tomocyte.simulation.physics.fringe_noise import add_fringes
+from tomocyte.simulation.physics.optics import odt_instrument
 from tomocyte.volume import Volume
 
 if TYPE_CHECKING:

@@ -159,7 +159,7 @@ def _dictionary() -> pd.DataFrame:
     """What the columns of the truth table mean."""
     import pandas as pd
 
-    from tomocyte.simulation.truth import COLUMNS
+    from tomocyte.simulation.cells.truth import COLUMNS
 
     rows = [(name, unit, meaning) for name, (unit, meaning) in COLUMNS.items()]
     return pd.DataFrame(rows, columns=["column", "unit", "meaning"])

@@ -14,8 +14,8 @@ from tomocyte.settings import build_settings
 from tomocyte.simulation.beside import VolumeProfile, draw_beside, profile_volume
 from tomocyte.simulation.dataset import simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.simulation.degradation import HL60_DEGRADATION
-from tomocyte.simulation.odt import simulate_odt
+from tomocyte.simulation.physics.degradation import HL60_DEGRADATION
+from tomocyte.simulation.physics.formation import simulate_odt
 from tomocyte.volume import Volume, VoxelSize
 
 PLANES_OF_AN_IMAGE = 40

@@ -45,9 +45,9 @@ def dataset_plan(settings: dict[str, Any], n_items: int, *, seed: int) -> list[I
     SettingsError
         ``E-SETTINGS`` naming the wrong field; ``E-SIM-…`` and ``E-OPTICS-…`` for what cannot be simulated.
     """
+    from tomocyte.simulation.cells.presets import cell_line
     from tomocyte.simulation.dataset_settings import DatasetSettings
     from tomocyte.simulation.imaging import check_optics
-    from tomocyte.simulation.presets import cell_line
 
     if n_items < 1 or seed < 0:
         raise SettingsError(

@@ -1,0 +1,380 @@
+"""Cells over time: growth, spreading, migration, lipid droplets, division and death, with a known lineage.
+
+A time-lapse is the same plans changed from frame to frame, so nothing has to be tracked to know the truth. To add an
+experiment, add a row to :data:`EXPERIMENTS`; to add a change, a field of :class:`MotionSettings` and its line in
+:func:`plan_at`.
+
+References
+----------
+Trends of macrophage activation (volume and surface up, index down, droplets more and larger at the same index,
+nucleolus slightly up at first): Choi et al., bioRxiv 2021, Fig. 4. The rates themselves are starting values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from tomocyte.errors import SettingsError
+from tomocyte.settings import Settings
+from tomocyte.simulation.cells.bodies import build_body, lateral_radius_um
+from tomocyte.simulation.cells.field import check_count, fill_scene, floor_of, moved, place_bodies, scatter_debris
+from tomocyte.simulation.cells.plan import CellPlan, draw_plan
+from tomocyte.simulation.cells.presets import cell_line
+from tomocyte.simulation.cells.scene import Scene, Vector
+from tomocyte.simulation.cells.settings import SceneSettings, shifted
+from tomocyte.simulation.cells.shapes import Float, StarBody
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MITOSIS_H = 1.0
+_DEATH_H = 3.0
+_RESPREAD_H = 2.0
+_CYCLE_H = 8.0
+_CLOSEST = 0.55
+
+
+class MotionSettings(Settings):
+    """How cells change over time; a rate acts over ``duration_h`` and cells differ by ``variation``."""
+
+    time_step_s: float = Field(default=1800.0, gt=0, le=86400)
+    """Seconds between frames."""
+    duration_h: float = Field(default=8.0, gt=0, le=240)
+    """Hours over which the changes below come about."""
+    volume_change: float = Field(default=0.08, gt=-0.9, le=4)
+    """Change of the cell's volume, as a fraction."""
+    height_change: float = Field(default=0.0, gt=-0.9, le=2)
+    """Change of the cell's height, as a fraction; a lower cell of the same volume spreads."""
+    spread_change: float = Field(default=0.0, ge=-1, le=1)
+    """Change of the spread (0 dome, 1 flat with a thin rim)."""
+    roughness_change: float = Field(default=0.0, gt=-0.9, le=4)
+    """Change of the unevenness and the spikes, as a fraction."""
+    nucleus_change: float = Field(default=0.04, gt=-0.9, le=4)
+    """Change of the nuclei's volume, as a fraction."""
+    nucleolus_change: float = Field(default=0.0, gt=-0.5, le=1)
+    """Change of the nucleoli's radius, as a fraction, reached within the first two hours."""
+    concentration_change: float = Field(default=0.0, gt=-0.9, le=1)
+    """Change of the cytosol's Δn over the medium, as a fraction; the nucleus follows, droplets do not."""
+    droplet_change: float = Field(default=0.2, ge=-1, le=20)
+    """Change of the number of lipid droplets, as a fraction."""
+    droplet_size_change: float = Field(default=0.0, gt=-0.9, le=4)
+    """Change of the droplets' radius, as a fraction."""
+    speed_um_per_h: float = Field(default=4.0, ge=0, le=200)
+    """Speed of migration."""
+    persistence_h: float = Field(default=2.0, gt=0, le=100)
+    """Time over which a cell keeps its direction."""
+    divisions_per_h: float = Field(default=0.02, ge=0, le=1)
+    """Rate of division per cell."""
+    deaths_per_h: float = Field(default=0.003, ge=0, le=1)
+    """Rate of apoptosis per cell."""
+    variation: float = Field(default=0.25, ge=0, le=1)
+    """Spread of the changes among cells, as a fraction of each."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of :data:`EXPERIMENTS`."""
+
+    preset: str
+    n_cells: int
+    n_frames: int
+    motion: MotionSettings
+    source: str
+
+
+_CHOI = "Choi et al., bioRxiv 2021, Fig. 4: 17 frames, 30 min; "
+_STILL = {"divisions_per_h": 0.0, "deaths_per_h": 0.0, "speed_um_per_h": 2.0}
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "culture": Experiment("HeLa", 4, 17, MotionSettings(), "starting values"),
+    "macrophage-control": Experiment(
+        "RAW 264.7",
+        9,
+        17,
+        MotionSettings(volume_change=0.02, nucleus_change=0.01, droplet_change=0.1, **_STILL),
+        _CHOI + "control, n = 9",
+    ),
+    "macrophage-lps": Experiment(
+        "RAW 264.7",
+        12,
+        17,
+        MotionSettings(
+            volume_change=0.4,
+            height_change=-0.12,
+            spread_change=0.4,
+            roughness_change=0.3,
+            nucleus_change=0.28,
+            nucleolus_change=0.03,
+            concentration_change=-0.16,
+            droplet_change=2.0,
+            droplet_size_change=0.3,
+            **_STILL,
+        ),
+        _CHOI + "LPS, n = 12",
+    ),
+}
+"""Experiments by name."""
+
+
+@dataclass
+class _Track:
+    """One cell from its birth to its end."""
+
+    plan: CellPlan
+    place: Float
+    birth: int
+    fate: str
+    end: int
+    is_daughter: bool = False
+    velocity: Float = field(default_factory=lambda: np.zeros(2))
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SIM-EXPERIMENT`` with the known ones.
+    """
+    if name not in EXPERIMENTS:
+        raise SettingsError(
+            "E-SIM-EXPERIMENT", f"unknown experiment {name!r}.", cure=f"Known: {', '.join(EXPERIMENTS)}."
+        )
+    return EXPERIMENTS[name]
+
+
+def simulate_timelapse(
+    preset: str,
+    n_frames: int,
+    *,
+    n_cells: int,
+    extent_um: Vector,
+    settings: SceneSettings | None = None,
+    motion: MotionSettings | None = None,
+    rng: np.random.Generator,
+) -> tuple[list[Scene], pd.DataFrame]:
+    """A field over time.
+
+    Parameters
+    ----------
+    preset : str
+        A cell line.
+    n_frames : int
+        At least 1.
+    n_cells : int
+        Cells in the first frame, 1 to 40.
+    extent_um : tuple of 3 float
+        Size z, y, x of the field in µm.
+    settings : SceneSettings, optional
+        Ranges of geometry and composition. Mitosis and apoptosis come from ``motion``, not from the shares.
+    motion : MotionSettings, optional
+        What changes; e.g. ``EXPERIMENTS["macrophage-lps"].motion``.
+    rng : numpy Generator
+
+    Returns
+    -------
+    scenes : list of Scene
+        One per frame.
+    tracks : DataFrame
+        ``track_id``, ``parent_id`` (0 = unknown), ``frame``, ``label``; one row per cell and frame.
+
+    Raises
+    ------
+    SettingsError
+        As :func:`tomocyte.simulation.simulate_scene`, and ``E-SIM-FRAMES`` for less than one frame.
+    """
+    import pandas as pd
+
+    if n_frames < 1:
+        raise SettingsError("E-SIM-FRAMES", f"{n_frames} frames were asked for.", cure="Ask for at least 1.")
+    check_count(n_cells)
+    how = motion or MotionSettings()
+    ranges = shifted(settings or SceneSettings()).model_copy(update={"mitotic_share": 0.0, "apoptotic_share": 0.0})
+    tracks, floor = _first_tracks(preset, n_cells, extent_um=extent_um, ranges=ranges, how=how, rng=rng)
+    medium_ri = tracks[0].plan.composition.medium_ri
+    debris = scatter_debris(extent_um, settings=ranges, medium_ri=medium_ri, rng=rng)
+    texture_seed = int(rng.integers(2**63))
+    scenes, rows = [], []
+    for frame in range(n_frames):
+        if frame:
+            tracks = _next_frame(tracks, frame, how=how, extent_um=extent_um, ranges=ranges)
+        if not tracks:
+            raise SettingsError("E-SIM-FRAMES", f"every cell has died by frame {frame}.", cure="Lower deaths_per_h.")
+        plans = [
+            plan_at(track.plan, frame - track.birth, how, fate=(track.fate, track.end - frame, track.is_daughter))
+            for track in tracks
+        ]
+        bodies = [build_body(plan) for plan in plans]
+        _push_apart(tracks, bodies)
+        placed = [moved(body, track.place, floor) for body, track in zip(bodies, tracks, strict=True)]
+        when = (frame, frame * how.time_step_s)
+        scenes.append(
+            fill_scene(plans, placed, extent_um=extent_um, texture_seed=texture_seed, debris=debris, when=when)
+        )
+        rows += [
+            (track.plan.track_id, track.plan.parent_id, frame, label) for label, track in enumerate(tracks, start=1)
+        ]
+    return scenes, pd.DataFrame(rows, columns=["track_id", "parent_id", "frame", "label"])
+
+
+def plan_at(
+    plan: CellPlan, n_frames: int, how: MotionSettings, *, fate: tuple[str, int, bool] = ("stay", 0, False)
+) -> CellPlan:
+    """The plan as it has become.
+
+    Parameters
+    ----------
+    plan : CellPlan
+        At birth.
+    n_frames : int
+        Frames since birth.
+    how : MotionSettings
+    fate : tuple of str, int, bool
+        ``stay``, ``divide`` or ``die``, the frames until then, and whether the cell was born by division.
+    """
+    hours = n_frames * how.time_step_s / 3600.0
+    part = min(hours / how.duration_h, 1.0)
+    own = np.exp(plan.stream("motion").normal(0, how.variation, 10))
+    grown = 1.0 + how.volume_change * own[0] * part
+    nucleus = 1.0 + how.nucleus_change * own[1] * part
+    thinner = max(1.0 + how.concentration_change * own[2] * part, 0.1)
+    mix = plan.composition
+    spread = float(np.clip(plan.spread + how.spread_change * own[3] * part, 0.0, 1.0))
+    height = plan.height_um * max(1.0 + how.height_change * own[4] * part, 0.2)
+    if fate[2]:  # a daughter is round at first
+        young = float(np.exp(-hours / _RESPREAD_H))
+        round_um = (6.0 * plan.volume_um3 / np.pi) ** (1 / 3)
+        spread, height = spread * (1.0 - young), height + young * 0.8 * max(round_um - height, 0.0)
+    changed = replace(
+        plan,
+        volume_um3=plan.volume_um3 * grown,
+        height_um=height,
+        spread=spread,
+        angle=plan.angle + 0.05 * hours * (own[5] - 1.0),
+        roughness=plan.roughness * (1.0 + how.roughness_change * own[6] * part),
+        nucleus_share=plan.nucleus_share * nucleus / grown,
+        nucleolus_scale=plan.nucleolus_scale * (1.0 + how.nucleolus_change * (1.0 - np.exp(-hours / 0.7))),
+        n_droplets=round((plan.n_droplets + (how.droplet_change > 0)) * (1.0 + how.droplet_change * own[7] * part)),
+        droplet_scale=plan.droplet_scale * (1.0 + how.droplet_size_change * own[8] * part),
+        composition=replace(mix, cytosol_ri=mix.medium_ri + thinner * (mix.cytosol_ri - mix.medium_ri)),
+    )
+    left_h = fate[1] * how.time_step_s / 3600.0
+    if fate[0] == "divide" and left_h <= _MITOSIS_H:
+        return replace(changed, kind="mitotic", n_nuclei=1, stage=float(1.0 - left_h / (_MITOSIS_H + 1e-9)))
+    if fate[0] == "die" and left_h <= _DEATH_H:
+        return replace(changed, kind="apoptotic", stage=float(1.0 - left_h / (_DEATH_H + 1e-9)))
+    return changed
+
+
+def _first_tracks(
+    preset: str,
+    n_cells: int,
+    *,
+    extent_um: Vector,
+    ranges: SceneSettings,
+    how: MotionSettings,
+    rng: np.random.Generator,
+) -> tuple[list[_Track], float]:
+    line = cell_line(preset)
+    seeds = rng.integers(2**63, size=n_cells)
+    medium_ri = float(rng.uniform(*ranges.medium_ri))
+    plans = [
+        draw_plan(line, ranges, seed=int(seed), medium_ri=medium_ri, track_id=number)
+        for number, seed in enumerate(seeds, start=1)
+    ]
+    placed = place_bodies(plans, extent_um, settings=ranges, rng=rng)
+    tallest = [build_body(replace(plan, kind="mitotic")) for plan in plans] if how.divisions_per_h else []
+    floor = floor_of([build_body(plan) for plan in plans] + tallest, extent_um, ranges)
+    tracks = []
+    for plan, body in zip(plans, placed, strict=True):
+        fate, end = _draw_fate(plan, 0, how)
+        tracks.append(_Track(plan, body.centre_um[1:].copy(), 0, fate, end))
+    return tracks, floor
+
+
+def _draw_fate(plan: CellPlan, birth: int, how: MotionSettings) -> tuple[str, int]:
+    """What ends the cell, and the first frame in which it is gone."""
+    rng = np.random.default_rng(plan.stream("motion").integers(2**63))
+    step_h = how.time_step_s / 3600.0
+    waits = rng.exponential(1.0, 2) / np.maximum([how.divisions_per_h, how.deaths_per_h], 1e-12)
+    waits += [_CYCLE_H * (birth > 0), _DEATH_H]  # a daughter does not divide again at once
+    first = int(np.argmin(waits))
+    return ("divide", "die")[first], birth + 1 + int(min(waits[first] / step_h, 1e6))
+
+
+def _next_frame(
+    tracks: list[_Track], frame: int, *, how: MotionSettings, extent_um: Vector, ranges: SceneSettings
+) -> list[_Track]:
+    """Tracks of the frame: moved, divided, or gone."""
+    known = max(track.plan.track_id for track in tracks)
+    result: list[_Track] = []
+    for track in tracks:
+        _step(track, frame, how, np.array(extent_um[1:]))
+        if frame < track.end:
+            result.append(track)
+        elif track.fate == "divide":
+            result += _daughters(track, frame, how=how, ranges=ranges, first_id=known + 1)
+            known += 2
+    return result
+
+
+def _step(track: _Track, frame: int, how: MotionSettings, lateral: Float) -> None:
+    rng = np.random.default_rng(np.random.SeedSequence(track.plan.seed, spawn_key=(1000 + frame,)))
+    step_h = how.time_step_s / 3600.0
+    keep = float(np.exp(-step_h / how.persistence_h))
+    kick = rng.normal(size=2) * how.speed_um_per_h / np.sqrt(2.0)
+    is_first = not track.velocity.any()
+    track.velocity = kick if is_first else keep * track.velocity + np.sqrt(1 - keep**2) * kick
+    moved_to = track.place + track.velocity * step_h
+    is_out = (moved_to < 0) | (moved_to > lateral)
+    track.velocity = np.where(is_out, -track.velocity, track.velocity)
+    track.place = np.clip(moved_to, 0.0, lateral)
+
+
+def _daughters(
+    mother: _Track, frame: int, *, how: MotionSettings, ranges: SceneSettings, first_id: int
+) -> list[_Track]:
+    """Two cells of half the volume, apart along the division's axis."""
+    last = plan_at(mother.plan, frame - mother.birth, how)
+    axis = np.array([np.sin(last.angle), np.cos(last.angle)])
+    apart = 0.55 * (3 * last.volume_um3 / (8 * np.pi)) ** (1 / 3) * 2.0
+    seeds = mother.plan.stream("plan").integers(2**63, size=2)
+    share = 0.5 + 0.04 * (mother.plan.stream("plan").random() - 0.5)
+    pair = []
+    for number, (seed, part) in enumerate(zip(seeds, (share, 1.0 - share), strict=True)):
+        fresh = draw_plan(
+            last.line, ranges, seed=int(seed), medium_ri=last.composition.medium_ri, track_id=first_id + number
+        )
+        plan = replace(
+            fresh,
+            parent_id=last.track_id,
+            volume_um3=last.volume_um3 * part,
+            height_um=last.height_um * 0.9,
+            n_droplets=last.n_droplets // 2,
+            droplet_scale=last.droplet_scale,
+            composition=last.composition,
+        )
+        fate, end = _draw_fate(plan, frame, how)
+        place = mother.place + (0.5 - number) * apart * axis
+        pair.append(_Track(plan, place, frame, fate, end, is_daughter=True, velocity=mother.velocity.copy()))
+    return pair
+
+
+def _push_apart(tracks: list[_Track], bodies: list[StarBody]) -> None:
+    """Move centres that came too close, so that every cell keeps room for its nucleus."""
+    radii = [lateral_radius_um(body) for body in bodies]
+    for _ in range(12):
+        for i, first in enumerate(tracks):
+            for j, second in enumerate(tracks[:i]):
+                least = _CLOSEST * (radii[i] + radii[j])
+                away = first.place - second.place
+                far = float(np.linalg.norm(away))
+                if far < least:
+                    unit = away / far if far > 1e-9 else np.array([1.0, 0.0])
+                    first.place = first.place + 0.5 * (least - far) * unit
+                    second.place = second.place - 0.5 * (least - far) * unit

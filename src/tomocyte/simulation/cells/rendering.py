@@ -1,0 +1,118 @@
+"""A scene on a voxel grid: each part painted within its bounding box.
+
+Two volumes are written, the object index and the refractive index; labels are looked up from the first. To render
+something else, add a kernel that paints it and call it in :func:`render_scene`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import SettingsError
+from tomocyte.simulation.cells import kernels
+from tomocyte.simulation.cells.scene import IN_NUCLEUS, STRUCTURES, Cell, Labels, Part, Rendered, Scene, Vector
+from tomocyte.simulation.cells.shapes import Float, StarBody
+
+Volumes = tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]
+
+_BULGE_UM = 0.15  # between its nodes a surface may lie a little beyond them
+TEXTURE_NODES_PER_LENGTH = 3.0
+"""Nodes of the texture tile per correlation length."""
+
+
+def render_scene(scene: Scene, voxel_size_um: Vector, *, shape: tuple[int, int, int], origin_um: Vector) -> Rendered:
+    """Labels and refractive index of a scene; see :meth:`Scene.render`."""
+    if min(shape) < 1 or not all(math.isfinite(size) and size > 0 for size in voxel_size_um):
+        raise SettingsError(
+            "E-SIM-GRID",
+            f"a grid of {shape} voxels of {voxel_size_um} µm cannot be rendered.",
+            cure="Give three sizes above 0 and at least one voxel along each axis.",
+        )
+    objects = np.zeros(shape, np.uint32)
+    ri = np.full(shape, scene.medium_ri, np.float32)
+    grid = np.array([origin_um, voxel_size_um], dtype=float)
+    for particle in scene.debris:
+        paint = np.array([particle[7], 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])  # object 0: no label
+        _paint_tube((objects, ri, scene.texture), grid, tube=particle[:7], paint=paint)
+    for is_filopodium in (True, False):
+        index = 0
+        for cell in scene.cells:
+            for part in cell.parts:
+                index += 1
+                if (part.structure == "filopodium") == is_filopodium:
+                    _paint((objects, ri, scene.texture), grid, part=part, paint=_paint_values(cell, part, index))
+    tables, cell_of = _label_tables(scene)
+    return Rendered(
+        labels=Labels(objects, tables),
+        cell_of=cell_of,
+        ri=ri,
+        medium_ri=scene.medium_ri,
+        voxel_size_um=voxel_size_um,
+        origin_um=origin_um,
+    )
+
+
+def texture_at(scene: Scene, cell: Cell, points_um: Float) -> Float:
+    """The cell's texture (mean 0, standard deviation about 1) at points (n, 3) in µm."""
+    paint = _paint_values(cell, cell.parts[0], 0)
+    out: Float = kernels.read_texture_at(scene.texture, paint, np.ascontiguousarray(points_um))
+    return out
+
+
+def _paint_values(cell: Cell, part: Part, index: int) -> Float:
+    scales = [TEXTURE_NODES_PER_LENGTH / length for length in cell.texture_length_um]
+    return np.array([part.ri, part.texture_sigma, *scales, *cell.texture_origin_um, index], dtype=float)
+
+
+def _paint(volumes: Volumes, grid: Float, *, part: Part, paint: Float) -> None:
+    if isinstance(part.shape, StarBody):
+        body = part.shape
+        bounds = body.bounds_um + np.array([[-_BULGE_UM], [_BULGE_UM]])
+        box = _voxel_box(bounds, grid, volumes[0].shape)
+        if (box[:, 1] > box[:, 0]).all():
+            tables = np.stack([body.radii, body.thickness_per_radius_um])
+            kernels.paint_body(volumes, grid, box, body.frame, tables, paint)
+        return
+    for tube in part.shape:
+        _paint_tube(volumes, grid, tube=tube, paint=paint)
+
+
+def _paint_tube(volumes: Volumes, grid: Float, *, tube: Float, paint: Float) -> None:
+    ends = tube[:6].reshape(2, 3)
+    bounds = np.stack([ends.min(axis=0) - tube[6], ends.max(axis=0) + tube[6]])
+    box = _voxel_box(bounds, grid, volumes[0].shape)
+    if (box[:, 1] > box[:, 0]).all():
+        kernels.paint_capsule(volumes, grid, box, tube, paint)
+
+
+def _voxel_box(bounds_um: Float, grid: Float, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Voxel indices (3, 2) that cover ``bounds_um`` (2, 3) and one voxel more, inside the volume."""
+    low = np.floor((bounds_um[0] - grid[0]) / grid[1]).astype(int) - 1
+    high = np.ceil((bounds_um[1] - grid[0]) / grid[1]).astype(int) + 1
+    return np.stack([np.clip(low, 0, shape), np.clip(high, 0, shape)], axis=1).astype(np.int64)
+
+
+def _label_tables(scene: Scene) -> tuple[dict[str, NDArray[np.uint32]], dict[str, NDArray[np.uint32]]]:
+    """Object index -> label per structure, and object label -> cell label per structure."""
+    parts = list(scene.parts())
+    tables = {name: np.zeros(len(parts) + 1, np.uint32) for name in STRUCTURES}
+    tables["extracellular"][0] = 1
+    owners: dict[str, dict[int, int]] = {name: {0: 0} for name in STRUCTURES}
+    for index, part in enumerate(parts, start=1):
+        containers = {"cell": part.cell_label}
+        if part.structure in IN_NUCLEUS:
+            containers["nucleus"] = part.nucleus_label
+        if part.structure != "nucleoplasm":
+            containers[part.structure] = part.label
+        for name, label in containers.items():
+            tables[name][index] = label
+            owners[name][label] = part.cell_label
+    cell_of = {}
+    for name, owner in owners.items():
+        lookup = np.zeros(max(owner) + 1, np.uint32)
+        lookup[list(owner)] = list(owner.values())
+        cell_of[name] = lookup
+    return tables, cell_of

@@ -1,0 +1,276 @@
+"""What a simulated frame is: cells made of continuous parts, and the arrays they are rendered to.
+
+Membership is exclusive for the finest structures and nested for the containers:
+
+* ``cell`` contains everything that carries a cell's label, filopodia included; ``nucleus`` contains its
+  ``nuclear_membrane``, ``nuclear_reticulum`` and ``nucleolus`` (and the nucleoplasm, which has no name of its own);
+* every voxel of a cell belongs to exactly one leaf. Leaves are painted in the order of :data:`PAINT_ORDER`, a later one
+  over an earlier one. Parts are placed apart from each other, so that the order decides only ties (a filopodium is what
+  its tube has outside every cell body; a nucleus hides what lies below it);
+* ``cytosol`` is what is left of the cell after nucleus, organelles, plasma membrane and filopodia;
+  ``extracellular`` is a mask (1 outside every cell).
+
+A voxel belongs to the part that contains its centre, so the labels of two renderings agree wherever they look at the
+same point. The refractive index is anti-aliased: at a border it is the mean over the voxel, to first order.
+
+To add a structure: name it in :data:`PAINT_ORDER`, give it parts in ``organelles`` and an index in ``composition``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tomocyte.simulation.cells.shapes import StarBody
+
+Float = NDArray[np.float64]
+Vector = tuple[float, float, float]
+
+PAINT_ORDER: tuple[str, ...] = (
+    "filopodium",
+    "plasma_membrane",
+    "cytosol",
+    "endoplasmic_reticulum",
+    "golgi",
+    "mitochondrion",
+    "early_endosome",
+    "late_endosome",
+    "lysosome",
+    "peroxisome",
+    "lipid_droplet",
+    "nuclear_membrane",
+    "nucleoplasm",
+    "nuclear_reticulum",
+    "nucleolus",
+)
+"""Leaves, each painted over those before it."""
+
+IN_NUCLEUS = frozenset({"nuclear_membrane", "nucleoplasm", "nuclear_reticulum", "nucleolus"})
+"""Leaves that belong to a nucleus."""
+
+STRUCTURES: tuple[str, ...] = (
+    "cell",
+    "nucleus",
+    *(name for name in PAINT_ORDER if name != "nucleoplasm"),
+    "extracellular",
+)
+"""Names under which labels can be asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One leaf object: a continuous shape with its composition.
+
+    Parameters
+    ----------
+    structure : str
+        A name of :data:`PAINT_ORDER`.
+    label : int
+        From 1, unique within the structure and the scene. Cytosol and plasma membrane carry their cell's label, the
+        nuclear membrane its nucleus's.
+    cell_label, nucleus_label : int
+        The containers; ``nucleus_label`` is 0 outside nuclei.
+    shape : StarBody or ndarray (N, 7) float64
+        A star-shaped body, or a union of capsules (z0, y0, x0, z1, y1, x1, radius) in µm; a sphere has equal ends.
+    ri : float
+        Mean refractive index, before texture.
+    texture_sigma : float
+        Standard deviation of the index around it.
+    """
+
+    structure: str
+    label: int
+    cell_label: int
+    nucleus_label: int
+    shape: StarBody | Float
+    ri: float
+    texture_sigma: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell: its outer bodies and all its parts in painting order.
+
+    Parameters
+    ----------
+    label : int
+        From 1, in this frame.
+    track_id, parent_id : int
+        Identity over time; ``parent_id`` is 0 for a cell without a known mother.
+    kind : str
+        ``suspended``, ``adherent``, ``macrophage``, ``fibroblast``, ``mitotic`` or ``apoptotic``.
+    bodies : tuple of StarBody
+        Disjoint; the first is the cell, further ones are apoptotic fragments.
+    parts : tuple of Part
+    texture_origin_um : ndarray (3,)
+        Where the cell's texture is anchored, so that it moves with the cell.
+    texture_length_um : tuple of 2 float
+        Correlation lengths of the fine and the coarse texture in µm.
+    """
+
+    label: int
+    track_id: int
+    parent_id: int
+    kind: str
+    bodies: tuple[StarBody, ...]
+    parts: tuple[Part, ...]
+    texture_origin_um: Float
+    texture_length_um: tuple[float, float]
+
+    def parts_of(self, structure: str) -> tuple[Part, ...]:
+        """The parts of one leaf structure."""
+        return tuple(part for part in self.parts if part.structure == structure)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One frame as continuous geometry in µm; nothing in it depends on a voxel size.
+
+    Parameters
+    ----------
+    cells : tuple of Cell
+        Labels 1 … n in order.
+    medium_ri : float
+    extent_um : tuple of 3 float
+        Size z, y, x of the field; its corner is the origin. Cells may reach over the lateral border.
+    texture : ndarray (N, N, N) float32
+        Periodic random field, mean 0, standard deviation 1, that the cells' texture is read from.
+    preset : str
+        Name of the cell line.
+    frame : int
+    time_s : float
+    debris : ndarray (n, 8)
+        Particles in the medium, capsules and their index; they have no label and count as extracellular.
+    """
+
+    cells: tuple[Cell, ...]
+    medium_ri: float
+    extent_um: Vector
+    texture: NDArray[np.float32]
+    preset: str = ""
+    frame: int = 0
+    time_s: float = 0.0
+    debris: Float = field(default_factory=lambda: np.zeros((0, 8)))
+
+    def parts(self) -> Iterator[Part]:
+        """Every part, cell by cell, in painting order; the n-th has object index n (from 1)."""
+        for cell in self.cells:
+            yield from cell.parts
+
+    def with_values(self, value_of: Callable[[Part], tuple[float, float]], medium_value: float) -> Scene:
+        """The same geometry for another modality: its value and texture sigma per part instead of the index.
+
+        Parameters
+        ----------
+        value_of : callable
+            ``Part -> (mean, texture sigma)``, e.g. a linear absorption coefficient from ``part.structure``.
+        medium_value : float
+            The value outside the cells. Debris is left out.
+
+        Returns
+        -------
+        Scene
+            Rendering it gives that quantity where the index was.
+        """
+        cells = []
+        for cell in self.cells:
+            values = [value_of(part) for part in cell.parts]
+            parts = [
+                replace(part, ri=value, texture_sigma=sigma)
+                for part, (value, sigma) in zip(cell.parts, values, strict=True)
+            ]
+            cells.append(replace(cell, parts=tuple(parts)))
+        return replace(self, cells=tuple(cells), medium_ri=medium_value, debris=np.zeros((0, 8)))
+
+    def render(self, voxel_size_um: Vector, shape: tuple[int, int, int], *, origin_um: Vector = (0, 0, 0)) -> Rendered:
+        """Labels and refractive index on a voxel grid.
+
+        Parameters
+        ----------
+        voxel_size_um : tuple of 3 float
+            z, y, x in µm, each above 0.
+        shape : tuple of 3 int
+            Z, Y, X of the result.
+        origin_um : tuple of 3 float
+            Outer corner of the first voxel; the centre of voxel i lies at ``origin + (i + 0.5) * voxel_size``.
+
+        Returns
+        -------
+        Rendered
+
+        Raises
+        ------
+        SettingsError
+            ``E-SIM-GRID`` for a voxel size or shape that is not positive.
+        """
+        from tomocyte.simulation.cells.rendering import render_scene
+
+        return render_scene(self, voxel_size_um, shape=shape, origin_um=origin_um)
+
+
+class Labels(Mapping[str, NDArray[np.uint32]]):
+    """Structure -> labels (Z, Y, X) uint32, 0 = background, each made when asked for (17 at once would be heavy).
+
+    Parameters
+    ----------
+    objects : ndarray (Z, Y, X) uint32
+        Object index of every voxel, 0 = medium.
+    tables : mapping of str to ndarray (n_objects + 1,) uint32
+        Per structure, object index -> label.
+    """
+
+    def __init__(self, objects: NDArray[np.uint32], tables: Mapping[str, NDArray[np.uint32]]) -> None:
+        self._objects = objects
+        self._tables = dict(tables)
+
+    def __getitem__(self, structure: str) -> NDArray[np.uint32]:
+        if structure not in self._tables:
+            raise SettingsError(
+                "E-SIM-STRUCTURE", f"unknown structure {structure!r}.", cure=f"Known: {', '.join(self._tables)}."
+            )
+        labels: NDArray[np.uint32] = np.take(self._tables[structure], self._objects)
+        return labels
+
+    def __contains__(self, structure: object) -> bool:
+        return structure in self._tables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A scene on a voxel grid.
+
+    Parameters
+    ----------
+    labels : mapping of str to ndarray (Z, Y, X) uint32
+        Every name of :data:`STRUCTURES`; an array is made at each access (8 bytes per voxel are kept in all).
+        ``extracellular`` is a mask of 0 and 1.
+    cell_of : mapping of str to ndarray (n_labels + 1,) uint32
+        Per structure, object label -> cell label; entry 0 is 0.
+    ri : ndarray (Z, Y, X) float32
+        True refractive index with texture.
+    medium_ri : float
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm.
+    origin_um : tuple of 3 float
+        Outer corner of the first voxel.
+    """
+
+    labels: Mapping[str, NDArray[np.uint32]]
+    cell_of: Mapping[str, NDArray[np.uint32]]
+    ri: NDArray[np.float32]
+    medium_ri: float
+    voxel_size_um: Vector
+    origin_um: Vector = field(default=(0.0, 0.0, 0.0))

@@ -1,0 +1,128 @@
+"""Time: lineage, continuity, and the trends of macrophage activation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tomocyte.errors import SettingsError
+from tomocyte.simulation import EXPERIMENTS, MotionSettings, SceneSettings, simulate_timelapse, truth_table
+from tomocyte.simulation.cells.motion import experiment
+
+PLAIN = SceneSettings(has_organelles=False, border_overhang=0.0)
+
+
+def film(line="RAW 264.7", n_frames=3, *, n_cells=2, seed=1, extent_um=(22.0, 40.0, 44.0), motion=None):
+    return simulate_timelapse(
+        line,
+        n_frames,
+        n_cells=n_cells,
+        extent_um=extent_um,
+        settings=PLAIN,
+        motion=motion or MotionSettings(divisions_per_h=0, deaths_per_h=0),
+        rng=np.random.default_rng(seed),
+    )
+
+
+def test_every_cell_of_every_frame_has_one_row():
+    scenes, tracks = film()
+    assert list(tracks.columns) == ["track_id", "parent_id", "frame", "label"]
+    assert len(tracks) == 6
+    for frame, scene in enumerate(scenes):
+        rows = tracks.query("frame == @frame")
+        assert rows.label.tolist() == [cell.label for cell in scene.cells]
+        assert rows.track_id.tolist() == [cell.track_id for cell in scene.cells]
+        assert scene.time_s == 1800.0 * frame
+
+
+def test_division_gives_two_daughters_of_half_the_volume():
+    motion = MotionSettings(divisions_per_h=0.6, deaths_per_h=0, volume_change=0, speed_um_per_h=1)
+    scenes, tracks = film("HeLa", 5, n_cells=1, seed=3, extent_um=(30.0, 70.0, 74.0), motion=motion)
+    born = tracks[tracks.parent_id > 0].drop_duplicates("track_id")
+    assert len(born) >= 2
+    for parent, daughters in born.groupby("parent_id"):
+        assert len(daughters) == 2
+        frame = int(daughters.frame.iloc[0])
+        assert parent not in tracks.query("frame == @frame").track_id.tolist()
+        assert tracks.query("track_id == @parent").frame.max() == frame - 1
+        mother = next(cell for cell in scenes[frame - 1].cells if cell.track_id == parent)
+        assert mother.kind == "mitotic"
+        pair = [cell for cell in scenes[frame].cells if cell.parent_id == parent]
+        total = sum(cell.bodies[0].volume_um3 for cell in pair)
+        assert total == pytest.approx(mother.bodies[0].volume_um3, rel=0.2)  # pressed together they lose a little
+
+
+def test_death_ends_a_track_after_fragments():
+    motion = MotionSettings(divisions_per_h=0, deaths_per_h=1.0, speed_um_per_h=0)
+    scenes, tracks = film("HeLa", 6, n_cells=2, seed=5, extent_um=(22.0, 60.0, 64.0), motion=motion)
+    kinds = {(row.track_id, row.frame): scenes[row.frame].cells[row.label - 1].kind for row in tracks.itertuples()}
+    assert "apoptotic" in kinds.values()
+    for track_id, rows in tracks.groupby("track_id"):
+        seen = [kinds[track_id, frame] for frame in rows.frame]
+        if "apoptotic" in seen:
+            assert set(seen[seen.index("apoptotic") :]) == {"apoptotic"}
+
+
+def test_cells_keep_their_organelles_from_frame_to_frame():
+    scenes, _ = film(motion=MotionSettings(divisions_per_h=0, deaths_per_h=0, speed_um_per_h=3, droplet_change=0))
+    first, second = (scene.cells[0] for scene in scenes[:2])
+    moved = second.bodies[0].centre_um - first.bodies[0].centre_um
+    assert np.linalg.norm(moved) > 0.05
+    before = np.array([part.shape[0, :3] for part in first.parts_of("lipid_droplet")])
+    after = np.array([part.shape[0, :3] for part in second.parts_of("lipid_droplet")])
+    near = np.linalg.norm(after[:, None] - before[None] - moved, axis=-1).min(axis=1)
+    assert np.median(near) < 0.2
+
+
+def test_activation_follows_the_published_trends():
+    tables = {}
+    for name in ("macrophage-control", "macrophage-lps"):
+        row = experiment(name)
+        changed = row.motion.model_copy(update={"time_step_s": 4 * 3600.0})  # the start, the middle and the end
+        scenes, _ = film(row.preset, 3, n_cells=4, seed=2, extent_um=(24.0, 56.0, 60.0), motion=changed)
+        table = pd.concat([truth_table(scene) for scene in scenes])
+        mean = table.groupby(["structure", "frame"])[["volume_um3", "surface_area_um2", "mean_ri"]].mean()
+        count = table.groupby(["structure", "frame"]).size()
+        tables[name] = {
+            s: (mean.loc[s].iloc[-1] / mean.loc[s].iloc[0], count.loc[s].tolist())
+            for s in ("cell", "nucleus", "nucleolus", "lipid_droplet")
+        } | {"mean": mean}
+    lps, control = tables["macrophage-lps"], tables["macrophage-control"]
+    assert lps["cell"][0].volume_um3 > 1.2
+    assert lps["cell"][0].surface_area_um2 > 1.2
+    assert abs(control["cell"][0].volume_um3 - 1) < 0.08
+    indices = lps["mean"].loc["cell"].mean_ri.to_numpy()
+    assert np.all(np.diff(indices) < -5e-4)
+    assert lps["mean"].loc["nucleus"].mean_ri.iloc[-1] < lps["mean"].loc["nucleus"].mean_ri.iloc[0] - 5e-4
+    assert lps["nucleus"][0].volume_um3 > 1.05
+    assert 1.0 < lps["nucleolus"][0].volume_um3 < 1.3
+    nucleolus = lps["mean"].loc["nucleolus"].volume_um3.to_numpy()
+    assert nucleolus[2] == pytest.approx(nucleolus[1], rel=0.05)
+    assert lps["lipid_droplet"][0].volume_um3 > 1.3
+    assert lps["lipid_droplet"][1][-1] > 1.5 * lps["lipid_droplet"][1][0]
+    assert abs(lps["lipid_droplet"][0].mean_ri - 1) < 0.002
+
+
+def test_the_experiments_are_those_of_the_paper():
+    assert (experiment("macrophage-control").n_cells, experiment("macrophage-lps").n_cells) == (9, 12)
+    for name in ("macrophage-control", "macrophage-lps"):
+        assert experiment(name).n_frames == 17
+        assert experiment(name).motion.time_step_s == 30 * 60
+    with pytest.raises(SettingsError, match="E-SIM-EXPERIMENT"):
+        experiment("starvation")
+    assert set(EXPERIMENTS) == {"culture", "macrophage-control", "macrophage-lps"}
+
+
+def test_the_same_seed_gives_the_same_film():
+    grid = ((1.1, 0.6, 0.7), (20, 66, 62))
+    (one, tracks), (two, same) = film(n_frames=2, seed=9), film(n_frames=2, seed=9)
+    assert tracks.equals(same)
+    assert np.array_equal(one[1].render(*grid).ri, two[1].render(*grid).ri)
+    longer, _ = film(n_frames=3, seed=9)
+    assert np.array_equal(longer[1].render(*grid).ri, one[1].render(*grid).ri)
+
+
+def test_a_film_without_frames_is_refused():
+    with pytest.raises(SettingsError, match="E-SIM-FRAMES"):
+        film(n_frames=0)
