@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tomocyte.confidence.voxels import Byte, Levels, along, axis_places, probability_at
 from tomocyte.errors import SettingsError
-from tomocyte.labels.objects import label_extents
+from tomocyte.labels.extents import label_extents
 from tomocyte.volume import VoxelSize
 
 Float = NDArray[np.float64]

@@ -32,7 +32,7 @@ from tomocyte.corrections.shapes import Covered, cover
 from tomocyte.corrections.split import parts_by_plane, parts_by_seeds
 from tomocyte.errors import InputError
 from tomocyte.labels.components import connected_components
-from tomocyte.labels.objects import assign_parents
+from tomocyte.labels.parents import assign_parents
 from tomocyte.volume import VoxelSize
 
 

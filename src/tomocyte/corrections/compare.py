@@ -19,7 +19,7 @@ from tomocyte.corrections.apply import apply_edit
 from tomocyte.corrections.edits import Add, Delete, Edit, Merge, Renumber, Repaint, Shape, Split, Target
 from tomocyte.corrections.frame import Box, EditingFrame, Labels, Mask
 from tomocyte.errors import InputError
-from tomocyte.labels.objects import distance_um
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.runs import LARGEST_LABEL, Voxels, pack_voxels
 from tomocyte.volume import VoxelSize
 

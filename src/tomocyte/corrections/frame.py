@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tomocyte.corrections.edits import Place, Target
 from tomocyte.errors import InputError
 from tomocyte.labels.dtypes import refit
-from tomocyte.labels.objects import label_extents
+from tomocyte.labels.extents import label_extents
 from tomocyte.labels.runs import LARGEST_LABEL
 from tomocyte.volume import VoxelSize
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tomocyte.corrections.edits import Place, Plane
 from tomocyte.errors import InputError
 from tomocyte.labels.components import connected_components
-from tomocyte.labels.objects import distance_um
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.watershed import seeded_watershed
 from tomocyte.volume import VoxelSize
 

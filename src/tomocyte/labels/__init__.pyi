@@ -1,10 +1,10 @@
 from .components import connected_components as connected_components
 from .dtypes import label_dtype as label_dtype
 from .dtypes import refit as refit
-from .objects import assign_parents as assign_parents
-from .objects import label_extents as label_extents
-from .objects import renumber as renumber
-from .objects import split_touching as split_touching
+from .extents import label_extents as label_extents
+from .parents import assign_parents as assign_parents
+from .renumber import renumber as renumber
+from .splitting import split_touching as split_touching
 from .stack import LabelStack as LabelStack
 from .watershed import find_seeds as find_seeds
 from .watershed import seeded_watershed as seeded_watershed

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.labels.components import Components, connected_components
-from tomocyte.labels.objects import Box, Extents, label_extents
+from tomocyte.labels.extents import Box, Extents, label_extents
 from tomocyte.volume import VoxelSize
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -48,11 +48,11 @@ def reaches(labels: Labels, core: Mask, n: int) -> Mask:
     return counts > 0
 
 
-def large_enough(found: Components | Extents, min_voxels: float) -> Mask:
+def large_enough(objects: Components | Extents, min_voxels: float) -> Mask:
     """Which objects have at least so many voxels, by label; entry 0 is False."""
-    keep: Mask = found.n_voxels >= min_voxels
+    keep: Mask = objects.n_voxels >= min_voxels
     keep[0] = False
-    return keep & (found.n_voxels > 0)
+    return keep & (objects.n_voxels > 0)
 
 
 def fill_holes(labels: Labels, *, max_voxels: float = math.inf) -> None:
@@ -85,7 +85,7 @@ def _fill_one(labels: Labels, label: int, box: Box, max_voxels: float) -> None:
     holes = filled.reshape(inside.shape) & ~inside
     holes &= labels[box] == 0
     if math.isfinite(max_voxels):
-        found = connected_components(holes)
-        keep = found.n_voxels <= max_voxels
-        holes = found.paint(keep) > 0
+        parts = connected_components(holes)
+        keep = parts.n_voxels <= max_voxels
+        holes = parts.paint(keep) > 0
     labels[box][holes] = label

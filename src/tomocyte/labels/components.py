@@ -85,8 +85,8 @@ def connected_components(mask: Mask, *, connectivity: int = 1) -> Components:
 
     Examples
     --------
-    >>> found = connected_components(np.array([[[True, False, True, True]]]))
-    >>> found.n, found.n_voxels[1:].tolist(), found.paint().tolist()
+    >>> parts = connected_components(np.array([[[True, False, True, True]]]))
+    >>> parts.n, parts.n_voxels[1:].tolist(), parts.paint().tolist()
     (2, [1, 2], [[[1, 0, 2, 2]]])
     """
     view = np.ascontiguousarray(mask, dtype=bool)

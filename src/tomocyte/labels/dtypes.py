@@ -43,7 +43,7 @@ def refit(labels: NDArray[Any], largest: int | None = None) -> NDArray[np.unsign
     ----------
     labels : ndarray, integer or bool, values >= 0
     largest : int, optional
-        Largest label that must fit; found when not given. Give it to make room for more labels.
+        Largest label that must fit; taken from the labels when not given. Give it to make room for more labels.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def refit(labels: NDArray[Any], largest: int | None = None) -> NDArray[np.unsign
         raise SettingsError("E-LABELS-TYPE", f"labels must be integers, not {labels.dtype}.")
     if labels.dtype.kind == "i" and labels.size and int(labels.min()) < 0:
         raise SettingsError("E-LABELS-TYPE", f"labels must not be negative, but one is {int(labels.min())}.")
-    found = int(labels.max(initial=0))
+    largest_label = int(labels.max(initial=0))
     if largest is not None:
-        found = max(found, largest)
-    return labels.astype(label_dtype(found), copy=False)
+        largest_label = max(largest_label, largest)
+    return labels.astype(label_dtype(largest_label), copy=False)

@@ -116,7 +116,7 @@ def pack_voxels(labels: NDArray[Any], which: Mask, *, corner: int = 0, n_planes:
     [[1, 3], [2, 1], [7, 3]]
     """
     height, width = labels.shape[1:]
-    starts, stops, found = [], [], []
+    starts, stops, numbers = [], [], []
     for z in range(labels.shape[0]):
         if not which[z].any():
             continue
@@ -127,10 +127,10 @@ def pack_voxels(labels: NDArray[Any], which: Mask, *, corner: int = 0, n_planes:
         offset = (corner + z) * height * width
         starts.append(begins[is_run] + offset)
         stops.append(edges[1:][is_run] + offset)
-        found.append(key[begins[is_run]] - 1)
+        numbers.append(key[begins[is_run]] - 1)
     start = np.concatenate(starts) if starts else np.zeros(0, np.int64)
     stop = np.concatenate(stops) if stops else np.zeros(0, np.int64)
-    label = np.concatenate(found) if found else np.zeros(0, np.int64)
+    label = np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
     gap = start - np.concatenate([np.zeros(1, np.int64), stop[:-1]]) if len(start) else start
     columns = np.stack([gap, stop - start, label]).astype("<u4")
     runs = base64.b64encode(zlib.compress(columns.tobytes(), 9)).decode("ascii")

@@ -113,8 +113,8 @@ def find_seeds(
     Examples
     --------
     >>> hills = np.array([[[1, 9, 2, 8, 7, 8, 1]]], dtype=np.float32)
-    >>> found = find_seeds(hills, hills > 0, prominence=0.5, min_separation_um=1.0, voxel_size_um=(1, 1, 1))
-    >>> found.tolist()
+    >>> seeds = find_seeds(hills, hills > 0, prominence=0.5, min_separation_um=1.0, voxel_size_um=(1, 1, 1))
+    >>> seeds.tolist()
     [[[0, 1, 0, 2, 0, 0, 0]]]
     """
     seeds = np.zeros(mask.shape, dtype=np.uint32)

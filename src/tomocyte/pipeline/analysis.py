@@ -297,7 +297,7 @@ class _Work:
     def measure(
         self, frame: int, image: NDArray[np.float32], labels: Mapping[str, NDArray[Any]], medium_ri: float | None
     ) -> None:
-        from tomocyte.labels.objects import assign_parents
+        from tomocyte.labels.parents import assign_parents
         from tomocyte.measurements import measure
 
         names = self.kind.columns(self.quantity, is_planar=math.isnan(self.voxel_size_um[0]))

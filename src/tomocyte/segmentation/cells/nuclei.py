@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.dtypes import refit
-from tomocyte.labels.objects import renumber, split_touching
+from tomocyte.labels.renumber import renumber
+from tomocyte.labels.splitting import split_touching
 from tomocyte.labels.watershed import seeded_watershed
 from tomocyte.segmentation.cells.windows import CellByCellSettings, Grid
 from tomocyte.volume import VoxelSize

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.labels.components import connected_components
-from tomocyte.labels.objects import distance_um, renumber
+from tomocyte.labels.distances import distance_um
+from tomocyte.labels.renumber import renumber
 from tomocyte.segmentation.cells.nuclei import flooded_regions, on_grid, seeds_of, shared_cells, together
 from tomocyte.segmentation.cells.unclaimed import anchored, place_rest
 from tomocyte.segmentation.cells.votes import FULL, Votes, paint_cells

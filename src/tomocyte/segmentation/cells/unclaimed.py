@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.labels.components import connected_components
-from tomocyte.labels.objects import distance_um
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.watershed import seeded_watershed
 from tomocyte.segmentation.cells.nuclei import contact_areas_um2
 from tomocyte.segmentation.cells.votes import FULL

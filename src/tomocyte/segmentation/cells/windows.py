@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tomocyte.labels.objects import label_extents
+from tomocyte.labels.extents import label_extents
 from tomocyte.labels.settings import SplitSettings
 from tomocyte.settings import Settings
 from tomocyte.volume import VoxelSize

@@ -22,7 +22,7 @@ from tomocyte.labels.blocks import (
     fine_plane,
 )
 from tomocyte.labels.components import connected_components
-from tomocyte.labels.objects import distance_um
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.smoothing import Image, sigma_in_voxels, smooth
 from tomocyte.segmentation.classical.thresholds import GAUSSIAN_MAD, Histogram, otsu_threshold
 from tomocyte.segmentation.settings import NucleusSettings

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.dtypes import label_dtype, refit
-from tomocyte.labels.objects import label_extents, renumber
+from tomocyte.labels.extents import label_extents
+from tomocyte.labels.renumber import renumber
 from tomocyte.segmentation.classical.inclusions import bright_inclusions
 from tomocyte.segmentation.classical.nucleus import dark_core, edge_based_nucleus
 from tomocyte.segmentation.settings import InclusionSettings, NucleusSettings

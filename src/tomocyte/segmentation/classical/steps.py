@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from tomocyte.errors import SettingsError
 from tomocyte.labels.cleaning import fill_holes, large_enough, reaches, touches_border, voxels_of
 from tomocyte.labels.components import connected_components
-from tomocyte.labels.objects import label_extents, renumber, split_own
+from tomocyte.labels.extents import label_extents
+from tomocyte.labels.renumber import renumber
+from tomocyte.labels.splitting import split_own
 from tomocyte.segmentation.classical.foreground import find_foreground
 from tomocyte.segmentation.classical.organelles import find_inclusions, find_nuclei
 from tomocyte.segmentation.settings import SegmentationSettings

@@ -16,7 +16,9 @@ from tomocyte.errors import SettingsError
 from tomocyte.labels.cleaning import fill_holes, large_enough, touches_border, voxels_of
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.dtypes import refit
-from tomocyte.labels.objects import label_extents, renumber, split_own
+from tomocyte.labels.extents import label_extents
+from tomocyte.labels.renumber import renumber
+from tomocyte.labels.splitting import split_own
 from tomocyte.labels.watershed import seeded_watershed
 from tomocyte.segmentation.settings import InstanceSettings
 from tomocyte.volume import VoxelSize, check_voxel_size

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.datasets.settings import DataSettings
 from tomocyte.errors import InputError
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.dtypes import refit
-from tomocyte.labels.objects import distance_um
 from tomocyte.segmentation.cells.nuclei import flooded_regions
 from tomocyte.segmentation.cells.windows import PUBLISHED_PLANES, PUBLISHED_SHAPE, Evidence, as_input
 from tomocyte.training.data.mask_corruption import corrupted
@@ -287,7 +287,7 @@ def owners(nuclei: NDArray[Any], cells: NDArray[Any]) -> dict[int, int]:
     >>> owners(np.array([1, 1, 1, 0, 2]), np.array([5, 5, 7, 7, 0]))
     {1: 5, 2: 0}
     """
-    from tomocyte.labels.objects import assign_parents
+    from tomocyte.labels.parents import assign_parents
 
     return assign_parents(np.atleast_3d(nuclei), np.atleast_3d(cells))
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.evaluation import dice, score_instances
-from tomocyte.labels.objects import assign_parents
+from tomocyte.labels.parents import assign_parents
 from tomocyte.labels.settings import CleanSettings, SplitSettings
 from tomocyte.segmentation.classical.steps import segment
 from tomocyte.segmentation.settings import ForegroundSettings, InclusionSettings, NucleusSettings, SegmentationSettings

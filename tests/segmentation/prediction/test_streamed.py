@@ -1,4 +1,4 @@
-"""Streamed masks against the whole-volume path, independent libraries, and the memory they may take."""
+"""Masks streamed through the volume are those of the whole frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.segmentation.prediction.blending import LEVELS
 from tomocyte.segmentation.prediction.empty_tiles import EmptyTile
 from tomocyte.segmentation.prediction.frame import PredictionSettings, predict_frame
-from tomocyte.segmentation.prediction.resampling import linear_taps, resample_plane
 from tomocyte.segmentation.prediction.streamed import (
     MaskSettings,
     ResampledSource,
@@ -26,8 +25,11 @@ from tomocyte.segmentation.prediction.tiled import fixed_point_slabs, predict_ti
 from tomocyte.segmentation.prediction.tiling import TilingSettings, grown_tiles, plan_tiles
 
 NETWORK_UM = (0.4, 0.2, 0.2)
+
 MEDIUM, SCALE = 1.337, 0.02
+
 SEEN = ((MEDIUM, SCALE),)
+
 FRAMES = {
     "finer": ((23, 61, 47), (0.36, 0.1, 0.12)),
     "its own size": ((21, 30, 37), NETWORK_UM),
@@ -78,22 +80,6 @@ def test_masks_are_those_of_the_whole_frame(shape: tuple[int, ...], voxel_size_u
         kept = found.upsampled(output, 1, shape[0])
         np.testing.assert_allclose(kept, whole[output, 1:], atol=1 / 510 + 1e-4)
     assert not (found.bits & ~np.uint8(3)).any()
-
-
-@pytest.mark.parametrize(
-    ("n_in", "n_out"), [(7, 7), (7, 13), (7, 40), (13, 7), (40, 7), (1, 5), (5, 1), (2, 1), (9, 8)]
-)
-def test_taps_are_scikit_images_resize(n_in: int, n_out: int) -> None:
-    values = np.random.default_rng(n_in).random((n_in, 6)).astype(np.float32)
-    along, same = linear_taps(n_in, n_out), linear_taps(6, 6)
-    result = np.empty((n_out, 6), dtype=np.float32)
-    resample_plane(values, along, same, result)
-    expected = resize(values, (n_out, 6), order=1, mode="edge", anti_aliasing=True, preserve_range=True)
-    np.testing.assert_allclose(result, expected, atol=1e-5)
-    np.testing.assert_allclose(along.weights.sum(axis=1), 1, atol=1e-6)
-    across = np.empty((6, n_out), dtype=np.float32)
-    resample_plane(np.ascontiguousarray(values.T), same, along, across)
-    np.testing.assert_allclose(across, expected.T, atol=1e-5)
 
 
 def test_voxels_outside_belong_to_nothing() -> None:
@@ -212,14 +198,6 @@ def test_empty_tiles_are_left_out_and_nothing_else() -> None:
     assert skipped.n_skipped > n_all / 2
     np.testing.assert_array_equal(skipped.bits, everywhere.bits)
     assert everywhere.n_skipped == 0
-
-
-@pytest.mark.parametrize(("excess", "is_empty"), [(0.0, True), (0.03, True), (0.3, False), (-0.3, False)])
-def test_what_counts_as_empty(excess: float, is_empty: bool) -> None:
-    """One block of 1 µm³ decides: 2 x 5 x 5 voxels of 0.4 x 0.2 x 0.2 µm; the margin is 0.05."""
-    tile = np.random.default_rng(0).normal(0, 0.02, (2, 7, 12, 13)).astype(np.float32)
-    tile[1, 2:4, 5:10, 5:10] += np.float32(excess)
-    assert EmptyTile(0.05, NETWORK_UM)(tile) is is_empty
 
 
 def test_memory_is_what_was_said() -> None:

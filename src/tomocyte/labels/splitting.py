@@ -1,4 +1,4 @@
-"""Objects as labels: touching cells split, numbers in raster order, children given to their parents.
+"""Touching cells split by a seeded watershed of each component, on voxels no finer than needed.
 
 All functions take and return labels (Z, Y, X) with 0 = background. To split cells by another landscape, add it to
 ``SplitSettings.method`` and to :func:`_landscape`.
@@ -10,11 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import SettingsError
 from tomocyte.labels.blocks import (
     block_factors,
     block_means,
@@ -23,7 +21,9 @@ from tomocyte.labels.blocks import (
     coarse_voxel_size,
     fine_plane,
 )
-from tomocyte.labels.dtypes import label_dtype, refit
+from tomocyte.labels.distances import distance_um
+from tomocyte.labels.dtypes import refit
+from tomocyte.labels.extents import label_extents
 from tomocyte.labels.settings import SplitSettings
 from tomocyte.labels.smoothing import sigma_in_voxels, smooth
 from tomocyte.labels.watershed import find_seeds, seeded_watershed
@@ -31,121 +31,10 @@ from tomocyte.volume import VoxelSize
 
 Labels = NDArray[np.unsignedinteger[Any]]
 Mask = NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
 COARSEST_UM = 0.35
 """Cells are split on voxels of about this size, or an eighth of their smallest separation if that is less."""
 LOCAL_SHARE = 0.8
 """A voxel is bright for its place if it exceeds this share of the mean around it; background counts as 0 there."""
-
-
-@dataclass(frozen=True)
-class Extents:
-    """Voxels and bounding box of each label, by label; entry 0 is unused.
-
-    Parameters
-    ----------
-    n_voxels : ndarray (n + 1,), int64
-    lower, upper : ndarray (n + 1, 3), int64
-        Half-open.
-    """
-
-    n_voxels: NDArray[np.int64]
-    lower: NDArray[np.int64]
-    upper: NDArray[np.int64]
-
-    def box(self, label: int, shape: tuple[int, ...], margin: int = 0) -> Box:
-        """Bounding box of a label, widened by a margin where the volume allows."""
-        sides = [
-            slice(max(int(low) - margin, 0), min(int(high) + margin, size))
-            for low, high, size in zip(self.lower[label], self.upper[label], shape, strict=True)
-        ]
-        return (sides[0], sides[1], sides[2])
-
-
-def label_extents(labels: Labels) -> Extents:
-    """Voxels and bounding box of each label, in one pass.
-
-    Examples
-    --------
-    >>> found = label_extents(np.array([[[0, 1, 1, 0, 2]]], dtype=np.uint8))
-    >>> found.n_voxels.tolist(), found.box(1, (1, 1, 5))[2]
-    ([0, 2, 1], slice(1, 3, None))
-    """
-    n = int(labels.max(initial=0))
-    return Extents(*_extents(labels, n))
-
-
-def renumber(labels: Labels, keep: Mask | None = None) -> Labels:
-    """Number the objects 1..n in raster order of their first voxel, in the smallest type that holds them.
-
-    Parameters
-    ----------
-    labels : ndarray (Z, Y, X), unsigned integer
-    keep : ndarray (largest label + 1,), bool, optional
-        Objects to keep; entry 0 is ignored.
-
-    Returns
-    -------
-    ndarray (Z, Y, X), unsigned integer
-        A new array.
-
-    Examples
-    --------
-    >>> renumber(np.array([[[7, 0, 3, 7]]], dtype=np.uint16)).tolist()
-    [[[1, 0, 2, 1]]]
-    """
-    largest = int(labels.max(initial=0))
-    chosen = np.ones(largest + 1, dtype=bool) if keep is None else keep.astype(bool)
-    number, n = _raster_numbers(labels, chosen)
-    table = number.astype(label_dtype(n))
-    numbered = np.empty(labels.shape, dtype=table.dtype)
-    for z in range(labels.shape[0]):
-        np.take(table, labels[z], out=numbered[z])
-    return numbered
-
-
-def assign_parents(child_labels: NDArray[Any], cell_labels: NDArray[Any]) -> dict[int, int]:
-    """For each child object, the cell it lies in.
-
-    Parameters
-    ----------
-    child_labels, cell_labels : ndarray (Z, Y, X), integer >= 0
-
-    Returns
-    -------
-    dict of int to int
-        Child label to the label of the cell with most voxels in common (the smaller label where two have equally
-        many); 0 when the child lies in no cell.
-
-    Raises
-    ------
-    SettingsError
-        ``E-SHAPE`` when the arrays differ in shape.
-
-    Examples
-    --------
-    >>> assign_parents(np.array([[[1, 1, 1, 0, 2]]]), np.array([[[0, 5, 5, 5, 0]]]))
-    {1: 5, 2: 0}
-    """
-    if child_labels.shape != cell_labels.shape:
-        raise SettingsError("E-SHAPE", f"children {child_labels.shape} and cells {cell_labels.shape} differ in shape.")
-    children: list[NDArray[Any]] = [np.zeros((0, 3), dtype=np.int64)]
-    for z in range(child_labels.shape[0]):
-        here = child_labels[z] != 0
-        pairs = np.stack([child_labels[z][here].astype(np.int64), cell_labels[z][here].astype(np.int64)], axis=1)
-        unique, counts = np.unique(pairs, axis=0, return_counts=True)
-        children.append(np.column_stack([unique, counts]))
-    table = np.concatenate(children)
-    overlap: dict[tuple[int, int], int] = {}
-    for child, cell, count in table.tolist():
-        overlap[child, cell] = overlap.get((child, cell), 0) + count
-    best: dict[int, tuple[int, int]] = {}
-    for (child, cell), count in sorted(overlap.items()):
-        if child not in best:
-            best[child] = (0, 0)
-        if cell and count > best[child][0]:
-            best[child] = (count, cell)
-    return {child: cell for child, (_, cell) in best.items()}
 
 
 def split_touching(
@@ -286,59 +175,7 @@ def _mean_around(values: NDArray[np.float32], sigma: tuple[float, ...]) -> NDArr
     return mean[inner[0], inner[1], inner[2]]
 
 
-def distance_um(mask: Mask, voxel_size_um: VoxelSize) -> NDArray[np.float32]:
-    """Distance of each voxel of the mask to the nearest voxel outside it, in µm; the image's border counts as inside.
-
-    A mask without any voxel outside has no such distance: it is 0 everywhere.
-
-    Examples
-    --------
-    >>> distance_um(np.array([[[False, True, True]]]), (float("nan"), 0.5, 0.25)).tolist()
-    [[[0.0, 0.25, 0.5]]]
-    """
-    import edt
-
-    if mask.all():
-        return np.zeros(mask.shape, dtype=np.float32)
-    if mask.shape[0] == 1:
-        plane = edt.edt(np.ascontiguousarray(mask[0]), anisotropy=voxel_size_um[1:], parallel=1)
-        return np.asarray(plane[None], dtype=np.float32)
-    return np.asarray(edt.edt(np.ascontiguousarray(mask), anisotropy=voxel_size_um, parallel=1), dtype=np.float32)
-
-
 def _write(view: Labels, inside: Mask, coarse: NDArray[Any], factors: tuple[int, int, int]) -> None:
     for z in range(view.shape[0]):
         fine = fine_plane(coarse, z, view.shape, factors)
         np.copyto(view[z], fine.astype(view.dtype), where=inside[z])
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _extents(labels: Labels, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    n_voxels = np.zeros(n + 1, np.int64)
-    lower = np.full((n + 1, 3), np.int64(2**62))
-    upper = np.zeros((n + 1, 3), np.int64)
-    for z in range(labels.shape[0]):
-        for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
-                label = labels[z, y, x]
-                if label == 0:
-                    continue
-                n_voxels[label] += 1
-                lower[label, 0] = min(lower[label, 0], z)
-                lower[label, 1] = min(lower[label, 1], y)
-                lower[label, 2] = min(lower[label, 2], x)
-                upper[label, 0] = max(upper[label, 0], z + 1)
-                upper[label, 1] = max(upper[label, 1], y + 1)
-                upper[label, 2] = max(upper[label, 2], x + 1)
-    return n_voxels, lower, upper
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _raster_numbers(labels: Labels, keep: Mask) -> tuple[NDArray[np.int64], int]:
-    number = np.zeros(keep.size, np.int64)
-    n = 0
-    for label in labels.flat:
-        if label != 0 and keep[label] and number[label] == 0:
-            n += 1
-            number[label] = n
-    return number, n
