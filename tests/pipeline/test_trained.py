@@ -427,11 +427,11 @@ def test_bf16_that_moves_the_self_test_is_given_up(
     make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a machine with bf16 would do with a network that bf16 changes."""
-    from tomocyte.networks import engine as room
+    from tomocyte.networks import engine
 
     make_model("sensitive")
-    monkeypatch.setattr(room, "has_bf16", lambda device: True)
-    monkeypatch.setattr(room, "bf16_problem", lambda *given: "bf16 moves a probability of the self-test by 0.4")
+    monkeypatch.setattr(engine.predictor, "has_bf16", lambda device: True)
+    monkeypatch.setattr(engine, "bf16_problem", lambda *given: "bf16 moves a probability of the self-test by 0.4")
     settings = run_settings("sensitive", inference=InferenceSettings(engine="torch"))
     found = analyse(odt_volume(nucleated(*CENTRES_UM)), settings)
     assert found.facts["trained_model"]["precision"] == "fp32"

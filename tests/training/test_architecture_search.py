@@ -23,8 +23,8 @@ from tomocyte.cli import app
 from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.networks import build_network
-from tomocyte.networks.costs import multiply_adds_per_voxel
-from tomocyte.networks.scnas_genotype import CELL_KINDS, STAY, load_genotype, operations_for
+from tomocyte.networks.engine.costs import multiply_adds_per_voxel
+from tomocyte.networks.scnas.genotype import CELL_KINDS, STAY, load_genotype, operations_for
 from tomocyte.training import LabelledData, build_recipe, load_recipe
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.recipe import recipe_names

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tomocyte.networks import build_network
-from tomocyte.networks.precision import autocast_for, has_bf16
+from tomocyte.networks.engine.precision import autocast_for, has_bf16
 from tomocyte.training.losses import LossSettings, build_loss
 from tomocyte.training.optimisation import OptimiserSettings, StepGuard, build_optimiser, step_if_finite
 

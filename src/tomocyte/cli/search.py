@@ -59,8 +59,8 @@ def search(
 
 
 def _describe(recipe: Any) -> None:
-    from tomocyte.networks._registry import count_parameters
-    from tomocyte.networks.scnas_supernet import SuperNetwork
+    from tomocyte.networks import count_parameters
+    from tomocyte.networks.scnas.supernet import SuperNetwork
 
     module = SuperNetwork(recipe.form(1, len(recipe.data.structures)))
     search, loop = recipe.search, recipe.loop

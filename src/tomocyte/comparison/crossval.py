@@ -20,7 +20,7 @@ from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
-from tomocyte.networks._registry import find_network
+from tomocyte.networks import find_network
 from tomocyte.provenance import environment, sha256_of_json
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tomocyte.errors import SettingsError
-from tomocyte.networks._registry import Network
+from tomocyte.networks.registry import Network
 
 
 def feature_maps(module: nn.Module, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

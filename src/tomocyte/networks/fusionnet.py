@@ -13,7 +13,6 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import (
     Activation,
     GlobalConvolution,
@@ -22,6 +21,7 @@ from tomocyte.networks.blocks import (
     initialise,
     up_convolution,
 )
+from tomocyte.networks.registry import Network, NetworkEntry, NetworkSettings
 
 N_LEVELS = 4
 ENCODER_SLOPE = 0.2

@@ -19,8 +19,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, cat, nn
 
-from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import GlobalConvolution, Norm, convolution_unit, initialise, up_convolution
+from tomocyte.networks.registry import Network, NetworkEntry, NetworkSettings
 
 N_LEVELS = 4
 PAPER = (

@@ -21,8 +21,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from torch import Tensor, cat, nn
 
-from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import Norm, convolution_unit, initialise
+from tomocyte.networks.registry import Network, NetworkEntry, NetworkSettings
 
 SLOPE = 0.01
 _Stride = Annotated[int, Field(ge=1, le=4)]

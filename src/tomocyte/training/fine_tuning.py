@@ -8,7 +8,7 @@ import torch
 
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.models import ModelCard
-from tomocyte.networks._registry import find_network
+from tomocyte.networks import find_network
 from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.validation import predict_samples, validation_scores

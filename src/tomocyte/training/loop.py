@@ -18,7 +18,7 @@ import torch
 from tomocyte import __version__
 from tomocyte.errors import SettingsError
 from tomocyte.networks import build_network
-from tomocyte.networks.precision import autocast_for
+from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
 from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order

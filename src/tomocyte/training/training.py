@@ -22,7 +22,7 @@ from tomocyte.ledger.atomic import write_atomic
 from tomocyte.modalities import modality
 from tomocyte.models import ModelCard, save_package
 from tomocyte.models.card import NetworkChoice
-from tomocyte.networks._registry import find_network
+from tomocyte.networks import find_network
 from tomocyte.training.checkpoint import Tensors
 from tomocyte.training.data.cell_samples import CellSamples, make_samples
 from tomocyte.training.data.samples import Samples

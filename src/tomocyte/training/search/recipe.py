@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tomocyte.errors import SettingsError
-from tomocyte.networks.scnas import ScNasFormSettings
+from tomocyte.networks.scnas.network import ScNasFormSettings
 from tomocyte.settings import Settings, build_settings, load_settings
 from tomocyte.training.optimisation import OptimiserSettings
 from tomocyte.training.recipe import Recipe

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tomocyte.ledger.atomic import write_atomic
-from tomocyte.networks.scnas_genotype import CELL_KINDS, N_INPUTS, Genotype, operations_for
-from tomocyte.networks.scnas_supernet import Architecture
+from tomocyte.networks.scnas.genotype import CELL_KINDS, N_INPUTS, Genotype, operations_for
+from tomocyte.networks.scnas.supernet import Architecture
 from tomocyte.training.search.recipe import NETWORK, SearchRecipe
 
 

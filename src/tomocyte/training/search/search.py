@@ -3,7 +3,7 @@
 :func:`search_architecture` is the whole; what one step does stands in :meth:`Search.step`, what survives a kill in
 :meth:`Search.save` and :meth:`Search.resume`. Every draw hangs on (seed, step, purpose) alone, so that a search that
 was killed and resumed ends with the same genotype, bit for bit. To search among other operations, see
-``networks/scnas_genotype``; to learn the choice in another way, change :meth:`Search.step`.
+``networks/scnas/genotype``; to learn the choice in another way, change :meth:`Search.step`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import torch
 
 from tomocyte.errors import SettingsError
 from tomocyte.ledger.atomic import write_atomic
-from tomocyte.networks import build_network
-from tomocyte.networks._registry import count_parameters
-from tomocyte.networks.costs import multiply_adds_per_voxel
-from tomocyte.networks.precision import autocast_for
-from tomocyte.networks.scnas_genotype import Genotype
-from tomocyte.networks.scnas_supernet import SuperNetwork
+from tomocyte.networks import build_network, count_parameters
+from tomocyte.networks.engine.costs import multiply_adds_per_voxel
+from tomocyte.networks.engine.precision import autocast_for
+from tomocyte.networks.scnas.genotype import Genotype
+from tomocyte.networks.scnas.supernet import SuperNetwork
 from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
 from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.data.cell_samples import make_samples

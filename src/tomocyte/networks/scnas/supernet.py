@@ -10,7 +10,7 @@ operation's output is multiplied by 1 + p - stop(p), which is 1, p being its rel
 drawn without replacement and their outputs mixed by the relaxed probabilities among the two, so that the gradient
 compares them. ScNAS says that it samples from a continuous relaxation; which estimator it used is not public.
 
-To change what can be found, change ``scnas_genotype``.
+To change what can be found, change ``genotype``.
 
 References
 ----------
@@ -29,11 +29,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tomocyte.networks._registry import Network
 from tomocyte.networks.blocks import initialise
-from tomocyte.networks.scnas import STEM, CellPlan, ScNasFormSettings, build_stem, plan_cells
-from tomocyte.networks.scnas_genotype import CELL_KINDS, N_INPUTS, CellKind, Genotype, Node, operations_for
-from tomocyte.networks.scnas_operations import SLOPE, Fit, build_operation
+from tomocyte.networks.registry import Network
+from tomocyte.networks.scnas.genotype import CELL_KINDS, N_INPUTS, CellKind, Genotype, Node, operations_for
+from tomocyte.networks.scnas.network import STEM, CellPlan, ScNasFormSettings, build_stem, plan_cells
+from tomocyte.networks.scnas.operations import SLOPE, Fit, build_operation
 
 N_EDGES = 2
 """Edges that end in a node."""

@@ -1,6 +1,6 @@
 """What a network's entry is, the closed list of all of them, and the one way to build one.
 
-Nothing is added here: a module of this room that has a tuple ``ENTRIES`` is found.
+Nothing is added here: a module or folder of this room that has a tuple ``ENTRIES`` is registered by itself.
 """
 
 from __future__ import annotations
@@ -91,18 +91,20 @@ class NetworkEntry:
         return _count_unallocated(self, self.settings())
 
 
-@cache
 def _entries() -> dict[str, NetworkEntry]:
     package = importlib.import_module("tomocyte.networks")
-    found: dict[str, NetworkEntry] = {}
-    for place in pkgutil.iter_modules(package.__path__):
-        if place.name.startswith("_"):
-            continue
-        for entry in getattr(importlib.import_module(f"tomocyte.networks.{place.name}"), "ENTRIES", ()):
-            if entry.name in found:
+    return _entries_in(tuple(package.__path__))
+
+
+@cache
+def _entries_in(folders: tuple[str, ...]) -> dict[str, NetworkEntry]:
+    entries: dict[str, NetworkEntry] = {}
+    for module in pkgutil.iter_modules(folders):
+        for entry in getattr(importlib.import_module(f"tomocyte.networks.{module.name}"), "ENTRIES", ()):
+            if entry.name in entries:
                 raise SettingsError("E-NETWORK", f"two networks are called {entry.name!r}.")
-            found[entry.name] = entry
-    return found
+            entries[entry.name] = entry
+    return entries
 
 
 def network_entries() -> tuple[NetworkEntry, ...]:

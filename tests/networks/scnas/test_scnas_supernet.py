@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from tomocyte.networks import build_network
-from tomocyte.networks.scnas import CellPlan, ScNasFormSettings
-from tomocyte.networks.scnas_genotype import CELL_KINDS, N_INPUTS, STAY, Genotype, load_shipped_genotype, operations_for
-from tomocyte.networks.scnas_supernet import Architecture, SuperCell, SuperNetwork, draw_of
+from tomocyte.networks.scnas.genotype import CELL_KINDS, N_INPUTS, STAY, Genotype, load_shipped_genotype, operations_for
+from tomocyte.networks.scnas.network import CellPlan, ScNasFormSettings
+from tomocyte.networks.scnas.supernet import Architecture, SuperCell, SuperNetwork, draw_of
 
 FORM = ScNasFormSettings(width=2, n_layers=4, strides=((1, 2, 2),), norm="batch", n_outputs=2)
 IMAGE = torch.randn(1, 1, 4, 8, 12, generator=torch.Generator().manual_seed(1))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tomocyte.errors import SettingsError
-from tomocyte.networks._registry import Network
+from tomocyte.networks.registry import Network
 
 STEPS = 4
 """Sizes in units of the divisor where none are given."""

@@ -1,7 +1,7 @@
 """Genotypes: what an architecture search finds, as four cells of chosen inputs and operations.
 
 A genotype is a YAML file; those that ship lie in ``genotypes`` and never change under their name, because a model's
-card may name one. To add one, add a file there; to add an operation, see ``scnas_operations``.
+card may name one. To add one, add a file there; to add an operation, see ``operations``.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _check_node(kind: CellKind, index: int, node: Node) -> None:
 
 def genotype_names() -> list[str]:
     """Names of the genotypes that ship."""
-    folder = Path(str(resources.files("tomocyte") / "networks" / "genotypes"))
+    folder = Path(str(resources.files("tomocyte") / "networks" / "scnas" / "genotypes"))
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
@@ -163,4 +163,4 @@ def load_shipped_genotype(name: str) -> Genotype:
     known = genotype_names()
     if name not in known:
         raise SettingsError("E-GENOTYPE", f"no genotype {name!r}.", cure=f"One of: {', '.join(known)}, or its content.")
-    return load_genotype(Path(str(resources.files("tomocyte") / "networks" / "genotypes" / f"{name}.yaml")))
+    return load_genotype(Path(str(resources.files("tomocyte") / "networks" / "scnas" / "genotypes" / f"{name}.yaml")))

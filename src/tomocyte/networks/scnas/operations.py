@@ -1,7 +1,7 @@
 """The operations that stand on the edges of ScNAS cells, and how an input is fitted to a cell.
 
 ScNAS's own list is not in its abstract nor in the paper that used it; this one is chosen here: what differentiable
-searches of three-dimensional networks choose among. To add an operation, name it in ``scnas_genotype.Operation`` and in
+searches of three-dimensional networks choose among. To add an operation, name it in ``genotype.Operation`` and in
 ``STAY``, ``DOWN`` or ``UP`` there, and give its module in :func:`build_operation`.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tomocyte.networks.blocks import Norm, activation_layer, norm_layer
-from tomocyte.networks.scnas_genotype import Operation
+from tomocyte.networks.scnas.genotype import Operation
 
 SLOPE = 0.01
 DILATION = 2

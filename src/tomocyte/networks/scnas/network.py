@@ -10,7 +10,7 @@ decoder-normal, expansion) in the form of a U-Net. Not published, and chosen her
 - every node has ``width`` feature maps, doubled at each reduction; the outputs of ``multiplier`` nodes lie side by
   side, so that a cell of the first level gives 12 x 3 = 36; the stem is one 3 x 3 x 3 convolution to as many;
 - each input is fitted to its cell by a linear 1 x 1 x 1 convolution, a node is the sum of its edges;
-- the operations (``scnas_operations``) and the genotype, which ``tomocyte search`` found on simulated tomograms.
+- the operations (``operations``) and the genotype, which ``tomocyte search`` found on simulated tomograms.
 
 Instance normalisation as published makes each tile's own statistics part of the answer and removes absolute values.
 ``norm="batch", has_stem_norm=False`` keeps the refractive index (see ``unet3d``).
@@ -28,10 +28,10 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from tomocyte.networks._registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.blocks import Norm, convolution_unit, initialise
-from tomocyte.networks.scnas_genotype import N_INPUTS, CellKind, Genotype, Node, load_shipped_genotype
-from tomocyte.networks.scnas_operations import SLOPE, Fit, Stride, build_operation
+from tomocyte.networks.registry import Network, NetworkEntry, NetworkSettings
+from tomocyte.networks.scnas.genotype import N_INPUTS, CellKind, Genotype, Node, load_shipped_genotype
+from tomocyte.networks.scnas.operations import SLOPE, Fit, Stride, build_operation
 
 DEFAULT_GENOTYPE = "scnas-choi"
 LAYERS_PER_LEVEL = 4

@@ -16,9 +16,17 @@ from torch import nn
 
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.networks import Network, build_network
-from tomocyte.networks import engine as room
-from tomocyte.networks._runners import FastStem, _openvino_core, fast_stem, prepare, split_image, split_stem, stem_of
-from tomocyte.networks.engine import bf16_problem, choose_engine, describe_engine, has_bf16, make_predictor
+from tomocyte.networks.engine import bf16_problem, choose_engine, describe_engine, make_predictor, predictor
+from tomocyte.networks.engine.precision import has_bf16
+from tomocyte.networks.engine.runners import (
+    FastStem,
+    _openvino_core,
+    fast_stem,
+    prepare,
+    split_image,
+    split_stem,
+    stem_of,
+)
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 ENGINES = ["torch", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no openvino"))]
@@ -281,7 +289,7 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ImportError("No module named 'openvino'")
         return original(name, *arguments)
 
-    monkeypatch.setattr(room.importlib, "import_module", missing)
+    monkeypatch.setattr(predictor.importlib, "import_module", missing)
 
 
 def test_without_openvino_auto_is_torch_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +305,7 @@ def test_without_openvino_auto_is_torch_and_says_why(monkeypatch: pytest.MonkeyP
 
 
 def test_compiled_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(predictor.shutil, "which", lambda _name: None)
     with pytest.raises(SettingsError, match="E-ENGINE: compiled needs"):
         choose_engine("compiled")
 

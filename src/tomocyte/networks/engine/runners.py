@@ -1,6 +1,6 @@
 """The engines behind ``make_predictor``: each makes a function from a float32 batch to float32 logits, both on the CPU.
 
-To add one, write a ``*_runner(module, *, device, precision)`` here; ``engine.py`` decides when it is used.
+To add one, write a ``*_runner(module, *, device, precision)`` here; ``predictor.py`` decides when it is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tomocyte.errors import SettingsError
-from tomocyte.networks._registry import Network
+from tomocyte.networks.registry import Network
 
 Runner: TypeAlias = Callable[[Tensor], Tensor]
 MOST_COMPILED_SHAPES = 4

@@ -14,10 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tomocyte.errors import SettingsError
 from tomocyte.networks import build_network
-from tomocyte.networks.costs import multiply_adds_per_voxel
-from tomocyte.networks.engine import has_bf16, make_predictor
-from tomocyte.networks.scnas import ScNasFormSettings, plan_cells
-from tomocyte.networks.scnas_genotype import (
+from tomocyte.networks.engine import make_predictor
+from tomocyte.networks.engine.costs import multiply_adds_per_voxel
+from tomocyte.networks.engine.precision import has_bf16
+from tomocyte.networks.scnas.genotype import (
     CELL_KINDS,
     DOWN,
     STAY,
@@ -28,7 +28,8 @@ from tomocyte.networks.scnas_genotype import (
     load_shipped_genotype,
     operations_for,
 )
-from tomocyte.networks.scnas_operations import Excitation, Fit, build_operation
+from tomocyte.networks.scnas.network import ScNasFormSettings, plan_cells
+from tomocyte.networks.scnas.operations import Excitation, Fit, build_operation
 
 ENGINES = ["torch", "openvino"] if importlib.util.find_spec("openvino") is not None else ["torch"]
 TINY: dict[str, Any] = {

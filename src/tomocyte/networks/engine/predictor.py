@@ -1,7 +1,7 @@
-"""From a trained module to a function of arrays: which library computes it, how exactly, and who says so.
+"""From a trained module to a function of arrays: which library computes it, how exactly, and why.
 
 ``make_predictor`` is the door; ``describe_engine`` says for the provenance what it does with the same arguments. To add
-an engine, write its ``*_runner`` in ``_runners.py`` and name it in :data:`RUNNERS` and in :func:`choose_engine`.
+an engine, write its ``*_runner`` in ``runners.py`` and name it in :data:`RUNNERS` and in :func:`choose_engine`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tomocyte.errors import InputError, SettingsError
-from tomocyte.networks._registry import Network
-from tomocyte.networks._runners import Runner, compiled_runner, openvino_runner, prepare, torch_runner
-from tomocyte.networks.precision import has_bf16
+from tomocyte.networks.engine.precision import has_bf16
+from tomocyte.networks.engine.runners import Runner, compiled_runner, openvino_runner, prepare, torch_runner
+from tomocyte.networks.registry import Network
 
 EngineName = Literal["torch", "compiled", "openvino"]
 PrecisionName = Literal["fp32", "bf16"]
