@@ -21,6 +21,7 @@ FLOORS = {
     "volume": 1,
     "settings": 1,
     "provenance": 1,
+    "structures": 1,
     "labels": 2,
     "statistics": 2,
     "ledger": 2,

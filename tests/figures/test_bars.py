@@ -10,13 +10,13 @@ from PIL import Image
 
 from tomocyte.errors import SettingsError
 from tomocyte.figures.bars import grouped_bars_figure
-from tomocyte.figures.canvas import STRUCTURE_COLOURS
+from tomocyte.structures import structure_colour
 
 
 def top_of(picture: bytes, structure: str) -> float:
     """First row of the picture that shows a structure's colour on more than a few pixels."""
     image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
-    colour = STRUCTURE_COLOURS[structure]
+    colour = structure_colour(structure)
     wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     return float(np.flatnonzero((np.abs(image - wanted).sum(axis=-1) < 12).sum(axis=1) > 6)[0])
 

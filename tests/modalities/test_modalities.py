@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.measurements import measurements
 from tomocyte.modalities import Modality, modalities, modality
 from tomocyte.modalities.qpi import phase_to_dry_mass_density
+from tomocyte.structures import Structure, structure, structures
 from tomocyte.volume import Volume
 
 # Background and object values from the literature, in the modality's unit.
@@ -37,8 +39,7 @@ def test_contract(kind: Modality) -> None:
     normal = kind.normalization.apply(image)
     np.testing.assert_allclose(kind.normalization.invert(normal), image, rtol=1e-6, atol=1e-7)
     assert set(kind.measurements) <= set(measurements())
-    names = {structure.name for structure in kind.structures}
-    assert {structure.parent for structure in kind.structures} <= names | {None, "cell"}
+    assert {entry.name for entry in kind.structures} <= {entry.name for entry in structures()}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,27 @@ def test_two_channels_are_needed() -> None:
 def test_unknown_modality_lists_the_known() -> None:
     with pytest.raises(SettingsError, match="odt"):
         modality("oct")
+
+
+def test_dry_mass_needs_a_refractive_index() -> None:
+    """Choi et al. 2021 give α for refractive-index tomograms; an absorption coefficient or an intensity has none."""
+    assert modality("odt").structure("lipid droplets").refraction_increment_ml_per_g == 0.135
+    assert modality("odt").structure("my own").refraction_increment_ml_per_g == 0.19
+    for name in ("sxt", "nile_red", "fluorescence", "qpi"):
+        assert modality(name).structure("lipid_droplet").refraction_increment_ml_per_g is None
+
+
+def test_one_file_is_enough_for_a_modality_with_a_new_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry, and so every picture, knows the structure as soon as the modality is read."""
+    monkeypatch.setattr("tomocyte.structures._REGISTERED", {entry.name: entry for entry in structures()})
+    monkeypatch.setattr("tomocyte.structures._ALIASES", {})
+    spore = Structure("spore", "spore in a bacterium", "cell", "#102030")
+    kind = replace(modality("odt"), name="new", structures=(*structures("cell"), spore))
+    assert structure("spores") is spore
+    assert kind.structure("spore") is spore
+    projected = replace(structure("cell"), description="whole cell, projected")
+    assert replace(kind, structures=(projected,)).structure("cell") is projected
+    assert structure("cell").description != projected.description
 
 
 def test_phase_of_a_sphere_gives_its_dry_mass() -> None:

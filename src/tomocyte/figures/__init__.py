@@ -5,7 +5,6 @@ The same input gives the same bytes: the user's own matplotlib settings are not 
 returns its bytes, and name it here.
 """
 
-from tomocyte.figures.canvas import ALL_COLOURS, STRUCTURE_COLOURS, structure_colour
 from tomocyte.figures.charts import histogram, histogram_figure, time_course_figure
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.figures.curves import (
@@ -21,8 +20,6 @@ from tomocyte.figures.planes import closeup, overview
 from tomocyte.figures.rendering import Body, BodyPanel, body_figure, surface_mesh
 
 __all__ = [
-    "ALL_COLOURS",
-    "STRUCTURE_COLOURS",
     "Body",
     "BodyPanel",
     "ContourPanel",
@@ -38,7 +35,6 @@ __all__ = [
     "precision_recall_figure",
     "reliability_figure",
     "scale_bar_um",
-    "structure_colour",
     "surface_mesh",
     "time_course_figure",
     "training_figure",

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tomocyte.errors import SettingsError
-from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, structure_colour
+from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture
+from tomocyte.structures import structure_colour
 
 CELL_COLOUR = "#0072B2"
 """Single cells, beside the colour of the cell mask."""

@@ -1,6 +1,6 @@
 """What all pictures share: colours, text, axes in pixels, and the way to PNG, PDF or SVG bytes.
 
-To give a structure its own colour, add it to ``STRUCTURE_COLOURS``.
+The colour of a structure stands in :mod:`tomocyte.structures`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette, told apart with every kind of colour blindness.
-STRUCTURE_COLOURS = {
-    "cell": "#56B4E9",
-    "nucleus": "#E69F00",
-    "inclusion": "#F0E442",
-    "lipid_droplet": "#CC79A7",
-    "nucleolus": "#009E73",
-}
-OTHER_COLOURS = ("#D55E00", "#0072B2", "#B2DF8A", "#CAB2D6")
-ALL_COLOURS = (*STRUCTURE_COLOURS.values(), *OTHER_COLOURS)
 MISSING_COLOUR = "#7A0019"
 BACKGROUND_COLOUR = "#777777"
 TRACK_COLOUR = "#B39B78"
@@ -46,23 +36,6 @@ PictureFormat = Literal["png", "pdf", "svg"]
 
 DPI = 100
 _LARGEST_SAMPLE = 2_000_000
-
-
-def structure_colour(name: str) -> str:
-    """The colour in which a structure is always drawn, as ``#RRGGBB``.
-
-    Parameters
-    ----------
-    name : str
-        As it stands in the column ``structure``. A structure without a colour of its own gets one of a few spare
-        colours, chosen by its name.
-
-    Examples
-    --------
-    >>> structure_colour("cell")
-    '#56B4E9'
-    """
-    return STRUCTURE_COLOURS.get(name) or OTHER_COLOURS[sum(name.encode()) % len(OTHER_COLOURS)]
 
 
 def sample_steps(shape: tuple[int, ...]) -> tuple[int, int, int]:

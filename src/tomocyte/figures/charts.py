@@ -20,10 +20,10 @@ from tomocyte.figures.canvas import (
     png,
     sample,
     sample_steps,
-    structure_colour,
     value_label,
     value_text,
 )
+from tomocyte.structures import structure_colour
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,12 +23,12 @@ from tomocyte.figures.canvas import (
     defaults,
     drawable,
     picture,
-    structure_colour,
     value_label,
     write,
 )
 from tomocyte.figures.marks import draw_colour_bar, draw_contours, draw_scale_bar
 from tomocyte.figures.planes import DISPLAY_PERCENTILES
+from tomocyte.structures import structure_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

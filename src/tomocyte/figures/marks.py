@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.figures.canvas import MISSING_COLOUR, drawable, structure_colour
+from tomocyte.figures.canvas import MISSING_COLOUR, drawable
+from tomocyte.structures import structure_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,11 +21,11 @@ from tomocyte.figures.canvas import (
     png,
     sample,
     sample_steps,
-    structure_colour,
     value_label,
     write,
 )
 from tomocyte.figures.marks import draw_colour_bar, draw_contours, draw_legend, draw_numbers, draw_scale_bar
+from tomocyte.structures import structure_colour
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import ModalityError
 from tomocyte.segmentation.settings import SegmentationSettings
+from tomocyte.structures import Structure, canonical_name, register, structure, structures
 from tomocyte.volume import Volume
 
 FloatArray = NDArray[np.float32]
@@ -52,28 +53,6 @@ class Normalization:
 
 
 @dataclass(frozen=True)
-class Structure:
-    """A structure that a modality can show.
-
-    Parameters
-    ----------
-    name : str
-        As it stands in the column ``structure``.
-    description : str
-        One line for people.
-    refraction_increment_ml_per_g : float, optional
-        α in n = n0 + α·c; ``None`` where the modality has no refractive index.
-    parent : str, optional
-        The structure that contains it.
-    """
-
-    name: str
-    description: str
-    refraction_increment_ml_per_g: float | None = None
-    parent: str | None = "cell"
-
-
-@dataclass(frozen=True)
 class Modality:
     """What a voxel value means.
 
@@ -93,6 +72,8 @@ class Modality:
         What the mistake usually is when a volume does not fit, and the cure.
     normalization : Normalization
     structures : tuple of Structure
+        What it can show, the usual main objects first: :func:`tomocyte.structures.structures` of their names. A
+        structure that is new is given in full, and registered by itself.
     segmentation : SegmentationSettings
         The classical engine's settings that suit this modality.
     measurements : tuple of str
@@ -120,6 +101,12 @@ class Modality:
     default_model: str = "classical"
     alternatives: Mapping[str, str] = field(default_factory=dict)
     alternative_measurements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = {entry.name for entry in structures()}
+        for entry in self.structures:
+            if entry.name not in known:
+                register(entry)
 
     def unit_of(self, quantity: str) -> str:
         """The unit of a quantity this modality knows."""
@@ -160,9 +147,16 @@ class Modality:
         return (*PLANAR_GEOMETRY, *(name for name in names if name not in SOLID_GEOMETRY + PLANAR_GEOMETRY))
 
     def structure(self, name: str) -> Structure:
-        """The structure of that name; a name of the user's own is a primary object like the first one."""
+        """A structure as this modality shows it: α only where a voxel value is a refractive index.
+
+        Parameters
+        ----------
+        name : str
+            Any name or alias; a name of the user's own gets the registry's defaults.
+        """
         known = {entry.name: entry for entry in self.structures}
-        return known.get(name) or replace(self.structures[0], name=name, description=name)
+        entry = known.get(canonical_name(name)) or structure(name)
+        return entry if self.quantity == "refractive_index" else replace(entry, refraction_increment_ml_per_g=None)
 
     def check_channels(self, volume: Volume) -> None:
         """Refuse a volume with too few channels.

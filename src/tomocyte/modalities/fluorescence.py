@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tomocyte.labels.settings import CleanSettings, SplitSettings
-from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
+from tomocyte.structures import structures
 
 MODALITY = Modality(
     name="fluorescence",
@@ -16,7 +17,7 @@ MODALITY = Modality(
     plausible_median=(-1e5, 1e6),
     hint="Give a fluorescence stack.",
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
-    structures=(Structure("object", "bright object: a stained cell, nucleus or organelle", parent=None),),
+    structures=structures("object"),
     # Suits objects of 2 to 6 µm; larger ones want a larger window and separation.
     segmentation=SegmentationSettings(
         foreground=ForegroundSettings(

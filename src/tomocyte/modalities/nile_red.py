@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, InclusionSettings, SegmentationSettings
+from tomocyte.structures import ZHANGHAO_COMPARTMENTS, structures
 
 MODALITY = Modality(
     name="nile_red",
@@ -15,11 +16,7 @@ MODALITY = Modality(
     plausible_median=(0.0, 1e6),
     hint="Give both channels as one file with two channels; intensities are not negative.",
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
-    structures=(
-        Structure("cell", "whole cell", parent=None),
-        Structure("lipid_droplet", "lipid droplet"),
-        Structure("inclusion", "bright inclusion (lipid droplet or vesicle: not told apart)"),
-    ),
+    structures=structures("cell", "inclusion", *ZHANGHAO_COMPARTMENTS),
     # Starting values, not tuned on data.
     segmentation=SegmentationSettings(
         foreground=ForegroundSettings(smoothing_um=0.3, fraction=0.3),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, InclusionSettings, NucleusSettings, SegmentationSettings
-
-# Choi et al. 2021: 0.135 mL/g for lipid droplets, 0.19 mL/g for everything else.
-PROTEIN_ML_PER_G = 0.19
-LIPID_ML_PER_G = 0.135
+from tomocyte.structures import structures
 
 MODALITY = Modality(
     name="odt",
@@ -23,13 +20,7 @@ MODALITY = Modality(
         "not RI; values around 0.01 are RI minus that of the medium."
     ),
     normalization=Normalization("ri-1.337-0.02", offset=1.337, scale=0.02),
-    structures=(
-        Structure("cell", "whole cell, inside the plasma membrane", PROTEIN_ML_PER_G, parent=None),
-        Structure("nucleus", "nucleus", PROTEIN_ML_PER_G),
-        Structure("nucleolus", "nucleolus", PROTEIN_ML_PER_G, parent="nucleus"),
-        Structure("lipid_droplet", "lipid droplet", LIPID_ML_PER_G),
-        Structure("inclusion", "inclusion of high RI: droplet, nucleolus or granule, not told apart", PROTEIN_ML_PER_G),
-    ),
+    structures=structures("cell", "nucleus", "nucleolus", "lipid_droplet", "inclusion"),
     # 0.2 µm moves the surface of a 14 µm cell by less than 1 % of its volume and keeps noise from roughening it.
     segmentation=SegmentationSettings(
         foreground=ForegroundSettings(smoothing_um=0.2),

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.labels.settings import CleanSettings, SplitSettings
-from tomocyte.modalities._modality import PLANAR_GEOMETRY, Modality, Normalization, Structure
+from tomocyte.modalities._modality import PLANAR_GEOMETRY, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
-
-# Popescu et al. 2008 (doi:10.1152/ajpcell.00121.2008) use 0.18 to 0.21 mL/g; 0.19 as for tomograms.
-PROTEIN_ML_PER_G = 0.19
+from tomocyte.structures import PROTEIN_ML_PER_G, structures
 
 
 def phase_to_dry_mass_density(phase_rad: NDArray[Any], wavelength_um: float) -> NDArray[np.float32]:
@@ -29,7 +27,8 @@ def phase_to_dry_mass_density(phase_rad: NDArray[Any], wavelength_um: float) -> 
     Returns
     -------
     ndarray float32, same shape
-        pg/µm² (1 mL/g = 1 µm³/pg).
+        pg/µm² (1 mL/g = 1 µm³/pg), with α = 0.19 mL/g as for tomograms; Popescu et al. 2008
+        (doi:10.1152/ajpcell.00121.2008) use 0.18 to 0.21 mL/g.
 
     References
     ----------
@@ -54,7 +53,7 @@ MODALITY = Modality(
     plausible_median=(-10.0, 30.0),
     hint="8- or 16-bit grey values are neither a dry-mass density nor a phase; give the values in pg/um2 or rad.",
     normalization=Normalization("dry-mass-density-0-1", offset=0.0, scale=1.0),
-    structures=(Structure("cell", "whole cell, projected", parent=None),),
+    structures=structures("cell"),
     # A cell ends at a tenth of its height, where people draw its outline; a sharp-edged disc comes out larger by 1.3 µm
     # all around. The dry mass is hardly touched by that.
     segmentation=SegmentationSettings(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tomocyte.labels.settings import CleanSettings
-from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization, Structure
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
+from tomocyte.structures import structures
 
 MODALITY = Modality(
     name="sxt",
@@ -17,12 +18,8 @@ MODALITY = Modality(
     plausible_median=(-1e6, 1e6),
     hint="Give the reconstructed tomogram.",
     normalization=Normalization("lac-0-1", offset=0.0, scale=1.0),
-    structures=(
-        Structure("cell", "whole cell, or the absorbing body that fills the field", parent=None),
-        Structure("nucleus", "nucleus"),
-        Structure("mitochondrion", "mitochondrion"),
-        Structure("lipid_droplet", "lipid droplet"),
-        Structure("inclusion", "strongly absorbing inclusion"),
+    structures=structures(
+        "cell", "cytoplasm", "nucleus", "mitochondrion", "lipid_droplet", "inclusion", "bead", "capillary"
     ),
     # Starting values for whole cells, not tuned on data.
     segmentation=SegmentationSettings(

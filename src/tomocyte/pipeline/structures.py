@@ -1,8 +1,7 @@
 """What a trained model finds in a frame: masks, and objects from them.
 
 Structures that the model knows replace those of the classical engine. An output called ``<structure>_core`` is the
-core of that structure and tells touching objects apart. To give a structure its own smallest size, add it to
-:data:`SMALLEST_UM`.
+core of that structure and tells touching objects apart. Smallest sizes stand in :mod:`tomocyte.structures`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte import structures as registry
 from tomocyte.labels.settings import SplitSettings
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.trained import TrainedModel, prediction_settings
@@ -29,14 +29,6 @@ OnTiles = Callable[[int, int], None]
 
 CORE = "_core"
 BACKGROUND = "background"
-SMALLEST_UM: dict[str, tuple[float, float]] = {
-    "nucleus": (5.0, 5.0),
-    "nucleolus": (0.2, 0.2),
-    "lipid_droplet": (0.05, 0.2),
-    "mitochondrion": (0.05, 0.1),
-}
-"""Smallest object of a structure in µm³ and, in 2-D, in µm²."""
-OTHERWISE_SMALLEST_UM = (0.5, 0.5)
 MOST_TILE_VOXELS = 5_000_000
 """Tiles of 3-D models grow up to here where that saves work: a gigabyte at the most, with maps of 16 channels."""
 EMPTY_RI = 0.003
@@ -72,14 +64,14 @@ def instance_settings(
     # A share of axes is not a probability: more than half of them must say yes.
     threshold = 0.5 if settings.inference.vote == "majority" else card.threshold_of(structure)
     clean = engine.clean
-    solid, flat = SMALLEST_UM.get(structure, OTHERWISE_SMALLEST_UM)
+    entry = registry.structure(structure)
     has_core = structure + CORE in card.structures
     is_split = (is_main or (structure == "nucleus" and card.dimensions == 3)) and not has_core
     return InstanceSettings(
         threshold=threshold,
         core_threshold=card.threshold_of(structure + CORE) if has_core else 0.5,
-        min_volume_um3=clean.min_volume_um3 if is_main else solid,
-        min_area_um2=clean.min_area_um2 if is_main else flat,
+        min_volume_um3=clean.min_volume_um3 if is_main else entry.smallest_um3,
+        min_area_um2=clean.min_area_um2 if is_main else entry.smallest_um2,
         is_hole_filled=clean.is_hole_filled if is_main else True,
         is_border_cleared=clean.is_border_cleared if is_main else False,
         split=engine.split if is_split else SplitSettings(method="none"),

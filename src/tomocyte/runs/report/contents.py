@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tomocyte.runs.report.rounding import heading, like, rounded
+from tomocyte.structures import in_drawing_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def summary_rows(table: pd.DataFrame, dictionary: Dictionary, structures: Sequen
         ``structures`` (name and number of objects) and ``rows`` (a column's name, unit, meaning and its cells).
     """
     found = [str(name) for name in table["structure"]] if len(table) else []
-    names = in_order([*structures, *found])
+    names = in_drawing_order([*structures, *found])
     if not found:
         return {"structures": [{"name": name, "n": 0} for name in names], "rows": []}
     groups = {name: table[table["structure"] == name] for name in names}
@@ -61,14 +62,6 @@ def summary_rows(table: pd.DataFrame, dictionary: Dictionary, structures: Sequen
         for column in keys
     ]
     return {"structures": [{"name": name, "n": len(groups[name])} for name in names], "rows": rows}
-
-
-def in_order(structures: Sequence[str]) -> list[str]:
-    """Each structure once, the known ones as they lie in a cell, from the outside in."""
-    from tomocyte.figures import STRUCTURE_COLOURS
-
-    known = list(STRUCTURE_COLOURS)
-    return sorted(dict.fromkeys(structures), key=lambda name: known.index(name) if name in known else len(known))
 
 
 def mean_and_deviation(table: pd.DataFrame, column: str) -> dict[str, str]:
@@ -124,7 +117,7 @@ def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str,
         return []
     return [
         _object_table(structure, table[table["structure"] == structure], dictionary)
-        for structure in in_order([str(name) for name in table["structure"]])
+        for structure in in_drawing_order([str(name) for name in table["structure"]])
     ]
 
 

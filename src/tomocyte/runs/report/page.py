@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tomocyte.runs.report.contents import described, edit_rows, object_tables, summary_rows
 from tomocyte.runs.report.rounding import rounded
+from tomocyte.structures import SPARE_COLOURS, structure_colour, structures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,15 +170,12 @@ def _resource(name: str) -> str:
 
 def _chip_style() -> str:
     """The structures' colours in the pictures, for the page; a chip carries its colour, never a structure's text."""
-    from tomocyte.figures import ALL_COLOURS
+    colours = dict.fromkeys((*(entry.colour for entry in structures()), *SPARE_COLOURS))
+    return "".join(f'.chip[data-at="{colour[1:]}"]{{background:{colour}}}' for colour in colours)
 
-    return "".join(f'.chip[data-at="{colour[1:]}"]{{background:{colour}}}' for colour in ALL_COLOURS)
 
-
-def _colour_class(structure: str) -> str:
-    from tomocyte.figures import structure_colour
-
-    return structure_colour(structure).removeprefix("#")
+def _colour_class(name: str) -> str:
+    return structure_colour(name).removeprefix("#")
 
 
 def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tomocyte.labels.splitting import split_own
 from tomocyte.segmentation.classical.foreground import find_foreground
 from tomocyte.segmentation.classical.organelles import find_inclusions, find_nuclei
 from tomocyte.segmentation.settings import SegmentationSettings
+from tomocyte.structures import in_drawing_order
 from tomocyte.volume import VoxelSize, check_voxel_size
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -90,12 +91,7 @@ def segment(
         tell("inclusion")
         found["inclusion"] = find_inclusions(image, cells, voxel_size_um, chosen.inclusion)
     everything = {**given, **found}
-    return {name: everything[name] for name in _in_order(everything)}
-
-
-def _in_order(names: Mapping[str, Labels]) -> list[str]:
-    usual = [name for name in ("cell", "nucleus", "inclusion") if name in names]
-    return usual + [name for name in names if name not in usual]
+    return {name: everything[name] for name in in_drawing_order(everything)}
 
 
 def find_cells(

@@ -1,12 +1,11 @@
 """The refractive index of every structure of one cell, and how unevenly it is spread.
 
 All indices of a cell are drawn once and belong to its plan. To give a structure another index, change its line in
-:meth:`Composition.of`; α of the dry mass is :func:`refraction_increment`.
+:meth:`Composition.of`; α of the dry mass stands in :mod:`tomocyte.structures`.
 
 References
 ----------
-Ranges: the project's simulation design. Concentration from the index: Choi et al., bioRxiv 2021, Eq. 1
-(0.135 mL/g for lipid droplets, 0.19 mL/g elsewhere).
+Ranges: the project's simulation design.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from tomocyte.simulation.cells.settings import SceneSettings
 VESICLES = ("early_endosome", "late_endosome", "lysosome", "peroxisome")
 _VESICLE_SHARE = {"late_endosome": 0.6, "lysosome": 1.0, "peroxisome": 0.8}
 _TUBE_SHARE = {"mitochondrion": 1.0, "endoplasmic_reticulum": 0.6, "golgi": 0.8}
-_LIPID_ML_PER_G = 0.135
-_PROTEIN_ML_PER_G = 0.19
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,6 @@ def draw_composition(line: CellLine, settings: SceneSettings, *, seed: int, medi
         sigma=rng.uniform(*settings.texture_sigma),
         lengths_um=(rng.uniform(*settings.texture_fine_um), rng.uniform(*settings.texture_coarse_um)),
     )
-
-
-def refraction_increment(structure: str) -> float:
-    """α in mL/g: how much the index rises per g/mL of dry mass."""
-    return _LIPID_ML_PER_G if structure == "lipid_droplet" else _PROTEIN_ML_PER_G
 
 
 def texture_tile(rng: np.random.Generator, *, n: int = 64, length_nodes: float = 3.0) -> NDArray[np.float32]:

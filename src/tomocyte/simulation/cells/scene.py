@@ -13,7 +13,8 @@ Membership is exclusive for the finest structures and nested for the containers:
 A voxel belongs to the part that contains its centre, so the labels of two renderings agree wherever they look at the
 same point. The refractive index is anti-aliased: at a border it is the mean over the voxel, to first order.
 
-To add a structure: name it in :data:`PAINT_ORDER`, give it parts in ``organelles`` and an index in ``composition``.
+To add a structure: give it an entry in :mod:`tomocyte.structures`, name it in :data:`PAINT_ORDER`, give it parts in
+``organelles`` and an index in ``composition``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.structures import ancestors
 
 if TYPE_CHECKING:
     from tomocyte.simulation.cells.shapes import StarBody
@@ -52,7 +54,7 @@ PAINT_ORDER: tuple[str, ...] = (
 )
 """Leaves, each painted over those before it."""
 
-IN_NUCLEUS = frozenset({"nuclear_membrane", "nucleoplasm", "nuclear_reticulum", "nucleolus"})
+IN_NUCLEUS = frozenset(name for name in PAINT_ORDER if "nucleus" in ancestors(name))
 """Leaves that belong to a nucleus."""
 
 STRUCTURES: tuple[str, ...] = (

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tomocyte.simulation.cells import kernels
-from tomocyte.simulation.cells.composition import refraction_increment
 from tomocyte.simulation.cells.rendering import texture_at
 from tomocyte.simulation.cells.scene import Cell, Part, Scene
 from tomocyte.simulation.cells.shapes import Float, StarBody
 from tomocyte.simulation.cells.unions import interior_outside, surface_outside
+from tomocyte.structures import structure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,7 @@ def _cell_rows(scene: Scene, cell: Cell, contact: tuple[int, float]) -> list[dic
         leaf = _Sum()
         volume, moment, area = shells.get(number, (solid.volume_um3, solid.moment, solid.surface_area_um2))
         ri = part.ri + part.texture_sigma * _mean_texture(scene, cell, solid)
-        leaf.add((volume, moment), ri, (ri - scene.medium_ri) / refraction_increment(part.structure) * volume)
+        leaf.add((volume, moment), ri, _dry_mass(part.structure, ri - scene.medium_ri, volume))
         whole.add((volume, moment), ri, leaf.mass)
         if part.nucleus_label:
             nuclei.setdefault(part.nucleus_label, _Sum()).add((volume, moment), ri, leaf.mass)
@@ -181,6 +181,12 @@ def _cell_rows(scene: Scene, cell: Cell, contact: tuple[int, float]) -> list[dic
         outer = next(part.shape for part in cell.parts if part.nucleus_label == label)
         top.append(_row(scene, cell, ("nucleus", label), total, measure(outer).surface_area_um2))
     return top + rows
+
+
+def _dry_mass(name: str, delta_ri: float, volume_um3: float) -> float:
+    """(n − medium) / α · V in pg; 0 for what has no dry mass."""
+    alpha = structure(name).refraction_increment_ml_per_g
+    return 0.0 if alpha is None else delta_ri / alpha * volume_um3
 
 
 def _measure_part(part: Part, cell: Cell) -> Solid:
