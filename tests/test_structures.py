@@ -11,7 +11,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from tomocyte import structures as registry
 from tomocyte.errors import SettingsError
-from tomocyte.simulation.scene import IN_NUCLEUS, PAINT_ORDER, STRUCTURES
+from tomocyte.simulation.cells.scene import IN_NUCLEUS, PAINT_ORDER, STRUCTURES
 from tomocyte.structures import (
     SPARE_COLOURS,
     ZHANGHAO_COMPARTMENTS,
