@@ -13,7 +13,19 @@ import pytest
 from tomocyte.errors import SettingsError
 from tomocyte.measurements import measurements
 from tomocyte.modalities import modalities
-from tomocyte.tables import LEADING, TRAILING, arrange, data_dictionary, write_csv, write_parquet, write_table
+from tomocyte.pipeline.columns import object_columns
+from tomocyte.tables import (
+    LEADING,
+    Column,
+    arrange,
+    csv_content,
+    data_dictionary,
+    find_columns,
+    table_from_rows,
+    write_csv,
+    write_parquet,
+    write_table,
+)
 
 
 def table() -> pd.DataFrame:
@@ -107,13 +119,29 @@ def test_the_same_bytes_in_any_locale_and_process(tmp_path, locale) -> None:
 
 
 def test_the_dictionary_describes_every_column_of_every_modality() -> None:
-    names = [column.column for column in (*LEADING, *TRAILING)] + sorted(measurements())
-    described = data_dictionary(names)
-    assert described["column"].tolist() == names
+    columns = object_columns()
+    described = data_dictionary(columns)
+    assert described["column"].tolist() == [column.name for column in columns]
+    assert described["column"].is_unique
     assert (described["meaning"].str.len() > 10).all()
+    assert (described["meaning"].str.endswith((".", "…"))).all()
     assert described.set_index("column").loc["dry_mass_pg", "unit"] == "pg"
     for kind in modalities().values():
-        data_dictionary(kind.measurements)
+        find_columns(kind.measurements, columns)
+
+
+def test_the_exact_bytes_of_a_dictionary(tmp_path) -> None:
+    """The headings are those of files that users have."""
+    columns = [
+        Column("label", "1", "Number, from 1.", kind="integer"),
+        Column("z_um", "µm", "Centre.", "Empty if planar.", "doi:1"),
+    ]
+    write_csv(data_dictionary(columns), tmp_path / "d.csv")
+    assert (tmp_path / "d.csv").read_text(encoding="utf-8").splitlines() == [
+        "column,unit,meaning,nan_reason,reference",
+        'label,1,"Number, from 1.",,',
+        "z_um,µm,Centre.,Empty if planar.,doi:1",
+    ]
 
 
 def test_names_carry_the_unit_they_are_declared_with() -> None:
@@ -135,6 +163,36 @@ def test_names_carry_the_unit_they_are_declared_with() -> None:
 
 def test_an_unknown_column_is_an_error() -> None:
     with pytest.raises(SettingsError) as caught:
-        data_dictionary(["volume_um3", "nonsense"])
+        find_columns(["label", "nonsense"], LEADING)
     assert caught.value.code == "E-COLUMN"
     assert "nonsense" in str(caught.value)
+    assert "label" not in str(caught.value)
+
+
+def test_a_column_has_one_meaning() -> None:
+    twice = (*LEADING, Column("label", "1", "Something else."))
+    with pytest.raises(SettingsError, match="described twice"):
+        find_columns(["label"], twice)
+    assert find_columns(["label"], (*LEADING, *LEADING)) == [LEADING[4]]
+
+
+COLUMNS = (
+    Column("name", "", "Text.", kind="text"),
+    Column("n", "1", "Count.", kind="integer"),
+    Column("is_cut", "", "Yes or no.", kind="boolean"),
+    Column("x_um", "µm", "Length."),
+)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 3])
+def test_types_do_not_depend_on_the_number_of_rows(n_rows) -> None:
+    rows = [{"is_cut": False, "x_um": 1, "n": number, "name": "a", "more": 7} for number in range(n_rows)]
+    made = table_from_rows(rows, COLUMNS)
+    assert made.dtypes.astype(str).tolist() == ["str", "int64", "bool", "float64"]
+    lines = [f"a,{number},False,1.0\n" for number in range(n_rows)]
+    assert csv_content(made) == "name,n,is_cut,x_um\n" + "".join(lines)
+
+
+def test_a_row_without_a_column_is_an_error() -> None:
+    with pytest.raises(KeyError, match="x_um"):
+        table_from_rows([{"name": "a", "n": 1, "is_cut": True}], COLUMNS)

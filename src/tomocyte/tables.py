@@ -1,15 +1,16 @@
 """Tidy tables and what their columns mean; the same table gives the same bytes in any locale, at any time.
 
-One row per object and frame. To add a column that is no measurement, describe it in :data:`LEADING` or
-:data:`TRAILING`. Writing is plain: the caller stages, renames and syncs.
+A column is described once, as a :class:`Column`, beside the code that fills it; whoever writes a table passes those
+columns in. :data:`LEADING` holds the ones that every table of objects starts with. Writing is plain: the caller stages,
+renames and syncs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tomocyte.errors import SettingsError
 
@@ -18,131 +19,150 @@ if TYPE_CHECKING:
 
 ROW_ORDER = ("item", "frame", "structure", "label")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+ColumnKind = Literal["number", "integer", "boolean", "text"]
+DTYPES: dict[ColumnKind, str] = {"number": "float64", "integer": "int64", "boolean": "bool", "text": "str"}
+DICTIONARY_HEADINGS = {
+    "name": "column",
+    "unit": "unit",
+    "meaning": "meaning",
+    "when_empty": "nan_reason",
+    "reference": "reference",
+}
+"""Field of a column -> heading in a data dictionary, as it stands in files."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """What a column means.
+    """A column of a table, and what it means.
 
     Parameters
     ----------
-    column, unit, meaning : str
-        ``native`` as a unit stands for the unit of the image.
-    nan_reason : str
-        When the cell is empty, and why; ``""`` if never.
+    name : str
+        Its heading in the table; ends in its unit where it has one.
+    unit : str
+        ``1`` for numbers without a unit, empty for text, ``native`` for the unit of the image.
+    meaning : str
+        One sentence for people.
+    when_empty : str
+        When a cell is empty, and why; ``""`` if never.
     reference : str
         DOI or title; ``""`` where the meaning says it all.
+    kind : {"number", "integer", "boolean", "text"}
+        What its cells hold: float64, int64, bool or str.
     """
 
-    column: str
+    name: str
     unit: str
     meaning: str
-    nan_reason: str = ""
+    when_empty: str = ""
     reference: str = ""
+    kind: ColumnKind = "number"
 
 
 LEADING = (
-    Column("item", "", "The input this row comes from."),
-    Column("frame", "1", "Index of the time point, from 0."),
+    Column("item", "", "The input this row comes from.", kind="text"),
+    Column("frame", "1", "Index of the time point, from 0.", kind="integer"),
     Column("time_s", "s", "Time after the first frame.", "Empty when neither the file nor the user gave times."),
-    Column("structure", "", "What the object is: cell, nucleus, …"),
-    Column("label", "1", "Number of the object in the label image of its structure and frame."),
-    Column("cell_id", "1", "Label of the cell the object belongs to; a cell's own label; 0 outside all cells."),
+    Column("structure", "", "What the object is: cell, nucleus, …", kind="text"),
+    Column("label", "1", "Number of the object in the label image of its structure and frame.", kind="integer"),
+    Column(
+        "cell_id",
+        "1",
+        "Label of the cell the object belongs to; a cell's own label; 0 outside all cells.",
+        kind="integer",
+    ),
     Column("parent", "1", "Label of the object that contains this one; 0 for none."),
     Column("track_id", "1", "Number of the object's track through time.", "Empty when objects were not tracked."),
     Column("parent_id", "1", "Track that this track split from; 0 for none.", "Empty when objects were not tracked."),
 )
-NO_DOUBT = "Empty for structures that the trained model does not find itself."
-NO_INTERVAL = "Empty where the model was not calibrated on enough objects of the structure, or the value is unknown."
-INTERVAL = "the 90 % interval"
-ONLY_MASKS = ", for doubt about the mask alone: errors of the refractive index and of α come on top"
-CONFORMAL = "doi:10.1080/01621459.2017.1307116"
-TRAILING = (
-    Column("is_cut", "", "Whether the object touches a border of the volume: sizes are then lower bounds."),
-    Column("is_cut_lateral", "", "Whether it touches a y or x border."),
-    Column("is_cut_z", "", "Whether it touches the first or last plane; false for planar images."),
-    Column("z_um", "µm", "Centre along z; voxel 0 lies at 0 µm.", "Empty for planar images."),
-    Column("y_um", "µm", "Centre along y; voxel 0 lies at 0 µm."),
-    Column("x_um", "µm", "Centre along x; voxel 0 lies at 0 µm."),
-    Column("medium_ri", "1", "Refractive index of the medium that was used.", "Empty when it is not known."),
-    Column(
-        "flags",
-        "",
-        "What is unusual about a cell: no-nucleus, two-nuclei, nucleus-outside (most of its nucleus lies outside the "
-        "mask of all cells), touches-border (cut by a y or x border); several are joined by semicolons.",
-        "Empty for other structures and for cells with nothing unusual.",
-    ),
-    Column(
-        "cell_confidence",
-        "1",
-        "Mean probability of the cell-by-cell network inside a cell, less the mean of the highest that the nucleus of "
-        "any other cell has there: how clearly the cell is told apart from its neighbours.",
-        "Empty for other structures, for cells without a nucleus, and where no network told cells apart.",
-        "doi:10.1101/2021.05.23.445351",
-    ),
-    Column("edited", "", "What corrections by hand changed this object, in their order.", "Empty when none did."),
-    Column(
-        "confidence",
-        "1",
-        "Overlap (intersection over union) with the true object that the model's calibrated probabilities promise.",
-        NO_DOUBT,
-        "arXiv:2402.10665",
-    ),
-    Column("volume_um3_low", "µm³", f"Lower end of {INTERVAL} on the volume.", NO_INTERVAL, CONFORMAL),
-    Column("volume_um3_high", "µm³", f"Upper end of {INTERVAL} on the volume.", NO_INTERVAL, CONFORMAL),
-    Column("dry_mass_pg_low", "pg", f"Lower end of {INTERVAL} on the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
-    Column("dry_mass_pg_high", "pg", f"Upper end of {INTERVAL} on the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
-    Column(
-        "disagreement",
-        "1",
-        "Standard deviation of the probability between flips or models, summed over the object and its surroundings, "
-        "per voxel of the object.",
-        NO_DOUBT,
-    ),
-)
+"""Columns that a table of objects starts with, where it has them."""
 
 
-def data_dictionary(names: Iterable[str]) -> pd.DataFrame:
-    """What columns mean: one row per name, in the order given.
+def find_columns(names: Iterable[str], columns: Iterable[Column]) -> list[Column]:
+    """The columns of these names, in this order.
 
     Parameters
     ----------
     names : iterable of str
-        Columns of a table: measurements and the columns that every table has.
+        Headings of a table.
+    columns : iterable of Column
+        All that may be in it.
+
+    Raises
+    ------
+    SettingsError
+        ``E-COLUMN``: a name has no description, or two that differ.
+
+    Examples
+    --------
+    >>> [column.unit for column in find_columns(["time_s", "label"], LEADING)]
+    ['s', '1']
+    """
+    described: dict[str, Column] = {}
+    for column in columns:
+        if described.setdefault(column.name, column) != column:
+            raise SettingsError(
+                "E-COLUMN", f"the column {column.name!r} is described twice.", cure="Give one of the two another name."
+            )
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in described]
+    if unknown:
+        raise SettingsError(
+            "E-COLUMN",
+            f"nothing says what {', '.join(map(repr, unknown))} means.",
+            cure="Describe the column as a tomocyte.tables.Column where it is made, or register the measurement.",
+        )
+    return [described[name] for name in wanted]
+
+
+def data_dictionary(columns: Iterable[Column]) -> pd.DataFrame:
+    """What columns mean: one row per column, in the order given.
+
+    Parameters
+    ----------
+    columns : iterable of Column
+        See :func:`find_columns`.
 
     Returns
     -------
     DataFrame
         Text columns ``column``, ``unit``, ``meaning``, ``nan_reason``, ``reference``.
 
-    Raises
-    ------
-    SettingsError
-        ``E-COLUMN``: nothing says what a column means.
-
     Examples
     --------
-    >>> data_dictionary(["label", "volume_um3"])["unit"].tolist()
-    ['1', 'µm³']
+    >>> data_dictionary(find_columns(["label", "time_s"], LEADING))["unit"].tolist()
+    ['1', 's']
     """
     import pandas as pd
 
-    from tomocyte.measurements import measurements
+    rows = [[getattr(column, field) for field in DICTIONARY_HEADINGS] for column in columns]
+    return pd.DataFrame(rows, columns=list(DICTIONARY_HEADINGS.values()), dtype="object")
 
-    known = {column.column: column for column in (*LEADING, *TRAILING)}
-    for one in measurements().values():
-        known[one.name] = Column(one.name, one.unit, one.meaning, one.nan_reason, one.reference)
-    wanted = list(names)
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise SettingsError(
-            "E-COLUMN",
-            f"no meaning is known for {', '.join(map(repr, unknown))}.",
-            cure="Describe the column in tomocyte.tables, or register the measurement.",
-        )
-    fields = [field.name for field in dataclasses.fields(Column)]
-    rows = [dataclasses.astuple(known[name]) for name in wanted]
-    return pd.DataFrame(rows, columns=fields, dtype="object")
+
+def table_from_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[Column]) -> pd.DataFrame:
+    """Rows as a table whose columns and types do not depend on how many rows there are.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Name of a column -> value; each row has every column.
+    columns : iterable of Column
+
+    Returns
+    -------
+    DataFrame
+
+    Examples
+    --------
+    >>> table_from_rows([], LEADING[:2]).dtypes.astype(str).tolist()
+    ['str', 'int64']
+    """
+    import pandas as pd
+
+    content = {
+        column.name: pd.Series([row[column.name] for row in rows], dtype=DTYPES[column.kind]) for column in columns
+    }
+    return pd.DataFrame(content)
 
 
 def arrange(table: pd.DataFrame) -> pd.DataFrame:
@@ -158,7 +178,7 @@ def arrange(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Same cells, index from 0. Columns that are not leading ones keep their order.
     """
-    leading = [column.column for column in LEADING if column.column in table.columns]
+    leading = [column.name for column in LEADING if column.name in table.columns]
     others = [name for name in table.columns if name not in leading]
     keys = [name for name in ROW_ORDER if name in table.columns]
     ordered = table.sort_values(keys, kind="stable") if keys else table

@@ -165,7 +165,7 @@ def test_every_column_is_described() -> None:
     for one in (table, scores.objects(), intervals):
         meanings = describe_columns(one.columns)
         assert all(column.meaning for column in meanings)
-    assert set(intervals.columns) == {column.column for column in INTERVAL_COLUMNS} | {"reason"}
+    assert set(intervals.columns) == {column.name for column in INTERVAL_COLUMNS} | {"reason"}
     with pytest.raises(SettingsError, match="E-COLUMN"):
         describe_columns(["no_such_score"])
 

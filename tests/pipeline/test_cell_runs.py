@@ -22,9 +22,10 @@ from tomocyte.models import ModelCard, NetworkChoice, save_package
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.pipeline import analyse, cells_card, open_input
 from tomocyte.pipeline.cells import settings_of
+from tomocyte.pipeline.columns import object_columns
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.runs.run import run_inputs
-from tomocyte.tables import data_dictionary
+from tomocyte.tables import data_dictionary, find_columns
 from tomocyte.volume import Volume
 
 CENTRES = ((0.0, 0.0, -2.7), (0.0, 0.0, 2.7))
@@ -187,7 +188,7 @@ def test_the_option_reaches_the_tables(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "out" / "objects.csv", keep_default_na=False)
     assert list(table.query("structure == 'cell'")["flags"]) == ["two-nuclei"]
     assert {"flags", "cell_confidence"} <= set(table.columns)
-    said = data_dictionary(["flags", "cell_confidence"])
+    said = data_dictionary(find_columns(["flags", "cell_confidence"], object_columns()))
     assert "two-nuclei" in said["meaning"][0]
     run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert "components" in json.dumps(run)

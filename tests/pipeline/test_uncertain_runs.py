@@ -27,8 +27,9 @@ from tomocyte.formats import read_volume, write_volume
 from tomocyte.ledger.result import RunResult
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.pipeline import analyse, process_item
+from tomocyte.pipeline.columns import object_columns
 from tomocyte.pipeline.settings import RunSettings
-from tomocyte.tables import data_dictionary
+from tomocyte.tables import data_dictionary, find_columns
 from tomocyte.volume import Volume
 
 CENTRES = ((0.0, -2.3, -2.6), (0.0, 2.5, 2.7))
@@ -180,7 +181,7 @@ def test_maps_hold_the_entropy_and_say_so(save: Callable[..., Path], tmp_path: P
     np.testing.assert_allclose(found, 255 * predictive_entropy(said(0)), atol=1)
     assert (folder / "nucleus_uncertainty.ome.tif").exists()
     table = pd.read_parquet(folder / "objects.parquet")
-    dictionary = data_dictionary(table.columns).set_index("column")
+    dictionary = data_dictionary(find_columns(table.columns, object_columns())).set_index("column")
     assert "overlap" in dictionary.loc["confidence", "meaning"].lower()
     assert dictionary.loc["dry_mass_pg_low", "unit"] == "pg"
 

@@ -214,20 +214,17 @@ def _provenance(found: Pairs, settings: ScoreSettings, options: Any, about: dict
 
 def _write(folder: Path, tables: dict[str, pd.DataFrame], about: dict[str, Any]) -> None:
     """CSV, Parquet and the meaning of the columns, each file whole or not at all."""
-    import dataclasses
     import json
     from functools import partial
 
-    import pandas as pd
-
     from tomocyte.evaluation.columns import describe_columns
     from tomocyte.ledger import writing
-    from tomocyte.tables import write_csv, write_parquet
+    from tomocyte.tables import data_dictionary, write_csv, write_parquet
 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         names = list(dict.fromkeys(name for table in tables.values() for name in table.columns))
-        meanings = pd.DataFrame([dataclasses.asdict(column) for column in describe_columns(names)])
+        meanings = data_dictionary(describe_columns(names))
         for name, table in tables.items():
             _publish(folder / f"{name}.csv", partial(write_csv, table))
             _publish(folder / f"{name}.parquet", partial(write_parquet, table))

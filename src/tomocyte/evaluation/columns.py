@@ -7,9 +7,9 @@ described.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tomocyte.errors import SettingsError
+from tomocyte.tables import Column
 
 BOTH_EMPTY = "both masks are empty"
 ONE_EMPTY = "a mask is empty"
@@ -24,61 +24,44 @@ NO_VOXEL_SIZE = "no voxel size is known"
 NOT_POOLED = "not defined for pooled images"
 
 
-@dataclass(frozen=True)
-class ScoreColumn:
-    """What a column means.
-
-    Parameters
-    ----------
-    column, unit, meaning : str
-    nan_reason : str
-        Why a cell is empty where nothing more special is known; ``""`` if never.
-    reference : str
-    """
-
-    column: str
-    unit: str
-    meaning: str
-    nan_reason: str = ""
-    reference: str = ""
-
-
 _KEYS = (
-    ScoreColumn("level", "", "image, group, pooled (counts of all images added), mean or sd (over images, n - 1)."),
-    ScoreColumn("item", "", "The image; empty for more than one."),
-    ScoreColumn("frame", "1", "Index of the time point, from 0; -1 for more than one image."),
-    ScoreColumn("group", "", "What is resampled together: cell, image, field."),
-    ScoreColumn("structure", "", "What was segmented."),
-    ScoreColumn("is_simulated", "", "Whether truth or prediction (of any image in the row) is simulated."),
-    ScoreColumn("n_images", "1", "Images (frames) in this row."),
-    ScoreColumn("reason", "", "Why cells of this row are empty, or how many images a mean leaves out."),
+    Column(
+        "level", "", "image, group, pooled (counts of all images added), mean or sd (over images, n - 1).", kind="text"
+    ),
+    Column("item", "", "The image; empty for more than one.", kind="text"),
+    Column("frame", "1", "Index of the time point, from 0; -1 for more than one image.", kind="integer"),
+    Column("group", "", "What is resampled together: cell, image, field.", kind="text"),
+    Column("structure", "", "What was segmented.", kind="text"),
+    Column("is_simulated", "", "Whether truth or prediction (of any image in the row) is simulated.", kind="boolean"),
+    Column("n_images", "1", "Images (frames) in this row.", kind="integer"),
+    Column("reason", "", "Why cells of this row are empty, or how many images a mean leaves out.", kind="text"),
 )
 _MASKS = (
-    ScoreColumn("n_voxels", "1", "All voxels."),
-    ScoreColumn("n_true_positive", "1", "Voxels inside both."),
-    ScoreColumn("n_false_positive", "1", "Voxels inside the prediction only."),
-    ScoreColumn("n_false_negative", "1", "Voxels inside the truth only."),
-    ScoreColumn("n_true_negative", "1", "Voxels outside both."),
-    ScoreColumn("dice", "1", "2 TP / (2 TP + FP + FN), also F1.", BOTH_EMPTY, "doi:10.2307/1932409"),
-    ScoreColumn("jaccard", "1", "TP / (TP + FP + FN).", BOTH_EMPTY, "doi:10.1111/j.1469-8137.1912.tb05611.x"),
-    ScoreColumn("precision", "1", "TP / (TP + FP).", NO_PREDICTION),
-    ScoreColumn("recall", "1", "TP / (TP + FN).", NO_TRUTH),
-    ScoreColumn("f05", "1", "F-score with beta 0.5: precision weighs more.", BOTH_EMPTY),
-    ScoreColumn(
+    Column("n_voxels", "1", "All voxels.", kind="integer"),
+    Column("n_true_positive", "1", "Voxels inside both.", kind="integer"),
+    Column("n_false_positive", "1", "Voxels inside the prediction only.", kind="integer"),
+    Column("n_false_negative", "1", "Voxels inside the truth only.", kind="integer"),
+    Column("n_true_negative", "1", "Voxels outside both.", kind="integer"),
+    Column("dice", "1", "2 TP / (2 TP + FP + FN), also F1.", BOTH_EMPTY, "doi:10.2307/1932409"),
+    Column("jaccard", "1", "TP / (TP + FP + FN).", BOTH_EMPTY, "doi:10.1111/j.1469-8137.1912.tb05611.x"),
+    Column("precision", "1", "TP / (TP + FP).", NO_PREDICTION),
+    Column("recall", "1", "TP / (TP + FN).", NO_TRUTH),
+    Column("f05", "1", "F-score with beta 0.5: precision weighs more.", BOTH_EMPTY),
+    Column(
         "f05_as_published",
         "1",
         "F0.5 with recall misprinted as TP / (FP + FN), as in the OS-Net paper; exceeds 1.",
         BOTH_EMPTY,
     ),
-    ScoreColumn("pixel_accuracy", "1", "(TP + TN) / all."),
-    ScoreColumn("moc", "1", "Overlap coefficient of the masks.", ONE_EMPTY, "doi:10.1111/j.1365-2818.1993.tb03313.x"),
-    ScoreColumn("relative_volume_error", "1", "(predicted - true voxels) / true voxels.", NO_TRUTH),
+    Column("pixel_accuracy", "1", "(TP + TN) / all."),
+    Column("moc", "1", "Overlap coefficient of the masks.", ONE_EMPTY, "doi:10.1111/j.1365-2818.1993.tb03313.x"),
+    Column("relative_volume_error", "1", "(predicted - true voxels) / true voxels.", NO_TRUTH),
 )
 _PROBABILITY = (
-    ScoreColumn("auc_pr", "1", "Area under precision against recall, trapezoids.", NO_TRUTH),
-    ScoreColumn("average_precision", "1", "Area under precision against recall, steps.", NO_TRUTH),
-    ScoreColumn("ece", "1", "Expected calibration error.", NO_PROBABILITY, "arXiv:1706.04599"),
-    ScoreColumn(
+    Column("auc_pr", "1", "Area under precision against recall, trapezoids.", NO_TRUTH),
+    Column("average_precision", "1", "Area under precision against recall, steps.", NO_TRUTH),
+    Column("ece", "1", "Expected calibration error.", NO_PROBABILITY, "arXiv:1706.04599"),
+    Column(
         "brier",
         "1",
         "Mean squared difference of probability and truth.",
@@ -87,10 +70,10 @@ _PROBABILITY = (
     ),
 )
 _SURFACE = (
-    ScoreColumn("hausdorff_um", "µm", "Largest distance of the surfaces; largest of all where pooled.", ONE_EMPTY),
-    ScoreColumn("hd95_um", "µm", "Larger of the two directed 95th percentiles of the surface distance.", ONE_EMPTY),
-    ScoreColumn("assd_um", "µm", "Mean distance of the surface voxels of both.", ONE_EMPTY),
-    ScoreColumn(
+    Column("hausdorff_um", "µm", "Largest distance of the surfaces; largest of all where pooled.", ONE_EMPTY),
+    Column("hd95_um", "µm", "Larger of the two directed 95th percentiles of the surface distance.", ONE_EMPTY),
+    Column("assd_um", "µm", "Mean distance of the surface voxels of both.", ONE_EMPTY),
+    Column(
         "surface_dice",
         "1",
         "Share of the surface voxels within the tolerance of the other surface (NSD).",
@@ -99,38 +82,38 @@ _SURFACE = (
     ),
 )
 _INSTANCES = (
-    ScoreColumn("n_true_objects", "1", "Objects of the truth."),
-    ScoreColumn("n_predicted_objects", "1", "Objects of the prediction."),
-    ScoreColumn("instance_ap_mean", "1", "Mean of TP / (TP + FP + FN) at IoU 0.5, 0.55 … 0.95.", NO_OBJECT),
-    ScoreColumn("panoptic_quality", "1", "SQ times RQ.", NO_OBJECT, "doi:10.1109/CVPR.2019.00963"),
-    ScoreColumn("segmentation_quality", "1", "SQ: mean IoU of pairs with IoU above 0.5.", NO_MATCH),
-    ScoreColumn("recognition_quality", "1", "RQ: F1 of objects at IoU above 0.5.", NO_OBJECT),
-    ScoreColumn("hungarian_dice", "1", "Mean Dice of the true objects with their best partners.", NO_TRUE_OBJECT),
+    Column("n_true_objects", "1", "Objects of the truth.", kind="integer"),
+    Column("n_predicted_objects", "1", "Objects of the prediction.", kind="integer"),
+    Column("instance_ap_mean", "1", "Mean of TP / (TP + FP + FN) at IoU 0.5, 0.55 … 0.95.", NO_OBJECT),
+    Column("panoptic_quality", "1", "SQ times RQ.", NO_OBJECT, "doi:10.1109/CVPR.2019.00963"),
+    Column("segmentation_quality", "1", "SQ: mean IoU of pairs with IoU above 0.5.", NO_MATCH),
+    Column("recognition_quality", "1", "RQ: F1 of objects at IoU above 0.5.", NO_OBJECT),
+    Column("hungarian_dice", "1", "Mean Dice of the true objects with their best partners.", NO_TRUE_OBJECT),
 )
 OBJECT_COLUMNS = (
-    ScoreColumn("label", "1", "Number of the true object; 0: a predicted object without a true partner."),
-    ScoreColumn("prediction_label", "1", "Number of its partner; 0: none (missed)."),
-    ScoreColumn("n_truth_voxels", "1", "Voxels of the true object."),
-    ScoreColumn("n_prediction_voxels", "1", "Voxels of the predicted object."),
-    ScoreColumn("object_dice", "1", "Dice of the pair; 0 without a partner."),
-    ScoreColumn("object_iou", "1", "Intersection over union of the pair; 0 without a partner."),
-    ScoreColumn("truth_volume_um3", "µm³", "Volume of the true object.", "planar, or no voxel size"),
-    ScoreColumn("prediction_volume_um3", "µm³", "Volume of the predicted object.", "planar, or no voxel size"),
-    ScoreColumn("truth_area_um2", "µm²", "Area of the true object.", "not planar, or no pixel size"),
-    ScoreColumn("prediction_area_um2", "µm²", "Area of the predicted object.", "not planar, or no pixel size"),
-    ScoreColumn("object_hd95_um", "µm", "HD95 of the pair.", "no partner, or no voxel size"),
-    ScoreColumn("object_assd_um", "µm", "Mean surface distance of the pair.", "no partner, or no voxel size"),
-    ScoreColumn("object_distance_um", "µm", "Distance of the pair's centres.", "no partner, or no voxel size"),
+    Column("label", "1", "Number of the true object; 0: a predicted object without a true partner.", kind="integer"),
+    Column("prediction_label", "1", "Number of its partner; 0: none (missed).", kind="integer"),
+    Column("n_truth_voxels", "1", "Voxels of the true object.", kind="integer"),
+    Column("n_prediction_voxels", "1", "Voxels of the predicted object.", kind="integer"),
+    Column("object_dice", "1", "Dice of the pair; 0 without a partner."),
+    Column("object_iou", "1", "Intersection over union of the pair; 0 without a partner."),
+    Column("truth_volume_um3", "µm³", "Volume of the true object.", "planar, or no voxel size"),
+    Column("prediction_volume_um3", "µm³", "Volume of the predicted object.", "planar, or no voxel size"),
+    Column("truth_area_um2", "µm²", "Area of the true object.", "not planar, or no pixel size"),
+    Column("prediction_area_um2", "µm²", "Area of the predicted object.", "not planar, or no pixel size"),
+    Column("object_hd95_um", "µm", "HD95 of the pair.", "no partner, or no voxel size"),
+    Column("object_assd_um", "µm", "Mean surface distance of the pair.", "no partner, or no voxel size"),
+    Column("object_distance_um", "µm", "Distance of the pair's centres.", "no partner, or no voxel size"),
 )
 INTERVAL_COLUMNS = (
-    ScoreColumn("metric", "", "Column of the score table."),
-    ScoreColumn("statistic", "", "mean (over images) or pooled (counts of all images added)."),
-    ScoreColumn("value", "", "The statistic of all images; unit of the metric.", "no image has a value"),
-    ScoreColumn("low", "", "Lower end of the bootstrap interval.", "see reason"),
-    ScoreColumn("high", "", "Upper end of the bootstrap interval.", "see reason"),
-    ScoreColumn("level_of_confidence", "1", "Share of intervals that would hold the true value."),
-    ScoreColumn("method", "", "How the interval is made from the resamples: percentile or BCa."),
-    ScoreColumn("n_groups", "1", "Groups resampled."),
+    Column("metric", "", "Column of the score table.", kind="text"),
+    Column("statistic", "", "mean (over images) or pooled (counts of all images added).", kind="text"),
+    Column("value", "", "The statistic of all images; unit of the metric.", "no image has a value"),
+    Column("low", "", "Lower end of the bootstrap interval.", "see reason"),
+    Column("high", "", "Upper end of the bootstrap interval.", "see reason"),
+    Column("level_of_confidence", "1", "Share of intervals that would hold the true value."),
+    Column("method", "", "How the interval is made from the resamples: percentile or BCa.", kind="text"),
+    Column("n_groups", "1", "Groups resampled.", kind="integer"),
 )
 _AT_IOU = {
     "instance_precision_iou": ("Precision of objects", NO_PREDICTED_OBJECT),
@@ -139,12 +122,12 @@ _AT_IOU = {
     "instance_ap_iou": ("TP / (TP + FP + FN) of objects", NO_OBJECT),
 }
 _KNOWN = {
-    column.column: column
+    column.name: column
     for column in (*_KEYS, *_MASKS, *_PROBABILITY, *_SURFACE, *_INSTANCES, *OBJECT_COLUMNS, *INTERVAL_COLUMNS)
 }
 
 
-def describe_column(name: str) -> ScoreColumn:
+def describe_column(name: str) -> Column:
     """What one column means; ``instance_f1_iou75`` and the like are read from their name.
 
     Raises
@@ -163,10 +146,10 @@ def describe_column(name: str) -> ScoreColumn:
         percent = name.removeprefix(start)
         if percent != name and percent.replace("_", "", 1).isdigit():
             share = float(percent.replace("_", ".")) / 100
-            return ScoreColumn(name, "1", f"{meaning} that match at an IoU of at least {share:g}.", reason)
+            return Column(name, "1", f"{meaning} that match at an IoU of at least {share:g}.", reason)
     raise SettingsError("E-COLUMN", f"no meaning is known for {name!r}.", cure="Describe it in evaluation.columns.")
 
 
-def describe_columns(names: Iterable[str]) -> list[ScoreColumn]:
+def describe_columns(names: Iterable[str]) -> list[Column]:
     """What columns mean, in the order given; see :func:`describe_column`."""
     return [describe_column(name) for name in names]

@@ -259,7 +259,7 @@ class ScoreTable:
         """One row per object with its partner, when ``is_instance_scored``; else a table without rows."""
         import pandas as pd
 
-        columns = ["item", "frame", "group", "structure", "is_simulated", *(column.column for column in OBJECT_COLUMNS)]
+        columns = ["item", "frame", "group", "structure", "is_simulated", *(column.name for column in OBJECT_COLUMNS)]
         return pd.DataFrame([{name: row[name] for name in columns} for row in self._objects], columns=columns)
 
     def intervals(self, *, rng: np.random.Generator, settings: BootstrapSettings | None = None) -> pd.DataFrame:

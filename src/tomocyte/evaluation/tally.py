@@ -270,7 +270,7 @@ def reason_text(row: Row, special: dict[str, str]) -> str:
     names: dict[str, list[str]] = {}
     for name, value in row.items():
         if isinstance(value, float) and math.isnan(value):
-            names.setdefault(special.get(name, describe_column(name).nan_reason), []).append(name)
+            names.setdefault(special.get(name, describe_column(name).when_empty), []).append(name)
     return "; ".join(f"{reason}: {', '.join(columns)}" for reason, columns in names.items())
 
 

@@ -10,6 +10,7 @@ from functools import cache
 
 from tomocyte.errors import SettingsError
 from tomocyte.measurements.region import Region
+from tomocyte.tables import Column
 
 __all__ = ["Measurement", "Region", "find_measurements", "measurement", "measurements"]
 
@@ -43,6 +44,11 @@ class Measurement:
     meaning: str
     nan_reason: str
     reference: str = ""
+
+    @property
+    def column(self) -> Column:
+        """The column that it fills."""
+        return Column(self.name, self.unit, self.meaning, self.nan_reason, self.reference)
 
 
 _REGISTERED: dict[str, Measurement] = {}

@@ -2,7 +2,7 @@
 
 Works for 3-D models whose probabilities are kept while they are streamed; flips and several models are in
 :mod:`tomocyte.pipeline.members`. To give objects another column, add it to :meth:`Uncertainty.columns` and describe it
-in :data:`tomocyte.tables.TRAILING`.
+in :data:`tomocyte.pipeline.columns.CONFIDENCE`.
 """
 
 from __future__ import annotations

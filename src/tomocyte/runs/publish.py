@@ -49,14 +49,15 @@ def publish(
     ledger: Ledger, names: dict[str, Path], settings: RunSettings, key: Key, result: RunResult, started: str
 ) -> None:
     """Tables, run.json and the report from the commit records alone."""
-    from tomocyte.tables import data_dictionary, write_csv, write_parquet
+    from tomocyte.pipeline.columns import object_columns
+    from tomocyte.tables import data_dictionary, find_columns, write_csv, write_parquet
 
     failed = {failure.item for failure in result.failures}
     records = [record for record in ledger.records() if record.item not in failed]
     current = [record for record in records if key.holds(record)]
     objects = _objects(ledger, current)
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
-    dictionary = data_dictionary(list(objects.columns))
+    dictionary = data_dictionary(find_columns(objects.columns, object_columns()))
     status = _status(current, [r for r in records if r not in current], result.failures)
     run = {
         "request_sha256": key.request_sha256,

@@ -131,7 +131,7 @@ def test_every_labelled_object_has_a_row_and_a_cell(field):
         assert set(present[present > 0]) <= set(rows.label), structure
         assert len(set(rows.label)) == len(rows)
         assert np.array_equal(rendered.cell_of[structure][rows.label], rows.cell_id)
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == [column.name for column in COLUMNS]
     assert set(table.cell_id) == {cell.label for cell in scene.cells}
     assert (table.item == "raw").all()
 

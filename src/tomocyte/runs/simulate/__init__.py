@@ -129,7 +129,8 @@ def _make(
 
 
 def _publish(ledger: Ledger, plans: list[ItemPlan], result: RunResult) -> None:
-    from tomocyte.tables import write_csv, write_parquet
+    from tomocyte.simulation.cells.truth import COLUMNS
+    from tomocyte.tables import data_dictionary, write_csv, write_parquet
 
     made = [record.item for record in ledger.records() if record.item in {plan.name for plan in plans}]
     truth = _joined(ledger, made, "truth.parquet")
@@ -149,20 +150,10 @@ def _publish(ledger: Ledger, plans: list[ItemPlan], result: RunResult) -> None:
     }
     ledger.publish("truth.csv", partial(write_csv, truth))
     ledger.publish("truth.parquet", partial(write_parquet, truth))
-    ledger.publish("truth.dictionary.csv", partial(write_csv, _dictionary()))
+    ledger.publish("truth.dictionary.csv", partial(write_csv, data_dictionary(COLUMNS)))
     ledger.publish("tracks.csv", partial(write_csv, tracks))
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     ledger.publish("card.json", lambda path: _write_text(path, text))
-
-
-def _dictionary() -> pd.DataFrame:
-    """What the columns of the truth table mean."""
-    import pandas as pd
-
-    from tomocyte.simulation.cells.truth import COLUMNS
-
-    rows = [(name, unit, meaning) for name, (unit, meaning) in COLUMNS.items()]
-    return pd.DataFrame(rows, columns=["column", "unit", "meaning"])
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from tomocyte.simulation.cells.scene import Cell, Part, Scene
 from tomocyte.simulation.cells.shapes import Float, StarBody
 from tomocyte.simulation.cells.unions import interior_outside, surface_outside
 from tomocyte.structures import structure
+from tomocyte.tables import Column, table_from_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,25 +31,35 @@ POINTS_PER_CAPSULE = 8192
 ORGANELLE_GAP_UM = 0.1
 """The same between organelles."""
 
-COLUMNS: dict[str, tuple[str, str]] = {
-    "item": ("", "name of the field, given by the caller"),
-    "frame": ("1", "frame, from 0"),
-    "structure": ("", "structure, a name of simulation.scene.STRUCTURES"),
-    "label": ("1", "label of the object in the structure's label volume"),
-    "cell_id": ("1", "label of the cell that holds it"),
-    "track_id": ("1", "identity of that cell over time"),
-    "volume_um3": ("µm³", "volume of the continuous shape"),
-    "surface_area_um2": ("µm²", "area of its whole boundary, inner walls of shells included"),
-    "mean_ri": ("1", "mean true refractive index"),
-    "dry_mass_pg": ("pg", "sum over its leaves of (n − medium) / α · V"),
-    "z_um": ("µm", "centre of mass, from the field's corner"),
-    "y_um": ("µm", "centre of mass, from the field's corner"),
-    "x_um": ("µm", "centre of mass, from the field's corner"),
-    "n_contacts": ("1", "cells within 0.3 µm of a cell; organelles of the same cell within 0.1 µm of an organelle"),
-    "contact_area_um2": ("µm²", "area of a cell's surface within 0.3 µm of another cell; NaN for other structures"),
-    "is_cut": ("", "whether the object reaches over the border of the field"),
-}
-"""Columns of the truth table: unit and meaning."""
+COLUMNS = (
+    Column("item", "", "Name of the field, given by the caller.", kind="text"),
+    Column("frame", "1", "Frame, from 0.", kind="integer"),
+    Column("structure", "", "What the object is: cell, nucleus, …", kind="text"),
+    Column("label", "1", "Label of the object in the structure's label volume.", kind="integer"),
+    Column("cell_id", "1", "Label of the cell that holds it.", kind="integer"),
+    Column("track_id", "1", "Identity of that cell over time.", kind="integer"),
+    Column("volume_um3", "µm³", "Volume of the continuous shape."),
+    Column("surface_area_um2", "µm²", "Area of its whole boundary, inner walls of shells included."),
+    Column("mean_ri", "1", "Mean true refractive index.", "Empty for objects without a volume."),
+    Column("dry_mass_pg", "pg", "Sum over its parts of (n − medium) / α · V.", "", "doi:10.1038/169366b0"),
+    Column("z_um", "µm", "Centre of mass along z, from the field's corner.", "Empty for objects without a volume."),
+    Column("y_um", "µm", "Centre of mass along y, from the field's corner.", "Empty for objects without a volume."),
+    Column("x_um", "µm", "Centre of mass along x, from the field's corner.", "Empty for objects without a volume."),
+    Column(
+        "n_contacts",
+        "1",
+        "Cells within 0.3 µm of a cell; organelles of the same cell within 0.1 µm of an organelle.",
+        kind="integer",
+    ),
+    Column(
+        "contact_area_um2",
+        "µm²",
+        "Area of a cell's surface within 0.3 µm of another cell.",
+        "Empty for other structures.",
+    ),
+    Column("is_cut", "", "Whether the object reaches over the border of the field.", kind="boolean"),
+)
+"""Columns of the truth table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +117,10 @@ def truth_table(scene: Scene, *, item: str = "") -> pd.DataFrame:
     >>> bool(volume["cell"] > volume["nucleus"])
     True
     """
-    import pandas as pd
-
     contacts = _cell_contacts(scene)
     rows = [row for cell in scene.cells for row in _cell_rows(scene, cell, contacts[cell.label])]
     fixed = {"item": item, "frame": scene.frame}
-    return pd.DataFrame([{**fixed, **row} for row in rows], columns=list(COLUMNS))
+    return table_from_rows([{**fixed, **row} for row in rows], COLUMNS)
 
 
 def measure(shape: StarBody | Float, *, without: tuple[StarBody, ...] = ()) -> Solid:

@@ -1,0 +1,81 @@
+"""What the columns of a table of objects mean that are not measurements.
+
+To add a column, describe it here; :func:`object_columns` is what the data dictionary of a run is made from.
+"""
+
+from __future__ import annotations
+
+from tomocyte.measurements import measurements
+from tomocyte.tables import LEADING, Column
+
+NOT_BY_MODEL = "Empty for structures that the trained model does not find itself."
+NO_INTERVAL = "Empty where the model was not calibrated on enough objects of the structure, or the value is unknown."
+INTERVAL = "the 90 % interval"
+ONLY_MASKS = ", for uncertainty about the mask alone: errors of the refractive index and of α have to be added to it"
+CONFORMAL = "doi:10.1080/01621459.2017.1307116"
+
+PLACE = (
+    Column(
+        "is_cut", "", "Whether the object touches a border of the volume: sizes are then lower bounds.", kind="boolean"
+    ),
+    Column("is_cut_lateral", "", "Whether it touches a y or x border.", kind="boolean"),
+    Column("is_cut_z", "", "Whether it touches the first or last plane; false for planar images.", kind="boolean"),
+    Column("z_um", "µm", "Centre along z; voxel 0 lies at 0 µm.", "Empty for planar images."),
+    Column("y_um", "µm", "Centre along y; voxel 0 lies at 0 µm."),
+    Column("x_um", "µm", "Centre along x; voxel 0 lies at 0 µm."),
+)
+"""Where an object lies and whether the field cuts it."""
+MEDIUM = (Column("medium_ri", "1", "Refractive index of the medium that was used.", "Empty when it is not known."),)
+CELLS = (
+    Column(
+        "flags",
+        "",
+        "What is unusual about a cell: no-nucleus, two-nuclei, nucleus-outside (most of its nucleus lies outside the "
+        "mask of all cells), touches-border (cut by a y or x border); several are joined by semicolons.",
+        "Empty for other structures and for cells with nothing unusual.",
+        kind="text",
+    ),
+    Column(
+        "cell_confidence",
+        "1",
+        "Mean probability of the cell-by-cell network inside a cell, minus the mean of the highest probability that "
+        "the nucleus of any other cell has there: how clearly the cell is separated from its neighbours.",
+        "Empty for other structures, for cells without a nucleus, and where no network separated cells.",
+        "doi:10.1101/2021.05.23.445351",
+    ),
+)
+"""Cells separated by a network or a watershed."""
+CORRECTIONS = (
+    Column(
+        "edited", "", "Corrections by hand that changed this object, in their order.", "Empty when none did.",
+        kind="text",
+    ),
+)  # fmt: skip
+CONFIDENCE = (
+    Column(
+        "confidence",
+        "1",
+        "Overlap (intersection over union) with the true object, as expected from the model's calibrated "
+        "probabilities.",
+        NOT_BY_MODEL,
+        "arXiv:2402.10665",
+    ),
+    Column("volume_um3_low", "µm³", f"Lower end of {INTERVAL} of the volume.", NO_INTERVAL, CONFORMAL),
+    Column("volume_um3_high", "µm³", f"Upper end of {INTERVAL} of the volume.", NO_INTERVAL, CONFORMAL),
+    Column("dry_mass_pg_low", "pg", f"Lower end of {INTERVAL} of the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
+    Column("dry_mass_pg_high", "pg", f"Upper end of {INTERVAL} of the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
+    Column(
+        "disagreement",
+        "1",
+        "Standard deviation of the probability between flips or models, summed over the object and its surroundings, "
+        "per voxel of the object.",
+        NOT_BY_MODEL,
+    ),
+)
+"""How sure a trained model is of an object."""
+
+
+def object_columns() -> tuple[Column, ...]:
+    """Every column that a table of objects may have, measurements included."""
+    measured = (one.column for one in measurements().values())
+    return (*LEADING, *measured, *PLACE, *MEDIUM, *CELLS, *CORRECTIONS, *CONFIDENCE)
