@@ -15,14 +15,14 @@ import yaml
 from tests.conftest import BALL_SIZE_UM, MEDIUM_RI, ball_ri
 from tests.corrections.conftest import FIRST, TWO, contents, segment, tomocyte, write_edits
 
-from tomocyte.datasets.labelled import find_items, said_by_folder
-from tomocyte.datasets.settings import DataSettings
+from tomocyte.datasets.labelled import find_items, folder_settings
 from tomocyte.errors import TomocyteError
 from tomocyte.formats import read_volume, write_volume
 from tomocyte.ledger import verify
 from tomocyte.segmentation.prediction.normalization import NormalizationSettings
 from tomocyte.training.data.patches import Labelled, object_voxels
 from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.settings import DataSettings
 from tomocyte.volume import Volume
 
 SHAPE = (24, 36, 52)
@@ -231,7 +231,7 @@ def test_only_what_was_corrected_is_exported(finished: Path, corrected_run: Path
     wanted = labels_of(corrected_run, "m")[1]
     np.testing.assert_array_equal(labels["cell"].planes(0, 0) > 0, wanted > 0)
     assert 255 not in labels["cell"].planes(0, 0), "255 means: nobody looked"
-    assert said_by_folder(tmp_path / "set") == {"ignore_label": 255}
+    assert folder_settings(tmp_path / "set") == {"ignore_label": 255}
     before = contents(tmp_path / "set")
     exported(corrected_run, tmp_path / "set")
     assert contents(tmp_path / "set") == before
@@ -272,21 +272,21 @@ def test_exports_that_cannot_be_right_are_refused(
 
 @pytest.mark.parametrize("text", ["[]", '{"patch_shape": 1}', '{"ignore_label": "x; y"}', "{"])
 def test_what_a_folder_says_is_checked(tmp_path: Path, text: str) -> None:
-    assert said_by_folder(tmp_path) == {}
+    assert folder_settings(tmp_path) == {}
     (tmp_path / "labelled.json").write_text(text)
     with pytest.raises(TomocyteError, match="E-NO-DATA"):
-        said_by_folder(tmp_path)
+        folder_settings(tmp_path)
 
 
 def test_where_nobody_looked_there_is_nothing_to_learn_from(corrected_run: Path, tmp_path: Path) -> None:
     """Of 24 planes, the box added shows in planes 0 and 1; around it lies 255, which is no object."""
     exported(corrected_run, tmp_path / "set", "--margin-um", 1)
     (tmp_path / "set" / "items" / "s.done.json").unlink()
-    data = DATA.model_copy(update={"structures": ("cell",), "ignore_label": 255, "min_section_area_um2": 0.0})
+    data = DATA.model_copy(update={"structures": ("cell",), "min_section_area_um2": 0.0})
     items = find_items(tmp_path / "set", data)
     sections = Samples(items, data, n_axes=2)
     assert [place.z for place in sections.places] == [0, 1]
     image, labels = Samples(items, data, n_axes=3).volume(0)
-    centres = object_voxels(Labelled(image, labels, 0), ignore_label=255)
+    centres = object_voxels(Labelled(image, labels, 0, 255))
     assert centres.max(axis=0).tolist() == [1, 2, 3]
     assert len(centres) == 2 * 3 * 4

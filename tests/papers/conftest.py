@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tomocyte.datasets.material import ExperimentItem, find_material
+from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.formats import write_volume
 from tomocyte.models import ModelCard, NetworkChoice
 from tomocyte.papers.applied import AppliedModel
@@ -86,10 +86,10 @@ def model() -> AppliedModel:
 
 
 @pytest.fixture
-def material(tmp_path: Path) -> Callable[..., list[ExperimentItem]]:
-    def make(**items: list[float]) -> list[ExperimentItem]:
+def material(tmp_path: Path) -> Callable[..., list[LabelledItem]]:
+    def make(**items: list[float]) -> list[LabelledItem]:
         for name, radii in items.items():
             write_item(tmp_path / "data", name, radii)
-        return find_material(tmp_path / "data")
+        return find_items(tmp_path / "data")
 
     return make

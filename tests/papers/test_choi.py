@@ -15,7 +15,7 @@ from tests.papers.conftest import SHAPE, SIZE, ball, by_value, make_card, write_
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
-from tomocyte.datasets.material import find_material
+from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.papers.applied import AppliedModel
 from tomocyte.papers.choi.comparison import compare_trainings, fields_of
@@ -91,7 +91,7 @@ def small_recipe(**changes: Any) -> OrganellesRecipe:
 
 
 def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> None:
-    item = find_material(data, splits=("test",))[0]
+    item = find_items(data, splits=("test",))[0]
     solid = make_card(dimensions=3, section_axis=None, voxel_size_um=SIZE, tile_shape=(16, 32, 48))
     masks = predict_field([AppliedModel(solid, by_value, (4, 16, 16))], item)
     assert set(masks) == {"cell", "nucleus"}
@@ -108,11 +108,11 @@ def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> No
     assert worse["nuclei"][0]["distance_um"] == pytest.approx(1.0, abs=0.1)
     counts = worse["structures"]["nucleus"]
     assert counts["dice"] == 2 * counts["n_common"] / (counts["n_truth"] + counts["n_prediction"])
-    assert counts["n_truth"] == int((item.truth("nucleus") > 0).sum())
+    assert counts["n_truth"] == int((item.read_labels("nucleus") > 0).sum())
 
 
 def test_an_empty_field_has_no_dice_and_a_missed_cell_scores_nothing(data: Path) -> None:
-    item = find_material(data, splits=("test",))[0]
+    item = find_items(data, splits=("test",))[0]
     nothing = np.zeros(SHAPE, bool)
     found = score_field({"cell": nothing, "nucleus": nothing}, item, WAYS)
     assert found["structures"]["cell"]["dice"] == 0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.papers.conftest import SHAPE, SIZE, ball, by_value, make_card, write_item
 
-from tomocyte.datasets.material import ExperimentItem, find_material
+from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, MetadataError, ModalityError, SettingsError
 from tomocyte.networks import network_entries
 from tomocyte.papers.applied import AppliedModel, predict_structure
@@ -27,7 +27,7 @@ from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
 from tomocyte.papers.recipe import SectionsSettings, TimeLapseSettings, figure_recipes, load_figure_recipe
 from tomocyte.papers.result import write_result
 
-Material = Callable[..., list[ExperimentItem]]
+Material = Callable[..., list[LabelledItem]]
 
 
 def test_sizes_of_balls_are_those_of_the_formulas() -> None:
@@ -75,18 +75,18 @@ def test_agreement_leaves_out_what_is_cut_or_missed() -> None:
 
 def test_structure_is_picked_by_name_and_the_medium_is_the_volumes(model: AppliedModel, material: Material) -> None:
     (item,) = material(one=[2.5])
-    volume = item.volume()
+    volume = item.open_image()
     for structure in ("cell", "nucleus"):
         found = predict_structure(model, volume, volume.frame(0), structure=structure) > 0.5
-        assert np.array_equal(found, item.truth(structure) > 0)
+        assert np.array_equal(found, item.read_labels(structure) > 0)
     with pytest.raises(SettingsError, match=r"E-MODEL-STRUCTURE.*cell, nucleus"):
         predict_structure(model, volume, volume.frame(0), structure="nucleolus")
 
 
 def test_another_working_size_and_a_solid_model(material: Material) -> None:
     (item,) = material(one=[2.5])
-    volume = item.volume()
-    truth = item.truth("cell") > 0
+    volume = item.open_image()
+    truth = item.read_labels("cell") > 0
     half = AppliedModel(make_card(voxel_size_um=(None, 0.5, 0.4)), by_value, (16, 16))
     solid_card = make_card(dimensions=3, section_axis=None, voxel_size_um=(0.4, 0.25, 0.2), tile_shape=(16, 32, 48))
     seen: list[tuple[int, ...]] = []
@@ -178,11 +178,11 @@ def test_fringes_grow_evenly_and_cost_something(model: AppliedModel, material: M
 
 def test_what_is_shown_holds_the_nucleus_of_all_frames(material: Material) -> None:
     (item,) = material(first=[1.5, 3.0])
-    box = moment_box(item, item.volume(), {(0, 3): 7, (1, 3): 7}, TimeLapseSettings(margin_um=1.0))
+    box = moment_box(item, item.open_image(), {(0, 3): 7, (1, 3): 7}, TimeLapseSettings(margin_um=1.0))
     for side, centre, step in zip(box, (6.0, 8.0, 7.0), SIZE, strict=True):
         assert side.start * step == pytest.approx(centre - 4.0, abs=2 * step)
         assert side.stop * step == pytest.approx(centre + 4.0, abs=2 * step)
-    assert moment_box(item, item.volume(), {}, TimeLapseSettings()) == tuple(slice(0, n) for n in SHAPE)
+    assert moment_box(item, item.open_image(), {}, TimeLapseSettings()) == tuple(slice(0, n) for n in SHAPE)
 
 
 def test_container_is_the_object_that_holds_most() -> None:
@@ -200,17 +200,17 @@ def test_material_is_what_is_finished_and_asked_for(tmp_path: Path) -> None:
     for name, split, domain in (("a", "test", ""), ("b", "train", ""), ("c", "shifted-test", "other-laboratory")):
         write_item(tmp_path, name, [2.0], split=split, domain=domain)
     (tmp_path / "items" / "a-unfinished").mkdir()
-    assert [item.name for item in find_material(tmp_path)] == ["a", "b", "c"]
-    assert [item.name for item in find_material(tmp_path, splits=("train", "test"))] == ["a", "b"]
-    assert [item.preset for item in find_material(tmp_path, domains=("other-laboratory",))] == ["HeLa"]
+    assert [item.name for item in find_items(tmp_path)] == ["a", "b", "c"]
+    assert [item.name for item in find_items(tmp_path, splits=("train", "test"))] == ["a", "b"]
+    assert [item.cell_line for item in find_items(tmp_path, domains=("other-laboratory",))] == ["HeLa"]
     (tmp_path / "items" / "a.done.json").unlink()
-    assert [item.name for item in find_material(tmp_path)] == ["b", "c"]
+    assert [item.name for item in find_items(tmp_path)] == ["b", "c"]
     with pytest.raises(InputError, match="E-NO-DATA"):
-        find_material(tmp_path, splits=("validation",))
+        find_items(tmp_path, splits=("validation",))
     with pytest.raises(InputError, match="E-NO-DATA"):
-        find_material(tmp_path / "nowhere")
+        find_items(tmp_path / "nowhere")
     with pytest.raises(InputError, match="E-NO-DATA"):
-        find_material(tmp_path)[0].truth("nucleolus")
+        find_items(tmp_path)[0].read_labels("nucleolus")
 
 
 @pytest.mark.parametrize("name", ["osnet-fig3b", "osnet-fig4"])
@@ -251,8 +251,8 @@ def test_os_net_is_called_so_only_where_it_is_one() -> None:
     from tomocyte.papers.result import OS_NETS, method_colours, method_name
 
     assert set(OS_NETS) <= {entry.name for entry in network_entries()}
-    item = ExperimentItem("a", Path("a"), Path("b"))
-    elsewhere = ExperimentItem("a", Path("a"), Path("b"), domain="other-laboratory")
+    item = LabelledItem("a", Path("a"), {})
+    elsewhere = LabelledItem("a", Path("a"), {}, domain="other-laboratory")
     assert [method_name(make_card(), one) for one in (item, elsewhere)] == ["OS-Net", "OS-Net (cross-laboratory)"]
     other = make_card(network=NetworkChoice(name="unet16"))
     assert method_name(other, item) == "plain-function"

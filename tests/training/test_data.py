@@ -9,10 +9,10 @@ import pytest
 from tests.training.conftest import SHAPE, VOXEL_UM, disc_volume, small_recipe, write_pair
 
 from tomocyte.datasets.labelled import LabelledItem, find_items
-from tomocyte.datasets.settings import IGNORE, DataSettings
 from tomocyte.errors import InputError
 from tomocyte.training.data.patches import Labelled, draw_window, object_voxels, stored_window
 from tomocyte.training.data.samples import Samples, batch_shape, crop_patch, pad_pair, resample_pair
+from tomocyte.training.data.settings import IGNORE, DataSettings
 from tomocyte.training.data.targets import make_targets
 from tomocyte.training.training import check_positives, split_items
 
@@ -103,7 +103,7 @@ def test_a_structure_that_nobody_labelled_gives_no_loss(tmp_path: Path) -> None:
 
 def test_the_ignore_label_is_left_out() -> None:
     labels = np.array([[0, 1, 9], [2, 9, 0]])
-    target = make_targets({"nucleus": labels}, settings(ignore_label=9), (1.0, 1.0))
+    target = make_targets({"nucleus": labels}, settings(), (1.0, 1.0), ignore_label=9)
     assert target[0].tolist() == [[0, 1, IGNORE], [1, IGNORE, 0]]
 
 

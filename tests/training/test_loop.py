@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from tests.training.conftest import disc_volume, small_recipe, write_pair
 
 from tomocyte.datasets.labelled import find_items
-from tomocyte.datasets.settings import IGNORE
 from tomocyte.errors import InputError, ModalityError, SettingsError
 from tomocyte.models import load_package
 from tomocyte.training import LabelledData, train
 from tomocyte.training.checkpoint import load_checkpoint, pack, read_checkpoint, save_checkpoint, unpack
 from tomocyte.training.data.batches import as_loss_target, epoch_order
 from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.settings import IGNORE
 from tomocyte.training.loop import Trainer, build_module, recipe_hash
 from tomocyte.training.recipe import LoopSettings, Recipe
 from tomocyte.training.validation import validation_scores

@@ -11,7 +11,6 @@ import torch
 from torch.nn import functional
 
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.datasets.settings import DataSettings
 from tomocyte.errors import SettingsError
 from tomocyte.formats import write_volume
 from tomocyte.segmentation.prediction.fixed_shape import FixedFrameSettings
@@ -20,6 +19,7 @@ from tomocyte.training import build_recipe, load_recipe
 from tomocyte.training.data.augmentation import PRESETS, augment
 from tomocyte.training.data.geometry import GeometrySettings, draw_map
 from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.losses import LossSettings, build_loss
 from tomocyte.training.validation import iter_predictions
 from tomocyte.volume import Volume

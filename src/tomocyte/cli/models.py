@@ -172,7 +172,7 @@ def models_calibrate(
         data, read_card(folder), split=split, n_training=n_training, test=check or [], test_folder=check_data
     )
     figures = calibrate(
-        folder, found, output, cells=cells, is_overwriting=overwrite, tell=lambda line: typer.echo(line, err=True)
+        folder, found, output, cells=cells, is_overwriting=overwrite, callback=lambda line: typer.echo(line, err=True)
     )
     for title, content in figures.items():
         for line in _calibration_lines(title, content):

@@ -10,7 +10,7 @@ import typer
 from tomocyte.cli.options import DebugOption, Output
 
 if TYPE_CHECKING:
-    from tomocyte.datasets.material import ExperimentItem
+    from tomocyte.datasets.labelled import LabelledItem
     from tomocyte.papers.applied import AppliedModel
     from tomocyte.papers.recipe import FigureRecipe
     from tomocyte.papers.result import ExperimentResult
@@ -128,7 +128,7 @@ def _compare(recipe: str, overrides: list[str] | None, output: Path, data: Path 
 
 
 def _run(
-    recipe: FigureRecipe, model: AppliedModel, items: list[ExperimentItem], file_format: Any, tell: Any
+    recipe: FigureRecipe, model: AppliedModel, items: list[LabelledItem], file_format: Any, tell: Any
 ) -> ExperimentResult:
     from tomocyte.papers.osnet.sections import sections_experiment
     from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
@@ -139,16 +139,16 @@ def _run(
     return time_lapse_experiment(model, items, recipe.time_lapse, **how)
 
 
-def _items(recipe: FigureRecipe, data: Path | None, made: Path, workers: int) -> list[ExperimentItem]:
+def _items(recipe: FigureRecipe, data: Path | None, made: Path, workers: int) -> list[LabelledItem]:
     """The recipe's files: those of the user, or simulated ones, made where they are not there yet."""
-    from tomocyte.datasets.material import find_material
+    from tomocyte.datasets.labelled import find_items
 
     splits = recipe.data.splits if recipe.data.benchmark is not None else ()
     if data is not None:
-        is_divided = any(item.split for item in find_material(data))
-        return find_material(data, splits=splits if is_divided else ())
+        is_divided = any(item.split for item in find_items(data))
+        return find_items(data, splits=splits if is_divided else ())
     _simulate(recipe, made, workers)
-    return find_material(made, splits=splits)
+    return find_items(made, splits=splits)
 
 
 def _simulate(recipe: FigureRecipe, folder: Path, workers: int) -> None:

@@ -14,7 +14,7 @@ from tomocyte.cli.options import DebugOption, Output
 
 if TYPE_CHECKING:
     from tomocyte.datasets.labelled import LabelledItem
-    from tomocyte.datasets.settings import DataSettings
+    from tomocyte.training.data.settings import DataSettings
 
 RecipeArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships.")]
 DataOption = Annotated[
@@ -98,14 +98,14 @@ def fine_tune(
     stack, sections without any label are not looked at. A fifth of the images is held out and scored; the model before
     and after is compared on them.
     """
-    from tomocyte.datasets.labelled import find_items, said_by_folder
+    from tomocyte.datasets.labelled import find_items, folder_settings
     from tomocyte.settings import with_overrides
     from tomocyte.training import build_recipe, fine_tuning_recipe, split_items
     from tomocyte.training import train as run_training
 
     package = _package(model)
     content = fine_tuning_recipe(package.card)
-    extra = [f"data.{name}={value}" for name, value in said_by_folder(data).items()]
+    extra = [f"data.{name}={value}" for name, value in folder_settings(data).items()]
     extra += [f"data.label_suffix={label_suffix}"] if label_suffix is not None else []
     if pixel_size_um is not None:
         extra.append(f"data.stored_pixel_size_um=[{pixel_size_um[0]}, {pixel_size_um[1]}]")
@@ -115,7 +115,7 @@ def fine_tune(
     if dry_run:
         _describe(checked, sets.train)
         return
-    _check_fit(package, checked, [*sets.train, *sets.validation])
+    _check_fit(package, [*sets.train, *sets.validation])
     before = _dice_before(package, checked, sets.validation)
     with training_progress() as tell:
         result = run_training(
@@ -272,13 +272,12 @@ def _package(model: str) -> Any:
     return load_package(model)
 
 
-def _check_fit(package: Any, recipe: Any, items: list[LabelledItem]) -> None:
+def _check_fit(package: Any, items: list[LabelledItem]) -> None:
     """Refuse images that the model was not made for, before anything is learned from them."""
-    from tomocyte.datasets.labelled import open_image
     from tomocyte.models import check_fit
 
     for item in items:
-        check_fit(package.card, open_image(item, recipe.data))
+        check_fit(package.card, item.open_image())
 
 
 def _dice_before(package: Any, recipe: Any, held_out: list[LabelledItem]) -> float | None:
@@ -316,7 +315,7 @@ def _calibrate(recipe: Any, output: Path, sets: Any) -> None:
     if not recipe.calibrate or not sets.validation or not (output / "model" / "card.json").exists():
         return
     data = CalibrationData(sets.validation, spaced(sets.train), {})
-    calibrate(output / "model", data, output, is_overwriting=True, tell=typer.echo)
+    calibrate(output / "model", data, output, is_overwriting=True, callback=typer.echo)
 
 
 def _say(result: dict[str, Any], output: Path) -> None:

@@ -1,6 +1,6 @@
 """A model calibrated on labelled images, as a run sees them: card, reliability plots, figures.
 
-The fit itself is in :mod:`tomocyte.comparison.fit_card`. To write another file about a calibration, add it to
+The fit itself is in :mod:`tomocyte.confidence.calibration`. To write another file about a calibration, add it to
 :func:`_write`.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.confidence.settings import UncertaintySettings
-from tomocyte.datasets.labelled import LabelledItem, find_items, open_image, open_labels
-from tomocyte.datasets.settings import DataSettings
+from tomocyte.datasets.labelled import LabelledItem, find_items
+from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.labels.stack import LabelStack
 from tomocyte.models import ModelCard, load_package
@@ -27,9 +27,8 @@ from tomocyte.pipeline.settings import RunSettings
 from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
-    from tomocyte.comparison.fit_card import Assessment, Examined
+    from tomocyte.confidence.assessment import Assessment, Examined
 
-Tell = Callable[[str], None]
 DIGITS = 4
 N_TRAINING = 60
 
@@ -67,7 +66,7 @@ def calibration_data(
     Parameters
     ----------
     folders : sequence of Path
-        As :func:`tomocyte.training.find_items` reads them; training images are those of the first one.
+        As :func:`tomocyte.datasets.labelled.find_items` reads them; training images are those of the first one.
     card : ModelCard
     split : str
         To calibrate on.
@@ -83,21 +82,21 @@ def calibration_data(
     InputError
         ``E-NO-DATA``.
     """
-    sets = [find_items(folder, data_settings(card)) for folder in folders]
-    chosen = []
+    settings = labelled_settings(card)
+    sets = [find_items(folder, settings) for folder in folders]
+    validation = []
     for folder, items in zip(folders, sets, strict=True):
         fitting = [item for item in items if item.split in ("", split)]
         if not fitting:
-            known = ", ".join(sorted({item.split for item in items}))
-            raise InputError("E-NO-DATA", f"no image of split {split!r}.", path=folder, cure=f"It has: {known}.")
-        chosen += fitting
-    items = sets[0]
-    training = [item for item in items if item.split == "train" and split != "train"]
+            splits = ", ".join(sorted({item.split for item in items}))
+            raise InputError("E-NO-DATA", f"no image of split {split!r}.", path=folder, cure=f"It has: {splits}.")
+        validation += fitting
+    training = [item for item in sets[0] if item.split == "train" and split != "train"]
     checked: dict[str, list[LabelledItem]] = {}
-    for item in items if test_folder is None else find_items(test_folder, data_settings(card)):
+    for item in sets[0] if test_folder is None else find_items(test_folder, settings):
         if item.split in test and item.split:
             checked.setdefault(" ".join(filter(None, (item.split, item.domain))), []).append(item)
-    return CalibrationData(chosen, spaced(training, n_training), dict(checked))
+    return CalibrationData(validation, spaced(training, n_training), dict(checked))
 
 
 def spaced(items: Sequence[LabelledItem], n: int = N_TRAINING) -> list[LabelledItem]:
@@ -107,14 +106,13 @@ def spaced(items: Sequence[LabelledItem], n: int = N_TRAINING) -> list[LabelledI
     return [items[i] for i in np.linspace(0, len(items) - 1, n).astype(int)]
 
 
-def data_settings(card: ModelCard) -> DataSettings:
+def labelled_settings(card: ModelCard) -> LabelledSettings:
     """How labelled images of a model are read."""
-    structures = tuple(name for name in card.structures if name != "background")
-    return DataSettings(modality=card.modality, structures=structures, normalization=card.normalization)
+    return LabelledSettings(structures=tuple(name for name in card.structures if name != "background"))
 
 
 class Examiner:
-    """Looks at labelled images with a model, each once: what it found is kept, packed, for the next time.
+    """Looks at labelled images with a model, each once: results are stored, packed, for the next time.
 
     Parameters
     ----------
@@ -129,8 +127,8 @@ class Examiner:
         self.folder = folder
         self.cells = cells
         self.card = card
-        self.data = data_settings(card)
-        self._kept: dict[Path, _Kept] = {}
+        self.structures = labelled_settings(card).structures
+        self._results: dict[Path, _PackedResult] = {}
 
     def examine(self, item: LabelledItem) -> Examined:
         """What the model finds in the first frame of a labelled image, beside what is true.
@@ -138,32 +136,38 @@ class Examiner:
         Raises
         ------
         SettingsError
-            ``E-UNCERTAINTY``: a model whose probabilities cannot be kept.
+            ``E-UNCERTAINTY``: a model whose probabilities cannot be stored.
+        InputError
+            ``E-LABELS-PARTIAL``: somebody looked at some of the voxels only.
         """
-        from tomocyte.comparison.fit_card import Examined
+        from tomocyte.confidence.assessment import Examined
 
-        volume = open_image(item, self.data)
-        if item.image not in self._kept:
-            self._kept[item.image] = self._look(volume)
-        kept = self._kept[item.image]
-        truth = {}
-        for structure in self.data.structures:
-            labels = open_labels(item, structure, volume, self.data)
-            if labels is not None:
-                truth[structure] = np.asarray(labels.planes(0, 0)).astype(np.uint32)
+        if item.image not in self._results:
+            self._results[item.image] = self._predict(item.open_image())
+        result = self._results[item.image]
+        frame = item.read_frame(0)
+        partial = [name for name in frame.labels if not frame.is_labelled(name).all()]
+        if partial:
+            raise InputError(
+                "E-LABELS-PARTIAL",
+                f"labels of {', '.join(partial)} do not cover the whole frame.",
+                path=item.image,
+                cure="Calibrate on images that are labelled throughout.",
+            )
+        truth = {name: frame.labels[name].astype(np.uint32) for name in self.structures if name in frame.labels}
         return Examined(
             name=item.name,
-            image=np.asarray(volume.planes(0, 0), dtype=np.float32),
-            voxel_size_um=volume.require_voxel_size(),
-            medium=kept.medium,
-            probability=_unpacked(kept.probability).astype(np.uint8),
-            labels={name: _unpacked(kept.labels[name])[0] for name in truth},
+            image=frame.image[0].astype(np.float32),
+            voxel_size_um=frame.voxel_size_um,
+            medium=result.medium,
+            probability=_unpacked(result.probability).astype(np.uint8),
+            labels={name: _unpacked(result.labels[name])[0] for name in truth},
             truth=truth,
             outputs={name: self.card.structures.index(name) for name in truth},
-            figures=kept.figures,
+            figures=result.figures,
         )
 
-    def _look(self, volume: Volume) -> _Kept:
+    def _predict(self, volume: Volume) -> _PackedResult:
         from tomocyte.pipeline.analysis import look
 
         settings = RunSettings(
@@ -177,13 +181,15 @@ class Examiner:
         found = seen.uncertainty.found
         if found is None or found.masks is None or found.masks.probability is None:
             raise SettingsError("E-UNCERTAINTY", f"{self.card.name} keeps no probabilities.", cure="Give a 3-D model.")
-        names = {name: seen.primary if name == "cell" else name for name in self.data.structures}
+        names = {name: seen.primary if name == "cell" else name for name in self.structures}
         labels = {name: _packed([seen.labels[own]]) for name, own in names.items()}
-        return _Kept(_packed(found.masks.probability), labels, seen.medium_ri, seen.uncertainty.domain_figures())
+        return _PackedResult(
+            _packed(found.masks.probability), labels, seen.medium_ri, seen.uncertainty.domain_figures()
+        )
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _PackedResult:
     probability: LabelStack
     labels: dict[str, LabelStack]
     medium: float | None
@@ -209,7 +215,7 @@ def calibrate(
     *,
     cells: str = "auto",
     is_overwriting: bool = False,
-    tell: Tell | None = None,
+    callback: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Calibrate a model and write ``model/``, ``calibration.json``, ``objects.csv`` and reliability plots.
 
@@ -223,50 +229,50 @@ def calibrate(
         How cells are told apart, as ``RunSettings.cells`` says it.
     is_overwriting : bool
         Whether a model in ``output / "model"`` is replaced.
-    tell : callable, optional
+    callback : callable, optional
         Receives a line per image.
 
     Returns
     -------
     dict
         Content of ``calibration.json``: for ``validation`` (fitted on) and each test set (not seen), the figures of
-        :meth:`tomocyte.comparison.fit_card.Assessment.figures`, and the share of images that lie outside the domain.
+        :meth:`tomocyte.confidence.assessment.Assessment.figures`, and the share of images out of distribution.
     """
-    from tomocyte.comparison.fit_card import assess, fit_card
+    from tomocyte.confidence.assessment import assess
+    from tomocyte.confidence.calibration import fit_calibration
 
     package = load_package(folder)
-    card = package.card.model_copy(update={"calibration": {}, "domain": None})
+    examiner = Examiner(folder, package.card.model_copy(update={"calibration": {}, "domain": None}), cells=cells)
 
-    examiner = Examiner(folder, card, cells=cells)
-
-    def examined(items: Sequence[LabelledItem], what: str) -> Iterator[Examined]:
+    def examined(items: Sequence[LabelledItem], purpose: str) -> Iterator[Examined]:
         for number, item in enumerate(items):
-            if tell is not None:
-                tell(f"{what}: {item.name} ({number + 1} of {len(items)})")
+            if callback is not None:
+                callback(f"{purpose}: {item.name} ({number + 1} of {len(items)})")
             yield examiner.examine(item)
 
-    training = [one.figures for one in examined(data.training, "usual look")]
-    known = [figures for figures in training if figures is not None]
-    card = fit_card(card, lambda: examined(data.validation, "calibration"), known)
+    described = [image.figures for image in examined(data.training, "usual look")]
+    fitted = fit_calibration(
+        lambda: examined(data.validation, "calibration"), [figures for figures in described if figures is not None]
+    )
     sets = {"validation (fitted on)": data.validation, **data.test}
-    found = {name: assess(card, examined(items, name)) for name, items in sets.items()}
-    figures = {
-        name: _figures(one, data_is_simulated(items))
-        for (name, items), one in zip(sets.items(), found.values(), strict=True)
-    }
-    said = {"calibration": figures} if figures else {}
-    card = card.model_copy(update={"figures": {**package.card.figures, **said}})
+    results = {name: assess(examined(items, name), fitted.structures, fitted.domain) for name, items in sets.items()}
+    figures = {name: _figures(results[name], data_is_simulated(items)) for name, items in sets.items()}
+    card = package.card.model_copy(
+        update={
+            "calibration": dict(fitted.structures),
+            "domain": fitted.domain,
+            "figures": {**package.card.figures, "calibration": figures},
+        }
+    )
     output.mkdir(parents=True, exist_ok=True)
     saved = write_package(output / "model", card, package.state, dict(package.selftest), is_overwriting=is_overwriting)
-    _write(output, saved, figures, found)
+    _write(output, saved, figures, results)
     return figures
 
 
 def data_is_simulated(items: Sequence[LabelledItem]) -> bool:
     """Whether any of the images is simulated."""
-    from tomocyte.formats import read_volume
-
-    return any(read_volume(item.image, is_size_required=False).is_simulated for item in items)
+    return any(item.open_image().is_simulated for item in items)
 
 
 def _figures(one: Assessment, is_simulated: bool) -> dict[str, Any]:
@@ -274,8 +280,8 @@ def _figures(one: Assessment, is_simulated: bool) -> dict[str, Any]:
         structure: {name: _short(value) for name, value in values.items()}
         for structure, values in one.figures().items()
     }
-    known = [value for value in one.distances.values() if math.isfinite(value)]
-    share = sum(value > 1 for value in known) / len(known) if known else math.nan
+    finite = [value for value in one.distances.values() if math.isfinite(value)]
+    share = sum(value > 1 for value in finite) / len(finite) if finite else math.nan
     return {
         "n_images": len(one.distances),
         "is_simulated": is_simulated,
@@ -288,7 +294,7 @@ def _short(value: float) -> float | None:
     return round(value, DIGITS) if math.isfinite(value) else None
 
 
-def _write(output: Path, card: ModelCard, figures: dict[str, Any], found: dict[str, Assessment]) -> None:
+def _write(output: Path, card: ModelCard, figures: dict[str, Any], results: dict[str, Assessment]) -> None:
     import pandas as pd
 
     from tomocyte.figures.curves import reliability_figure
@@ -301,15 +307,15 @@ def _write(output: Path, card: ModelCard, figures: dict[str, Any], found: dict[s
         "learned": learned,
         "sets": figures,
         "distances": {
-            name: {item: _short(value) for item, value in one.distances.items()} for name, one in found.items()
+            name: {item: _short(value) for item, value in one.distances.items()} for name, one in results.items()
         },
     }
     write_atomic(output / "calibration.json", json.dumps(content, indent=1).encode("utf-8"))
-    tables = [one.objects.assign(set=name) for name, one in found.items() if len(one.objects)]
+    tables = [one.objects.assign(set=name) for name, one in results.items() if len(one.objects)]
     if tables:
         write_atomic(output / "objects.csv", csv_content(pd.concat(tables, ignore_index=True)).encode("utf-8"))
-    last = list(found)[-1]
-    for structure, before in found[last].before.items():
-        curves = {"network": before, "calibrated": found[last].after[structure]}
+    last = list(results)[-1]
+    for structure, before in results[last].before.items():
+        curves = {"network": before, "calibrated": results[last].after[structure]}
         title = f"{structure.replace('_', ' ')}, {last}"
         write_atomic(output / f"reliability_{structure}.png", reliability_figure(curves, title=title))

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.datasets.settings import DataSettings
 from tomocyte.evaluation.matching import hungarian_mean_dice
 from tomocyte.models import ModelCard, load_package
 from tomocyte.models.package import write_package
@@ -24,6 +23,7 @@ from tomocyte.segmentation.cells.separate import CellByCellSettings, separate_ce
 from tomocyte.segmentation.prediction.tiled import Predictor
 from tomocyte.training.data.cell_samples import CellSamples, Scene
 from tomocyte.training.data.mask_corruption import corrupted
+from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.recipe import Recipe
 
 Labels = NDArray[np.unsignedinteger[Any]]

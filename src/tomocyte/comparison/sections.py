@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.settings import IGNORE
 from tomocyte.evaluation.counts import MaskCounts, count_mask
 from tomocyte.evaluation.curves import PrecisionRecallCounts, count_precision_recall
 from tomocyte.modalities import modality
@@ -25,6 +24,7 @@ from tomocyte.segmentation.classical.nucleus import edge_based_nucleus
 from tomocyte.segmentation.classical.thresholds import Histogram, otsu_threshold
 from tomocyte.segmentation.settings import NucleusSettings
 from tomocyte.training.data.samples import Samples, Target, resample_pair
+from tomocyte.training.data.settings import IGNORE
 from tomocyte.training.recipe import TestSet
 
 Probability = NDArray[np.float32]

@@ -6,8 +6,9 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
+from tomocyte.datasets.files import image_endings
 from tomocyte.errors import InputError, SettingsError, TomocyteError
-from tomocyte.formats import ReadOptions, detect, formats, read_volume
+from tomocyte.formats import ReadOptions, detect, read_volume
 from tomocyte.modalities import modalities_of
 
 
@@ -41,9 +42,9 @@ def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Pa
 def _in_folder(folder: Path, axes: str | None) -> list[Path]:
     if _is_one_volume(folder, axes):
         return [folder]
-    suffixes = tuple(suffix for entry in formats().values() for suffix in entry.suffixes if suffix)
-    found = sorted(entry for entry in folder.iterdir() if entry.name.lower().endswith(suffixes))
-    return [entry for entry in found if entry.suffix.lower() != ".png"] or found
+    endings = image_endings()
+    files = sorted(entry for entry in folder.iterdir() if entry.name.lower().endswith(endings))
+    return [entry for entry in files if entry.suffix.lower() != ".png"] or files
 
 
 def _is_one_volume(folder: Path, axes: str | None) -> bool:

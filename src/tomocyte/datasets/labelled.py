@@ -1,23 +1,37 @@
-"""Labelled images on disk: which image belongs to which label images, and who must not be parted.
+"""Labelled images on disk: which image belongs to which label images, who must not be parted, and how they are read.
 
-Two layouts are read: a data set that tomocyte wrote (``items/<item>/`` with ``labels/<structure>``), and a plain folder
-of pairs. To read another layout, add a function that returns :class:`LabelledItem` and call it in :func:`find_items`.
+Two layouts are known: a data set that tomocyte wrote (``items/<item>/`` with ``labels/<structure>``; see
+:mod:`tomocyte.datasets.writer`), and a plain folder of pairs. To read another one, write a function like
+:func:`_of_pairs` and add it to ``_LAYOUTS``.
+
+Sparse labels (some slices of a volume, some frames) are label images in which all other voxels carry the item's
+``ignore_label``.
 """
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tomocyte.datasets.settings import DataSettings
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images
+from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, MetadataError
-from tomocyte.formats import ReadOptions, formats, read_volume
-from tomocyte.volume import Volume
+from tomocyte.formats import ReadOptions, read_volume
+from tomocyte.volume import Volume, VoxelSize
 
 LABEL_ENDINGS = ("_instances", "_labels", "_mask")
+ITEM_CARD = "card.json"
+"""In an item's folder: split, domain and how it was made."""
+SET_CARD = "labelled.json"
+"""In a data set's folder: what holds for the labels of all items."""
+TRACKS = "tracks.parquet"
+TRUTH = "truth.parquet"
 
 
 @dataclass(frozen=True)
@@ -33,72 +47,214 @@ class LabelledItem:
         Structure -> label image; a structure without one is unlabelled in this item and gives no loss.
     group : str
         Items of one group stay in one fold.
-    split, domain : str
-        Of a benchmark; empty otherwise.
+    split, domain, cell_line : str
+        Of a benchmark or a simulation; empty otherwise.
+    tracks, truth : Path, optional
+        Tables of a simulated item: ``track_id`` and ``parent_id`` of each cell's label in each frame; one row per
+        object and frame with its exact size and mass.
+    ignore_label : int, optional
+        Label value meaning "nobody looked here".
+    pixel_size_um : tuple of 2 float, optional
+        Pixel size y, x in µm given by the user for all files of the item.
     """
 
     name: str
     image: Path
     labels: dict[str, Path]
-    group: str
+    group: str = ""
     split: str = ""
     domain: str = ""
+    cell_line: str = ""
+    tracks: Path | None = None
+    truth: Path | None = None
+    ignore_label: int | None = None
+    pixel_size_um: tuple[float, float] | None = None
+
+    def open_image(self) -> Volume:
+        """The image, lazily, with a voxel size.
+
+        Raises
+        ------
+        MetadataError
+            ``E-VOXEL-SIZE``: the file carries none and nobody gave it.
+        """
+        volume = self._open(self.image)
+        if volume.voxel_size_um is None:
+            raise MetadataError(
+                "E-VOXEL-SIZE",
+                "the image carries no voxel size.",
+                path=self.image,
+                cure="Give data.stored_pixel_size_um: [Y, X] in the recipe, or --pixel-size-um.",
+            )
+        return volume
+
+    def open_labels(self, structure: str, image: Volume) -> Volume | None:
+        """The label image of a structure, lazily; ``None`` where nobody labelled it.
+
+        Parameters
+        ----------
+        structure : str
+        image : Volume
+            From :meth:`open_image`.
+
+        Raises
+        ------
+        InputError
+            ``E-SHAPE``: not the image's frames and voxels; ``E-LABELS-TYPE``: not integers.
+        """
+        path = self.labels.get(structure)
+        if path is None:
+            return None
+        labels = self._open(path)
+        if (labels.n_frames, labels.spatial_shape) != (image.n_frames, image.spatial_shape):
+            raise InputError(
+                "E-SHAPE",
+                f"labels of {structure} have {labels.n_frames} frames of {labels.spatial_shape}, "
+                f"the image {self.image.name} has {image.n_frames} of {image.spatial_shape}.",
+                path=path,
+                cure="Give label images of the same shape as their image.",
+            )
+        if labels.dtype.kind not in "uib":
+            raise InputError("E-LABELS-TYPE", f"labels must be integers, not {labels.dtype}.", path=path)
+        return labels
+
+    def read_labels(self, structure: str, frame: int = 0) -> NDArray[Any]:
+        """Labels (Z, Y, X) of one structure in one frame; integers, 0 = background.
+
+        Raises
+        ------
+        InputError
+            ``E-NO-DATA``: nobody labelled the structure; and as :meth:`open_labels`.
+        """
+        labels = self.open_labels(structure, self.open_image())
+        if labels is None:
+            raise InputError(
+                "E-NO-DATA",
+                f"no labels of {structure} for {self.name}.",
+                path=self.image,
+                cure="Add them; simulated data: `tomocyte simulate --structures cell,nucleus`.",
+            )
+        return np.asarray(labels.planes(frame, 0))
+
+    def read_frame(self, frame: int = 0) -> LabelledFrame:
+        """One frame in memory: all channels and the labels of every labelled structure.
+
+        Raises
+        ------
+        InputError, MetadataError
+            As :meth:`open_image` and :meth:`open_labels`.
+        """
+        image = self.open_image()
+        opened = {structure: self.open_labels(structure, image) for structure in self.labels}
+        labels = {name: np.asarray(volume.planes(frame, 0)) for name, volume in opened.items() if volume is not None}
+        return LabelledFrame(image.frame(frame), labels, image.require_voxel_size(), self.ignore_label)
+
+    def _open(self, path: Path) -> Volume:
+        size = None if self.pixel_size_um is None else (float("nan"), *self.pixel_size_um)
+        return read_volume(path, ReadOptions(voxel_size_um=size), is_size_required=False)
 
 
-def find_items(folder: Path, settings: DataSettings) -> list[LabelledItem]:
+@dataclass(frozen=True, eq=False)
+class LabelledFrame:
+    """One frame of a labelled item.
+
+    Parameters
+    ----------
+    image : ndarray (C, Z, Y, X)
+        Physical values.
+    labels : dict of str to ndarray (Z, Y, X), integer
+        Per labelled structure, 0 = background.
+    voxel_size_um : tuple of 3 float
+        z is NaN for a single plane without a thickness.
+    ignore_label : int, optional
+        Label value meaning "nobody looked here".
+    """
+
+    image: NDArray[Any]
+    labels: dict[str, NDArray[Any]]
+    voxel_size_um: VoxelSize
+    ignore_label: int | None = None
+
+    def is_labelled(self, structure: str) -> NDArray[np.bool_]:
+        """Voxels (Z, Y, X) that somebody looked at.
+
+        Examples
+        --------
+        >>> labels = {"cell": np.array([[[0, 1, 255]]], np.uint8)}
+        >>> LabelledFrame(np.zeros((1, 1, 1, 3)), labels, (1.0, 1.0, 1.0), 255).is_labelled("cell").tolist()
+        [[[True, True, False]]]
+        """
+        labels = self.labels[structure]
+        return np.ones(labels.shape, np.bool_) if self.ignore_label is None else np.asarray(labels != self.ignore_label)
+
+
+def find_items(
+    folder: Path,
+    settings: LabelledSettings | None = None,
+    *,
+    splits: Sequence[str] = (),
+    domains: Sequence[str] = (),
+) -> list[LabelledItem]:
     """The labelled images of a folder, by name.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``tomocyte simulate`` or ``tomocyte edits export`` wrote, or a folder of pairs.
+    settings : LabelledSettings, optional
+        How files are named and read. Its structures decide which items are listed: those with at least one of them.
+    splits, domains : sequence of str
+        Only items of these; empty: of all.
 
     Raises
     ------
     InputError
-        ``E-NO-DATA``: no such folder, or no image with a label image in it.
+        ``E-NO-DATA``: no such folder, or no image of that kind with a label image in it.
     """
     if not folder.is_dir():
         raise InputError("E-NO-DATA", "no such folder.", path=folder, cure="Give the folder of the labelled images.")
-    items = _of_data_set(folder, settings) if (folder / "items").is_dir() else _of_pairs(folder, settings)
+    rules = settings or LabelledSettings()
+    listed = next(items for layout in _LAYOUTS if (items := layout(folder, rules)) is not None)
+    items = [
+        item for item in listed if (not splits or item.split in splits) and (not domains or item.domain in domains)
+    ]
     if not items:
+        kind = " ".join(("", *splits, *domains))
         raise InputError(
             "E-NO-DATA",
-            f"no image with a label image of {', '.join(settings.structures)} found.",
+            f"no image{f' of{kind}' if kind else ''} with a label image of "
+            f"{', '.join(rules.structures) or 'any structure'}.",
             path=folder,
-            cure="Name pairs NAME.tif and NAME_instances.tif (or NAME_STRUCTURE.tif), or set data.label_suffix.",
+            cure="Name pairs NAME.tif and NAME_instances.tif (or NAME_STRUCTURE.tif), or set data.label_suffix; or "
+            "simulate a data set, e.g. `tomocyte simulate odt --benchmark osnet/small -o FOLDER`.",
         )
     return items
 
 
-def _of_data_set(folder: Path, settings: DataSettings) -> list[LabelledItem]:
+def _of_data_set(folder: Path, settings: LabelledSettings) -> list[LabelledItem] | None:
+    """Items that are complete, in ``items/``; ``None`` without that folder."""
+    if not (folder / ITEMS).is_dir():
+        return None
+    rules = settings.model_copy(update=folder_settings(folder)) if settings.ignore_label is None else settings
     items = []
-    for entry in sorted(path for path in (folder / "items").iterdir() if path.is_dir()):
-        image = next((path for path in _images(entry) if path.name.startswith(f"{entry.name}.")), None)
-        labels = {}
-        for structure in settings.structures:
-            path = next((p for p in _images(entry / "labels") if p.name.split(".")[0] == structure), None)
-            if path is not None:
-                labels[structure] = path
-        if image is None or not labels or not (folder / "items" / f"{entry.name}.done.json").exists():
+    for entry in item_folders(folder):
+        image = named_images(entry).get(entry.name)
+        labels = named_images(entry / LABELS)
+        if rules.structures:
+            labels = {structure: labels[structure] for structure in rules.structures if structure in labels}
+        if image is None or not labels or not (folder / ITEMS / f"{entry.name}.done.json").exists():
             continue
-        card = _card(entry / "card.json")
-        group = _group(entry.name, settings)
-        items.append(LabelledItem(entry.name, image, labels, group, card["split"], card["domain"]))
+        card = _item_card(entry / ITEM_CARD)
+        tables = {name: entry / file for name, file in (("tracks", TRACKS), ("truth", TRUTH))}
+        tables = {name: path for name, path in tables.items() if path.is_file()}
+        items.append(_item(entry.name, image, labels, rules, **card, **tables))
     return items
 
 
-def _group(name: str, settings: DataSettings) -> str:
-    found = re.search(settings.group_pattern, name) if settings.group_pattern else None
-    return name if found is None else found.group(1 if found.re.groups else 0)
-
-
-def _card(path: Path) -> dict[str, str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {key: str(content.get(key, "")) for key in ("split", "domain")}
-    except (OSError, ValueError, AttributeError):
-        return {"split": "", "domain": ""}
-
-
-def _of_pairs(folder: Path, settings: DataSettings) -> list[LabelledItem]:
-    images = {_stem(path): path for path in _images(folder)}
-    beside = {_stem(path): path for name in ("labels", "masks") for path in _images(folder / name)}
+def _of_pairs(folder: Path, settings: LabelledSettings) -> list[LabelledItem]:
+    """Images with label images of the same name beside them, or in ``labels/`` or ``masks/``."""
+    images = named_images(folder)
+    beside = {stem: path for name in (LABELS, "masks") for stem, path in named_images(folder / name).items()}
     items = []
     for stem, path in sorted(images.items()):
         if not stem.endswith(settings.image_suffix):
@@ -109,93 +265,56 @@ def _of_pairs(folder: Path, settings: DataSettings) -> list[LabelledItem]:
             endings = (f"_{structure}",) + (LABEL_ENDINGS if len(settings.structures) == 1 else ())
             if settings.label_suffix is not None:
                 endings = (settings.label_suffix,)
-            found = [images[f"{name}{end}"] for end in endings if f"{name}{end}" in images and f"{name}{end}" != stem]
-            found += [beside[key] for key in (stem, *(f"{name}{end}" for end in endings)) if key in beside]
-            if found:
-                labels[structure] = found[0]
+            candidates = [images[f"{name}{end}"] for end in endings if f"{name}{end}" in images.keys() - {stem}]
+            candidates += [beside[key] for key in (stem, *(f"{name}{end}" for end in endings)) if key in beside]
+            if candidates:
+                labels[structure] = candidates[0]
         if labels:
-            items.append(LabelledItem(name, path, labels, _group(name, settings)))
+            items.append(_item(name, path, labels, settings))
     return items
 
 
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    suffixes = (*_suffixes(), ".png")
-    return sorted(
-        entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name.lower().endswith(suffixes)
+_LAYOUTS: tuple[Callable[[Path, LabelledSettings], list[LabelledItem] | None], ...] = (_of_data_set, _of_pairs)
+"""Tried in this order; ``None`` means that the folder is laid out in another way."""
+
+
+def _item(name: str, image: Path, labels: dict[str, Path], settings: LabelledSettings, **more: Any) -> LabelledItem:
+    return LabelledItem(
+        name,
+        image,
+        labels,
+        settings.group_of(name),
+        ignore_label=settings.ignore_label,
+        pixel_size_um=settings.stored_pixel_size_um,
+        **more,
     )
 
 
-def _suffixes() -> tuple[str, ...]:
-    return tuple(suffix for entry in formats().values() for suffix in entry.suffixes)
+def _item_card(path: Path) -> dict[str, str]:
+    """Split, domain and cell line from an item's card; empty where it does not give them."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = {}
+    content = content if isinstance(content, dict) else {}
+    simulation = content.get("settings")
+    cell_line = simulation.get("preset", "") if isinstance(simulation, dict) else ""
+    return {
+        "split": str(content.get("split", "")),
+        "domain": str(content.get("domain", "")),
+        "cell_line": str(cell_line),
+    }
 
 
-def _stem(path: Path) -> str:
-    low = path.name.lower()
-    ending = max((s for s in (*_suffixes(), ".png") if low.endswith(s)), key=len)
-    return path.name[: len(path.name) - len(ending)]
-
-
-def open_image(item: LabelledItem, settings: DataSettings) -> Volume:
-    """The image of an item, lazily, with a voxel size.
-
-    Raises
-    ------
-    MetadataError
-        ``E-VOXEL-SIZE``: the file carries none and the recipe gives none.
-    """
-    volume = _open(item.image, settings)
-    if volume.voxel_size_um is None:
-        raise MetadataError(
-            "E-VOXEL-SIZE",
-            "the image carries no voxel size.",
-            path=item.image,
-            cure="Give data.stored_pixel_size_um: [Y, X] in the recipe, or --pixel-size-um.",
-        )
-    return volume
-
-
-def open_labels(item: LabelledItem, structure: str, image: Volume, settings: DataSettings) -> Volume | None:
-    """The label image of a structure, lazily; ``None`` where nobody labelled it.
+def folder_settings(folder: Path) -> dict[str, Any]:
+    """Fields of :class:`LabelledSettings` that a folder of labelled images gives itself, in ``labelled.json``.
 
     Raises
     ------
     InputError
-        ``E-SHAPE``: not the image's frames and voxels; ``E-LABELS-TYPE``: not integers.
+        ``E-NO-DATA``: the file is damaged or holds something else.
     """
-    path = item.labels.get(structure)
-    if path is None:
-        return None
-    labels = _open(path, settings)
-    if (labels.n_frames, labels.spatial_shape) != (image.n_frames, image.spatial_shape):
-        raise InputError(
-            "E-SHAPE",
-            f"labels of {structure} have {labels.n_frames} frames of {labels.spatial_shape}, "
-            f"the image {item.image.name} has {image.n_frames} of {image.spatial_shape}.",
-            path=path,
-            cure="Give label images of the same shape as their image.",
-        )
-    if labels.dtype.kind not in "uib":
-        raise InputError("E-LABELS-TYPE", f"labels must be integers, not {labels.dtype}.", path=path)
-    return labels
-
-
-def _open(path: Path, settings: DataSettings) -> Volume:
-    size = settings.stored_pixel_size_um
-    options = ReadOptions(voxel_size_um=None if size is None else (float("nan"), *size))
-    return read_volume(path, options)
-
-
-def said_by_folder(folder: Path) -> dict[str, Any]:
-    """What a folder of labelled images says of all of them: fields of :class:`DataSettings`, from ``labelled.json``.
-
-    Raises
-    ------
-    InputError
-        ``E-NO-DATA``: the file is damaged or says something else.
-    """
-    path = folder / "labelled.json"
+    path = folder / SET_CARD
     if not path.is_file():
         return {}
     try:
@@ -208,7 +327,7 @@ def said_by_folder(folder: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def describe_items(items: list[LabelledItem], hashes: dict[str, str]) -> list[dict[str, Any]]:
+def describe_items(items: Sequence[LabelledItem], hashes: dict[str, str]) -> list[dict[str, Any]]:
     """What ``data.json`` of a run folder says: every file with its SHA-256."""
     return [
         {

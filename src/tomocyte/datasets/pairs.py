@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.errors import InputError, MetadataError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def find_pairs(prediction: Path, truth: Path, structure: str | None) -> Pairs:
     sides = [_files(path, structure) for path in (prediction, truth)]
     predictions, truths = sides
     if isinstance(predictions, Path) and isinstance(truths, Path):
-        return Pairs((Pair(_name(truths), predictions, truths),))
+        return Pairs((Pair(stem_of(truths), predictions, truths),))
     if isinstance(predictions, Path) or isinstance(truths, Path):
         raise InputError(
             "E-PAIR", f"{prediction} and {truth} are one image and several.", cure="Give two files or two folders."
@@ -82,14 +83,14 @@ def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
 
     if not path.exists():
         raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
-    if path.is_dir() and (path / "items").is_dir():
-        return _items(path, structure)
-    found = find_inputs([str(path)])
-    if found == [path]:
+    if path.is_dir() and (path / ITEMS).is_dir():
+        return _label_images(path, structure)
+    inputs = find_inputs([str(path)])
+    if inputs == [path]:
         return path
     named: dict[str, Path] = {}
-    for file in found:
-        name = _name(file)
+    for file in inputs:
+        name = stem_of(file)
         if name in named:
             raise InputError(
                 "E-PAIR", f"{named[name].name} and {file.name} have the same name.", path=path, cure="Keep one of them."
@@ -98,39 +99,21 @@ def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
     return named
 
 
-def _items(folder: Path, structure: str | None) -> dict[str, Path]:
+def _label_images(folder: Path, structure: str | None) -> dict[str, Path]:
     """The label image of one structure in each item of a result folder or a simulated data set."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     structures: set[str] = set()
-    for item in sorted(entry for entry in (folder / "items").iterdir() if entry.is_dir()):
-        place = item / "labels" if (item / "labels").is_dir() else item
-        files = {_name(file): file for file in sorted(place.iterdir()) if _has_known_ending(file)}
+    for item in item_folders(folder):
+        files = named_images(item / LABELS if (item / LABELS).is_dir() else item)
         files.pop(item.name, None)
         structures |= files.keys()
         if structure in files:
-            found[item.name] = files[structure]
-    if structure is None or not found:
-        known = ", ".join(sorted(structures)) or "none"
-        problem = "it is not said which structure to compare" if structure is None else f"no item holds {structure!r}"
-        raise InputError("E-STRUCTURE", f"{problem}.", path=folder, cure=f"Give --structure; there are: {known}.")
-    return found
-
-
-def _has_known_ending(file: Path) -> bool:
-    from tomocyte.formats import formats
-
-    return any(
-        file.name.lower().endswith(suffix) for entry in formats().values() for suffix in entry.suffixes if suffix
-    )
-
-
-def _name(file: Path) -> str:
-    """The file's name without the format's ending."""
-    from tomocyte.formats import formats
-
-    lower = file.name.lower()
-    endings = [s for entry in formats().values() for s in entry.suffixes if s and lower.endswith(s)]
-    return file.name[: len(file.name) - max(map(len, endings))] if endings else file.name
+            paths[item.name] = files[structure]
+    if structure is None or not paths:
+        names = ", ".join(sorted(structures)) or "none"
+        problem = "no structure to compare was given" if structure is None else f"no item holds {structure!r}"
+        raise InputError("E-STRUCTURE", f"{problem}.", path=folder, cure=f"Give --structure; there are: {names}.")
+    return paths
 
 
 @dataclass(frozen=True)

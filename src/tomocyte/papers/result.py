@@ -20,7 +20,7 @@ from tomocyte.tables import csv_content
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tomocyte.datasets.material import ExperimentItem
+    from tomocyte.datasets.labelled import LabelledItem
     from tomocyte.models import ModelCard
 
 Tell = Callable[[dict[str, Any]], None]
@@ -83,7 +83,7 @@ def write_result(result: ExperimentResult, folder: Path, *, about: Mapping[str, 
     return [folder / name for name in files]
 
 
-def method_name(card: ModelCard, item: ExperimentItem) -> str:
+def method_name(card: ModelCard, item: LabelledItem) -> str:
     """What a model's outline is called: OS-Net (with its own colour in another laboratory), or the model's name."""
     if card.network.name not in OS_NETS:
         return card.name
@@ -95,8 +95,8 @@ def method_colours(name: str) -> dict[str, str]:
     return {} if name in COMPARISON_COLOURS else {name: COMPARISON_COLOURS["OS-Net"]}
 
 
-def origin_words(items: list[ExperimentItem], *, is_simulated: bool) -> str:
+def origin_words(items: list[LabelledItem], *, is_simulated: bool) -> str:
     """``simulated MDA-MB-231``, or what is known about measured cells."""
-    presets = sorted({item.preset for item in items if item.preset})
-    cells = ", ".join(presets) if presets else "cells"
+    lines = sorted({item.cell_line for item in items if item.cell_line})
+    cells = ", ".join(lines) if lines else "cells"
     return f"simulated {cells}" if is_simulated else cells

@@ -1,13 +1,13 @@
 """Corrected results as labelled images to learn from: images with their labels, in the layout that training reads.
 
-To export more beside each image, write it in :func:`_write_item`.
+Items are written by :func:`tomocyte.datasets.writer.write_item`; what is exported of each is :class:`_Plan`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from pydantic import Field, model_validator
 from tomocyte import __version__
 from tomocyte.corrections.files import LOG_NAME
 from tomocyte.corrections.from_labels import DoneItem, done_item
+from tomocyte.datasets.labelled import SET_CARD
+from tomocyte.datasets.writer import write_item, write_json
 from tomocyte.errors import InputError, SettingsError
-from tomocyte.formats import write_volume
 from tomocyte.labels.stack import LabelStack
 from tomocyte.ledger import CommitRecord, Ledger, writing
 from tomocyte.pipeline.settings import RunSettings
@@ -30,7 +31,6 @@ from tomocyte.volume import Volume
 
 IGNORE_LABEL = 255
 """Value of voxels that nobody looked at."""
-CARD_NAME = "labelled.json"
 
 
 class ExportSettings(Settings):
@@ -122,7 +122,6 @@ def export_corrected(
         raise SettingsError(
             "E-EDIT-NONE", "holds nothing that was corrected.", path=run, cure="Run with --edits, or export --all."
         )
-    card = {"ignore_label": IGNORE_LABEL}
     with Ledger(output) as ledger:
         for item, plan in plans:
             path = _input_of(item, about, inputs)
@@ -133,7 +132,7 @@ def export_corrected(
                 result.structures[structure] = result.structures.get(structure, 0) + 1
             if on_item is not None:
                 on_item(item.name)
-        ledger.publish(CARD_NAME, lambda path: _write_json(path, card))
+        ledger.publish(SET_CARD, lambda path: write_json(path, {"ignore_label": IGNORE_LABEL}))
     return result
 
 
@@ -212,20 +211,18 @@ def _write_item(staged: Path, item: DoneItem, path: Path, plan: _Plan, settings:
     from tomocyte.pipeline import open_input
 
     volume, _ = open_input(path, settings)
-    write_volume(staged / f"{item.name}.ome.tif", _frames_of(volume, plan.frames, settings.channel, item))
-    (staged / "labels").mkdir()
+    image = _frames_of(volume, plan.frames, settings.channel, item)
+    card = {"name": item.name, "frames": list(plan.frames)}
+    write_item(staged, item.name, image, _labels_of(item, plan), card=card)
+
+
+def _labels_of(item: DoneItem, plan: _Plan) -> Iterator[tuple[str, LabelStack]]:
     for structure in plan.structures:
         labels = item.labels(structure)
         stack = LabelStack(labels.spatial_shape)
         for frame in plan.frames:
             stack.append(_trusted(labels.planes(frame, 0), plan, frame, labels.require_voxel_size()))
-        known = {"voxel_size_um": labels.voxel_size_um}
-        write_volume(staged / "labels" / f"{structure}.ome.tif", stack.volume(**known))
-    _write_json(staged / "card.json", {"name": item.name, "frames": list(plan.frames)})
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        yield structure, stack
 
 
 def _frames_of(volume: Volume, frames: Sequence[int], channel: int, item: DoneItem) -> Volume:

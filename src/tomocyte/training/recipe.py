@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tomocyte.datasets.settings import DataSettings
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings, build_settings, load_settings
 from tomocyte.training.data.augmentation import PRESETS, AugmentationSettings
+from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.losses import LossSettings
 from tomocyte.training.optimisation import OptimiserSettings, ScheduleSettings
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomocyte.datasets.settings import IGNORE
 from tomocyte.evaluation import MaskCounts, count_mask
 from tomocyte.segmentation.prediction.fixed_shape import predict_fixed
 from tomocyte.segmentation.prediction.tiled import Predictor, predict_tiled
 from tomocyte.segmentation.prediction.tiling import TilingSettings
 from tomocyte.training.data.batches import stack
 from tomocyte.training.data.samples import Samples, Target
+from tomocyte.training.data.settings import IGNORE
 
 Probability = NDArray[np.float32]
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tomocyte.datasets.labelled import find_items
-from tomocyte.datasets.material import ExperimentItem, find_material
+from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
@@ -98,7 +97,7 @@ def _n_parameters(packages: list[ModelPackage]) -> int:
     return sum(value.numel() for package in packages for value in package.build().parameters())
 
 
-def fields_of(data: Path, test: CellLineSet) -> list[ExperimentItem]:
+def fields_of(data: Path, test: CellLineSet) -> list[LabelledItem]:
     """The fields of a held-out set.
 
     Raises
@@ -107,10 +106,10 @@ def fields_of(data: Path, test: CellLineSet) -> list[ExperimentItem]:
         ``E-NO-DATA``: none.
     """
     domains = () if test.domain is None else (test.domain,)
-    found = [
-        item for item in find_material(data, splits=(test.split,), domains=domains) if item.preset == test.cell_line
+    items = [
+        item for item in find_items(data, splits=(test.split,), domains=domains) if item.cell_line == test.cell_line
     ]
-    if not found:
+    if not items:
         where = test.split if test.domain is None else f"{test.split}, domain {test.domain}"
         raise InputError(
             "E-NO-DATA",
@@ -118,7 +117,7 @@ def fields_of(data: Path, test: CellLineSet) -> list[ExperimentItem]:
             path=data,
             cure="Use the whole benchmark, or take the set out of the recipe.",
         )
-    return found
+    return items
 
 
 def ways_of(recipe: OrganellesRecipe, device: str) -> dict[str, CellsBy]:
@@ -135,7 +134,7 @@ def ways_of(recipe: OrganellesRecipe, device: str) -> dict[str, CellsBy]:
 
 def is_simulated(recipe: OrganellesRecipe, data: Path) -> bool:
     """Whether any held-out field was simulated."""
-    return any(fields_of(data, test)[0].volume().is_simulated for test in recipe.tests.values())
+    return any(fields_of(data, test)[0].open_image().is_simulated for test in recipe.tests.values())
 
 
 def _data_of(training: Recipe, data: Path) -> LabelledData:
@@ -169,7 +168,7 @@ class _Scorer:
         }
         self._models: list[AppliedModel] = []
 
-    def entry(self, item: ExperimentItem) -> Entry:
+    def entry(self, item: LabelledItem) -> Entry:
         """A field's name and scores."""
         key = sha256_of_json({**self.said, "item": item.name})
         path = self.folder / item.name / f"{key[:16]}.json"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.material import ExperimentItem
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.evaluation import count_mask, hungarian_mean_dice, score_instances
 from tomocyte.evaluation.nuclear_position import compare_nuclei
 from tomocyte.models.settings import InferenceSettings
@@ -28,18 +28,18 @@ CELL, NUCLEUS = "cell", "nucleus"
 
 
 def predict_field(
-    models: list[AppliedModel], item: ExperimentItem, inference: InferenceSettings | None = None
+    models: list[AppliedModel], item: LabelledItem, inference: InferenceSettings | None = None
 ) -> dict[str, Mask]:
     """Structure -> mask (Z, Y, X) of a field's first frame, from one model or several with structures of their own.
 
     Parameters
     ----------
     models : list of AppliedModel
-    item : ExperimentItem
+    item : LabelledItem
     inference : InferenceSettings, optional
         How 3-D models are applied; those of a fixed frame are applied as they were trained.
     """
-    volume = item.volume()
+    volume = item.open_image()
     image = volume.frame(0)
     masks: dict[str, Mask] = {}
     for model in models:
@@ -64,14 +64,14 @@ class CellsBy:
     predictor: Predictor | None = None
 
 
-def score_field(masks: dict[str, Mask], item: ExperimentItem, ways: Mapping[str, CellsBy]) -> dict[str, Any]:
+def score_field(masks: dict[str, Mask], item: LabelledItem, ways: Mapping[str, CellsBy]) -> dict[str, Any]:
     """Scores of one field.
 
     Parameters
     ----------
     masks : dict of str to ndarray (Z, Y, X), bool
         What was found.
-    item : ExperimentItem
+    item : LabelledItem
         With true labels of each of these structures.
     ways : mapping of str to CellsBy
         Name in tables -> how the mask of all cells becomes single cells, by the nuclei found.
@@ -84,9 +84,9 @@ def score_field(masks: dict[str, Mask], item: ExperimentItem, ways: Mapping[str,
         ``nuclei``: one entry per true nucleus
         (:class:`tomocyte.evaluation.nuclear_position.NucleusComparison`), as the first way told them apart.
     """
-    volume = item.volume()
+    volume = item.open_image()
     size = volume.require_voxel_size()
-    truths = {name: item.truth(name) for name in masks}
+    truths = {name: item.read_labels(name) for name in masks}
     structures = {}
     for name, mask in masks.items():
         counts = count_mask(truths[name] > 0, mask)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.material import ExperimentItem
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.figures.curves import course_figure
@@ -69,7 +69,7 @@ def track_of(tracks: Tracks, frame: int, mask: NDArray[np.bool_], around: NDArra
     return tracks.get((frame, int(names[np.argmax(counts)])), 0) if len(names) else 0
 
 
-def moment_box(item: ExperimentItem, volume: Volume, tracks: Tracks, settings: TimeLapseSettings) -> Box:
+def moment_box(item: LabelledItem, volume: Volume, tracks: Tracks, settings: TimeLapseSettings) -> Box:
     """What is shown of a time-lapse: the largest object of the first frame, wherever it goes, and a margin.
 
     Without tracks, or without an object, everything is shown.
@@ -78,7 +78,7 @@ def moment_box(item: ExperimentItem, volume: Volume, tracks: Tracks, settings: T
     everything = (slice(0, volume.shape[2]), slice(0, volume.shape[3]), slice(0, volume.shape[4]))
     wanted, boxes = 0, []
     for frame in range(volume.n_frames):
-        truth, around = item.truth(settings.structure, frame), item.truth(settings.around, frame)
+        truth, around = item.read_labels(settings.structure, frame), item.read_labels(settings.around, frame)
         names, counts = np.unique(truth, return_counts=True)
         order = [int(name) for name in names[np.argsort(-counts, kind="stable")] if name != 0]
         of_track = {track_of(tracks, frame, truth == label, around): label for label in reversed(order)}

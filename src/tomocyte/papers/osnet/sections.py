@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.material import ExperimentItem
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.figures.curves import agreement_figure
@@ -43,7 +43,7 @@ Box = tuple[slice, slice, slice]
 class _Scored:
     """One volume after prediction."""
 
-    item: ExperimentItem
+    item: LabelledItem
     objects: pd.DataFrame
     n_without_truth: int
     is_simulated: bool
@@ -51,7 +51,7 @@ class _Scored:
 
 def sections_experiment(
     model: AppliedModel,
-    items: Sequence[ExperimentItem],
+    items: Sequence[LabelledItem],
     settings: SectionsSettings,
     *,
     title: str,
@@ -63,7 +63,7 @@ def sections_experiment(
     Parameters
     ----------
     model : AppliedModel
-    items : sequence of ExperimentItem
+    items : sequence of LabelledItem
         Their first frames are used.
     settings : SectionsSettings
     title : str
@@ -109,9 +109,9 @@ def sections_experiment(
     return ExperimentResult({"objects": objects, "agreement": agreement}, pictures, summary, file_format)
 
 
-def _score(model: AppliedModel, item: ExperimentItem, settings: SectionsSettings) -> _Scored:
-    volume = item.volume()
-    truth = item.truth(settings.structure)
+def _score(model: AppliedModel, item: LabelledItem, settings: SectionsSettings) -> _Scored:
+    volume = item.open_image()
+    truth = item.read_labels(settings.structure)
     inside = _predicted(model, item, settings.structure)
     table, n_without_truth = compare_objects(
         truth,
@@ -125,16 +125,16 @@ def _score(model: AppliedModel, item: ExperimentItem, settings: SectionsSettings
     return _Scored(item, table, n_without_truth, volume.is_simulated)
 
 
-def _predicted(model: AppliedModel, item: ExperimentItem, structure: str) -> NDArray[np.bool_]:
+def _predicted(model: AppliedModel, item: LabelledItem, structure: str) -> NDArray[np.bool_]:
     from tomocyte.models import check_fit
 
-    volume = item.volume()
+    volume = item.open_image()
     image = volume.frame(0)
     check_fit(model.card, volume, image=image)
     return is_inside(model, predict_structure(model, volume, image, structure=structure), structure)
 
 
-def _shown(scored: list[_Scored], n_shown: int) -> list[tuple[ExperimentItem, int]]:
+def _shown(scored: list[_Scored], n_shown: int) -> list[tuple[LabelledItem, int]]:
     """The largest object of each volume, whole ones first; the volumes in their own order."""
     chosen = []
     for one in scored:
@@ -146,16 +146,16 @@ def _shown(scored: list[_Scored], n_shown: int) -> list[tuple[ExperimentItem, in
 
 def _pictures_of(
     model: AppliedModel,
-    item: ExperimentItem,
+    item: LabelledItem,
     label: int,
     settings: SectionsSettings,
     how: tuple[str, PictureFormat],
 ) -> dict[str, bytes]:
     """Sections with outlines, and the bodies, of one object and what is around it."""
     title, file_format = how
-    volume = item.volume()
+    volume = item.open_image()
     size = volume.require_voxel_size()
-    truth, around = item.truth(settings.structure), item.truth(settings.around)
+    truth, around = item.read_labels(settings.structure), item.read_labels(settings.around)
     inside = _predicted(model, item, settings.structure)
     box = around_object(truth == label, size, settings.margin_um)
     image = np.asarray(volume.planes(0, 0, box[0].start, box[0].stop))[:, box[1], box[2]]

@@ -18,7 +18,6 @@ from tomocyte.comparison.crossval_recipe import CrossvalRecipe
 from tomocyte.comparison.held_out import chosen_items
 from tomocyte.comparison.sections import baseline_probabilities, truths_of
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.datasets.settings import IGNORE
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.figures.curves import fold_scores_figure
 from tomocyte.ledger.atomic import write_atomic
@@ -32,6 +31,7 @@ from tomocyte.papers.score_tables import (
     orderings_markdown,
 )
 from tomocyte.training.data.samples import Samples
+from tomocyte.training.data.settings import IGNORE
 from tomocyte.training.validation import predict_samples
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.material import ExperimentItem
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import MetadataError
 from tomocyte.evaluation.overlap import dice
 from tomocyte.figures.canvas import PictureFormat
@@ -46,7 +46,7 @@ class _Followed:
 
 def time_lapse_experiment(
     model: AppliedModel,
-    items: Sequence[ExperimentItem],
+    items: Sequence[LabelledItem],
     settings: TimeLapseSettings,
     *,
     title: str,
@@ -58,7 +58,7 @@ def time_lapse_experiment(
     Parameters
     ----------
     model : AppliedModel
-    items : sequence of ExperimentItem
+    items : sequence of LabelledItem
         Tomograms of refractive index with at least two frames.
     settings : TimeLapseSettings
     title : str
@@ -102,10 +102,10 @@ def time_lapse_experiment(
     return ExperimentResult({"frames": frames, "objects": objects}, pictures, _summary(words, frames), file_format)
 
 
-def _follow(model: AppliedModel, item: ExperimentItem, index: int, settings: TimeLapseSettings) -> _Followed:
+def _follow(model: AppliedModel, item: LabelledItem, index: int, settings: TimeLapseSettings) -> _Followed:
     from tomocyte.models import check_fit
 
-    volume = item.volume()
+    volume = item.open_image()
     _check_time_lapse(volume)
     check_fit(model.card, volume)
     size = volume.require_voxel_size()
@@ -119,7 +119,7 @@ def _follow(model: AppliedModel, item: ExperimentItem, index: int, settings: Tim
         degradation = _degradation(frame, volume.n_frames, settings)
         rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(index, frame)))
         image = _disturbed(clean, volume, degradation, settings, rng)
-        truth, around = item.truth(settings.structure, frame), item.truth(settings.around, frame)
+        truth, around = item.read_labels(settings.structure, frame), item.read_labels(settings.around, frame)
         inside, alone = (
             is_inside(model, predict_structure(model, volume, one[np.newaxis], structure=settings.structure),
                       settings.structure)
@@ -182,7 +182,7 @@ def _disturbed(
     )
 
 
-def _tracks(item: ExperimentItem) -> dict[tuple[int, int], int]:
+def _tracks(item: LabelledItem) -> dict[tuple[int, int], int]:
     """(frame, label of the cell) -> track; empty where nobody knows."""
     if item.tracks is None:
         return {}

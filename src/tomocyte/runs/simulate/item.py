@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.datasets.writer import write_item
 from tomocyte.errors import SettingsError
 from tomocyte.figures import overview
-from tomocyte.formats import write_volume
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.stack import LabelStack
 from tomocyte.ledger import writing
 from tomocyte.runs.simulate.plan import ItemPlan
 from tomocyte.simulation.dataset import SimulatedItem, simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.volume import Volume
 
-SUFFIXES = {"ome-tiff": ".ome.tif", "tcf": ".TCF"}
 DRAWN = ("cell", "nucleus", "nucleolus", "lipid_droplet")
 
 
@@ -45,6 +42,10 @@ class _Camera:
         if frame != self._frame:
             self._take(frame)
         return self._measured[z_start:z_stop]
+
+    def labels(self) -> Iterator[tuple[str, LabelStack]]:
+        """Structures with their labels, once every frame was taken."""
+        yield from self.stacks.items()
 
     def _take(self, frame: int) -> None:
         self._report(frame)
@@ -98,37 +99,16 @@ def make_item(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) ->
 
     camera = _Camera(item, structures, plan.backend, on_frame)
     staged = Path(task["staged"])
-    with writing(staged):
-        volume = item.volume().with_properties(read_planes=camera.read_planes)
-        write_volume(staged / f"{plan.name}{SUFFIXES[file_format]}", volume)
-        _write_labels(camera, volume, staged)
-        return _write_truth(item, plan, camera, staged)
-
-
-def _write_labels(camera: _Camera, volume: Volume, staged: Path) -> None:
-    folder = staged / "labels"
-    folder.mkdir()
-    for structure, stack in camera.stacks.items():
-        known = {
-            "voxel_size_um": volume.voxel_size_um,
-            "time_s": volume.time_s,
-            "origin": {"voxel_size_um": "simulated"},
-        }
-        write_volume(folder / f"{structure}.ome.tif", stack.volume(**known))
-    (staged / "overview.png").write_bytes(camera.picture)
-
-
-def _write_truth(item: SimulatedItem, plan: ItemPlan, camera: _Camera, staged: Path) -> dict[str, Any]:
-    from tomocyte.tables import write_parquet
-
-    truth = item.truth()
+    truth, tracks = item.truth(), item.tracks.copy()
     truth["item"] = plan.name
-    tracks = item.tracks.copy()
     tracks.insert(0, "item", plan.name)
-    write_parquet(truth, staged / "truth.parquet")
-    write_parquet(tracks, staged / "tracks.parquet")
     card = {**item.card(), "name": plan.name, "split": plan.split, "domain": plan.domain}
-    card["recovered_fraction_of_delta_n"] = camera.recovered
-    (staged / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    cells = truth[truth["structure"] == "cell"]
-    return {"n_rows": len(truth), "facts": {"n_cells": len(cells), "n_frames": len(item.scenes)}}
+    card["recovered_fraction_of_delta_n"] = camera.recovered  # filled while the image is written
+    with writing(staged):
+        image = item.volume().with_properties(read_planes=camera.read_planes)
+        write_item(
+            staged, plan.name, image, camera.labels(), card=card, tracks=tracks, truth=truth, file_format=file_format
+        )
+        (staged / "overview.png").write_bytes(camera.picture)
+    n_cells = int((truth["structure"] == "cell").sum())
+    return {"n_rows": len(truth), "facts": {"n_cells": n_cells, "n_frames": n_frames}}

@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from tomocyte.datasets.settings import IGNORE
 from tomocyte.training.data.augmentation import augment, augmented_order
 from tomocyte.training.data.samples import Image, Samples, Target, batch_shape, pad_pair
+from tomocyte.training.data.settings import IGNORE
 from tomocyte.training.recipe import Recipe
 
 Order = list[tuple[int, bool]]

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.datasets.settings import DataSettings
 from tomocyte.errors import InputError
 from tomocyte.labels.distances import distance_um
 from tomocyte.labels.dtypes import refit
@@ -27,6 +26,7 @@ from tomocyte.segmentation.cells.nuclei import flooded_regions
 from tomocyte.segmentation.cells.windows import PUBLISHED_PLANES, PUBLISHED_SHAPE, Evidence, as_input
 from tomocyte.training.data.mask_corruption import corrupted
 from tomocyte.training.data.samples import Image, Samples, Target
+from tomocyte.training.data.settings import DataSettings
 from tomocyte.volume import Volume
 
 Labels = NDArray[np.unsignedinteger]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.settings import DataSettings
+from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.data.targets import make_targets
 from tomocyte.volume import Volume
 
@@ -34,21 +34,24 @@ class Labelled:
     labels : dict
         Structure -> label volume, ``None`` where nobody labelled it.
     frame : int
+    ignore_label : int, optional
+        Label value meaning "nobody looked here".
     """
 
     image: Volume
     labels: dict[str, Volume | None]
     frame: int
+    ignore_label: int | None = None
 
 
-def object_voxels(source: Labelled, *, ignore_label: int | None = None) -> NDArray[np.int64]:
+def object_voxels(source: Labelled) -> NDArray[np.int64]:
     """Some voxels (n, 3) that belong to any object, read plane by plane; the same for the same labels.
 
-    Voxels of ``ignore_label`` belong to none.
+    Voxels that nobody looked at belong to none.
     """
     counts, depth = [], source.image.spatial_shape[0]
     for z in range(depth):
-        counts.append(int(np.count_nonzero(_inside(source, z, ignore_label))))
+        counts.append(int(np.count_nonzero(_inside(source, z))))
     total = sum(counts)
     wanted = np.unique(np.linspace(0, total - 1, min(total, MOST_OBJECT_VOXELS)).round().astype(np.int64))
     found, before = [], 0
@@ -56,14 +59,14 @@ def object_voxels(source: Labelled, *, ignore_label: int | None = None) -> NDArr
         mine = wanted[(wanted >= before) & (wanted < before + count)] - before
         before += count
         if mine.size:
-            y, x = np.nonzero(_inside(source, z, ignore_label))
+            y, x = np.nonzero(_inside(source, z))
             found.append(np.stack([np.full(mine.size, z), y[mine], x[mine]], axis=1))
     return np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
 
 
-def _inside(source: Labelled, z: int, ignore_label: int | None) -> NDArray[np.bool_]:
+def _inside(source: Labelled, z: int) -> NDArray[np.bool_]:
     planes = [v.planes(source.frame, 0, z, z + 1)[0] for v in source.labels.values() if v is not None]
-    result: NDArray[np.bool_] = np.logical_or.reduce([is_object(plane, ignore_label) for plane in planes])
+    result: NDArray[np.bool_] = np.logical_or.reduce([is_object(plane, source.ignore_label) for plane in planes])
     return result
 
 
@@ -139,7 +142,7 @@ def read_window(source: Labelled, window: Window, settings: DataSettings) -> tup
     inner = tuple(
         slice(part.start - all_.start, part.stop - all_.start) for part, all_ in zip(window, wide, strict=True)
     )
-    target = make_targets(labels, settings, stored)[(slice(None), *inner)]
+    target = make_targets(labels, settings, stored, ignore_label=source.ignore_label)[(slice(None), *inner)]
     voxels = np.stack(
         [
             source.image.planes(source.frame, channel, window[0].start, window[0].stop)[:, window[1], window[2]]

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.labelled import LabelledItem, open_image, open_labels
-from tomocyte.datasets.settings import IGNORE, DataSettings
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError
 from tomocyte.segmentation.prediction.normalization import offset_and_scale
 from tomocyte.training.data.patches import Labelled, draw_window, is_object, object_voxels, read_window, stored_window
+from tomocyte.training.data.settings import IGNORE, DataSettings
 from tomocyte.training.data.targets import make_targets
 from tomocyte.volume import Volume
 
@@ -137,10 +137,10 @@ class Samples:
         if self.n_axes == 2:
             return crop_patch(*self.whole(index), self.settings, rng)
         place = self.places[index]
-        source = Labelled(*self.volume(place.item), place.frame)
+        source = Labelled(*self.volume(place.item), place.frame, self.items[place.item].ignore_label)
         stored, working = source.image.require_voxel_size(), self.pixel_size_um(index)
         if place not in self._centres:
-            self._centres[place] = object_voxels(source, ignore_label=self.settings.ignore_label)
+            self._centres[place] = object_voxels(source)
         window = draw_window(
             source.image.spatial_shape,
             stored_window(shape, stored, working),
@@ -157,10 +157,8 @@ class Samples:
     def volume(self, item: int) -> tuple[Volume, dict[str, Volume | None]]:
         """The image and the label images of an item, opened once."""
         if item not in self._volumes:
-            image = open_image(self.items[item], self.settings)
-            labels = {
-                name: open_labels(self.items[item], name, image, self.settings) for name in self.settings.structures
-            }
+            image = self.items[item].open_image()
+            labels = {name: self.items[item].open_labels(name, image) for name in self.settings.structures}
             self._volumes[item] = (image, labels)
         return self._volumes[item]
 
@@ -177,7 +175,7 @@ class Samples:
             for volume in labels.values():
                 if volume is not None:
                     planes = (volume.planes(frame, 0, z, z + 1) for z in range(depth))
-                    counts = [np.count_nonzero(is_object(plane, self.settings.ignore_label)) for plane in planes]
+                    counts = [np.count_nonzero(is_object(plane, self.items[item].ignore_label)) for plane in planes]
                     areas = np.maximum(areas, counts)
             shown = np.flatnonzero((areas > 0) & (areas >= smallest))
             chosen = _with_margin(shown, depth, self.settings.section_margin_um / voxel[0])
@@ -201,7 +199,7 @@ class Samples:
         if self.n_axes == 2:
             normalized = normalized[:, 0]
             read = {name: None if array is None else array[0] for name, array in read.items()}
-        target = make_targets(read, self.settings, stored)
+        target = make_targets(read, self.settings, stored, ignore_label=self.items[place.item].ignore_label)
         return resample_pair(normalized, target, stored, self._working_size_um(place.item))
 
     def _normalized(self, voxels: NDArray[Any], place: Place, planes: tuple[int, int]) -> Image:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.settings import IGNORE, DataSettings
+from tomocyte.training.data.settings import IGNORE, DataSettings
 
 Target = NDArray[np.uint8]
 
@@ -25,7 +25,11 @@ def output_names(settings: DataSettings) -> tuple[str, ...]:
 
 
 def make_targets(
-    labels: dict[str, NDArray[Any] | None], settings: DataSettings, pixel_size_um: tuple[float, ...]
+    labels: dict[str, NDArray[Any] | None],
+    settings: DataSettings,
+    pixel_size_um: tuple[float, ...],
+    *,
+    ignore_label: int | None = None,
 ) -> Target:
     """The target planes or volumes of one image.
 
@@ -36,6 +40,8 @@ def make_targets(
     settings : DataSettings
     pixel_size_um : tuple of float
         Of the labels, one per axis.
+    ignore_label : int, optional
+        Label value meaning "nobody looked here".
 
     Returns
     -------
@@ -43,7 +49,7 @@ def make_targets(
         0 outside, 1 inside, 255 not labelled.
     """
     shape = next(array.shape for array in labels.values() if array is not None)
-    outputs = [_mask(labels.get(name), shape, settings.ignore_label) for name in settings.structures]
+    outputs = [_mask(labels.get(name), shape, ignore_label) for name in settings.structures]
     if settings.targets == "mask-and-core":
         first = labels.get(settings.structures[0])
         outputs = [outputs[0], _core(first, outputs[0], settings, pixel_size_um)]

@@ -1,4 +1,4 @@
-"""A card calibrated on images whose truth was drawn from known probabilities."""
+"""A calibration learned from images whose truth was drawn from known probabilities."""
 
 from __future__ import annotations
 
@@ -9,23 +9,15 @@ import numpy as np
 import pytest
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
+from tomocyte.confidence.assessment import Examined, assess, auc, object_rows, rank_correlation
+from tomocyte.confidence.calibration import Calibration, fit_calibration
 
-from tomocyte.comparison.fit_card import Examined, assess, auc, fit_card, object_rows, rank_correlation
 from tomocyte.errors import InputError
-from tomocyte.models import ModelCard, NetworkChoice
 
 SIZE_UM = (0.3, 0.2, 0.15)
 SHAPE = (18, 22, 30)
 SLOPE, BIAS = 0.6, -0.7
 """What the network of these tests gets wrong: the truth is drawn from sigmoid(0.6 logit(p) - 0.7)."""
-
-
-def card() -> ModelCard:
-    return ModelCard(
-        name="drawn", modality="odt", quantity="refractive_index", channels=("refractive_index",), dimensions=3,
-        structures=("cell", "nucleus"), network=NetworkChoice(name="unet3d"), voxel_size_um=SIZE_UM,
-        value_range=(1.3, 1.5), tile_shape=(16, 16, 16),
-    )  # fmt: skip
 
 
 def examined(seed: int, *, figures: dict[str, float] | None = None, **changes: object) -> Examined:
@@ -66,21 +58,21 @@ def fields(*seeds: int) -> Iterator[Examined]:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> ModelCard:
-    return fit_card(card(), lambda: fields(*range(20)))
+def fitted() -> Calibration:
+    return fit_calibration(lambda: fields(*range(20)))
 
 
-def test_slope_and_bias_of_the_distortion_are_found(fitted: ModelCard) -> None:
+def test_slope_and_bias_of_the_distortion_are_found(fitted: Calibration) -> None:
     """20 fields of 11,880 independent voxels."""
-    nucleus = fitted.calibration["nucleus"]
+    nucleus = fitted.structures["nucleus"]
     assert nucleus.slope == pytest.approx(SLOPE, abs=0.01)
     assert nucleus.bias == pytest.approx(BIAS, abs=0.03)
     assert nucleus.volume is None  # no object was found
     assert nucleus.n_objects == 0
 
 
-def test_calibration_holds_on_other_images(fitted: ModelCard) -> None:
-    found = assess(fitted, fields(*range(100, 130))).figures()
+def test_calibration_holds_on_other_images(fitted: Calibration) -> None:
+    found = assess(fields(*range(100, 130)), fitted.structures).figures()
     assert found["nucleus"]["ece_before"] > 0.1
     assert found["nucleus"]["ece_after"] < 0.01
     assert math.isnan(found["nucleus"]["volume_coverage"])
@@ -90,11 +82,6 @@ def test_calibration_holds_on_other_images(fitted: ModelCard) -> None:
     assert cell["volume_coverage"] >= 0.77
     assert cell["dry_mass_coverage"] >= 0.77
     assert 0.05 < cell["volume_width"] < 2
-
-
-def test_weights_thresholds_and_domain_are_left_alone(fitted: ModelCard) -> None:
-    kept = fitted.model_copy(update={"calibration": {}})
-    assert kept == card()
 
 
 def test_truth_and_objects_are_paired_whatever_their_numbers() -> None:
@@ -123,7 +110,7 @@ def test_truth_is_read_at_the_networks_voxels() -> None:
     fine = examined(2, truth={"nucleus": big["nucleus"]}, labels={"nucleus": np.zeros_like(big["nucleus"])},
                     image=np.zeros(big["nucleus"].shape, np.float32))  # fmt: skip
     ours, theirs = (
-        fit_card(card(), lambda one=one: iter([one])).calibration["nucleus"]  # type: ignore[misc]
+        fit_calibration(lambda one=one: iter([one])).structures["nucleus"]  # type: ignore[misc]
         for one in (fine, coarse)
     )
     assert (ours.slope, ours.bias) == (theirs.slope, theirs.bias)
@@ -133,17 +120,18 @@ def test_domain_is_learned_from_enough_training_images_only() -> None:
     rng = np.random.default_rng(0)
     seen = [{"noise": float(rng.normal()), "level": float(rng.normal())} for _ in range(30)]
     held_out = lambda: iter([examined(1, figures={"noise": 0.1, "level": 0.0})])  # noqa: E731
-    known = fit_card(card(), held_out, seen).domain
-    assert known is not None
-    assert known.n_images == 30
-    assert fit_card(card(), held_out, seen[:19]).domain is None
-    far = assess(fit_card(card(), held_out, seen), iter([examined(3, figures={"noise": 50.0, "level": 0.0})]))
+    fitted = fit_calibration(held_out, seen)
+    assert fitted.domain is not None
+    assert fitted.domain.n_images == 30
+    assert fit_calibration(held_out, seen[:19]).domain is None
+    unlike = iter([examined(3, figures={"noise": 50.0, "level": 0.0})])
+    far = assess(unlike, fitted.structures, fitted.domain)
     assert far.distances["field 3"] > 1
 
 
 def test_nothing_to_calibrate_on_is_refused() -> None:
     with pytest.raises(InputError, match="E-NO-DATA"):
-        fit_card(card(), lambda: iter([]))
+        fit_calibration(lambda: iter([]))
 
 
 def test_rank_figures_are_those_of_scipy_and_scikit_learn() -> None:
