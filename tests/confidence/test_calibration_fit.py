@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
+
 from tomocyte.confidence.assessment import Examined, assess, auc, object_rows, rank_correlation
 from tomocyte.confidence.calibration import Calibration, fit_calibration
-
 from tomocyte.errors import InputError
 
 SIZE_UM = (0.3, 0.2, 0.15)
