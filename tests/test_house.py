@@ -50,7 +50,7 @@ FLOORS = {
 }
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
-MOST_PARAMETERS = 7
+MOST_PARAMETERS = 12
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager"}
 BANNED_IMPORTS = {"pickle", "joblib", "dill", "marshal", "shelve"}
 HEAVY = {"torch", "monai", "matplotlib", "numba", "pandas", "scipy", "skimage", "h5py", "zarr", "tifffile"}
