@@ -153,6 +153,8 @@ def test_names_carry_the_unit_they_are_declared_with() -> None:
         "mg/mL": "_mg_per_ml",
         "pg": "_pg",
         "rad": "_rad",
+        "s": "_s",
+        "µm/s": "_um_per_s",
     }
     for name, one in measurements().items():
         if one.unit in ends:

@@ -62,11 +62,14 @@ class PlanesImage:
         return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
     def _slab(self, channel: int, start: int) -> NDArray[Any]:
-        """Planes ``start`` to ``start + SLAB_PLANES``, kept while they fit into :data:`CACHE_BYTES`."""
+        """Planes ``start`` to ``start + SLAB_PLANES``, kept while they fit into :data:`CACHE_BYTES` per channel."""
         key = (channel, start)
         if key not in self._slabs:
             self._slabs[key] = self._read_planes(channel, start, min(start + SLAB_PLANES, self._shape[1]))
-            while len(self._slabs) > 1 and sum(slab.nbytes for slab in self._slabs.values()) > CACHE_BYTES:
+            while (
+                len(self._slabs) > 1
+                and sum(slab.nbytes for slab in self._slabs.values()) > CACHE_BYTES * self._shape[0]
+            ):
                 self._slabs.popitem(last=False)
         self._slabs.move_to_end(key)
         return self._slabs[key]

@@ -20,16 +20,15 @@ def _mean_concentration_g_per_ml(region: Region) -> float:
     return (region.summary.mean - region.medium_ri) / region.refraction_increment_ml_per_g
 
 
-@measurement(unit="mg/mL", length_power=0, nan_reason=NO_MEDIUM, reference=BARER)
+@measurement(quantity="refractive_index", when_empty=NO_MEDIUM, reference=BARER)
 def concentration_mg_per_ml(region: Region) -> float:
     """Mean dry-mass concentration, (mean n - n0) / α."""
     return 1000.0 * _mean_concentration_g_per_ml(region)
 
 
 @measurement(
-    unit="pg",
-    length_power=3,
-    nan_reason=f"{NO_MEDIUM}, and for planar images; voxels without a number count nothing",
+    quantity="refractive_index",
+    when_empty=f"{NO_MEDIUM}, and for planar images; voxels without a number count nothing",
     reference=BARER,
 )
 def dry_mass_pg(region: Region) -> float:
@@ -38,9 +37,9 @@ def dry_mass_pg(region: Region) -> float:
 
 
 @measurement(
-    unit="pg",
+    quantity="dry_mass_density",
     length_power=2,
-    nan_reason="NaN without an image, and in 3-D volumes; pixels without a number count nothing",
+    when_empty="NaN without an image, and in 3-D volumes; pixels without a number count nothing",
 )
 def projected_dry_mass_pg(region: Region) -> float:
     """Dry mass of a planar image of dry-mass density in pg/µm², the sum over the pixels times the pixel area."""

@@ -55,9 +55,7 @@ def _hull_equations(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return np.unique(equations, axis=0) if len(equations) > MANY_EQUATIONS else equations
 
 
-@measurement(
-    unit="1", length_power=0, nan_reason="NaN for objects whose voxels lie on a line or in a plane (planar: on a line)"
-)
+@measurement(when_empty="NaN for objects whose voxels lie on a line or in a plane (planar: on a line)")
 def solidity(region: Region) -> float:
     """Number of voxels divided by the number of voxels inside the convex hull; 1 for a convex object."""
     axes = [1, 2] if region.is_2d else [0, 1, 2]
@@ -89,7 +87,7 @@ def _count_inside(rows: NDArray[np.float64], equations: NDArray[np.float64]) -> 
     return int(np.maximum(high - low + 1, 0)[is_open].sum())
 
 
-@measurement(unit="µm", length_power=1)
+@measurement()
 def feret_diameter_max_um(region: Region) -> float:
     """Largest distance between two points of the object, outer corners of voxels included."""
     points = _row_ends(region, *_occupied_rows(region, None))

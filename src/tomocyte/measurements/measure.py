@@ -6,24 +6,23 @@ Columns that belong to every table and are no measurement (the border flags, the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MetadataError
 from tomocyte.measurements._image import Image, PlanesImage, crop
 from tomocyte.measurements._kernels import Integers, widen_boxes
-from tomocyte.measurements.registry import Measurement, Region, find_measurements
+from tomocyte.measurements.channels import CENTRE, FLAGS, object_measurements
+from tomocyte.measurements.registry import Measurement, Region
 from tomocyte.volume import VoxelSize, check_voxel_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK_VOXELS = 1 << 22
-FLAGS = ("is_cut", "is_cut_lateral", "is_cut_z")
-CENTRE = ("z_um", "y_um", "x_um")
 
 
 def measure(
@@ -35,8 +34,14 @@ def measure(
     names: Sequence[str],
     medium_ri: float | None = None,
     refraction_increment_ml_per_g: float | None = None,
+    channel_names: Sequence[str] = (),
+    channel_quantities: Sequence[str | None] = (),
+    extra_measurements: Sequence[Callable[..., Any]] = (),
 ) -> pd.DataFrame:
-    """Measure every object of a label image.
+    """Measure every object of a label image, on every channel of the image.
+
+    A measurement of the image has its own name as column when one channel holds what it needs, else one column per
+    channel, ``<measurement>_<channel>``; see :func:`~tomocyte.measurements.object_measurements`, which lists them.
 
     Parameters
     ----------
@@ -56,6 +61,14 @@ def measure(
         Refractive index of the medium.
     refraction_increment_ml_per_g : float, optional
         α of this structure in mL/g.
+    channel_names : sequence of str
+        One per channel of the image; empty: ``channel_0``, ``channel_1``, … where there are several.
+    channel_quantities : sequence of str, optional
+        What each channel holds, e.g. ``refractive_index``, ``None`` for unknown; a measurement that needs one is made
+        on the channels that hold it. Empty: every channel is measured.
+    extra_measurements : sequence of callable
+        The user's own measurements, as scikit-image's ``extra_properties``: plain functions ``Region -> float`` whose
+        name is the column and whose docstring is its meaning.
 
     Returns
     -------
@@ -69,9 +82,10 @@ def measure(
     InputError
         ``E-LABELS`` (not unsigned integers in three axes), ``E-SHAPE`` (the image has another size).
     MetadataError
-        ``E-VOXEL-SIZE``.
+        ``E-VOXEL-SIZE``, ``E-CHANNEL`` (not one name and quantity per channel).
     SettingsError
-        ``E-MEASUREMENT-NAME``.
+        ``E-MEASUREMENT-NAME`` (unknown), ``E-MEASUREMENT-KIND`` (not of objects), ``E-MEASUREMENT-CLASH`` (a column
+        that exists already), ``E-MEASUREMENT-QUANTITY`` (no channel holds it), ``E-MEASUREMENT-VALUE`` (no number).
 
     Examples
     --------
@@ -81,14 +95,19 @@ def measure(
     >>> table[["label", "n_voxels", "height_um"]].values.tolist()
     [[7.0, 12.0, 1.0]]
     """
-    wanted = find_measurements(list(names))
-    _check(labels, image, voxel_size_um)
-    source = _as_image(image)
+    columns = object_measurements(
+        names,
+        channel_names=_channel_names(image, channel_names),
+        channel_quantities=channel_quantities,
+        extra_measurements=extra_measurements,
+    )
+    check_labels(labels, image, voxel_size_um)
+    source = as_image(image)
     numbers, boxes = label_boxes(labels)
     rows: list[dict[str, float | bool]] = [{} for _ in numbers]
     # Bottom up, so that a lazy image is read plane by plane, once.
     for index in np.argsort(boxes[:, 0], kind="stable"):
-        box, is_cut = _roomy_box(boxes[index], labels.shape, is_2d=math.isnan(voxel_size_um[0]))
+        box, is_cut = roomy_box(boxes[index], labels.shape, is_2d=math.isnan(voxel_size_um[0]))
         region = Region(
             structure=structure,
             label=int(numbers[index]),
@@ -100,8 +119,8 @@ def measure(
             medium_ri=medium_ri,
             refraction_increment_ml_per_g=refraction_increment_ml_per_g,
         )
-        rows[index] = {**_row(region, wanted), **is_cut}
-    return _table(numbers, rows, [one.name for one in wanted])
+        rows[index] = {**_row(region, columns), **is_cut}
+    return _table(numbers, rows, [one.name for one in columns])
 
 
 def label_boxes(labels: NDArray[Any]) -> tuple[NDArray[np.uint64], Integers]:
@@ -132,7 +151,7 @@ def label_boxes(labels: NDArray[Any]) -> tuple[NDArray[np.uint64], Integers]:
     return numbers, boxes
 
 
-def _roomy_box(
+def roomy_box(
     tight: Integers, shape: tuple[int, ...], *, is_2d: bool
 ) -> tuple[tuple[slice, slice, slice], dict[str, bool]]:
     """The box with one voxel of margin where the volume allows, and which borders the object touches."""
@@ -144,9 +163,24 @@ def _roomy_box(
     return (slices[0], slices[1], slices[2]), flags
 
 
-def _row(region: Region, wanted: Sequence[Measurement]) -> dict[str, float | bool]:
+def _channel_names(image: Image | None, names: Sequence[str]) -> Sequence[str]:
+    """A name for each channel, empty where nothing names it."""
+    n_channels = len(names) if image is None or len(image.shape) != 4 else image.shape[0]
+    if names and len(names) != n_channels:
+        raise MetadataError(
+            "E-CHANNEL",
+            f"{len(names)} channel names for {n_channels} channels.",
+            cure="Give one name per channel of the image.",
+        )
+    return names or [""] * n_channels
+
+
+def _row(region: Region, columns: Sequence[Measurement]) -> dict[str, float | bool]:
     """The measurements and the centre of one object."""
-    row: dict[str, float | bool] = {one.name: float(one.function(region)) for one in wanted}
+    seen = {None: region} | {
+        channel: region.on_channel(channel) for channel in {one.channel for one in columns} if channel is not None
+    }
+    row: dict[str, float | bool] = {one.name: one(seen[one.channel]) for one in columns}
     places = zip(CENTRE, region.corner, region.moments.centre, region.voxel_size_um, strict=True)
     row |= {column: float((start + inside) * side) for column, start, inside, side in places}
     return row
@@ -163,14 +197,14 @@ def _table(numbers: NDArray[np.uint64], rows: list[dict[str, float | bool]], nam
     return pd.DataFrame(columns)
 
 
-def _as_image(image: Image | None) -> Image | None:
+def as_image(image: Image | None) -> Image | None:
     """The image itself when it is an array, else a reader with a small cache."""
     if image is None or isinstance(image, np.ndarray | PlanesImage):
         return image
     return PlanesImage(image.shape, lambda channel, start, stop: np.asarray(image[channel, start:stop]))
 
 
-def _check(labels: NDArray[Any], image: Image | None, voxel_size_um: VoxelSize) -> None:
+def check_labels(labels: NDArray[Any], image: Image | None, voxel_size_um: VoxelSize) -> None:
     if labels.ndim != 3 or labels.dtype.kind not in "ub":
         raise InputError(
             "E-LABELS",

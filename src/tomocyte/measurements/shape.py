@@ -14,37 +14,37 @@ PLANAR = "NaN for planar images, whose thickness has no meaning"
 NOT_PLANAR = "NaN in 3-D volumes"
 
 
-@measurement(unit="1", length_power=0)
+@measurement()
 def n_voxels(region: Region) -> float:
     """Number of voxels (pixels)."""
     return float(region.n_voxels)
 
 
-@measurement(unit="µm³", length_power=3, nan_reason=PLANAR)
+@measurement(when_empty=PLANAR)
 def volume_um3(region: Region) -> float:
     """Volume, the number of voxels times the voxel volume."""
     return region.n_voxels * region.voxel_volume_um3
 
 
-@measurement(unit="µm²", length_power=2, nan_reason=NOT_PLANAR)
+@measurement(when_empty=NOT_PLANAR)
 def area_um2(region: Region) -> float:
     """Area in a planar image, the number of pixels times the pixel area."""
     return region.n_voxels * region.pixel_area_um2 if region.is_2d else math.nan
 
 
-@measurement(unit="µm²", length_power=2)
+@measurement()
 def projected_area_um2(region: Region) -> float:
     """Area of the object seen along z."""
     return float(np.count_nonzero(region.mask.any(axis=0))) * region.pixel_area_um2
 
 
-@measurement(unit="µm", length_power=1, nan_reason=PLANAR)
+@measurement(when_empty=PLANAR)
 def height_um(region: Region) -> float:
     """Extent along z, from the lowest to the highest voxel inclusive."""
     return region.box_size[0] * region.voxel_size_um[0]
 
 
-@measurement(unit="µm", length_power=1)
+@measurement()
 def equivalent_diameter_um(region: Region) -> float:
     """Diameter of the sphere of equal volume (planar images: of the disc of equal area)."""
     if region.is_2d:
@@ -63,31 +63,31 @@ def _axis_lengths(region: Region) -> NDArray[np.float64]:
     return lengths
 
 
-@measurement(unit="µm", length_power=1)
+@measurement()
 def major_axis_length_um(region: Region) -> float:
     """Longest axis of the ellipsoid (planar images: ellipse) with the same second moments."""
     return float(_axis_lengths(region)[0])
 
 
-@measurement(unit="µm", length_power=1, nan_reason="NaN for planar images, which have two axes")
+@measurement(when_empty="NaN for planar images, which have two axes")
 def middle_axis_length_um(region: Region) -> float:
     """Middle axis of the ellipsoid with the same second moments."""
     return math.nan if region.is_2d else float(_axis_lengths(region)[1])
 
 
-@measurement(unit="µm", length_power=1)
+@measurement()
 def minor_axis_length_um(region: Region) -> float:
     """Shortest axis of the ellipsoid (planar images: ellipse) with the same second moments."""
     return float(_axis_lengths(region)[-1])
 
 
-@measurement(unit="1", length_power=0)
+@measurement()
 def extent(region: Region) -> float:
     """Fraction of the bounding box that the object fills."""
     return region.n_voxels / math.prod(region.box_size)
 
 
-@measurement(unit="1", length_power=0)
+@measurement()
 def euler_number(region: Region) -> float:
     """Objects minus tunnels plus cavities, with voxels joined at corners: ball 1, ring 0, hollow ball 2."""
     total = 0

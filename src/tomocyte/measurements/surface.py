@@ -27,7 +27,7 @@ def _is_too_small(region: Region) -> bool:
     return region.n_voxels < smallest_count or min(sides) < SMALLEST_EXTENT_VOXELS
 
 
-@measurement(unit="µm²", length_power=2, nan_reason=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
+@measurement(when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
 def surface_area_um2(region: Region) -> float:
     """Surface area; faces cut by the border of the volume do not count."""
     if region.is_2d or _is_too_small(region):
@@ -36,16 +36,14 @@ def surface_area_um2(region: Region) -> float:
     return 4.0 * region.mean_projection
 
 
-@measurement(unit="1/µm", length_power=-1, nan_reason=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
+@measurement(when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
 def surface_to_volume_per_um(region: Region) -> float:
     """Surface area divided by volume; of a cut object, of the part seen."""
     return surface_area_um2(region) / (region.n_voxels * region.voxel_volume_um3)
 
 
 @measurement(
-    unit="1",
-    length_power=0,
-    nan_reason=f"NaN for planar images, for objects cut by the border, and {TOO_SMALL_3D}",
+    when_empty=f"NaN for planar images, for objects cut by the border, and {TOO_SMALL_3D}",
     reference=WADELL,
 )
 def sphericity(region: Region) -> float:
@@ -56,7 +54,7 @@ def sphericity(region: Region) -> float:
     return math.cbrt(36.0 * math.pi * volume**2) / surface_area_um2(region)
 
 
-@measurement(unit="µm", length_power=1, nan_reason=f"NaN in 3-D volumes, and {TOO_SMALL_2D}", reference=CROFTON)
+@measurement(when_empty=f"NaN in 3-D volumes, and {TOO_SMALL_2D}", reference=CROFTON)
 def perimeter_um(region: Region) -> float:
     """Perimeter in a planar image; sides cut by the border of the image do not count."""
     if not region.is_2d or _is_too_small(region):
@@ -66,9 +64,7 @@ def perimeter_um(region: Region) -> float:
 
 
 @measurement(
-    unit="1",
-    length_power=0,
-    nan_reason=f"NaN in 3-D volumes, for objects cut by the border, and {TOO_SMALL_2D}",
+    when_empty=f"NaN in 3-D volumes, for objects cut by the border, and {TOO_SMALL_2D}",
 )
 def circularity(region: Region) -> float:
     """4π area / perimeter² in a planar image; 1 for a disc."""
