@@ -190,7 +190,9 @@ COLUMNS = (
 def test_types_do_not_depend_on_the_number_of_rows(n_rows) -> None:
     rows = [{"is_cut": False, "x_um": 1, "n": number, "name": "a", "more": 7} for number in range(n_rows)]
     made = table_from_rows(rows, COLUMNS)
-    assert made.dtypes.astype(str).tolist() == ["str", "int64", "bool", "float64"]
+    text, *others = made.dtypes.astype(str)
+    assert text in ("str", "object")  # since pandas 3, and before
+    assert others == ["int64", "bool", "float64"]
     lines = [f"a,{number},False,1.0\n" for number in range(n_rows)]
     assert csv_content(made) == "name,n,is_cut,x_um\n" + "".join(lines)
 

@@ -19,6 +19,8 @@ PROTEIN_ML_PER_G = 0.19
 """Refraction increment α of everything in a cell but lipids (Choi et al. 2021, doi:10.1101/2021.05.23.445351)."""
 LIPID_ML_PER_G = 0.135
 """Refraction increment α of lipid droplets (Choi et al. 2021)."""
+CELL, NUCLEUS = "cell", "nucleus"
+"""Names of the two structures that cells are separated with."""
 SPARE_COLOURS = ("#D55E00", "#0072B2", "#B2DF8A", "#CAB2D6")
 """Colours of structures without an entry."""
 

@@ -154,8 +154,8 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[Column]
 
     Examples
     --------
-    >>> table_from_rows([], LEADING[:2]).dtypes.astype(str).tolist()
-    ['str', 'int64']
+    >>> table_from_rows([], LEADING[1:3]).dtypes.astype(str).tolist()
+    ['int64', 'float64']
     """
     import pandas as pd
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import SettingsError
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.trained import card_of, card_sha256
+from tomocyte.structures import CELL, NUCLEUS
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ AUTO = "auto"
 AS_FOUND = "as-found"
 WAYS = ("watershed", "components")
 SHIPPED = "odt-cells"
-CELL, NUCLEUS = "cell", "nucleus"
 SAID = {
     "n_crumbs": "W-CELLS-CRUMBS: {n} pieces of nuclei of less than {crumb:g} um3 were left out and founded no cell.",
     "n_attached_um3": "W-CELLS-ATTACHED: {n:.1f} um3 that no nucleus claims were given to the cell beside them.",

@@ -22,9 +22,9 @@ from tomocyte.papers.applied import AppliedModel, is_inside, predict_structures
 from tomocyte.segmentation.cells.separate import separate_cells
 from tomocyte.segmentation.cells.windows import CellByCellSettings
 from tomocyte.segmentation.prediction.tiled import Predictor
+from tomocyte.structures import CELL, NUCLEUS
 
 Mask = NDArray[np.bool_]
-CELL, NUCLEUS = "cell", "nucleus"
 
 
 def predict_field(

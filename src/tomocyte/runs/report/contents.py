@@ -13,6 +13,7 @@ import numpy as np
 
 from tomocyte.runs.report.rounding import heading, like, rounded
 from tomocyte.structures import in_drawing_order
+from tomocyte.tables import LEADING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +23,7 @@ KEY_COLUMNS = (
     "mean_lac_per_um", "concentration_mg_per_ml", "dry_mass_pg", "projected_dry_mass_pg", "confidence",
 )  # fmt: skip
 LOW, HIGH = "_low", "_high"
-IDENTITY_COLUMNS = (
-    "item", "frame", "time_s", "structure", "label", "cell_id", "parent", "track_id", "parent_id", "medium_ri",
-)  # fmt: skip
+IDENTITY_COLUMNS = (*(column.name for column in LEADING), "medium_ri")
 CUT_COLUMN = "is_cut"
 MOST_ROWS = 100
 MOST_UPRIGHT = 4
