@@ -34,6 +34,7 @@ FLOORS = {
     "networks": 4,
     "measurements": 4,
     "simulation": 4,
+    "propagation": 4,
     "confidence": 5,
     "datasets": 5,
     "figures": 5,

@@ -14,7 +14,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tomocyte.cli import edits, evaluate, files, models, networks, reproduce, run, samples, search, simulate, training
+from tomocyte.cli import (
+    edits,
+    evaluate,
+    files,
+    models,
+    networks,
+    propagate,
+    reproduce,
+    run,
+    samples,
+    search,
+    simulate,
+    training,
+)
 
 app = typer.Typer(
     name="tomocyte",
@@ -33,6 +46,7 @@ app.command(short_help="Say what a file holds.")(files.info)
 app.command(short_help="Convert a file to another format.")(files.convert)
 app.command(short_help="Check a result folder against its hashes.")(files.verify)
 app.command(short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
+app.command(cls=propagate.PropagateCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
 app.command(short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", short_help="Go on training a model on a few images of your own.")(training.fine_tune)
 app.command(short_help="Compare networks by cross-validation.")(training.crossval)

@@ -43,11 +43,39 @@ def convert(
     OutputError
         ``E-EXISTS``, or the disk is full or read-only; nothing half-written stays.
     """
-    if target.exists() and not is_overwriting:
-        raise OutputError("E-EXISTS", "exists already.", path=target, cure="Choose another name, or --overwrite.")
+    if not is_overwriting:
+        refuse_existing(target, cure="Choose another name, or --overwrite.")
     volume = read_volume(source, options)
     if on_open is not None:
         on_open(volume)
+    write_whole_volume(target, volume, on_planes=on_planes)
+
+
+def refuse_existing(*targets: Path, cure: str = "Choose another name.") -> None:
+    """Raise ``E-EXISTS`` when one of the files or folders to write exists already."""
+    for target in targets:
+        if target.exists():
+            raise OutputError("E-EXISTS", "exists already.", path=target, cure=cure)
+
+
+def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int], None] | None = None) -> None:
+    """Write a volume so that its name holds the whole of it or nothing; what had that name stays until then.
+
+    Parameters
+    ----------
+    target : Path
+        A file, or a folder for OME-Zarr; its ending chooses the format.
+    volume : Volume
+    on_planes : callable, optional
+        Called with the number of planes written so far.
+
+    Raises
+    ------
+    InputError
+        ``E-FORMAT-WRITE``: no format fits the target's ending.
+    OutputError
+        The disk is full or read-only; nothing half-written stays.
+    """
     part = target.with_name(part_name(target.name))
     try:
         with writing(target):

@@ -1,0 +1,121 @@
+"""``tomocyte propagate``: labels on a few slices become labels on all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperOption
+
+from tomocyte.cli.options import AxesOption, DatasetOption, DebugOption, VoxelSizeOption
+from tomocyte.errors import SettingsError
+
+
+class PropagateCommand(TyperCommand):
+    """The command with a help that lists the methods that exist when it is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Name the methods in the help of ``--method``, then write the help."""
+        from tomocyte.propagation import methods
+
+        names = "; ".join(f"{name}: {entry.description}" for name, entry in sorted(methods().items()))
+        for parameter in self.params:
+            if parameter.name == "method" and isinstance(parameter, TyperOption):
+                parameter.help = f"How labels are propagated. {names}"
+        super().format_help(ctx, formatter)
+
+
+def propagate(
+    labels: Annotated[Path, typer.Argument(help="Label image with some slices labelled.", metavar="LABELS")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its ending chooses the format.")],
+    image: Annotated[
+        Path | None, typer.Option("--image", help="The image that was labelled, for methods that follow it.")
+    ] = None,
+    method: Annotated[str, typer.Option("--method", help="How labels are propagated.")] = "signed-distance",
+    axis: Annotated[str, typer.Option("--axis", help="Axis along which slices were labelled: z, y or x.")] = "z",
+    labelled_slices: Annotated[
+        str | None,
+        typer.Option(
+            "--labelled-slices",
+            metavar="SLICES",
+            help="The labelled slices from 0, e.g. 0,20,40 or 0:261:20 (start:stop:step, stop not included); a slice "
+            "without labels is then background. Default: every slice that holds a label.",
+        ),
+    ] = None,
+    uncertainty_map: Annotated[
+        bool,
+        typer.Option("--uncertainty-map", help="Also write the uncertainty of every voxel, 0 to 1 (float32)."),
+    ] = False,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting of the method, e.g. is_tapered=false.")
+    ] = None,
+    voxel_size_um: VoxelSizeOption = None,
+    axes: AxesOption = None,
+    dataset: DatasetOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and print what would be done; write nothing.")
+    ] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Fill the slices between labelled ones; labelled slices stay as they are.
+
+    Nothing is labelled before the first and after the last labelled slice. Beside the labels, NAME.propagation.json
+    records the input, the method and its settings. Existing files are never overwritten.
+    """
+    from tomocyte.cli.progress import count_progress
+    from tomocyte.formats import ReadOptions
+    from tomocyte.runs.propagate import PropagateSettings, propagate_file
+    from tomocyte.settings import build_settings, with_overrides
+
+    settings = build_settings(
+        PropagateSettings,
+        {
+            "method": method,
+            "method_settings": with_overrides({}, overrides or []),
+            "axis": axis,
+            "slices": None if labelled_slices is None else parse_slices(labelled_slices),
+            "is_map_written": uncertainty_map,
+        },
+    )
+    with count_progress("propagate", None) as bar:
+
+        def on_slices(n_done: int, n_slices: int) -> None:
+            bar.set_total(n_slices)
+            bar.set_done(n_done)
+
+        plan = propagate_file(
+            labels,
+            output,
+            settings,
+            image=image,
+            options=ReadOptions(voxel_size_um=voxel_size_um, axes=axes, dataset=dataset),
+            is_dry_run=dry_run,
+            on_slices=on_slices,
+        )
+    typer.echo(
+        f"{plan.n_labels} labels on {len(plan.slices)} slices along {axis}, at most {plan.largest_gap} slices between "
+        f"them; {plan.n_beyond} slices before the first and after the last stay empty."
+    )
+    typer.echo(f"{method}: {', '.join(f'{key}={value}' for key, value in plan.method_settings) or 'no settings'}")
+    files = [plan.outputs.labels, plan.outputs.record, *([plan.outputs.uncertainty] if uncertainty_map else [])]
+    typer.echo(f"{'would write' if dry_run else 'wrote'} {', '.join(str(path) for path in files)}")
+
+
+def parse_slices(text: str) -> tuple[int, ...]:
+    """Slices from ``0,20,40`` or ``0:261:20``, or both with commas between.
+
+    Raises
+    ------
+    SettingsError
+        ``E-USAGE``: neither numbers nor ranges.
+    """
+    slices: list[int] = []
+    for part in text.split(","):
+        try:
+            numbers = [int(word) for word in part.split(":")]
+            slices.extend(numbers if len(numbers) == 1 else range(*numbers))
+        except (ValueError, TypeError):
+            cure = "Write slices like 0,20,40 or 0:261:20."
+            raise SettingsError("E-USAGE", f"--labelled-slices {text!r} is no list of slices.", cure=cure) from None
+    return tuple(slices)

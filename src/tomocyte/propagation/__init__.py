@@ -1,0 +1,183 @@
+"""Door 6: a way to propagate labels from a few slices to all is a file in this folder.
+
+To add one, put ``propagation/<name>.py`` here with a module constant ``METHOD = PropagationMethod(...)``: a frozen
+settings class and one function; it is found by itself and is called ``<name>`` with dashes. The function sees the
+labelled axis first, whatever axis the user labelled. Libraries that take long to load are imported inside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.propagation.method import DenseLabels, PropagationMethod, SparseLabels
+from tomocyte.settings import Settings
+from tomocyte.volume import VoxelSize, check_voxel_size
+
+__all__ = ["DenseLabels", "PropagationMethod", "SparseLabels", "labelled_slices", "method_of", "methods", "propagate"]
+
+Axis = Literal["z", "y", "x"]
+AXES: tuple[Axis, ...] = ("z", "y", "x")
+DEFAULT_METHOD = "signed-distance"
+
+
+def methods() -> dict[str, PropagationMethod]:
+    """Every way to propagate labels, by name.
+
+    Examples
+    --------
+    >>> "signed-distance" in methods()
+    True
+    """
+    return _methods_in(tuple(__path__))
+
+
+@cache
+def _methods_in(folders: tuple[str, ...]) -> dict[str, PropagationMethod]:
+    names = sorted(module.name for module in pkgutil.iter_modules(folders))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    entries: list[PropagationMethod] = [module.METHOD for module in modules if hasattr(module, "METHOD")]
+    return {entry.name: entry for entry in entries}
+
+
+def method_of(name: str) -> PropagationMethod:
+    """The method of that name.
+
+    Raises
+    ------
+    SettingsError
+        ``E-PROPAGATION-METHOD`` with the list of those that exist.
+    """
+    if name not in methods():
+        known = ", ".join(sorted(methods()))
+        raise SettingsError("E-PROPAGATION-METHOD", f"no method is called {name!r}.", cure=f"Methods: {known}.")
+    return methods()[name]
+
+
+def labelled_slices(labels: NDArray[Any], axis: Axis = "z") -> tuple[int, ...]:
+    """Slices that hold any label, by index along the axis.
+
+    Parameters
+    ----------
+    labels : ndarray (Z, Y, X), unsigned integer
+    axis : {"z", "y", "x"}
+
+    Examples
+    --------
+    >>> labelled_slices(np.array([[[0, 0]], [[0, 5]], [[1, 0]]], dtype=np.uint8))
+    (1, 2)
+    """
+    along = np.moveaxis(labels, _axis_index(axis), 0)
+    return tuple(index for index in range(along.shape[0]) if along[index].any())
+
+
+def propagate(
+    labels: NDArray[np.unsignedinteger[Any]],
+    *,
+    voxel_size_um: VoxelSize,
+    slices: Iterable[int] | None = None,
+    image: NDArray[Any] | None = None,
+    axis: Axis = "z",
+    method: str = DEFAULT_METHOD,
+    settings: Settings | None = None,
+    on_slices: Callable[[int, int], None] | None = None,
+) -> DenseLabels:
+    """Labels on every slice from labels on a few.
+
+    Parameters
+    ----------
+    labels : ndarray (Z, Y, X), unsigned integer
+        0 is background on the labelled slices; other slices are not read.
+    voxel_size_um : tuple of 3 float
+        Z, y, x in µm.
+    slices : iterable of int, optional
+        The labelled slices, by index along the axis; those that hold any label when not given. Name them to say that
+        a slice without any label is background, or to hold slices back.
+    image : ndarray (Z, Y, X), real, optional
+        For methods that follow an image.
+    axis : {"z", "y", "x"}
+        Axis along which slices were labelled.
+    method : str
+        One of :func:`methods`.
+    settings : Settings, optional
+        Of the method's own class; its defaults when not given.
+    on_slices : callable, optional
+        Called with the number of slices done and of all.
+
+    Returns
+    -------
+    DenseLabels
+        ``labels`` in the type that was given and ``uncertainty`` (float32, 0 to 1), both (Z, Y, X). Labelled slices
+        are as they were, with uncertainty 0.
+
+    Raises
+    ------
+    SettingsError
+        ``E-PROPAGATION-METHOD``, ``E-PROPAGATION-AXIS``, ``E-PROPAGATION-SETTINGS``, or ``E-PROPAGATION-SLICES``: none,
+        or outside the volume.
+    InputError
+        ``E-LABELS-TYPE``, ``E-SHAPE``, or ``E-PROPAGATION-IMAGE``: the method needs an image, or
+        does not use the one given.
+    MetadataError
+        ``E-VOXEL-SIZE``.
+
+    Examples
+    --------
+    >>> sparse = np.zeros((3, 1, 7), np.uint8)
+    >>> sparse[0, 0, :2] = sparse[2, 0, :4] = 9
+    >>> propagate(sparse, voxel_size_um=(1.0, 0.5, 0.5)).labels[1].tolist()
+    [[9, 9, 9, 0, 0, 0, 0]]
+    """
+    entry = method_of(method)
+    if labels.ndim != 3 or labels.dtype.kind != "u":
+        raise InputError("E-LABELS-TYPE", f"labels must be unsigned (Z, Y, X), not {labels.dtype} {labels.shape}.")
+    if image is not None and image.shape != labels.shape:
+        raise InputError("E-SHAPE", f"labels {labels.shape} and image {image.shape} differ in shape.")
+    if image is None and entry.image == "required":
+        raise InputError("E-PROPAGATION-IMAGE", f"{method} needs the image.", cure="Give it with --image.")
+    if image is not None and entry.image == "none":
+        problem = f"{method} does not look at an image, but one was given."
+        raise InputError("E-PROPAGATION-IMAGE", problem, cure="Leave --image out, or choose another --method.")
+    check_voxel_size(voxel_size_um)
+    options = entry.settings() if settings is None else settings
+    if not isinstance(options, entry.settings):
+        problem = f"{method} takes {entry.settings.__name__}, not {type(options).__name__}."
+        raise SettingsError("E-PROPAGATION-SETTINGS", problem)
+    index = _axis_index(axis)
+    order = (index, *(other for other in range(3) if other != index))
+    sparse = SparseLabels(
+        labels=labels.transpose(order),
+        slices=_checked_slices(labelled_slices(labels, axis) if slices is None else slices, labels.shape[index]),
+        voxel_size_um=(voxel_size_um[order[0]], voxel_size_um[order[1]], voxel_size_um[order[2]]),
+        image=None if image is None else image.transpose(order),
+    )
+    dense = entry.propagate(sparse, options, on_slices or _ignore)
+    back = tuple(np.argsort(order).tolist())
+    return DenseLabels(dense.labels.transpose(back), dense.uncertainty.transpose(back))
+
+
+def _axis_index(axis: str) -> int:
+    if axis not in AXES:
+        raise SettingsError("E-PROPAGATION-AXIS", f"no axis is called {axis!r}.", cure=f"Axes: {', '.join(AXES)}.")
+    return AXES.index(axis)
+
+
+def _checked_slices(slices: Iterable[int], n_slices: int) -> tuple[int, ...]:
+    checked = tuple(sorted(set(slices)))
+    if not checked:
+        raise SettingsError("E-PROPAGATION-SLICES", "no slice is labelled.", cure="Label two or more slices.")
+    if checked[0] < 0 or checked[-1] >= n_slices:
+        problem = f"slices {checked[0]} to {checked[-1]} are not within 0 to {n_slices - 1}."
+        raise SettingsError("E-PROPAGATION-SLICES", problem, cure="Count slices from 0; check the axis.")
+    return checked
+
+
+def _ignore(n_done: int, n_slices: int) -> None:
+    """For callers that want no progress."""

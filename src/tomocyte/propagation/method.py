@@ -1,0 +1,79 @@
+"""What a method of propagation takes, gives and declares; the types of the door, without any method.
+
+To let methods be told something new, add a field to :class:`SparseLabels` and fill it in :func:`propagate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.settings import Settings
+from tomocyte.volume import VoxelSize
+
+
+@dataclass(frozen=True)
+class SparseLabels:
+    """Labels on a few slices; the axis along which slices were labelled comes first.
+
+    Parameters
+    ----------
+    labels : ndarray (N, H, W), unsigned integer
+        0 is background on the labelled slices; what the other slices hold means nothing.
+    slices : tuple of int
+        The labelled slices, ascending, at least one.
+    voxel_size_um : tuple of 3 float
+        Distance between slices, then the size within a slice along H and W, in µm.
+    image : ndarray (N, H, W), real, optional
+    """
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    slices: tuple[int, ...]
+    voxel_size_um: VoxelSize
+    image: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class DenseLabels:
+    """Labels on every slice.
+
+    Parameters
+    ----------
+    labels : ndarray, unsigned integer
+        Of the shape and type of the sparse labels.
+    uncertainty : ndarray, float32
+        Of the same shape, 0 (as labelled) to 1 (nothing is known); what lies between is for the method to define.
+    """
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    uncertainty: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PropagationMethod:
+    """One way to propagate labels.
+
+    Parameters
+    ----------
+    name : str
+        The value of ``--method``: the file's name with dashes.
+    description : str
+        One sentence.
+    settings : type
+        Frozen class of its settings, all with defaults.
+    propagate : callable
+        ``(sparse, settings, on_slices) -> DenseLabels``, axes as in :class:`SparseLabels`; ``on_slices`` is called with
+        the number of slices done and of all.
+    image : {"none", "optional", "required"}
+        Whether it follows an image.
+    """
+
+    name: str
+    description: str
+    settings: type[Settings]
+    propagate: Callable[[SparseLabels, Any, Callable[[int, int], None]], DenseLabels]
+    image: Literal["none", "optional", "required"] = "none"

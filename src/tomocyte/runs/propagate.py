@@ -1,0 +1,212 @@
+"""Sparse labels in a file, dense labels in another: read, propagated, written whole, with a record of how.
+
+What a method does stands in ``propagation/``; here is what a file needs around it. To write another result, add its
+field to :class:`Outputs` and write it in :func:`propagate_file`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tomocyte.errors import InputError
+from tomocyte.formats import ReadOptions, formats, read_volume
+from tomocyte.labels.dtypes import refit
+from tomocyte.ledger.atomic import write_atomic, writing
+from tomocyte.propagation import DEFAULT_METHOD, Axis, labelled_slices, method_of, propagate
+from tomocyte.provenance import environment, now_utc, sha256_of_path
+from tomocyte.runs.convert import refuse_existing, write_whole_volume
+from tomocyte.settings import Settings, build_settings
+from tomocyte.volume import Volume, VoxelSize
+
+
+class PropagateSettings(Settings):
+    """How the labels of a file are propagated."""
+
+    method: str = DEFAULT_METHOD
+    """One of ``tomocyte.propagation.methods()``."""
+    method_settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the method; what is not given keeps its default."""
+    axis: Axis = "z"
+    """Axis along which slices were labelled."""
+    slices: tuple[int, ...] | None = None
+    """The labelled slices, from 0; those that hold any label when not given."""
+    is_map_written: bool = False
+    """Whether the uncertainty of every voxel is written, too."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written."""
+
+    labels: Path
+    record: Path
+    uncertainty: Path | None
+
+
+@dataclass(frozen=True)
+class PropagationPlan:
+    """What will be done with a file, or was.
+
+    Parameters
+    ----------
+    shape : tuple of 3 int
+        Z, Y, X.
+    voxel_size_um : tuple of 3 float
+        Z, y, x in µm.
+    slices : tuple of int
+        The labelled slices.
+    largest_gap : int
+        Most slices between two labelled ones.
+    n_labels : int
+        Labels on the labelled slices.
+    n_beyond : int
+        Slices before the first and after the last labelled one.
+    method_settings : Settings
+    outputs : Outputs
+    """
+
+    shape: tuple[int, int, int]
+    voxel_size_um: VoxelSize
+    slices: tuple[int, ...]
+    largest_gap: int
+    n_labels: int
+    n_beyond: int
+    method_settings: Settings
+    outputs: Outputs
+
+
+def propagate_file(
+    labels: Path,
+    output: Path,
+    settings: PropagateSettings,
+    *,
+    image: Path | None = None,
+    options: ReadOptions | None = None,
+    is_dry_run: bool = False,
+    on_slices: Callable[[int, int], None] | None = None,
+) -> PropagationPlan:
+    """Propagate the labels of a file to all its slices and write the result beside a record of how.
+
+    Parameters
+    ----------
+    labels : Path
+        A label image of one frame and one channel; it is not changed.
+    output : Path
+        File to write; its ending chooses the format.
+    settings : PropagateSettings
+    image : Path, optional
+        The image that was labelled, for methods that follow it.
+    options : ReadOptions, optional
+        What the user says about the label image.
+    is_dry_run : bool
+        Whether everything is checked and nothing computed or written.
+    on_slices : callable, optional
+        Called with the number of slices done and of all.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read; ``E-PROPAGATION-AXES``: more than one frame or channel; ``E-LABELS-TYPE``.
+    SettingsError
+        As :func:`tomocyte.propagation.propagate`.
+    OutputError
+        ``E-EXISTS``: something of that name exists.
+    """
+    outputs = _outputs_of(output, is_map_written=settings.is_map_written)
+    refuse_existing(outputs.labels, outputs.record, *([outputs.uncertainty] if outputs.uncertainty else []))
+    method_settings = build_settings(method_of(settings.method).settings, settings.method_settings)
+    volume = read_volume(labels, options)
+    sparse = refit(_only_frame(volume))
+    plan = _plan(volume, sparse, settings, method_settings, outputs)
+    pixels = None if image is None else _only_frame(read_volume(image, is_size_required=False))
+    if is_dry_run:
+        return plan
+    dense = propagate(
+        sparse,
+        voxel_size_um=plan.voxel_size_um,
+        slices=plan.slices,
+        image=pixels,
+        axis=settings.axis,
+        method=settings.method,
+        settings=method_settings,
+        on_slices=on_slices,
+    )
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    same = {"voxel_size_um": volume.voxel_size_um, "origin": volume.origin}
+    if outputs.uncertainty is not None:
+        uncertainty = Volume.from_array(dense.uncertainty, quantity="uncertainty", unit="1", **same)
+        write_whole_volume(outputs.uncertainty, uncertainty)
+    write_atomic(outputs.record, _record(labels, image, plan, settings))
+    write_whole_volume(outputs.labels, Volume.from_array(dense.labels, quantity="labels", unit="1", **same))
+    return plan
+
+
+def _only_frame(volume: Volume) -> NDArray[Any]:
+    if volume.n_frames > 1 or volume.n_channels > 1:
+        raise InputError(
+            "E-PROPAGATION-AXES",
+            f"holds {volume.n_frames} frames and {volume.n_channels} channels; one of each can be propagated.",
+            path=volume.path,
+            cure="Save one frame of one channel as its own file.",
+        )
+    return volume.planes(0, 0)
+
+
+def _plan(
+    volume: Volume, sparse: NDArray[Any], settings: PropagateSettings, method_settings: Settings, outputs: Outputs
+) -> PropagationPlan:
+    along = np.moveaxis(sparse, "zyx".index(settings.axis), 0)
+    slices = labelled_slices(sparse, settings.axis) if settings.slices is None else tuple(sorted(set(settings.slices)))
+    within = [index for index in slices if 0 <= index < len(along)]
+    numbers = np.unique(np.concatenate([np.unique(along[index]) for index in within])) if within else np.zeros(0)
+    return PropagationPlan(
+        shape=volume.spatial_shape,
+        voxel_size_um=volume.require_voxel_size(),
+        slices=slices,
+        largest_gap=max((last - first - 1 for first, last in pairwise(slices)), default=0),
+        n_labels=int(np.count_nonzero(numbers)),
+        n_beyond=slices[0] + len(along) - 1 - slices[-1] if slices else len(along),
+        method_settings=method_settings,
+        outputs=outputs,
+    )
+
+
+def _outputs_of(output: Path, *, is_map_written: bool) -> Outputs:
+    name = output.name.lower()
+    suffixes = [suffix for entry in formats().values() if entry.write for suffix in entry.suffixes]
+    suffix = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len, default="")
+    if not suffix:
+        known = ", ".join(sorted(suffixes))
+        raise InputError("E-FORMAT-WRITE", "no writer for this ending.", path=output, cure=f"Endings: {known}.")
+    stem, ending = output.name[: -len(suffix)], output.name[-len(suffix) :]
+    return Outputs(
+        labels=output,
+        record=output.with_name(f"{stem}.propagation.json"),
+        uncertainty=output.with_name(f"{stem}_uncertainty{ending}") if is_map_written else None,
+    )
+
+
+def _record(labels: Path, image: Path | None, plan: PropagationPlan, settings: PropagateSettings) -> bytes:
+    """Who made the labels, from what and how; paths are left out, hashes name the files."""
+    content = {
+        "labels": {"name": labels.name, "sha256": sha256_of_path(labels)},
+        "image": None if image is None else {"name": image.name, "sha256": sha256_of_path(image)},
+        "method": settings.method,
+        "settings": plan.method_settings.model_dump(mode="json"),
+        "axis": settings.axis,
+        "slices": list(plan.slices),
+        "voxel_size_um": list(plan.voxel_size_um),
+        "made": now_utc(),
+        "environment": environment(),
+    }
+    return (json.dumps(content, indent=1) + "\n").encode("utf-8")

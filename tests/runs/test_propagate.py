@@ -1,0 +1,191 @@
+"""Sparse labels in a file, dense labels in another; the door of the methods, from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import tomocyte.propagation
+from tomocyte.cli import app
+from tomocyte.cli.propagate import parse_slices
+from tomocyte.errors import InputError, OutputError, SettingsError
+from tomocyte.formats import read_volume, write_volume
+from tomocyte.provenance import sha256_of_path
+from tomocyte.runs.convert import write_whole_volume
+from tomocyte.runs.propagate import PropagateSettings, propagate_file
+from tomocyte.volume import Volume
+
+SIZE = (0.7, 0.3, 0.2)
+
+
+@pytest.fixture
+def sparse_file(tmp_path: Path) -> Path:
+    """Bars of 2 pixels on slice 1 and of 10 on slice 5 of 8: between them lie 4, 6 and 8."""
+    labels = np.zeros((8, 3, 14), dtype=np.uint16)
+    labels[1, :, :2] = labels[5, :, :10] = 300
+    path = tmp_path / "sparse.ome.tif"
+    write_volume(path, Volume.from_array(labels, voxel_size_um=SIZE, quantity="labels", unit="1"))
+    return path
+
+
+def widths(path: Path) -> list[int]:
+    return np.count_nonzero(read_volume(path).frame(0)[0][:, 0] == 300, axis=1).tolist()
+
+
+def test_a_file_becomes_a_dense_one_with_a_map_and_a_record(sparse_file: Path, tmp_path: Path) -> None:
+    before = sha256_of_path(sparse_file)
+    output = tmp_path / "new folder" / "dense.ome.tif"
+    command = ["propagate", str(sparse_file), "-o", str(output), "--uncertainty-map"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "1 labels on 2 slices along z, at most 3 slices between them; 3 slices before" in result.output
+    assert widths(output) == [0, 2, 4, 6, 8, 10, 0, 0]
+    dense, uncertainty = read_volume(output), read_volume(output.with_name("dense_uncertainty.ome.tif"))
+    assert (dense.quantity, dense.unit, dense.dtype) == ("labels", "1", np.uint16)
+    assert dense.voxel_size_um == uncertainty.voxel_size_um == pytest.approx(SIZE)
+    assert uncertainty.dtype == np.float32
+    assert np.unique(uncertainty.planes(0, 0)[[0, 6, 7]]).tolist() == [1]
+    assert np.unique(uncertainty.planes(0, 0)[[1, 5]]).tolist() == [0]
+    record = json.loads(output.with_name("dense.propagation.json").read_text(encoding="utf-8"))
+    assert record["labels"] == {"name": "sparse.ome.tif", "sha256": before}
+    assert (record["method"], record["settings"], record["slices"]) == ("signed-distance", {"is_tapered": True}, [1, 5])
+    assert sha256_of_path(sparse_file) == before
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        "dense.ome.tif",
+        "dense.propagation.json",
+        "dense_uncertainty.ome.tif",
+    ]
+
+
+def test_a_dry_run_checks_and_writes_nothing(sparse_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "dense.ome.tif"
+    command = ["propagate", str(sparse_file), "-o", str(output), "--dry-run", "--set", "is_tapered=false"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "is_tapered=False" in result.output
+    assert f"would write {output}" in result.output
+    assert not output.parent.exists()
+
+
+def test_nothing_is_overwritten(sparse_file: Path, tmp_path: Path) -> None:
+    for name in ("dense.ome.tif", "dense_uncertainty.ome.tif", "dense.propagation.json"):
+        taken = tmp_path / name
+        taken.write_text("mine", encoding="utf-8")
+        with pytest.raises(OutputError, match="E-EXISTS"):
+            propagate_file(sparse_file, tmp_path / "dense.ome.tif", PropagateSettings(is_map_written=True))
+        assert taken.read_text(encoding="utf-8") == "mine"
+        taken.unlink()
+    with pytest.raises(OutputError, match="E-EXISTS"):
+        propagate_file(sparse_file, sparse_file, PropagateSettings())
+
+
+def test_a_failure_leaves_nothing_half_written(sparse_file: Path, tmp_path: Path) -> None:
+    def broken(frame: int, channel: int, z_start: int, z_stop: int) -> np.ndarray:
+        raise OSError(28, "No space left on device")
+
+    volume = Volume(shape=(1, 1, 3, 4, 5), dtype=np.dtype(np.uint8), read_planes=broken)
+    with pytest.raises(OutputError, match="E-DISK"):
+        write_whole_volume(tmp_path / "whole.ome.tif", volume)
+    assert [path.name for path in tmp_path.iterdir()] == [sparse_file.name]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "changes", "kind", "code"),
+    [
+        ((2, 1, 4, 5, 6), np.uint8, {}, InputError, "E-PROPAGATION-AXES"),
+        ((1, 2, 4, 5, 6), np.uint8, {}, InputError, "E-PROPAGATION-AXES"),
+        ((1, 1, 4, 5, 6), np.float32, {}, SettingsError, "E-LABELS-TYPE"),
+        ((1, 1, 4, 5, 6), np.uint8, {}, SettingsError, "E-PROPAGATION-SLICES"),
+        ((1, 1, 4, 5, 6), np.uint8, {"slices": (0, 9)}, SettingsError, "E-PROPAGATION-SLICES"),
+        ((1, 1, 4, 5, 6), np.uint8, {"method": "nearest"}, SettingsError, "E-PROPAGATION-METHOD"),
+        ((1, 1, 4, 5, 6), np.uint8, {"method_settings": {"taper": 1}}, SettingsError, "E-SETTINGS"),
+    ],
+)
+def test_what_cannot_be_propagated_is_refused(
+    tmp_path: Path,
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    changes: dict[str, object],
+    kind: type[Exception],
+    code: str,
+) -> None:
+    path = tmp_path / "labels.ome.tif"
+    write_volume(path, Volume.from_array(np.zeros(shape, dtype), voxel_size_um=SIZE))
+    with pytest.raises(kind, match=code):
+        propagate_file(path, tmp_path / "dense.ome.tif", PropagateSettings.model_validate(changes))
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_unknown_ending_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"E-FORMAT-WRITE.*\.ome\.tif"):
+        propagate_file(tmp_path / "missing.tif", tmp_path / "dense.doc", PropagateSettings())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("3", (3,)), ("0,20,40", (0, 20, 40)), ("0:7:3", (0, 3, 6)), ("9,0:2", (9, 0, 1))]
+)
+def test_slices_as_typed(text: str, expected: tuple[int, ...]) -> None:
+    assert parse_slices(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "1;2", "0:9:0", "1:2:3:4", "0.5"])
+def test_slices_that_are_none(text: str) -> None:
+    with pytest.raises(SettingsError, match="E-USAGE"):
+        parse_slices(text)
+
+
+DUMMY = '''
+"""Fills every slice with one label, and follows an image."""
+
+import numpy as np
+
+from tomocyte.propagation import DenseLabels, PropagationMethod
+from tomocyte.settings import Settings
+
+
+class DummySettings(Settings):
+    label: int = 7
+
+
+def fill(sparse, settings, on_slices):
+    labels = np.full_like(sparse.labels, settings.label)
+    return DenseLabels(labels, np.zeros(labels.shape, np.float32))
+
+
+METHOD = PropagationMethod("door-dummy", "One label everywhere.", DummySettings, fill, image="required")
+'''
+
+
+def test_a_file_behind_the_door_is_a_method(sparse_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file is all that a method needs to be listed, shown in the help, checked and run."""
+    folder = tmp_path / "door"
+    folder.mkdir()
+    (folder / "door_dummy.py").write_text(DUMMY, encoding="utf-8")
+    monkeypatch.setattr(tomocyte.propagation, "__path__", [*tomocyte.propagation.__path__, str(folder)])
+    assert set(tomocyte.propagation.methods()) == {"signed-distance", "door-dummy"}
+    shown = " ".join(CliRunner().invoke(app, ["propagate", "--help"]).output.split())
+    assert "door-dummy: One label everywhere." in shown
+    output = tmp_path / "dense.ome.tif"
+    command = ["propagate", str(sparse_file), "-o", str(output), "--method", "door-dummy", "--set", "label=5"]
+    without_image = CliRunner().invoke(app, command)
+    assert getattr(without_image.exception, "code", "") == "E-PROPAGATION-IMAGE"
+    assert not output.exists()
+    result = CliRunner().invoke(app, [*command, "--image", str(sparse_file)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert np.unique(read_volume(output).planes(0, 0)).tolist() == [5]
+    record = json.loads((tmp_path / "dense.propagation.json").read_text(encoding="utf-8"))
+    assert (record["method"], record["settings"]) == ("door-dummy", {"label": 5})
+    assert record["image"]["name"] == sparse_file.name
+
+
+def test_an_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tomocyte", "propagate", str(tmp_path / "none.tif"), "-o", str(tmp_path / "d.tif")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: E-NOT-FOUND")
