@@ -77,5 +77,5 @@ CONFIDENCE = (
 
 def object_columns() -> tuple[Column, ...]:
     """Every column that a table of objects may have, measurements included."""
-    measured = (one.column for one in measurements().values())
+    measured = (one.column for one in measurements("object").values())
     return (*LEADING, *measured, *PLACE, *MEDIUM, *CELLS, *CORRECTIONS, *CONFIDENCE)
