@@ -59,9 +59,7 @@ def object_measurements(
     >>> [one.name for one in object_measurements(["volume_um3", "mean_intensity"], channel_names=["DAPI", "Actin 488"])]
     ['volume_um3', 'mean_intensity_dapi', 'mean_intensity_actin_488']
     """
-    selected = select_measurements(
-        names, "object", extra_measurements=extra_measurements, reserved=("label", *FLAGS, *CENTRE)
-    )
+    selected = select_measurements(names, "object", extra_measurements=extra_measurements, reserved=(*FLAGS, *CENTRE))
     n_channels = max(1, len(channel_names), len(channel_quantities))
     if channel_quantities and len(channel_quantities) != n_channels:
         raise MetadataError(
@@ -88,7 +86,7 @@ def object_measurements(
             columns.append(replace(one, channel=fitting[0]))
         else:
             columns += [_on_channel(one, index, suffixes[index], labels[index]) for index in fitting]
-    check_unique([*("label", *FLAGS, *CENTRE), *(column.name for column in columns)])
+    check_unique([*FLAGS, *CENTRE, *(column.name for column in columns)])
     return columns
 
 

@@ -27,6 +27,7 @@ def centroid_distance_um(pair: Pair) -> float:
 def surface_distance_um(pair: Pair) -> float:
     """Smallest distance between the two surfaces; 0 where they touch or intersect.
 
-    Surfaces are made of voxel faces. Of an object inside another it is the distance to the other's surface.
+    Surfaces are made of voxel faces, which lie up to half a diagonal of a voxel beside the true ones: the distance is
+    off by at most one diagonal. Of an object inside another it is the distance to the other's surface.
     """
     return pair.surface_distance_um

@@ -20,7 +20,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.measurements.pair import Pair
 from tomocyte.measurements.region import Region
 from tomocyte.measurements.track import Track
-from tomocyte.tables import Column
+from tomocyte.tables import LEADING, Column
 
 __all__ = [
     "Kind", "Measurement", "Pair", "Region", "Track", "as_measurement", "find_measurements", "measurement",
@@ -243,7 +243,7 @@ def select_measurements(
     extra_measurements : sequence of callable
         Functions with a docstring; see :func:`as_measurement`.
     reserved : sequence of str
-        Columns that the table has anyway.
+        Columns that the table has anyway, beside :data:`tomocyte.tables.LEADING`.
 
     Raises
     ------
@@ -253,7 +253,8 @@ def select_measurements(
     """
     selected = list(measurements(kind).values()) if names is None else find_measurements(names, kind)
     extras = [as_measurement(function) for function in extra_measurements]
-    taken = {*measurements(), *reserved}
+    fixed = {*reserved, *(column.name for column in LEADING)}
+    taken = {*measurements(), *fixed}
     for extra in extras:
         if extra.kind != kind:
             raise SettingsError(
@@ -268,7 +269,7 @@ def select_measurements(
                 cure="Give the function another name.",
             )
         taken.add(extra.name)
-    check_unique([*reserved, *(one.name for one in selected + extras)])
+    check_unique([*fixed, *(one.name for one in selected + extras)])
     return selected + extras
 
 
