@@ -5,6 +5,7 @@ To give measurements of pairs a new shared quantity, add a ``cached_property`` h
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from tomocyte.measurements.region import Region
 
 MOST_COMPARED = 1 << 16
+MOST_STEPS = 8
+SLACK = 1 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,14 @@ class Pair:
         """
         first, second = _surface_um(self.first), _surface_um(self.second)
         if not len(first) or not len(second):
-            return float("nan")
+            return math.nan
         # Any two points bound the distance; what lies farther from the other's box than that is left out.
-        start = first[np.argmin(_squared_to_box(first, second))]
-        bound = np.square(second - start).sum(axis=1).min() * (1 + 1e-9)
-        near_first = first[_squared_to_box(first, second) <= bound]
-        near_second = second[_squared_to_box(second, first) <= bound]
-        return float(np.sqrt(_smallest_squared(near_first, near_second)))
+        bound = _squared_bound(first, second)
+        if bound == 0.0:
+            return 0.0
+        near_first = first[_squared_to_box(first, second) <= bound * SLACK]
+        near_second = second[_squared_to_box(second, first) <= bound * SLACK]
+        return math.sqrt(min(bound, _smallest_squared(near_first, near_second, bound)))
 
 
 def _surface_um(region: Region) -> NDArray[np.float64]:
@@ -82,13 +86,30 @@ def _squared_to_box(points: NDArray[np.float64], others: NDArray[np.float64]) ->
     return squared
 
 
-def _smallest_squared(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Smallest squared distance between two sets of points."""
+def _squared_bound(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Squared distance of two points that see each other as nearest, or nearly so: an upper bound, often the smallest.
+
+    From the point nearest to the other's box, to the other's nearest point, and back, while that comes closer.
+    """
+    point = first[np.argmin(_squared_to_box(first, second))]
+    bound = math.inf
+    for step in range(MOST_STEPS):
+        others = first if step % 2 else second
+        squared = np.square(others - point).sum(axis=1)
+        nearest = int(np.argmin(squared))
+        if squared[nearest] >= bound:
+            break
+        bound, point = float(squared[nearest]), others[nearest]
+    return bound
+
+
+def _smallest_squared(first: NDArray[np.float64], second: NDArray[np.float64], bound: float) -> float:
+    """Smallest squared distance between two sets of points, infinite when it exceeds the bound."""
     if len(first) * len(second) <= MOST_COMPARED:
         squared = sum(np.square(first[:, axis, None] - second[None, :, axis]) for axis in range(first.shape[1]))
-        return float(np.min(squared))
+        return float(np.min(squared, initial=math.inf))
     from scipy.spatial import KDTree
 
     few, many = sorted((first, second), key=len)
-    distances, _ = KDTree(many).query(few)
+    distances, _ = KDTree(many).query(few, distance_upper_bound=math.sqrt(bound * SLACK))
     return float(distances.min()) ** 2
