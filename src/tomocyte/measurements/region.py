@@ -116,7 +116,8 @@ class Region:
     @property
     def centre_um(self) -> NDArray[np.float64]:
         """(3,): centre z, y, x in µm in the volume, where voxel 0 lies at 0 µm; z is NaN for planar images."""
-        return (np.array(self.corner) + self.moments.centre) * np.array(self.voxel_size_um)
+        centre: NDArray[np.float64] = (np.array(self.corner) + self.moments.centre) * np.array(self.voxel_size_um)
+        return centre
 
     @property
     def box_size(self) -> tuple[int, int, int]:

@@ -73,7 +73,7 @@ def measure_tracks(
     tracked = tracked.astype({"track_id": "int64"}).sort_values([*keys, "frame"], kind="stable")
     rows = []
     for key, part in tracked.groupby(keys, sort=True):
-        track = Track(int(key[-1]), part.reset_index(drop=True))
+        track = Track(int(part["track_id"].iloc[0]), part.reset_index(drop=True))
         _check(track)
         rows.append((*key, *(one(track) for one in columns)))
     measured = pd.DataFrame(rows, columns=[*keys, *(one.name for one in columns)])
