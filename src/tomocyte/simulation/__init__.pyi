@@ -4,10 +4,11 @@ from .cells.motion import MotionSettings as MotionSettings
 from .cells.motion import simulate_timelapse as simulate_timelapse
 from .cells.presets import CELL_LINES as CELL_LINES
 from .cells.presets import cell_line as cell_line
+from .cells.rendering import Rendered as Rendered
+from .cells.rendering import render_scene as render_scene
 from .cells.scene import STRUCTURES as STRUCTURES
 from .cells.scene import Cell as Cell
 from .cells.scene import Part as Part
-from .cells.scene import Rendered as Rendered
 from .cells.scene import Scene as Scene
 from .cells.settings import SceneSettings as SceneSettings
 from .cells.truth import truth_table as truth_table

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tomocyte.errors import SettingsError
 from tomocyte.simulation.cells.field import simulate_scene
 from tomocyte.simulation.cells.motion import simulate_timelapse
-from tomocyte.simulation.cells.scene import Rendered, Scene
+from tomocyte.simulation.cells.rendering import Rendered, render_scene
+from tomocyte.simulation.cells.scene import Scene
 from tomocyte.simulation.cells.truth import truth_table
 from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.simulation.imaging import (
@@ -129,7 +130,7 @@ class SimulatedItem:
             See :func:`~tomocyte.simulation.physics.formation.simulate_odt`.
         """
         scene = self.scenes[frame]
-        truth = scene.render(self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
+        truth = render_scene(scene, self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
         # The noise follows the frame's own number, so that a lost frame changes no other.
         rng = _stream(self.seed, self.index, NOISE_STREAM, scene.frame)
         measured = measure_frame(truth, self.settings, optics=self.optics, rng=rng, backend=backend)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.simulation.cells.scene import Rendered
+from tomocyte.simulation.cells.rendering import Rendered
 from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.simulation.physics.degradation import OdtDegradation, QpiDegradation, sample_odt, sample_qpi
 from tomocyte.simulation.physics.fields import simulate_odt_thick

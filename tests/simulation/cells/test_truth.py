@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tomocyte.simulation import STRUCTURES, Cell, Part, Scene, SceneSettings, simulate_scene, truth_table
+from tomocyte.simulation import STRUCTURES, Cell, Part, Scene, SceneSettings, render_scene, simulate_scene, truth_table
 from tomocyte.simulation.cells.shapes import StarBody, sphere
 from tomocyte.simulation.cells.truth import COLUMNS, measure
 
@@ -96,7 +96,7 @@ def field():
     settings = SceneSettings(mitotic_share=0, apoptotic_share=0, border_overhang=0)
     extent = (18.0, 26.0, 28.0)
     scene = simulate_scene("RAW 264.7", 2, extent_um=extent, settings=settings, rng=np.random.default_rng(4))
-    return scene, truth_table(scene, item="raw"), scene.render((0.16, 0.14, 0.15), (112, 185, 186))
+    return scene, truth_table(scene, item="raw"), render_scene(scene, (0.16, 0.14, 0.15), (112, 185, 186))
 
 
 def test_a_fine_rendering_counts_to_the_truth(field):

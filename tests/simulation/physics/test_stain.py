@@ -12,7 +12,7 @@ from scipy import optimize, special
 
 from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.evaluation.overlap import dice
-from tomocyte.simulation import SceneSettings, simulate_scene
+from tomocyte.simulation import SceneSettings, render_scene, simulate_scene
 from tomocyte.simulation.physics.stain import (
     STAINS,
     StainMaskSettings,
@@ -128,7 +128,7 @@ def test_mask_of_a_simulated_cell_is_near_but_not_the_exact_one(name: str, low: 
         settings=SceneSettings(mitotic_share=0, apoptotic_share=0),
         rng=np.random.default_rng(8),
     )
-    labels = scene.render(size, (64, 176, 184)).labels
+    labels = render_scene(scene, size, (64, 176, 184)).labels
     nucleus, cell = labels["nucleus"], labels["cell"]
     rng = np.random.default_rng(9)
     stain = simulate_stain(nucleus, cell, size, settings=STAINS[name], rng=rng, nucleolus_labels=labels["nucleolus"])

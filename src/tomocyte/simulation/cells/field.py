@@ -60,7 +60,8 @@ def simulate_scene(
     Examples
     --------
     >>> scene = simulate_scene("T cell", 2, extent_um=(14.0, 24.0, 26.0), rng=np.random.default_rng(1))
-    >>> scene.render((1.0, 0.5, 0.7), (14, 48, 37)).labels["cell"].max()
+    >>> from tomocyte.simulation import render_scene
+    >>> render_scene(scene, (1.0, 0.5, 0.7), (14, 48, 37)).labels["cell"].max()
     np.uint32(2)
     """
     ranges = shifted(settings or SceneSettings())

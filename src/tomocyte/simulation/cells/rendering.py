@@ -7,13 +7,15 @@ something else, add a kernel that paints it and call it in :func:`render_scene`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.simulation.cells import kernels
-from tomocyte.simulation.cells.scene import IN_NUCLEUS, STRUCTURES, Cell, Labels, Part, Rendered, Scene, Vector
+from tomocyte.simulation.cells.scene import IN_NUCLEUS, STRUCTURES, Cell, Part, Scene, Vector
 from tomocyte.simulation.cells.shapes import Float, StarBody
 
 Volumes = tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]
@@ -23,8 +25,98 @@ TEXTURE_NODES_PER_LENGTH = 3.0
 """Nodes of the texture tile per correlation length."""
 
 
-def render_scene(scene: Scene, voxel_size_um: Vector, *, shape: tuple[int, int, int], origin_um: Vector) -> Rendered:
-    """Labels and refractive index of a scene; see :meth:`Scene.render`."""
+class Labels(Mapping[str, NDArray[np.uint32]]):
+    """Structure -> labels (Z, Y, X) uint32, 0 = background, each made when asked for (17 at once would be heavy).
+
+    Parameters
+    ----------
+    objects : ndarray (Z, Y, X) uint32
+        Object index of every voxel, 0 = medium.
+    tables : mapping of str to ndarray (n_objects + 1,) uint32
+        Per structure, object index -> label.
+    """
+
+    def __init__(self, objects: NDArray[np.uint32], tables: Mapping[str, NDArray[np.uint32]]) -> None:
+        self._objects = objects
+        self._tables = dict(tables)
+
+    def __getitem__(self, structure: str) -> NDArray[np.uint32]:
+        if structure not in self._tables:
+            raise SettingsError(
+                "E-SIM-STRUCTURE", f"unknown structure {structure!r}.", cure=f"Known: {', '.join(self._tables)}."
+            )
+        labels: NDArray[np.uint32] = np.take(self._tables[structure], self._objects)
+        return labels
+
+    def __contains__(self, structure: object) -> bool:
+        return structure in self._tables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A scene on a voxel grid.
+
+    Parameters
+    ----------
+    labels : mapping of str to ndarray (Z, Y, X) uint32
+        Every name of ``scene.STRUCTURES``; an array is made at each access (8 bytes per voxel are kept in all).
+        ``extracellular`` is a mask of 0 and 1.
+    cell_of : mapping of str to ndarray (n_labels + 1,) uint32
+        Per structure, object label -> cell label; entry 0 is 0.
+    ri : ndarray (Z, Y, X) float32
+        True refractive index with texture.
+    medium_ri : float
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm.
+    origin_um : tuple of 3 float
+        Outer corner of the first voxel.
+    """
+
+    labels: Mapping[str, NDArray[np.uint32]]
+    cell_of: Mapping[str, NDArray[np.uint32]]
+    ri: NDArray[np.float32]
+    medium_ri: float
+    voxel_size_um: Vector
+    origin_um: Vector = field(default=(0.0, 0.0, 0.0))
+
+
+def render_scene(
+    scene: Scene, voxel_size_um: Vector, shape: tuple[int, int, int], *, origin_um: Vector = (0, 0, 0)
+) -> Rendered:
+    """Labels and refractive index of a scene on a voxel grid.
+
+    Parameters
+    ----------
+    scene : Scene
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm, each above 0.
+    shape : tuple of 3 int
+        Z, Y, X of the result.
+    origin_um : tuple of 3 float
+        Outer corner of the first voxel; the centre of voxel i lies at ``origin + (i + 0.5) * voxel_size``.
+
+    Returns
+    -------
+    Rendered
+
+    Raises
+    ------
+    SettingsError
+        ``E-SIM-GRID`` for a voxel size or shape that is not positive.
+
+    Examples
+    --------
+    >>> empty = Scene((), 1.337, (4.0, 6.0, 5.0), np.zeros((2, 2, 2), np.float32))
+    >>> rendered = render_scene(empty, (1.0, 0.5, 0.5), (4, 12, 10))
+    >>> rendered.ri.shape, int(rendered.labels["extracellular"].sum())
+    ((4, 12, 10), 480)
+    """
     if min(shape) < 1 or not all(math.isfinite(size) and size > 0 for size in voxel_size_um):
         raise SettingsError(
             "E-SIM-GRID",

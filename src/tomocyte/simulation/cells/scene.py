@@ -1,4 +1,4 @@
-"""What a simulated frame is: cells made of continuous parts, and the arrays they are rendered to.
+"""What a simulated frame is: cells made of continuous parts; ``rendering`` puts them on a voxel grid.
 
 Membership is exclusive for the finest structures and nested for the containers:
 
@@ -19,14 +19,13 @@ To add a structure: give it an entry in :mod:`tomocyte.structures`, name it in :
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import SettingsError
 from tomocyte.structures import ancestors
 
 if TYPE_CHECKING:
@@ -190,89 +189,3 @@ class Scene:
             ]
             cells.append(replace(cell, parts=tuple(parts)))
         return replace(self, cells=tuple(cells), medium_ri=medium_value, debris=np.zeros((0, 8)))
-
-    def render(self, voxel_size_um: Vector, shape: tuple[int, int, int], *, origin_um: Vector = (0, 0, 0)) -> Rendered:
-        """Labels and refractive index on a voxel grid.
-
-        Parameters
-        ----------
-        voxel_size_um : tuple of 3 float
-            z, y, x in µm, each above 0.
-        shape : tuple of 3 int
-            Z, Y, X of the result.
-        origin_um : tuple of 3 float
-            Outer corner of the first voxel; the centre of voxel i lies at ``origin + (i + 0.5) * voxel_size``.
-
-        Returns
-        -------
-        Rendered
-
-        Raises
-        ------
-        SettingsError
-            ``E-SIM-GRID`` for a voxel size or shape that is not positive.
-        """
-        from tomocyte.simulation.cells.rendering import render_scene
-
-        return render_scene(self, voxel_size_um, shape=shape, origin_um=origin_um)
-
-
-class Labels(Mapping[str, NDArray[np.uint32]]):
-    """Structure -> labels (Z, Y, X) uint32, 0 = background, each made when asked for (17 at once would be heavy).
-
-    Parameters
-    ----------
-    objects : ndarray (Z, Y, X) uint32
-        Object index of every voxel, 0 = medium.
-    tables : mapping of str to ndarray (n_objects + 1,) uint32
-        Per structure, object index -> label.
-    """
-
-    def __init__(self, objects: NDArray[np.uint32], tables: Mapping[str, NDArray[np.uint32]]) -> None:
-        self._objects = objects
-        self._tables = dict(tables)
-
-    def __getitem__(self, structure: str) -> NDArray[np.uint32]:
-        if structure not in self._tables:
-            raise SettingsError(
-                "E-SIM-STRUCTURE", f"unknown structure {structure!r}.", cure=f"Known: {', '.join(self._tables)}."
-            )
-        labels: NDArray[np.uint32] = np.take(self._tables[structure], self._objects)
-        return labels
-
-    def __contains__(self, structure: object) -> bool:
-        return structure in self._tables
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tables)
-
-    def __len__(self) -> int:
-        return len(self._tables)
-
-
-@dataclass(frozen=True, eq=False)
-class Rendered:
-    """A scene on a voxel grid.
-
-    Parameters
-    ----------
-    labels : mapping of str to ndarray (Z, Y, X) uint32
-        Every name of :data:`STRUCTURES`; an array is made at each access (8 bytes per voxel are kept in all).
-        ``extracellular`` is a mask of 0 and 1.
-    cell_of : mapping of str to ndarray (n_labels + 1,) uint32
-        Per structure, object label -> cell label; entry 0 is 0.
-    ri : ndarray (Z, Y, X) float32
-        True refractive index with texture.
-    medium_ri : float
-    voxel_size_um : tuple of 3 float
-        z, y, x in µm.
-    origin_um : tuple of 3 float
-        Outer corner of the first voxel.
-    """
-
-    labels: Mapping[str, NDArray[np.uint32]]
-    cell_of: Mapping[str, NDArray[np.uint32]]
-    ri: NDArray[np.float32]
-    medium_ri: float
-    voxel_size_um: Vector
-    origin_um: Vector = field(default=(0.0, 0.0, 0.0))
