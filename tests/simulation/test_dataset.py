@@ -9,7 +9,8 @@ from tomocyte.errors import SettingsError
 from tomocyte.simulation.cells.settings import SceneSettings
 from tomocyte.simulation.dataset import simulate_dataset, simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.simulation.physics.degradation import OdtRanges, QpiRanges
+from tomocyte.simulation.instruments.odt import OdtRanges
+from tomocyte.simulation.instruments.qpi import QpiRanges
 
 SMALL = DatasetSettings(
     preset="T cell",
@@ -84,7 +85,7 @@ def test_volume_says_what_it_is():
 
 def test_measured_cells_lie_where_their_labels_are():
     """With little noise the tomogram's contrast is inside the labels, and most of the truth's."""
-    frame = simulate_item(changed(odt_ranges=QUIET), 0, seed=5).frame(0)
+    frame = simulate_item(changed(ranges=QUIET), 0, seed=5).frame(0)
     fractions = frame.recovered()
     assert set(fractions) == set(np.unique(frame.labels("cell"))) - {0}
     assert all(0.7 < fraction < 1.1 for fraction in fractions.values())
@@ -97,7 +98,7 @@ def test_multiple_scattering_is_another_image_of_the_same_cell():
     fields = {
         "n_cells": (1, 1),
         "instrument": "HT-2H-58deg",
-        "odt_ranges": QUIET.model_copy(update={"n_iterations": (5, 5)}),
+        "ranges": QUIET.model_copy(update={"n_iterations": (5, 5)}),
     }
     single, several = (
         simulate_item(changed(**fields, is_multiple_scattering=flag), 0, seed=5).frame(0) for flag in (False, True)
@@ -125,7 +126,7 @@ def test_truth_table_agrees_with_the_labels():
 def test_phase_images_carry_the_dry_mass():
     """Summed density of the image against that of straight rays through the true index, α = 0.19 mL/g."""
     item = simulate_item(
-        changed(modality="qpi", voxel_size_um=(0.6, 0.2, 0.21), shape=(24, 132, 126), n_cells=(1, 1), qpi_ranges=STILL),
+        changed(modality="qpi", voxel_size_um=(0.6, 0.2, 0.21), shape=(24, 132, 126), n_cells=(1, 1), ranges=STILL),
         0,
         seed=8,
     )

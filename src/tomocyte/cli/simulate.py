@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from tomocyte.cli.options import DebugOption, Output, PixelSizeOption, VoxelSizeOption, voxel_size
 
@@ -16,8 +17,21 @@ EXPERIMENT_SHAPE = (64, 448, 448)  # room for a dozen cells
 DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
 
 
+class SimulateCommand(TyperCommand):
+    """A command whose help lists the instruments that there are; they are imported only when it is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from tomocyte.simulation.instruments import instruments
+
+        names = [f"{name} ({entry.description})" for name, entry in instruments().items()]
+        for parameter in self.params:
+            if parameter.name == "modality":
+                parameter.help = f"{' or '.join(names)}."  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
 def simulate(
-    modality: Annotated[str, typer.Argument(help="odt (tomograms) or qpi (images).", metavar="MODALITY")],
+    modality: Annotated[str, typer.Argument(help="Instrument.", metavar="MODALITY")],
     output: Output,
     preset: Annotated[
         str | None, typer.Option("--preset", "-p", help="Cell line, e.g. HeLa (default), RAW264.7, HL60.")

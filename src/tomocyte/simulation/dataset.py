@@ -1,8 +1,8 @@
 """Whole data sets of simulated microscopy: measured volumes with exact labels, tracks and truth, item by item.
 
 An item depends on the seed and its index alone, so any number of workers makes the same set in any order. Geometry
-stays continuous until a frame is asked for, so that a long time-lapse needs the memory of one frame. To add a
-modality, see ``imaging.py``; a knob, ``dataset_settings.py``.
+stays continuous until a frame is asked for, so that a long time-lapse needs the memory of one frame. To add an
+instrument, see ``instruments``; a knob, ``dataset_settings.py``.
 """
 
 from __future__ import annotations
@@ -22,16 +22,8 @@ from tomocyte.simulation.cells.rendering import Rendered, render_scene
 from tomocyte.simulation.cells.scene import Scene
 from tomocyte.simulation.cells.truth import truth_table
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.simulation.imaging import (
-    OUTPUT,
-    Float32,
-    Labels,
-    Optics,
-    check_optics,
-    draw_optics,
-    measure_frame,
-    topmost,
-)
+from tomocyte.simulation.imaging import Labels, check_optics, draw_optics, topmost
+from tomocyte.simulation.instruments import Channels, Conditions, Instrument, Optics, View, instrument
 from tomocyte.simulation.physics.formation import recovered_fraction
 from tomocyte.volume import Volume, VoxelSize
 
@@ -50,14 +42,22 @@ class SimulatedFrame:
 
     Parameters
     ----------
-    measured : ndarray (Z, Y, X), float32
-        Refractive index (odt), or dry-mass density in pg/µm² with Z = 1 (qpi).
+    channels : ndarray (C, Z, Y, X), float32
+        In the instrument's quantity: refractive index (odt), or dry-mass density in pg/µm² with Z = 1 (qpi).
     truth : Rendered
         Labels and true refractive index of the whole height.
+    quantity : str
+        Of the channels.
     """
 
-    measured: Float32
+    channels: Channels
     truth: Rendered
+    quantity: str
+
+    @property
+    def measured(self) -> NDArray[np.float32]:
+        """The first channel (Z, Y, X); tomographs and phase microscopes have one."""
+        return self.channels[0]
 
     def labels(self, structure: str) -> Labels:
         """Labels of one structure, of the shape of :attr:`measured`; an image shows the topmost of several objects."""
@@ -70,10 +70,10 @@ class SimulatedFrame:
         Raises
         ------
         SettingsError
-            ``E-SIM-MODALITY`` for an image, which holds no refractive index.
+            ``E-SIM-MODALITY`` for an image that holds no refractive index.
         """
-        if self.measured.shape != self.truth.ri.shape:
-            raise SettingsError("E-SIM-MODALITY", "a phase image holds no refractive index.", cure="Use odt.")
+        if self.quantity != "refractive_index":
+            raise SettingsError("E-SIM-MODALITY", f"{self.quantity} is no refractive index.", cure="Use odt.")
         return recovered_fraction(
             self.measured, self.truth.ri, self.truth.labels["cell"], medium_ri=self.truth.medium_ri
         )
@@ -96,7 +96,7 @@ class SimulatedItem:
         Corner of each frame in its scene: the stage's drift.
     tracks : DataFrame
         ``track_id``, ``parent_id`` (0 = unknown), ``frame``, ``label``.
-    optics : tuple
+    optics : Optics
         Instrument and degradation drawn for this item.
     """
 
@@ -107,7 +107,12 @@ class SimulatedItem:
     scenes: tuple[Scene, ...]
     origins_um: tuple[VoxelSize, ...]
     tracks: pd.DataFrame
-    optics: Optics
+    optics: Optics[Any, Any]
+
+    @property
+    def instrument(self) -> Instrument[Any, Any, Any]:
+        """What its volumes come from."""
+        return instrument(self.settings.modality)
 
     @property
     def medium_ri(self) -> float:
@@ -133,32 +138,33 @@ class SimulatedItem:
         truth = render_scene(scene, self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
         # The noise follows the frame's own number, so that a lost frame changes no other.
         rng = _stream(self.seed, self.index, NOISE_STREAM, scene.frame)
-        measured = measure_frame(truth, self.settings, optics=self.optics, rng=rng, backend=backend)
-        return SimulatedFrame(measured, truth)
+        conditions = Conditions(is_multiple_scattering=self.settings.is_multiple_scattering, backend=backend)
+        channels = self.instrument.measure(View(scene, truth), self.optics, conditions, rng)
+        return SimulatedFrame(channels, truth, self.instrument.quantity)
 
     def volume(self, *, backend: str = "numpy") -> Volume:
         """All frames as a lazy :class:`~tomocyte.volume.Volume`; the frame read last is kept."""
-        planes, quantity, unit = OUTPUT[self.settings.modality]
-        shape = (len(self.scenes), 1, self.settings.shape[0] if planes is None else planes, *self.settings.shape[1:])
-        keep = lru_cache(maxsize=1)(lambda frame: self.frame(frame, backend=backend).measured)
+        kind = self.instrument
+        n_planes = kind.n_planes or self.settings.shape[0]
+        shape = (len(self.scenes), len(kind.channels), n_planes, *self.settings.shape[1:])
+        frame_of = lru_cache(maxsize=1)(lambda frame: self.frame(frame, backend=backend).channels)
 
         def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
-            del channel  # there is one
-            return keep(frame)[z_start:z_stop]
+            return frame_of(frame)[channel, z_start:z_stop]
 
-        step_z = self.settings.voxel_size_um[0] if planes is None else float("nan")
-        known = ("voxel_size_um", "quantity", "unit", "time_s", "medium_ri")
+        step_z = self.settings.voxel_size_um[0] if kind.n_planes is None else float("nan")
+        recorded = ("voxel_size_um", "quantity", "unit", "time_s", "medium_ri")
         return Volume(
             shape=shape,
             dtype=np.dtype(np.float32),
             read_planes=read_planes,
             voxel_size_um=(step_z, *self.settings.voxel_size_um[1:]),
-            quantity=quantity,
-            unit=unit,
+            quantity=kind.quantity,
+            unit=kind.unit,
             time_s=self.time_s,
-            channel_names=(self.settings.modality.upper(),),
+            channel_names=kind.channels,
             medium_ri=self.medium_ri,
-            origin=dict.fromkeys(known, "simulated"),
+            origin=dict.fromkeys(recorded, "simulated"),
             metadata=self.card(),
         )
 
@@ -180,7 +186,6 @@ class SimulatedItem:
 
     def card(self) -> dict[str, Any]:
         """What this item is and how it was made, ready for JSON."""
-        instrument, degradation = self.optics
         return {
             "name": self.name,
             "is_simulated": True,
@@ -188,8 +193,7 @@ class SimulatedItem:
             "index": self.index,
             "medium_ri": self.medium_ri,
             "settings": self.settings.model_dump(mode="json"),
-            "instrument": instrument.model_dump(mode="json"),
-            "degradation": degradation.model_dump(mode="json"),
+            **self.instrument.metadata(self.optics),
         }
 
 

@@ -1,30 +1,44 @@
 """The settings of one kind of simulated field: cells, grid, microscope, domain.
 
-To add a knob, add a field here and use it in ``dataset.py`` or ``imaging.py``.
+What belongs to one instrument alone (the ranges of its degradation) comes from its file in ``instruments/``. To add a
+knob for all, add a field here and use it in ``dataset.py`` or ``imaging.py``.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
-from pydantic import Field, PositiveInt
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from tomocyte.settings import Settings
 from tomocyte.simulation.cells.motion import MotionSettings
-from tomocyte.simulation.cells.settings import SceneSettings
-from tomocyte.simulation.physics.degradation import OdtRanges, QpiRanges, Shift
+from tomocyte.simulation.cells.settings import SceneSettings, Shift
+from tomocyte.simulation.instruments import instrument, instrument_names
 from tomocyte.volume import VoxelSize
 
 
 class DatasetSettings(Settings):
-    """One kind of simulated field."""
+    """One kind of simulated field.
 
-    modality: Literal["odt", "qpi"] = "odt"
-    """Tomograms of refractive index, or images of dry-mass density."""
+    As a mapping, and on disk, :attr:`ranges` stands under the name of its instrument: ``odt_ranges``, ``qpi_ranges``.
+    """
+
+    modality: str = "odt"
+    """Instrument, a file of :mod:`tomocyte.simulation.instruments`: ``odt`` makes tomograms of refractive index,
+    ``qpi`` images of dry-mass density."""
     preset: str = "HeLa"
     """Cell line, a name of :data:`tomocyte.simulation.cells.presets.CELL_LINES`."""
     instrument: str = ""
-    """Microscope, a name of the modality's presets; empty for ``HT-2H`` (odt) and ``HT-2H-2D`` (qpi)."""
+    """Microscope, a variant of the instrument; empty for its default one, ``HT-2H`` (odt) or ``HT-2H-2D`` (qpi)."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 192, 192)
     """Z, Y, X of the field; for qpi, Z planes are what the light goes through."""
     voxel_size_um: VoxelSize = (0.39, 0.195, 0.195)
@@ -39,10 +53,8 @@ class DatasetSettings(Settings):
     """Ranges of the cells."""
     motion: MotionSettings = MotionSettings()
     """How the cells change over time."""
-    odt_ranges: OdtRanges | None = None
-    """Instead of the ranges of ``shift``."""
-    qpi_ranges: QpiRanges | None = None
-    """Instead of the ranges of ``shift``."""
+    ranges: SerializeAsAny[Settings] | None = None
+    """Ranges of the instrument's degradation, instead of those of ``shift``."""
     is_multiple_scattering: bool = False
     """Whether light may scatter more than once (odt): fields by multi-slice propagation, then their reconstruction."""
     is_coarse_grid_allowed: bool = True
@@ -51,3 +63,46 @@ class DatasetSettings(Settings):
     """Share of the frames after the first that are lost; times stay true and so become irregular."""
     stage_drift_um: float = Field(default=0.0, ge=0, le=5)
     """Standard deviation of the stage's random step (y, x) between frames in µm; labels move along."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_named_ranges(cls, content: Any) -> Any:
+        """``odt_ranges`` and its like, as :attr:`ranges`."""
+        if not isinstance(content, dict):
+            return content
+        result = dict(content)
+        modality = result.get("modality", "odt")
+        for name in instrument_names():
+            value = result.pop(f"{name}_ranges", None)
+            if value is None:
+                continue
+            if name != modality:
+                raise ValueError(f"{name}_ranges belongs to {name}, and the modality is {modality}")
+            if result.get("ranges") is not None:
+                raise ValueError(f"both ranges and {name}_ranges are given")
+            result["ranges"] = value
+        return result
+
+    @field_validator("modality")
+    @classmethod
+    def _is_instrument(cls, name: str) -> str:
+        if name not in instrument_names():
+            raise ValueError(f"should be {' or '.join(instrument_names())}")
+        return name
+
+    @field_validator("ranges", mode="before")
+    @classmethod
+    def _of_instrument(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None or "modality" not in info.data:
+            return None
+        return instrument(info.data["modality"]).ranges_class.model_validate(value)
+
+    @model_serializer(mode="wrap")
+    def _under_its_name(self, as_mapping: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key, value in as_mapping(self).items():
+            if key == "ranges":
+                content |= {f"{name}_ranges": value if name == self.modality else None for name in instrument_names()}
+            else:
+                content[key] = value
+        return content

@@ -5,17 +5,18 @@ import odtbrain
 import pytest
 
 from tomocyte.errors import SettingsError
+from tomocyte.simulation.instruments.odt import VARIANTS as TOMOGRAPHS
 from tomocyte.simulation.physics.degradation import NO_ODT_DEGRADATION
 from tomocyte.simulation.physics.fields import reconstruct_odt, simulate_fields, simulate_odt_thick
 from tomocyte.simulation.physics.formation import simulate_odt
-from tomocyte.simulation.physics.optics import OdtInstrument, odt_instrument
+from tomocyte.simulation.physics.optics import OdtInstrument
 from tomocyte.simulation.physics.sphere import sphere_field, sphere_ri
 
 MEDIUM = 1.335
 
 
 def turned(n_rotations=60, objective_na=1.0):
-    return odt_instrument("HL60-rotation").model_copy(update={"n_rotations": n_rotations, "objective_na": objective_na})
+    return TOMOGRAPHS["HL60-rotation"].model_copy(update={"n_rotations": n_rotations, "objective_na": objective_na})
 
 
 def test_exact_sphere_is_recovered_as_odtbrain_recovers_it():
@@ -101,7 +102,7 @@ def test_steered_beams_there_and_back(model, approximation):
     """A sphere's contrast comes back from the fields of every forward model."""
     radius, delta_n, voxel, shape = 2.0, 0.005, (0.15, 0.1, 0.11), (64, 80, 76)
     ri = sphere_ri(shape, voxel, radius_um=radius, sphere_index=MEDIUM + delta_n, medium_ri=MEDIUM)
-    instrument = odt_instrument("HT-2H")
+    instrument = TOMOGRAPHS["HT-2H"]
     fields = simulate_fields(ri, MEDIUM, voxel_size_um=voxel, instrument=instrument, model=model)
     assert fields.shape == (49, 80, 76)
     result = reconstruct_odt(
@@ -121,9 +122,9 @@ def test_off_centre_beads_come_back_in_their_place():
     """Centre of mass of a bead off every axis, from steered multi-slice fields, within a third of a voxel."""
     voxel, shape, centre = (0.16, 0.1, 0.11), (48, 72, 64), (3.0, 4.4, 2.6)
     ri = sphere_ri(shape, voxel, radius_um=0.8, sphere_index=MEDIUM + 0.01, medium_ri=MEDIUM, centre_um=centre)
-    fields = simulate_fields(ri, MEDIUM, voxel_size_um=voxel, instrument=odt_instrument("HT-2H"))
+    fields = simulate_fields(ri, MEDIUM, voxel_size_um=voxel, instrument=TOMOGRAPHS["HT-2H"])
     result = reconstruct_odt(
-        fields, MEDIUM, voxel_size_um=voxel, instrument=odt_instrument("HT-2H"), n_planes=48, n_iterations=20
+        fields, MEDIUM, voxel_size_um=voxel, instrument=TOMOGRAPHS["HT-2H"], n_planes=48, n_iterations=20
     )
     weight = np.clip(result - MEDIUM - 0.003, 0, None).astype(np.float64)
     found = [
@@ -137,7 +138,7 @@ def test_thick_way_is_the_fast_way_for_thin_matter():
     """Where light scatters once, fields and reconstruction give the one-step tomogram, its noise included."""
     voxel, shape, delta_n = (0.2, 0.11, 0.1), (40, 88, 84), 0.001
     ri = sphere_ri(shape, voxel, radius_um=2.0, sphere_index=MEDIUM + delta_n, medium_ri=MEDIUM)
-    keys = {"voxel_size_um": voxel, "instrument": odt_instrument("HT-2H-58deg")}
+    keys = {"voxel_size_um": voxel, "instrument": TOMOGRAPHS["HT-2H-58deg"]}
     bare = NO_ODT_DEGRADATION.model_copy(update={"n_iterations": 30})
     fast = simulate_odt(ri, MEDIUM, **keys, degradation=bare, rng=np.random.default_rng(1))
     thick = simulate_odt_thick(ri, MEDIUM, **keys, degradation=bare, rng=np.random.default_rng(1))
@@ -153,7 +154,7 @@ def test_thick_sphere_is_imaged_with_its_contrast_inside_the_pupil():
     """A phase of 1.9 rad: Δn within a tenth by beams at 58°."""
     voxel, shape, delta_n = (0.25, 0.12, 0.11), (52, 120, 126), 0.02
     ri = sphere_ri(shape, voxel, radius_um=4.0, sphere_index=MEDIUM + delta_n, medium_ri=MEDIUM)
-    instrument = odt_instrument("HT-2H-58deg").model_copy(update={"is_coarse_grid_allowed": True, "n_azimuths": 24})
+    instrument = TOMOGRAPHS["HT-2H-58deg"].model_copy(update={"is_coarse_grid_allowed": True, "n_azimuths": 24})
     bare = NO_ODT_DEGRADATION.model_copy(update={"n_iterations": 15})
     thick = simulate_odt_thick(
         ri, MEDIUM, voxel_size_um=voxel, instrument=instrument, degradation=bare, rng=np.random.default_rng(1)

@@ -5,11 +5,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from tomocyte.errors import SettingsError
-from tomocyte.simulation.physics.degradation import NO_ODT_DEGRADATION, ODT_RANGES, OdtDegradation, sample_odt
+from tomocyte.simulation.instruments.odt import VARIANTS as TOMOGRAPHS
+from tomocyte.simulation.physics.degradation import NO_ODT_DEGRADATION, OdtDegradation
 from tomocyte.simulation.physics.formation import recovered_fraction, simulate_odt
 from tomocyte.simulation.physics.fourier_support import MIN_COVERAGE, fourier_coverage
 from tomocyte.simulation.physics.noise import blur_transfer, fringes, motion_transfer, shot_noise, slow_background
-from tomocyte.simulation.physics.optics import OdtInstrument, odt_instrument
+from tomocyte.simulation.physics.optics import OdtInstrument
 from tomocyte.simulation.physics.reconstruction import (
     NumpyTransform,
     fill_missing_cone,
@@ -33,7 +34,7 @@ def image(ri, degradation, *, instrument=None, voxel=VOXEL, seed=1, backend="num
         ri,
         MEDIUM,
         voxel_size_um=voxel,
-        instrument=instrument or odt_instrument("HT-2H"),
+        instrument=instrument or TOMOGRAPHS["HT-2H"],
         degradation=degradation,
         rng=np.random.default_rng(seed),
         backend=backend,
@@ -51,7 +52,7 @@ def test_without_regularisation_only_the_support_is_left():
     """The band-limited image equals an independent float64 low-pass of the potential, bin by bin."""
     ri = cell()
     spectrum = np.fft.rfftn((ri.astype(np.float64) ** 2 - MEDIUM**2) / (2 * MEDIUM))
-    coverage = fourier_coverage(SHAPE, MEDIUM, voxel_size_um=VOXEL, instrument=odt_instrument("HT-2H"))
+    coverage = fourier_coverage(SHAPE, MEDIUM, voxel_size_um=VOXEL, instrument=TOMOGRAPHS["HT-2H"])
     spectrum[coverage < MIN_COVERAGE] = 0
     low_passed = np.sqrt(MEDIUM**2 + 2 * MEDIUM * np.fft.irfftn(spectrum, s=SHAPE, axes=(0, 1, 2)))
     np.testing.assert_allclose(image(ri, BARE), low_passed, atol=1e-6)
@@ -118,7 +119,7 @@ def test_torch_gives_the_same_tomogram(instrument):
             OdtDegradation(drift_um=(0.05, 0.1, -0.1)),
             backend=backend,
             voxel=voxel,
-            instrument=odt_instrument(instrument),
+            instrument=TOMOGRAPHS[instrument],
         )
         for backend in ("numpy", "torch")
     ]
@@ -147,7 +148,7 @@ def test_same_seed_same_tomogram_and_input_untouched():
 
 def test_noise_has_the_stated_deviation_at_any_voxel_size():
     for shape, voxel in (((40, 88, 84), VOXEL), ((24, 45, 51), (0.22, 0.1, 0.09))):
-        coverage = fourier_coverage(shape, MEDIUM, voxel_size_um=voxel, instrument=odt_instrument("HT-2H"))
+        coverage = fourier_coverage(shape, MEDIUM, voxel_size_um=voxel, instrument=TOMOGRAPHS["HT-2H"])
         measured = coverage >= MIN_COVERAGE
         transform = NumpyTransform()
         spectrum = shot_noise(coverage, measured, 3e-4, shape, np.random.default_rng(5), transform)
@@ -156,7 +157,7 @@ def test_noise_has_the_stated_deviation_at_any_voxel_size():
 
 
 def test_noise_falls_with_the_root_of_the_coverage():
-    coverage = fourier_coverage(SHAPE, MEDIUM, voxel_size_um=VOXEL, instrument=odt_instrument("HT-2H"))
+    coverage = fourier_coverage(SHAPE, MEDIUM, voxel_size_um=VOXEL, instrument=TOMOGRAPHS["HT-2H"])
     measured = coverage >= MIN_COVERAGE
     spectrum = shot_noise(coverage, measured, 3e-4, SHAPE, np.random.default_rng(6), NumpyTransform())
     inner = np.zeros(measured.shape, bool)
@@ -183,7 +184,7 @@ def test_background_is_slow_zero_mean_and_as_strong_as_stated():
 
 
 def test_fringes_stay_measured_and_below_their_amplitude():
-    measured = fourier_coverage(SHAPE, MEDIUM, voxel_size_um=VOXEL, instrument=odt_instrument("HT-2H")) >= MIN_COVERAGE
+    measured = fourier_coverage(SHAPE, MEDIUM, voxel_size_um=VOXEL, instrument=TOMOGRAPHS["HT-2H"]) >= MIN_COVERAGE
     settings = OdtDegradation(n_fringes=1, fringe_ri_amplitude=6e-4)
     spectrum = np.zeros(measured.shape, np.complex128)
     spectrum[measured] = fringes(measured, settings, SHAPE, VOXEL, np.random.default_rng(8))
@@ -235,25 +236,6 @@ def test_a_wrong_medium_is_an_offset():
 def test_what_is_no_refractive_index_is_refused(bad):
     with pytest.raises(SettingsError, match="E-RI"):
         image(bad, BARE)
-
-
-@pytest.mark.parametrize("shift", ["none", "mild", "strong"])
-def test_sampled_degradation_stays_in_its_ranges(shift):
-    rng = np.random.default_rng(10)
-    ranges = ODT_RANGES[shift]
-    for _ in range(50):
-        instrument, degradation = sample_odt(OdtInstrument(), rng, shift=shift)
-        low, high = ranges.noise_ri_std
-        assert low * 0.999 <= degradation.noise_ri_std <= high * 1.001
-        assert ranges.drift_um[0] - 1e-9 <= np.linalg.norm(degradation.drift_um) <= ranges.drift_um[1] + 1e-9
-        assert ranges.n_iterations[0] <= degradation.n_iterations <= ranges.n_iterations[1]
-        fraction = instrument.n_azimuths / 48
-        assert ranges.azimuth_fraction[0] - 0.011 <= fraction <= ranges.azimuth_fraction[1] + 0.011
-
-
-def test_unknown_shift():
-    with pytest.raises(SettingsError, match="none, mild, strong"):
-        sample_odt(OdtInstrument(), np.random.default_rng(1), shift="wild")
 
 
 def test_memory_stays_below_six_volumes():

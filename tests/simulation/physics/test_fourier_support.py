@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tomocyte.errors import SettingsError
+from tomocyte.simulation.instruments.odt import VARIANTS as TOMOGRAPHS
 from tomocyte.simulation.physics.fourier_support import (
     MIN_COVERAGE,
     angular_frequencies,
@@ -17,8 +18,6 @@ from tomocyte.simulation.physics.optics import (
     check_odt,
     check_qpi,
     nyquist_voxel_um,
-    odt_instrument,
-    qpi_instrument,
 )
 
 MEDIUM = 1.337
@@ -33,7 +32,7 @@ def frequencies(shape, voxel_size_um):
 
 def test_cutoffs_are_those_of_ewald():
     """Lateral k0 (NA + n sinθ) and axial km (1 - cos) of both ends, from the formulas of the textbook."""
-    instrument = odt_instrument("HT-2H")
+    instrument = TOMOGRAPHS["HT-2H"]
     k0 = 2 * np.pi / 0.532
     shape = (96, 250, 244)
     measured = fourier_coverage(shape, MEDIUM, voxel_size_um=FINE, instrument=instrument) >= MIN_COVERAGE
@@ -72,7 +71,7 @@ def test_every_bin_lies_on_a_cap_of_some_beam():
 
 def test_support_is_hermitian_and_coverage_counts_beams():
     shape = (24, 64, 61)
-    coverage = fourier_coverage(shape, MEDIUM, voxel_size_um=FINE, instrument=odt_instrument("HT-2H"))
+    coverage = fourier_coverage(shape, MEDIUM, voxel_size_um=FINE, instrument=TOMOGRAPHS["HT-2H"])
     plane = coverage[:, :, 0]
     np.testing.assert_array_equal(plane, np.roll(plane[::-1, ::-1], (1, 1), (0, 1)))
     # Unscattered light: every one of the 49 beams meets q = 0, once as q and once as -q.
@@ -82,7 +81,7 @@ def test_support_is_hermitian_and_coverage_counts_beams():
 def test_missing_cone_of_steered_beams():
     """Along the optical axis nothing but q = 0 is measured; across it, slow frequencies are."""
     shape = (64, 128, 120)
-    measured = fourier_coverage(shape, MEDIUM, voxel_size_um=FINE, instrument=odt_instrument("HT-2H")) >= MIN_COVERAGE
+    measured = fourier_coverage(shape, MEDIUM, voxel_size_um=FINE, instrument=TOMOGRAPHS["HT-2H"]) >= MIN_COVERAGE
     assert measured[0, 0, 0]
     assert not measured[2:32, 0, 0].any()
     assert measured[0, 0, :6].all()
@@ -91,7 +90,7 @@ def test_missing_cone_of_steered_beams():
 
 def test_apple_core_and_disc_of_rotation():
     """Radius of the core km - sqrt(km² - qy²), of the disc sqrt(2 km (km - kz)), from the geometry of a turned cap."""
-    instrument = odt_instrument("HL60-rotation").model_copy(update={"objective_na": 1.1})
+    instrument = TOMOGRAPHS["HL60-rotation"].model_copy(update={"objective_na": 1.1})
     shape, voxel = (96, 90, 96), (0.15, 0.14, 0.15)
     measured = fourier_coverage(shape, 1.335, voxel_size_um=voxel, instrument=instrument) >= MIN_COVERAGE
     qz, qy, qx = frequencies(shape, voxel)
@@ -150,9 +149,3 @@ def test_phase_microscope_is_checked():
     assert "0.6 µm" in caught.value.cure
     with pytest.raises(SettingsError, match="E-OPTICS-NA"):
         check_qpi(QpiInstrument(objective_na=1.4), MEDIUM, FINE)
-
-
-@pytest.mark.parametrize("find", [odt_instrument, qpi_instrument])
-def test_unknown_instrument_lists_the_known(find):
-    with pytest.raises(SettingsError, match="HT-2H"):
-        find("HT-9000")

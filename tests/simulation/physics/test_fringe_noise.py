@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tomocyte.errors import SettingsError
+from tomocyte.simulation.instruments.odt import VARIANTS as TOMOGRAPHS
 from tomocyte.simulation.physics.degradation import OdtDegradation
 from tomocyte.simulation.physics.fringe_noise import add_fringes
-from tomocyte.simulation.physics.optics import band_limit_per_um, odt_instrument
+from tomocyte.simulation.physics.optics import band_limit_per_um
 from tomocyte.volume import VoxelSize
 
 SIZE: VoxelSize = (0.3, 0.1, 0.09)
@@ -18,7 +19,7 @@ SHAPE = (24, 50, 60)
 def difference(n_fringes: int, amplitude: float, seed: int = 1) -> np.ndarray:
     image = np.random.default_rng(0).uniform(1.34, 1.38, SHAPE).astype(np.float32)
     settings = OdtDegradation(n_fringes=n_fringes, fringe_ri_amplitude=amplitude)
-    instrument, rng = odt_instrument("HT-2H"), np.random.default_rng(seed)
+    instrument, rng = TOMOGRAPHS["HT-2H"], np.random.default_rng(seed)
     made = add_fringes(image, 1.337, voxel_size_um=SIZE, instrument=instrument, degradation=settings, rng=rng)
     assert made.dtype == np.float32
     return made.astype(np.float64) - image
@@ -40,7 +41,7 @@ def test_amplitude_scales_the_same_pattern() -> None:
 
 def test_frequencies_lie_within_the_instruments_band() -> None:
     power = np.abs(np.fft.fftn(difference(6, 3e-3))) ** 2
-    limits = band_limit_per_um(odt_instrument("HT-2H"), 1.337)
+    limits = band_limit_per_um(TOMOGRAPHS["HT-2H"], 1.337)
     axes = [2 * np.pi * np.abs(np.fft.fftfreq(n, step)) for n, step in zip(SHAPE, SIZE, strict=True)]
     for axis, (frequency, limit) in enumerate(zip(axes, limits, strict=True)):
         profile = power.sum(axis=tuple({0, 1, 2} - {axis}))
@@ -58,7 +59,7 @@ def test_none_changes_nothing_and_wrong_values_are_refused() -> None:
             np.full(SHAPE, 13370, np.float32),
             1.337,
             voxel_size_um=SIZE,
-            instrument=odt_instrument("HT-2H"),
+            instrument=TOMOGRAPHS["HT-2H"],
             degradation=settings,
             rng=np.random.default_rng(0),
         )

@@ -23,9 +23,9 @@ from tomocyte.papers.osnet.objects import compare_objects
 from tomocyte.papers.osnet.pictures import Moment, course_pictures, moment_box, moment_pictures, track_of
 from tomocyte.papers.recipe import TimeLapseSettings
 from tomocyte.papers.result import ExperimentResult, Tell, method_name, origin_words
+from tomocyte.simulation.instruments.odt import INSTRUMENT as ODT
 from tomocyte.simulation.physics.degradation import OdtDegradation
 from tomocyte.simulation.physics.fringe_noise import add_fringes
-from tomocyte.simulation.physics.optics import odt_instrument
 from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _disturbed(
         clean,
         float(volume.medium_ri or 0.0),
         voxel_size_um=volume.require_voxel_size(),
-        instrument=odt_instrument(settings.instrument),
+        instrument=ODT.variant(settings.instrument),
         degradation=degradation,
         rng=rng,
     )

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import MetadataError
+from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.settings import build_settings
 from tomocyte.simulation.beside import VolumeProfile, draw_beside, profile_volume
 from tomocyte.simulation.dataset import simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
-from tomocyte.simulation.physics.degradation import HL60_DEGRADATION
-from tomocyte.simulation.physics.formation import simulate_odt
+from tomocyte.simulation.instruments import Conditions, Optics, View, instrument
 from tomocyte.volume import Volume, VoxelSize
 
+OPEN_HL60 = "open-hl60"
 PLANES_OF_AN_IMAGE = 40
 PLANE_UM = 0.5
 FREQUENCIES_PER_UM = (0.2, 0.5, 1.0, 2.0)
@@ -50,37 +50,36 @@ def real_beside_simulated(
     ------
     MetadataError
         ``E-MEDIUM``: a tomogram without the medium's refractive index.
+    SettingsError
+        ``E-INSTRUMENT``: no such instrument. ``E-SIM-FIT-NAME``: nothing was fitted to the open HL60 tomogram for it.
     """
-    is_image = settings.get("modality") == "qpi"
-    if real.medium_ri is None and not is_image:
+    kind = instrument(settings.get("modality", "odt"))
+    is_image = kind.n_planes == 1
+    has_medium = kind.quantity == "refractive_index"
+    if is_open_hl60 and OPEN_HL60 not in kind.fitted:
+        raise SettingsError("E-SIM-FIT-NAME", f"{kind.name} has no fit to the open HL60 tomogram.", cure="Use odt.")
+    if real.medium_ri is None and has_medium:
         raise MetadataError("E-MEDIUM", "the medium's RI is not known.", path=real.path, cure="Give --medium-ri N.")
     size = real.require_voxel_size()
     frame = np.asarray(real.planes(0, 0), dtype=np.float32)
     item = simulate_item(_settings_like(real, settings, is_image=is_image), 0, seed=seed)
     taken = item.frame(0)
     measured = taken.measured
-    if is_open_hl60 and not is_image:
-        instrument: Any = item.optics[0]
+    if is_open_hl60:
+        fitted = Optics(item.optics.instrument, kind.fitted[OPEN_HL60])
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(9,)))
-        measured = simulate_odt(
-            taken.truth.ri,
-            item.medium_ri,
-            voxel_size_um=taken.truth.voxel_size_um,
-            instrument=instrument,
-            degradation=HL60_DEGRADATION,
-            rng=rng,
-        )
+        measured = kind.measure(View(item.scenes[0], taken.truth), fitted, Conditions(), rng)[0]
     shown = (size[1], size[1], size[2]) if is_image else size
     volumes = {
-        "real": (frame, 0.0 if is_image else float(real.medium_ri or 0.0)),
-        "simulated": (measured, 0.0 if is_image else item.medium_ri),
+        "real": (frame, kind.value_of_medium(float(real.medium_ri or 0.0))),
+        "simulated": (measured, kind.value_of_medium(item.medium_ri)),
     }
     limits = _limits(volumes)
     profiles = {
         name: profile_volume(voxels, medium, voxel_size_um=shown, limits=limits)
         for name, (voxels, medium) in volumes.items()
     }
-    draw_beside(profiles, path, quantity="pg/µm²" if is_image else "RI minus medium", limits=limits)
+    draw_beside(profiles, path, quantity=kind.value_name, limits=limits)
     return {name: _figures(*volumes[name], profiles[name]) for name in volumes}
 
 

@@ -18,6 +18,7 @@ from tomocyte.ledger import writing
 from tomocyte.runs.simulate.plan import ItemPlan
 from tomocyte.simulation.dataset import SimulatedItem, simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
+from tomocyte.simulation.instruments import instrument
 
 DRAWN = ("cell", "nucleus", "nucleolus", "lipid_droplet")
 
@@ -33,15 +34,15 @@ class _Camera:
         self._structures = structures
         self._report = report
         self._frame = -1
-        self._measured: NDArray[np.float32] = np.empty(0, np.float32)
+        self._channels: NDArray[np.float32] = np.empty(0, np.float32)
         self.stacks: dict[str, LabelStack] = {}
         self.picture = b""
         self.recovered: list[dict[str, float]] = []
 
-    def read_planes(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:  # noqa: ARG002
+    def read_planes(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
         if frame != self._frame:
             self._take(frame)
-        return self._measured[z_start:z_stop]
+        return self._channels[channel, z_start:z_stop]
 
     def labels(self) -> Iterator[tuple[str, LabelStack]]:
         """Structures with their labels, once every frame was taken."""
@@ -50,11 +51,11 @@ class _Camera:
     def _take(self, frame: int) -> None:
         self._report(frame)
         taken = self._item.frame(frame, backend=self._backend)
-        self._frame, self._measured = frame, taken.measured
+        self._frame, self._channels = frame, taken.channels
         for structure in self._structures:
             stack = self.stacks.setdefault(structure, LabelStack(taken.measured.shape))
             stack.append(refit(taken.labels(structure)))
-        if self._item.settings.modality == "odt":
+        if taken.quantity == "refractive_index":
             self.recovered.append({str(label): float(share) for label, share in taken.recovered().items()})
         if not self.picture:
             volume = self._item.volume()
@@ -83,14 +84,19 @@ def make_item(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) ->
     Raises
     ------
     SettingsError
-        ``E-SIM-FORMAT``: this modality has no place in this format.
+        ``E-SIM-FORMAT``: this instrument's volumes have no place in this format.
     """
     request = dict(task["request"])
     file_format, structures = request.pop("file_format"), tuple(request.pop("structures"))
     plan = ItemPlan.model_validate(request)
     settings = DatasetSettings.model_validate(plan.dataset)
-    if file_format == "tcf" and settings.modality != "odt":
-        raise SettingsError("E-SIM-FORMAT", "a TCF holds tomograms only.", cure="Use --format ome-tiff.")
+    formats = instrument(settings.modality).file_formats
+    if file_format not in formats:
+        raise SettingsError(
+            "E-SIM-FORMAT",
+            f"{settings.modality} cannot be written as {file_format}.",
+            cure=f"Use --format {' or '.join(formats)}.",
+        )
     item = simulate_item(settings, plan.index, seed=plan.seed)
     n_frames = len(item.scenes)
 

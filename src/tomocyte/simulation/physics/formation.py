@@ -75,9 +75,8 @@ def simulate_odt(
     Examples
     --------
     >>> from tomocyte.simulation.physics.degradation import NO_ODT_DEGRADATION
-    >>> from tomocyte.simulation.physics.optics import odt_instrument
     >>> ri = np.full((24, 32, 40), 1.337, np.float32)
-    >>> measured = simulate_odt(ri, 1.337, voxel_size_um=(0.3, 0.11, 0.1), instrument=odt_instrument("HT-2H"),
+    >>> measured = simulate_odt(ri, 1.337, voxel_size_um=(0.3, 0.11, 0.1), instrument=OdtInstrument(),
     ...                         degradation=NO_ODT_DEGRADATION, rng=np.random.default_rng(1))
     >>> bool(np.allclose(measured, 1.337))
     True

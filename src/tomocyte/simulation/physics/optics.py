@@ -1,8 +1,8 @@
-"""The microscopes: frozen settings of ODT and QPI instruments, their presets, and what their optics can resolve.
+"""The optics of a microscope as numbers: apertures, wavelengths, beams; what they resolve and what they cannot be.
 
-To add a microscope, add one entry to :data:`ODT_INSTRUMENTS` or :data:`QPI_INSTRUMENTS`. Settings that no light can
-follow (an aperture wider than the medium's refractive index, a voxel too coarse for the band) are refused by
-:func:`check_odt` and :func:`check_qpi`.
+Settings that no light can follow (an aperture wider than the medium's refractive index, a voxel too coarse for the
+band) are refused by :func:`check_odt` and :func:`check_qpi`. The microscopes themselves are rows in
+:mod:`tomocyte.simulation.instruments`.
 """
 
 from __future__ import annotations
@@ -79,58 +79,6 @@ class QpiInstrument(Settings):
     def wavenumber_per_um(self) -> float:
         """k0 = 2π/λ in rad/µm."""
         return 2 * math.pi / self.wavelength_um
-
-
-ODT_INSTRUMENTS: dict[str, OdtInstrument] = {
-    # Choi et al. 2021: 532 nm, NA 1.2, 48 azimuths at 64.5° and normal incidence. 64.5° is the edge of a 1.2 pupil in
-    # an index of 1.3295; stated in a denser medium the unscattered beam would miss the objective.
-    "HT-2H": OdtInstrument(name="HT-2H"),
-    # The same with its beams inside the pupil, as fields of thick cells need them (physics/fields.py). An assumption.
-    "HT-2H-58deg": OdtInstrument(name="HT-2H-58deg", illumination_polar_deg=58.0),
-    # Schürmann et al. 2017 (10.1002/jbio.201700145): 647 nm, a cell turned once under a shearing interferometer. The
-    # data do not state the objective; their power spectrum falls by six decades and meets the noise between 0.7 and
-    # 0.9, so 0.75 is assumed here.
-    "HL60-rotation": OdtInstrument(
-        name="HL60-rotation", geometry="rotation", wavelength_um=0.647, objective_na=0.75, n_rotations=140
-    ),
-}
-
-QPI_INSTRUMENTS: dict[str, QpiInstrument] = {
-    # Coherence-controlled holographic microscopy at low magnification: 650 nm, 10×/0.3.
-    "Q-PHASE-10x": QpiInstrument(name="Q-PHASE-10x"),
-    # The tomograph's normal beam alone.
-    "HT-2H-2D": QpiInstrument(name="HT-2H-2D", wavelength_um=0.532, objective_na=1.2),
-}
-
-
-def odt_instrument(name: str) -> OdtInstrument:
-    """The ODT preset of that name.
-
-    Raises
-    ------
-    SettingsError
-        ``E-INSTRUMENT`` with the list of known ones.
-    """
-    if name not in ODT_INSTRUMENTS:
-        raise SettingsError("E-INSTRUMENT", f"unknown ODT instrument {name!r}.", cure=_known(ODT_INSTRUMENTS))
-    return ODT_INSTRUMENTS[name]
-
-
-def qpi_instrument(name: str) -> QpiInstrument:
-    """The QPI preset of that name.
-
-    Raises
-    ------
-    SettingsError
-        ``E-INSTRUMENT`` with the list of known ones.
-    """
-    if name not in QPI_INSTRUMENTS:
-        raise SettingsError("E-INSTRUMENT", f"unknown QPI instrument {name!r}.", cure=_known(QPI_INSTRUMENTS))
-    return QPI_INSTRUMENTS[name]
-
-
-def _known(presets: dict[str, OdtInstrument] | dict[str, QpiInstrument]) -> str:
-    return f"Known: {', '.join(presets)}."
 
 
 def band_limit_per_um(instrument: OdtInstrument, medium_ri: float) -> tuple[float, float, float]:

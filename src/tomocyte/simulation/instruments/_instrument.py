@@ -1,0 +1,161 @@
+"""The type of an instrument: microscopes of one kind, how bad their images are, and what they show of known cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import SettingsError
+from tomocyte.settings import Settings
+from tomocyte.volume import VoxelSize
+
+if TYPE_CHECKING:
+    from tomocyte.simulation.cells.rendering import Rendered
+    from tomocyte.simulation.cells.scene import Scene
+
+Channels = NDArray[np.float32]
+Range = tuple[float, float]
+V = TypeVar("V", bound=Settings)
+D = TypeVar("D", bound=Settings)
+R = TypeVar("R", bound=Settings)
+
+
+class Optics(NamedTuple, Generic[V, D]):
+    """The state of the microscope for one item: its variant and what its images suffer."""
+
+    instrument: V
+    degradation: D
+
+
+class Conditions(Settings):
+    """What is asked of the image formation beside the optics."""
+
+    is_multiple_scattering: bool = False
+    """Whether light may scatter more than once."""
+    backend: str = "numpy"
+    """What computes it: ``numpy``, ``torch`` or ``torch:cuda``."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One frame of known cells as an instrument meets it.
+
+    Parameters
+    ----------
+    scene : Scene
+        The continuous shapes; ``scene.with_values`` gives them another quantity than the refractive index.
+    truth : Rendered
+        The scene on the grid of the data set: labels and refractive index (Z, Y, X).
+    """
+
+    scene: Scene
+    truth: Rendered
+
+
+@dataclass(frozen=True)
+class Instrument(Generic[V, D, R]):
+    """Microscopes of one kind.
+
+    Parameters
+    ----------
+    name : str
+        The file's name; the modality of its volumes, and the value of ``modality`` in a data set's settings.
+    description : str
+        What its volumes are, in a word or two, for ``tomocyte simulate --help``.
+    quantity, unit : str
+        Of every channel, as in :class:`~tomocyte.volume.Volume`.
+    channels : tuple of str
+        Names, in order.
+    variants : mapping of str to settings
+        The microscopes, by name (``--instrument``).
+    default : str
+        The variant that is used when none is named.
+    ranges : mapping of str to settings
+        Where an item's degradation is drawn from, for each shift: ``none``, ``mild``, ``strong``. A data set may
+        replace it under the key ``<name>_ranges``.
+    check : callable
+        ``check(variant, medium_ri, voxel_size_um)`` raises ``E-OPTICS-…`` for what cannot be imaged.
+    draw : callable
+        ``draw(variant, ranges, rng) -> Optics`` of one item.
+    measure : callable
+        ``measure(view, optics, conditions, rng) -> ndarray (C, Z, Y, X), float32``; the grid of the truth, with
+        :attr:`n_planes` planes.
+    n_planes : int, optional
+        Planes of the result; all of the truth's where ``None``.
+    value_name : str
+        What stands at the axis of a figure.
+    file_formats : tuple of str
+        What its volumes can be written as.
+    fitted : mapping of str to settings
+        Degradations fitted to real volumes, by name.
+    """
+
+    name: str
+    description: str
+    quantity: str
+    unit: str
+    channels: tuple[str, ...]
+    variants: Mapping[str, V]
+    default: str
+    ranges: Mapping[str, R]
+    check: Callable[[V, float, VoxelSize], None]
+    draw: Callable[[V, R, np.random.Generator], Optics[V, D]]
+    measure: Callable[[View, Optics[V, D], Conditions, np.random.Generator], Channels]
+    n_planes: int | None = None
+    value_name: str = ""
+    file_formats: tuple[str, ...] = ("ome-tiff",)
+    fitted: Mapping[str, D] = field(default_factory=dict)
+
+    def variant(self, name: str = "") -> V:
+        """The microscope of that name; the default one where it is empty.
+
+        Raises
+        ------
+        SettingsError
+            ``E-INSTRUMENT`` with the list of known ones.
+        """
+        wanted = name or self.default
+        if wanted not in self.variants:
+            raise SettingsError(
+                "E-INSTRUMENT",
+                f"unknown {self.name.upper()} instrument {name!r}.",
+                cure=f"Known: {', '.join(self.variants)}.",
+            )
+        return self.variants[wanted]
+
+    def ranges_of(self, shift: str) -> R:
+        """The ranges of one domain.
+
+        Raises
+        ------
+        SettingsError
+            ``E-SHIFT`` for another name.
+        """
+        if shift not in self.ranges:
+            raise SettingsError("E-SHIFT", f"unknown shift {shift!r}.", cure=f"Known: {', '.join(self.ranges)}.")
+        return self.ranges[shift]
+
+    @property
+    def ranges_class(self) -> type[R]:
+        """The settings class of :attr:`ranges`."""
+        return type(self.ranges["none"])
+
+    def value_of_medium(self, medium_ri: float) -> float:
+        """What a perfect image shows of the medium: its index where that is the quantity, else 0."""
+        return medium_ri if self.quantity == "refractive_index" else 0.0
+
+    def metadata(self, optics: Optics[V, D]) -> dict[str, Any]:
+        """What the item's card and the file's metadata say of the microscope, ready for JSON."""
+        return {
+            "instrument": optics.instrument.model_dump(mode="json"),
+            "degradation": optics.degradation.model_dump(mode="json"),
+        }
+
+
+def log_uniform(limits: Range, rng: np.random.Generator) -> float:
+    """A number between two positive limits, uniform in its logarithm."""
+    return float(np.exp(rng.uniform(*np.log(limits))))
