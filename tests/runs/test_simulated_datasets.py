@@ -15,6 +15,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.formats import read_volume
 from tomocyte.ledger import verify
 from tomocyte.runs.simulate import benchmark_plan, dataset_plan, write_dataset
+from tomocyte.runs.simulate.beside import real_beside_simulated
 
 SMALL = {"preset": "T cell", "n_cells": (1, 2), "shape": (28, 72, 80), "voxel_size_um": (0.6, 0.31, 0.3)}
 STRUCTURES = ("cell", "nucleus")
@@ -151,6 +152,13 @@ def test_beside_draws_both_and_gives_the_real_percentiles(made: Path, tmp_path: 
     line = next(line for line in done.stdout.splitlines() if line.startswith("p99.9"))
     expected = np.percentile(volume.planes(0, 0).astype(np.float64) - volume.medium_ri, 99.9)
     assert float(line.split()[2]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_phase_image_has_no_fit_to_the_open_tomogram(made: Path, tmp_path: Path) -> None:
+    name = dataset_plan(SMALL, 1, seed=7)[0].name
+    real = read_volume(made / "items" / name / f"{name}.ome.tif")
+    with pytest.raises(SettingsError, match="E-SIM-FITTED"):
+        real_beside_simulated(real, tmp_path / "x.png", settings={"modality": "qpi"}, seed=1, is_open_hl60=True)
 
 
 def test_command_line(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(short_help="The main job: segment, label and measure files.")(run.run)
-app.command(cls=simulate.SimulateCommand, short_help="Simulate data sets with exact truth.")(simulate.simulate)
-app.command(short_help="Draw a real volume beside a simulated one.")(simulate.beside)
+app.command(cls=simulate.InstrumentCommand, short_help="Simulate data sets with exact truth.")(simulate.simulate)
+app.command(cls=simulate.InstrumentCommand, short_help="Draw a real volume beside a simulated one.")(simulate.beside)
 app.command(short_help="Print a modality's settings as YAML.")(run.settings)
 app.command(short_help="Say what a file holds.")(files.info)
 app.command(short_help="Convert a file to another format.")(files.convert)

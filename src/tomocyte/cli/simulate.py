@@ -17,7 +17,7 @@ EXPERIMENT_SHAPE = (64, 448, 448)  # room for a dozen cells
 DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
 
 
-class SimulateCommand(TyperCommand):
+class InstrumentCommand(TyperCommand):
     """A command whose help lists the instruments that there are; they are imported only when it is asked for."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -117,7 +117,7 @@ def simulate(
 def beside(
     real: Annotated[Path, typer.Argument(help="A real tomogram or dry-mass density image.", metavar="REAL")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .pdf or .svg.")],
-    modality: Annotated[str, typer.Option("--modality", "-m", help="odt or qpi.")] = "odt",
+    modality: Annotated[str, typer.Option("--modality", "-m", help="Instrument.")] = "odt",
     preset: Annotated[str, typer.Option("--preset", "-p", help="Cell line to simulate.")] = "HL60",
     instrument: Annotated[str, typer.Option("--instrument", help="Microscope, e.g. HT-2H, HL60-rotation.")] = "",
     cells: Annotated[tuple[int, int], typer.Option("--cells", metavar="LOW HIGH", help="Cells per field.")] = (1, 1),

@@ -19,6 +19,7 @@ from tomocyte.formats import read_volume
 from tomocyte.simulation import instruments as door
 from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.simulation.instruments import instrument, instrument_names, instruments
+from tomocyte.simulation.instruments._instrument import log_uniform
 from tomocyte.simulation.instruments.odt import OdtRanges
 
 PROJECTION = """
@@ -150,10 +151,22 @@ def test_one_file_is_found_in_help_settings_and_plan(dummy):
     assert plan.name == "dummy-Tcell-seed1-00000"
     assert plan.dataset["modality"] == "dummy"
 
-    runner = CliRunner()
-    assert "dummy (projections) or odt (tomograms) or qpi (images)." in " ".join(
-        runner.invoke(app, ["simulate", "--help"]).output.split()
-    )
+    for command in ("simulate", "beside"):
+        shown = CliRunner().invoke(app, [command, "--help"]).output
+        assert "dummy (projections) or odt (tomograms) or qpi (images)." in " ".join(shown.split())
+
+
+def test_what_a_perfect_image_shows_of_the_medium():
+    """A tomogram its index; a dry-mass density counts from the medium."""
+    assert [instrument(name).value_of_medium(1.337) for name in ("odt", "qpi")] == [1.337, 0.0]
+
+
+def test_log_uniform_has_its_median_at_the_geometric_mean():
+    rng = np.random.default_rng(2)
+    drawn = [log_uniform((1e-4, 1e-2), rng) for _ in range(2000)]
+    assert min(drawn) >= 1e-4
+    assert max(drawn) <= 1e-2
+    assert np.median(drawn) == pytest.approx(1e-3, rel=0.15)
 
 
 @pytest.fixture

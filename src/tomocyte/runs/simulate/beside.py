@@ -51,13 +51,13 @@ def real_beside_simulated(
     MetadataError
         ``E-MEDIUM``: a tomogram without the medium's refractive index.
     SettingsError
-        ``E-INSTRUMENT``: no such instrument. ``E-SIM-FIT-NAME``: nothing was fitted to the open HL60 tomogram for it.
+        ``E-INSTRUMENT``: no such instrument. ``E-SIM-FITTED``: nothing was fitted to the open HL60 tomogram for it.
     """
     kind = instrument(settings.get("modality", "odt"))
     is_image = kind.n_planes == 1
     has_medium = kind.quantity == "refractive_index"
     if is_open_hl60 and OPEN_HL60 not in kind.fitted:
-        raise SettingsError("E-SIM-FIT-NAME", f"{kind.name} has no fit to the open HL60 tomogram.", cure="Use odt.")
+        raise SettingsError("E-SIM-FITTED", f"{kind.name} has no fit to the open HL60 tomogram.", cure="Use odt.")
     if real.medium_ri is None and has_medium:
         raise MetadataError("E-MEDIUM", "the medium's RI is not known.", path=real.path, cure="Give --medium-ri N.")
     size = real.require_voxel_size()
