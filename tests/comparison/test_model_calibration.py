@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from tests.unet_by_hand import MEDIUM_RI, SIZE_UM, balls_ri, save_by_hand
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
-from tomocyte.comparison.calibrate import calibration_data, spaced
+from tomocyte.comparison.calibrate import Examiner, calibration_data, spaced
+from tomocyte.datasets.labelled import find_items
+from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError
 from tomocyte.formats import write_volume
 from tomocyte.models import load_package, read_card
@@ -52,6 +55,8 @@ def test_calibrate_writes_a_model_plots_and_figures(model: Path, data: Path, tmp
     before, after = load_package(model), load_package(output / "model")
     assert before.card.calibration == {}
     assert after.card.weights_sha256 == before.card.weights_sha256
+    learned = {"calibration": {}, "domain": None, "figures": before.card.figures}
+    assert after.card.model_copy(update=learned) == before.card
     # What the network calls 0.2 (v = 0.327) is inside here: the log odds are shifted upwards.
     assert after.card.calibration["cell"].bias > 0.5
     assert after.card.calibration["cell"].volume is None  # five objects are too few
@@ -77,6 +82,15 @@ def test_a_folder_without_the_split_is_refused(model: Path, data: Path) -> None:
     assert (chosen.training, chosen.test) == ([], {})
     with pytest.raises(InputError, match="E-NO-DATA"):
         calibration_data([data / "nowhere"], card)
+
+
+def test_images_that_somebody_labelled_in_part_are_refused(model: Path, data: Path) -> None:
+    """Voxels that nobody looked at would count as mistakes of the model."""
+    (item, *_) = find_items(data, LabelledSettings(structures=("cell",)))
+    label = int(item.read_labels("cell").max())
+    partial = replace(item, ignore_label=label)
+    with pytest.raises(InputError, match="E-LABELS-PARTIAL"):
+        Examiner(model, read_card(model)).examine(partial)
 
 
 def test_images_are_spaced_evenly() -> None:

@@ -270,14 +270,6 @@ def test_exports_that_cannot_be_right_are_refused(
     exported(corrected_run, tmp_path / "set", "--inputs", finished / "in")
 
 
-@pytest.mark.parametrize("text", ["[]", '{"patch_shape": 1}', '{"ignore_label": "x; y"}', "{"])
-def test_what_a_folder_says_is_checked(tmp_path: Path, text: str) -> None:
-    assert folder_settings(tmp_path) == {}
-    (tmp_path / "labelled.json").write_text(text)
-    with pytest.raises(TomocyteError, match="E-NO-DATA"):
-        folder_settings(tmp_path)
-
-
 def test_where_nobody_looked_there_is_nothing_to_learn_from(corrected_run: Path, tmp_path: Path) -> None:
     """Of 24 planes, the box added shows in planes 0 and 1; around it lies 255, which is no object."""
     exported(corrected_run, tmp_path / "set", "--margin-um", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from tomocyte.datasets import writer
 from tomocyte.datasets.labelled import LabelledItem, find_items
-from tomocyte.formats import write_volume
+from tomocyte.labels.stack import LabelStack
 from tomocyte.models import ModelCard, NetworkChoice
 from tomocyte.papers.applied import AppliedModel
 from tomocyte.segmentation.prediction.normalization import NormalizationSettings
@@ -38,22 +38,26 @@ def write_item(folder: Path, name: str, radii_um: list[float], *, split: str = "
     nuclei = np.stack([ball((6.0, 8.0, 7.0), radius) for radius in radii_um])[:, None]
     cells = np.broadcast_to(ball((6.0, 8.0, 7.0), CELL_RADIUS_UM), nuclei.shape)
     image = np.where(nuclei, NUCLEUS_RI, np.where(cells, CELL_RI, MEDIUM_RI)).astype(np.float32)
-    entry = folder / "items" / name
-    (entry / "labels").mkdir(parents=True)
     known: dict[str, Any] = {
         "voxel_size_um": SIZE,
         "time_s": tuple(600.0 * frame for frame in range(len(radii_um))),
         "origin": {"voxel_size_um": "simulated"},
     }
     volume = Volume.from_array(image, quantity="refractive_index", unit="1", medium_ri=MEDIUM_RI, **known)
-    write_volume(entry / f"{name}.ome.tif", volume)
-    for structure, labels in (("nucleus", nuclei), ("cell", cells)):
-        made = Volume.from_array(labels.astype(np.uint32) * 3, quantity="labels", unit="1", **known)
-        write_volume(entry / "labels" / f"{structure}.ome.tif", made)
-    card = {"split": split, "domain": domain, "settings": {"preset": "HeLa"}}
-    (entry / "card.json").write_text(json.dumps(card), encoding="utf-8")
-    rows = {"frame": range(len(radii_um)), "label": 3, "track_id": 7}
-    pd.DataFrame(rows).to_parquet(entry / "tracks.parquet")
+    stacks = {"nucleus": LabelStack(SHAPE), "cell": LabelStack(SHAPE)}
+    for frame in range(len(radii_um)):
+        stacks["nucleus"].append(nuclei[frame, 0].astype(np.uint8) * 3)
+        stacks["cell"].append(cells[frame, 0].astype(np.uint8) * 3)
+    entry = folder / "items" / name
+    entry.mkdir(parents=True)
+    writer.write_item(
+        entry,
+        name,
+        volume,
+        stacks.items(),
+        card={"split": split, "domain": domain, "settings": {"preset": "HeLa"}},
+        tracks=pd.DataFrame({"frame": range(len(radii_um)), "label": 3, "track_id": 7}),
+    )
     (folder / "items" / f"{name}.done.json").write_text("{}", encoding="utf-8")
 
 

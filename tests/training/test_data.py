@@ -21,27 +21,6 @@ def settings(**changes: object) -> DataSettings:
     return small_recipe(data=changes).data
 
 
-def test_pairs_are_found_by_name(data: Path) -> None:
-    items = find_items(data, settings())
-    assert [item.name for item in items] == [f"cell{i}" for i in range(5)]
-    assert {item.labels["nucleus"].name for item in items} == {f"cell{i}_nucleus.ome.tif" for i in range(5)}
-
-
-def test_pairs_with_suffixes_and_a_labels_folder(tmp_path: Path) -> None:
-    image, labels = disc_volume(np.random.default_rng(1))
-    write_pair(tmp_path, "a_raw", image, labels, structure="x")
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "a_raw_x.ome.tif").rename(tmp_path / "labels" / "a_truth.ome.tif")
-    found = find_items(tmp_path, settings(image_suffix="_raw", label_suffix="_truth"))
-    assert [(item.name, item.labels["nucleus"].name) for item in found] == [("a", "a_truth.ome.tif")]
-
-
-def test_no_pair_is_an_error_that_says_how_to_name_them(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="E-NO-DATA") as caught:
-        find_items(tmp_path, settings())
-    assert "NAME_instances" in caught.value.cure
-
-
 def test_sections_with_objects_are_counted_by_hand(data: Path) -> None:
     """Planes 2, 3, 4 of five images show the box of 14 x 16 pixels of 0.3 x 0.2 um = 13.44 um2."""
     items = find_items(data, settings())
