@@ -1,6 +1,6 @@
-"""The rules of the house: floors, sizes, names, forbidden calls, light import.
+"""The rules of the house: floors, circles, private names, forbidden calls, light import.
 
-Adding a room means adding its floor here.
+Adding a room means adding its floor here. Sizes are advice, which ``make sizes`` prints.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,9 +48,8 @@ FLOORS = {
     "__init__": 10,
     "__main__": 11,
 }
-LONGEST_MODULE = 400
-LONGEST_FUNCTION = 60
-MOST_PARAMETERS = 12
+# Circles that are still to be undone; a module must not be added here.
+CIRCLES = {frozenset({"tomocyte.simulation.rendering", "tomocyte.simulation.scene"})}
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager"}
 BANNED_IMPORTS = {"pickle", "joblib", "dill", "marshal", "shelve"}
 HEAVY = {"torch", "monai", "matplotlib", "numba", "pandas", "scipy", "skimage", "h5py", "zarr", "tifffile"}
@@ -65,32 +63,55 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+def dotted(path: Path) -> str:
+    """The name under which a module is imported."""
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of the function without its docstring, blank lines and comments."""
-    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-    return len(
-        {line for part in body for child in ast.walk(part) if hasattr(child, "lineno") for line in [child.lineno]}
-    )
+DOTTED = {dotted(path) for path in MODULES}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Everything of tomocyte that a module imports anywhere, in functions and for types too, as ``module.name``.
+
+    What the stub beside an ``__init__`` promises counts as imported by it.
+    """
+    found = set()
+    stub = path.with_suffix(".pyi")
+    nodes = [*ast.walk(tree_of(path)), *(ast.walk(tree_of(stub)) if stub.exists() else ())]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([dotted(path)] * (node.level > 0) + [node.module] * bool(node.module))
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("tomocyte.")}
 
 
 def imported_rooms(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(tree_of(path)):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [
-                f"{node.module}.{alias.name}" if node.module == "tomocyte" else node.module for alias in node.names
-            ]
-        found |= {name.split(".")[1] for name in names if name.startswith("tomocyte.")}
-    return found
+    return {name.split(".")[1] for name in imports_of(path)}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules behind :func:`imports_of`: ``a.b`` where ``b`` is a module, else ``a``."""
+    names = imports_of(path)
+    modules = {name if name in DOTTED else name.rpartition(".")[0] for name in names}
+    return (modules & DOTTED) - {dotted(path)}
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Sets of more than one node that all reach each other (strongly connected components).
+
+    >>> circles({"a": {"b"}, "b": {"a", "c"}, "c": set()}) == {frozenset({"a", "b"})}
+    True
+    """
+    reach = {node: {node} | graph[node] for node in graph}
+    for middle in graph:
+        for node in graph:
+            if middle in reach[node]:
+                reach[node] |= reach[middle]
+    together = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
+    return {circle for circle in together if len(circle) > 1}
 
 
 def name_of(path: Path) -> str:
@@ -105,21 +126,38 @@ def test_module_stays_in_its_room(path: Path) -> None:
         assert FLOORS[other] < FLOORS[room], f"{room} (floor {FLOORS[room]}) imports {other} (floor {FLOORS[other]})"
 
 
+@pytest.mark.parametrize("room", sorted({room_of(path) for path in MODULES if path.parent != SOURCE}))
+def test_no_circle_inside_a_room(room: str) -> None:
+    paths = [path for path in MODULES if room_of(path) == room]
+    inside = {dotted(path) for path in paths}
+    graph = {dotted(path): imported_modules(path) & inside for path in paths}
+    still_there = {circle for circle in CIRCLES if circle <= inside}
+    assert circles(graph) == still_there, "cure the circle, or take the cured one off CIRCLES"
+
+
+def test_a_circle_is_noticed() -> None:
+    """Three nodes by hand: a and b reach each other over d, c only ends it."""
+    graph = {"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"a"}}
+    assert circles(graph) == {frozenset({"a", "b", "d"})}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_module_is_small_documented_and_well_named(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+def test_no_private_name_of_another_room(path: Path) -> None:
+    """Neither a module nor a name that starts with an underscore, imported or reached through an imported module."""
+    others = {name for name in imports_of(path) if name.split(".")[1] != room_of(path)}
+    private = {name for name in others if any(part.startswith("_") for part in name.split(".")[1:])}
+    assert private <= {"tomocyte.__version__"}
+    modules = {name.rpartition(".")[2] for name in others & DOTTED}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            assert not node.attr.startswith("_"), f"{node.value.id}.{node.attr} in line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module_is_documented_and_well_named(path: Path) -> None:
     assert ast.get_docstring(tree_of(path)), "a module starts with a docstring that says what lives here"
     assert not BANNED_NAMES & set(path.relative_to(SOURCE).with_suffix("").parts)
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_functions_are_short_with_few_parameters(path: Path) -> None:
-    for node in functions_of(path):
-        assert code_lines(node) <= LONGEST_FUNCTION, f"{node.name} has {code_lines(node)} lines of code"
-        positional = [argument.arg for argument in node.args.posonlyargs + node.args.args]
-        count = len([name for name in positional if name not in ("self", "cls")]) + len(node.args.kwonlyargs)
-        is_command = room_of(path) == "cli"
-        assert is_command or count <= MOST_PARAMETERS, f"{node.name} has {count} parameters"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

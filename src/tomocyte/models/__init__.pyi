@@ -5,9 +5,9 @@ from .card import read_card as read_card
 from .export import export_bioimageio as export_bioimageio
 from .export import export_onnx as export_onnx
 from .fit import check_fit as check_fit
+from .installation import install_model as install_model
 from .library import ModelEntry as ModelEntry
 from .library import find_model as find_model
-from .library import install_model as install_model
 from .library import list_models as list_models
 from .library import user_folder as user_folder
 from .package import ModelPackage as ModelPackage

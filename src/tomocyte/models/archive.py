@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from tomocyte.errors import InputError
 from tomocyte.ledger.atomic import publish_atomic
 from tomocyte.models.card import LARGEST_CARD_BYTES
-from tomocyte.models.reading import CARD_FILE, PACKAGE_FILES, SELFTEST_FILE, WEIGHTS_FILE
+from tomocyte.models.package import load_package
+from tomocyte.models.reading import CARD_FILE, PACKAGE_FILES, SELFTEST_FILE, WEIGHTS_FILE, read_plain
 from tomocyte.models.selftest import LARGEST_SELFTEST_BYTES
 
 MOST_MEMBERS = 64
@@ -205,9 +206,6 @@ def export_zip(folder: Path, path: Path) -> None:
     OutputError
         What :func:`tomocyte.ledger.writing` raises.
     """
-    from tomocyte.models.package import load_package
-    from tomocyte.models.reading import read_plain
-
     card = load_package(folder).card
     files = {name: read_plain(folder / name, largest_nbytes=LARGEST[name]) for name in PACKAGE_FILES}
     write_archive(path, {f"{card.name}/{name}": data for name, data in files.items()})

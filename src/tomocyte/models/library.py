@@ -1,7 +1,8 @@
 """The library of models: those that ship, those that the user installed, and how a name becomes a folder.
 
 Bundled models live in ``weights/<name>/`` beside this file, the user's in ``$TOMOCYTE_MODELS`` or the platform's data
-folder. A bundled name cannot be taken by another model. Unfinished folders of a killed import are never listed.
+folder. Only cards are read here; ``installation.py`` adds a model. Unfinished folders of a killed import are never
+listed.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tomocyte.errors import InputError, OutputError, SettingsError
+from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.atomic import PART
 from tomocyte.models.card import ModelCard, read_card
-from tomocyte.models.reading import CARD_FILE, PACKAGE_FILES, WEIGHTS_FILE, read_plain
+from tomocyte.models.reading import CARD_FILE, WEIGHTS_FILE
 
 BUNDLED = Path(__file__).parent / "weights"
 VARIABLE = "TOMOCYTE_MODELS"
@@ -122,42 +123,6 @@ def find_model(path_or_name: str | Path) -> Path:
     raise SettingsError("E-MODEL-NAME", f"no model {str(path_or_name)!r}.", cure=cure)
 
 
-def install_model(source: str | Path, *, is_overwriting: bool = False) -> ModelEntry:
-    """Put a package into the user's library: unpacked, checked in full, then renamed into place.
-
-    Parameters
-    ----------
-    source : path-like
-        A package folder, or a .zip of one. Only the three files of a package are copied.
-    is_overwriting : bool
-        Whether an installed model of that name is replaced; a bundled one never is.
-
-    Returns
-    -------
-    ModelEntry
-
-    Raises
-    ------
-    InputError
-        Whatever :func:`tomocyte.models.load_package` or the archive's reader finds; ``E-MODEL-FILE``: no such source.
-    OutputError
-        ``E-MODEL-EXISTS``, or what :func:`tomocyte.ledger.writing` raises.
-    """
-    from tomocyte.models.archive import LARGEST, read_archive
-    from tomocyte.models.card import card_from_bytes
-    from tomocyte.models.package import load_package, publish_package
-
-    path = Path(source)
-    if path.is_dir():
-        files = {name: read_plain(path / name, largest_nbytes=LARGEST[name]) for name in PACKAGE_FILES}
-    elif path.is_file():
-        files = read_archive(path)
-    else:
-        raise InputError("E-MODEL-FILE", "does not exist.", path=path, cure="Give a package folder or a .zip of one.")
-    card = card_from_bytes(files[CARD_FILE], path)
-    if (BUNDLED / card.name).exists():
-        problem = f"{card.name!r} is the name of a model that ships with tomocyte."
-        raise OutputError("E-MODEL-EXISTS", problem, path=path, cure="Save the package under another name.")
-    folder = user_folder() / card.name
-    publish_package(folder, files, is_overwriting=is_overwriting, check=load_package)
-    return ModelEntry(card.name, folder, "user", card)
+def is_bundled(name: str) -> bool:
+    """Whether a model that ships with tomocyte has this name, so that no other model may take it."""
+    return (BUNDLED / name).exists()

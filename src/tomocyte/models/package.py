@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.ledger.atomic import PART, part_folder, sync_folder, sync_tree, write_whole, writing
 from tomocyte.models.card import ModelCard, read_card
+from tomocyte.models.library import find_model
 from tomocyte.models.reading import CARD_FILE, SELFTEST_FILE, WEIGHTS_FILE, read_plain
 from tomocyte.models.selftest import LARGEST_SELFTEST_BYTES, check_selftest, probabilities, selftest_tensor
 from tomocyte.models.weights import (
@@ -116,8 +117,6 @@ def load_package(path_or_name: str | Path) -> ModelPackage:
     SettingsError
         ``E-MODEL-NAME``: no such model.
     """
-    from tomocyte.models.library import find_model
-
     folder = find_model(path_or_name)
     card = read_card(folder)
     empty = empty_state(card, folder / CARD_FILE)
