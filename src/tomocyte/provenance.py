@@ -20,8 +20,8 @@ from tomocyte import __version__
 from tomocyte.errors import InputError
 
 RECORDED_LIBRARIES = (
-    "numpy", "scipy", "scikit-image", "tifffile", "zarr", "h5py", "mrcfile", "numba", "torch", "monai",
-    "connected-components-3d", "edt", "fill-voids", "fastremap", "pandas", "pyarrow",
+    "numpy", "scipy", "scikit-image", "tifffile", "zarr", "h5py", "mrcfile", "numba", "torch",
+    "edt", "fill-voids", "fastremap", "pandas", "pyarrow",
 )  # fmt: skip
 HASH_CHUNK_BYTES = 4 << 20
 
