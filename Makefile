@@ -1,11 +1,12 @@
 # Two commands on a fresh machine with Python 3.11+ and make:
 #   make demo    a virtual environment, the program, and the main job on a sample the program makes itself
 #   make test    the whole default test suite
+#   make sizes   what is larger than advised; make coverage: what the tests cover, per room
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types check slow clean
+.PHONY: demo test lint types check slow sizes coverage clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,5 +45,14 @@ check: lint types test
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
 
+sizes:
+	@$(PYTHON) tests/reports.py sizes
+
+# The test suite once more, slower, because every line is counted.
+coverage: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov=tomocyte --cov-report=json:.coverage.json
+	$(BIN)/python tests/reports.py coverage .coverage.json
+	@rm -f .coverage*
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo .coverage* .pytest_cache .mypy_cache .ruff_cache

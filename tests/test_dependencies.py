@@ -61,7 +61,7 @@ def imported(folder: Path) -> set[str]:
     names = (
         names - set(sys.stdlib_module_names) - {"tomocyte", "tests"} - (own if folder.name == "tests" else set()) - {""}
     )
-    return {normal(DISTRIBUTIONS.get(name, name)) for name in names if not name.startswith("_")}
+    return {normal(DISTRIBUTIONS.get(name, name)) for name in names if name[:1].isalpha()}
 
 
 CORE = declared(PROJECT["dependencies"])

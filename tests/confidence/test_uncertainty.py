@@ -10,7 +10,7 @@ from scipy import special, stats
 from skimage.transform import resize
 
 from tomocyte.confidence.levels import conformal_ends, coverage
-from tomocyte.confidence.objects import change_score, interval, sum_over_objects
+from tomocyte.confidence.objects import ExpectedChange, change_score, interval, sum_over_objects
 from tomocyte.confidence.settings import StructureCalibration
 from tomocyte.confidence.voxels import calibrated_levels, entropy_map, predictive_entropy
 from tomocyte.errors import SettingsError
@@ -84,9 +84,9 @@ def test_sums_of_a_hand_countable_object() -> None:
     np.testing.assert_allclose(sums.mass_inside, [0.8 * 2 + 3, 1], atol=1e-6)
     np.testing.assert_allclose(sums.mass_near, [0.2, 0.2], atol=1e-6)
     np.testing.assert_allclose(sums.confidence, [1.8 / 2.6, 1.6 / 2.6], atol=1e-6)
-    expected, doubt = sums.volume_change()
+    expected, uncertainty = sums.volume_change()
     np.testing.assert_allclose(expected, np.log([2.4 / 2, 2.2 / 2]), atol=1e-6)
-    np.testing.assert_allclose(doubt, [0.8 / 2, 1.0 / 2], atol=1e-6)
+    np.testing.assert_allclose(uncertainty, [0.8 / 2, 1.0 / 2], atol=1e-6)
 
 
 def test_sums_without_an_image_or_a_medium_know_no_mass() -> None:
@@ -139,9 +139,9 @@ def test_confidence_is_the_mean_iou_of_draws_from_the_probability() -> None:
         assert confidence == pytest.approx(iou.mean(), abs=tolerance)
 
 
-def balls(n: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def balls(n: int, rng: np.random.Generator) -> tuple[np.ndarray, ExpectedChange]:
     """True over found volume of balls whose radius is only known to a normal deviation, and their change."""
-    ratio, expected, doubt = [], [], []
+    ratio, expected, uncertainty = [], [], []
     r = radius_um()
     for _ in range(n):
         radius, sd = rng.uniform(1.2, 2.2), rng.choice([0.03, 0.15])
@@ -149,9 +149,9 @@ def balls(n: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[np.ndarra
         sums = sum_over_objects((p > 0.5).astype(np.uint8), as_bytes(p), calibrated_levels(None), SIZE_UM)
         change = sums.volume_change()
         ratio.append((rng.normal(radius, sd) / radius) ** 3)
-        expected.append(change[0][0])
-        doubt.append(change[1][0])
-    return np.array(ratio), (np.array(expected), np.array(doubt))
+        expected.append(change.log_ratio[0])
+        uncertainty.append(change.uncertainty[0])
+    return np.array(ratio), ExpectedChange(np.array(expected), np.array(uncertainty))
 
 
 def test_intervals_learned_on_some_balls_cover_nine_of_ten_others() -> None:
@@ -164,7 +164,7 @@ def test_intervals_learned_on_some_balls_cover_nine_of_ten_others() -> None:
     share = coverage(ratio, low, high)
     # Binomial of 150 at 0.9, and the spread that 120 calibration objects give: ± 2 x 0.037.
     assert 0.82 <= share <= 0.98
-    is_sure = change[1] < np.median(change[1])
+    is_sure = change.uncertainty < np.median(change.uncertainty)
     width = high / low - 1
     assert np.median(width[is_sure]) < 0.5 * np.median(width[~is_sure])
     assert coverage(ratio[is_sure], low[is_sure], high[is_sure]) >= 0.8
@@ -172,7 +172,7 @@ def test_intervals_learned_on_some_balls_cover_nine_of_ten_others() -> None:
 
 
 def test_interval_without_ends_or_value_is_empty() -> None:
-    change = np.array([0.1, 0.1]), np.array([0.2, 0.2])
+    change = ExpectedChange(np.array([0.1, 0.1]), np.array([0.2, 0.2]))
     assert np.isnan(interval(np.array([3.0, 4.0]), change, None)).all()
     low, high = interval(np.array([3.0, np.nan]), change, (-1.0, 1.0))
     assert np.isfinite([low[0], high[0]]).all()

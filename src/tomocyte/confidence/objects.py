@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -27,7 +27,22 @@ INTERVAL_LEVEL = 0.9
 REACH_SHARE = 0.5
 SHORTEST_REACH_UM, LONGEST_REACH_UM = 0.4, 1.0
 """How far around an object its missing voxels are sought: half its equivalent radius, within these bounds."""
-SMALLEST_DOUBT = 0.01
+SMALLEST_UNCERTAINTY = 0.01
+
+
+class ExpectedChange(NamedTuple):
+    """How the true volume or mass of each object is expected to differ from the segmented one.
+
+    Parameters
+    ----------
+    log_ratio : ndarray (n,), float64
+        ln(true / segmented) to expect; NaN where it is unknown.
+    uncertainty : ndarray (n,), float64, >= 0.01
+        E|S△T| / |S|: what the mask may have wrong, as a share of the object; NaN where it is unknown.
+    """
+
+    log_ratio: Float
+    uncertainty: Float
 
 
 @dataclass(frozen=True)
@@ -62,44 +77,44 @@ class ObjectSums:
         """
         return np.asarray(self.inside / (self.n_voxels + self.near))
 
-    def volume_change(self) -> tuple[Float, Float]:
-        """Of ln(true / segmented volume): what to expect, and the doubt, E|S△T| / |S|, at least 0.01."""
+    def volume_change(self) -> ExpectedChange:
+        """Of the volume."""
         return _change(self.n_voxels, self.inside, self.near)
 
-    def mass_change(self) -> tuple[Float, Float]:
-        """The same of the dry mass; NaN where it is unknown."""
+    def mass_change(self) -> ExpectedChange:
+        """Of the dry mass; NaN without an image or a medium."""
         return _change(self.mass, self.mass_inside, self.mass_near)
 
 
-def _change(total: Float, inside: Float, near: Float) -> tuple[Float, Float]:
+def _change(total: Float, inside: Float, near: Float) -> ExpectedChange:
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = np.log((inside + near) / total)
-        doubt = np.maximum((total - inside + near) / total, SMALLEST_DOUBT)
-    is_known = np.isfinite(expected) & np.isfinite(doubt)
-    return np.where(is_known, expected, np.nan), np.where(is_known, doubt, np.nan)
+        uncertainty = np.maximum((total - inside + near) / total, SMALLEST_UNCERTAINTY)
+    is_known = np.isfinite(expected) & np.isfinite(uncertainty)
+    return ExpectedChange(np.where(is_known, expected, np.nan), np.where(is_known, uncertainty, np.nan))
 
 
-def change_score(true_ratio: Float, change: tuple[Float, Float]) -> Float:
-    """How many doubts the true value lies from what was expected; what intervals are learned from.
+def change_score(true_ratio: Float, change: ExpectedChange) -> Float:
+    """How many uncertainties the true value lies from what was expected; what intervals are learned from.
 
     Parameters
     ----------
     true_ratio : ndarray (n,), float64, > 0
         True over segmented volume (or mass).
-    change : tuple of 2 ndarray (n,)
+    change : ExpectedChange
         From :meth:`ObjectSums.volume_change`.
     """
-    return np.asarray((np.log(true_ratio) - change[0]) / change[1])
+    return np.asarray((np.log(true_ratio) - change.log_ratio) / change.uncertainty)
 
 
-def interval(value: Float, change: tuple[Float, Float], ends: tuple[float, float] | None) -> tuple[Float, Float]:
+def interval(value: Float, change: ExpectedChange, ends: tuple[float, float] | None) -> tuple[Float, Float]:
     """Where the true volume or mass lies in 9 of 10 matched objects.
 
     Parameters
     ----------
     value : ndarray (n,), float64
         As segmented, in any unit.
-    change : tuple of 2 ndarray (n,)
+    change : ExpectedChange
         From :meth:`ObjectSums.volume_change` or :meth:`ObjectSums.mass_change`.
     ends : tuple of 2 float, optional
         From the model's card; without them both ends are NaN.
@@ -116,13 +131,13 @@ def interval(value: Float, change: tuple[Float, Float], ends: tuple[float, float
 
     Examples
     --------
-    >>> change = np.array([0.0]), np.array([0.1])
+    >>> change = ExpectedChange(np.array([0.0]), np.array([0.1]))
     >>> [end.round(2).tolist() for end in interval(np.array([100.0]), change, (-1.0, 2.0))]
     [[90.48], [122.14]]
     """
     if ends is None:
         return np.full(len(value), np.nan), np.full(len(value), np.nan)
-    low, high = (value * np.exp(change[0] + end * change[1]) for end in ends)
+    low, high = (value * np.exp(change.log_ratio + end * change.uncertainty) for end in ends)
     is_usable = np.isfinite(low) & np.isfinite(high) & (value > 0)
     return np.where(is_usable, low, np.nan), np.where(is_usable, high, np.nan)
 

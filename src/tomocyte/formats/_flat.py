@@ -13,7 +13,7 @@ import struct
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,11 +80,18 @@ class PackedFile:
         self._plain.close()
 
 
-def _open(stamp: FileStamp, how: tuple[Compression, int]) -> PackedFile:
-    return PackedFile(stamp.path, *how)
+class Packing(NamedTuple):
+    """How a stream is packed, and the byte of the file at which it begins."""
+
+    compression: Compression
+    start: int
 
 
-_FILES: HandleCache[tuple[Compression, int], PackedFile] = HandleCache(_open)
+def _open(stamp: FileStamp, packing: Packing) -> PackedFile:
+    return PackedFile(stamp.path, packing.compression, packing.start)
+
+
+_FILES: HandleCache[Packing, PackedFile] = HandleCache(_open)
 
 
 @dataclass(frozen=True)
@@ -169,8 +176,8 @@ class FlatPlanes:
         start = self.offset + first * self.stored.itemsize
         end = self.offset + math.prod(self.sizes) * self.stored.itemsize
         path = self.stamp.path
-        how = (self.compression, self.start)
-        with parsing(path, self.code, what="its packed voxels"), _FILES.lend(self.stamp, how) as packed:
+        packing = Packing(self.compression, self.start)
+        with parsing(path, self.code, what="its packed voxels"), _FILES.lend(self.stamp, packing) as packed:
             found = packed.read_into(start, voxels.view(np.uint8).data)
             # reading past the last voxel makes gzip compare its checksum
             is_longer = bool(self.compression) and start + voxels.nbytes == end and packed.read_at(end, 1) != b""

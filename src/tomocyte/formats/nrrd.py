@@ -102,7 +102,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
             size, notes = None, ()
         times = _times_s(header, axes, sizes)
         said = {key: str(header[key]) for key in ("quantity", "unit") if key in header}
-        planes = _planes(header, path, end, (stored, axes, sizes))
+        planes = _planes(header, path, end, stored=stored, axes=axes, sizes=sizes)
     check_flat_size(planes)
     origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
     if times is not None:
@@ -264,10 +264,9 @@ def _times_s(header: Mapping[str, Any], axes: str, sizes: tuple[int, ...]) -> tu
 
 
 def _planes(
-    header: Mapping[str, Any], path: Path, end: int, voxels: tuple[np.dtype[Any], str, tuple[int, ...]]
+    header: Mapping[str, Any], path: Path, end: int, *, stored: np.dtype[Any], axes: str, sizes: tuple[int, ...]
 ) -> FlatPlanes:
     """Where the voxels are: in this file after the header, or in one companion."""
-    stored, axes, sizes = voxels
     encoding = str(header.get("encoding", "missing")).lower()
     if encoding not in COMPRESSIONS:
         raise InputError(
