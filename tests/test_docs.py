@@ -1,0 +1,195 @@
+"""The documentation does what it says: pages are linked, Python runs, commands are typed as printed.
+
+A new command in README or docs is parsed by itself; :data:`TREATMENTS` says how it is typed besides.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tomocyte.formats import read_volume, write_volume
+from tomocyte.volume import Volume
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+INDEX = ROOT / "docs" / "index.md"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    parts = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return [text for kind, text in parts if kind == language]
+
+
+def commands(page: Path) -> list[str]:
+    """Lines of a page's shell blocks that call tomocyte, as printed, without their comments."""
+    lines = [line for block in blocks(page, "") for line in block.splitlines() if line.startswith("tomocyte ")]
+    return [shlex.join(shlex.split(line, comments=True)) for line in lines]
+
+
+def links(page: Path) -> set[Path]:
+    found = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    return {(page.parent / link).resolve() for link in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [link for link in links(page) if not link.exists()] == []
+
+
+def test_the_index_leads_to_every_page() -> None:
+    assert set((ROOT / "docs").glob("*.md")) - {INDEX} <= links(INDEX)
+    assert INDEX in links(ROOT / "README.md")
+
+
+PYTHON = [
+    pytest.param(code, id=f"{page.stem}-{number}")
+    for page in PAGES
+    if page.name != "README.md"  # whose numbers tests/test_readme.py compares
+    for number, code in enumerate(blocks(page, "python"))
+]
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_runs_and_gives_what_its_comment_says(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the last line is an expression with a comment, its value is what the comment begins with."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    last, _, comment = code.rstrip().splitlines()[-1].partition("  # ")
+    if comment and not last.startswith("print("):
+        assert str(eval(last, names)) == comment
+
+
+ALL_COMMANDS = sorted({line for page in PAGES for line in commands(page)})
+
+
+@pytest.mark.parametrize("line", ALL_COMMANDS)
+def test_every_command_is_understood(line: str) -> None:
+    """Verb, options and their values parse; nothing is done yet."""
+    from tomocyte.cli import app
+
+    command: Any = typer.main.get_command(app)
+    words = shlex.split(line)[1:]
+    context = command.make_context("tomocyte", list(words), resilient_parsing=False)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+        context = command.make_context(command.name, list(words) if not hasattr(command, "commands") else words)
+    assert context.params
+
+
+Type = Callable[..., str]
+
+
+@pytest.fixture
+def type_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
+    """Type a line of the documentation in a folder of its own, wildcards expanded as a shell does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOMOCYTE_MODELS", str(tmp_path / "library"))
+
+    def type_it(line: str, *more: str, exit_code: int = 0) -> str:
+        from tomocyte.cli import app
+
+        assert line in ALL_COMMANDS, f"stands in no page: {line}"
+        words = [word for part in shlex.split(line)[1:] for word in (sorted(glob.glob(part)) or [part])]
+        done = CliRunner().invoke(app, [*words, *more], catch_exceptions=False)
+        assert done.exit_code == exit_code, done.output
+        return done.output
+
+    yield type_it
+
+
+def ball(path: Path, radius: float = 4.0) -> Path:
+    """A ball of RI 1.357 in 1.337 as a file that says everything."""
+    sizes = (0.4, 0.2, 0.2)
+    z, y, x = np.meshgrid(*((np.arange(n) - (n - 1) / 2) * s for n, s in zip((26, 48, 56), sizes, strict=True)),
+                          indexing="ij")  # fmt: skip
+    inside = np.clip(0.5 + (radius - np.sqrt(z**2 + y**2 + x**2)) / 0.4, 0, 1)
+    values = (1.337 + 0.02 * inside).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"quantity": "refractive_index", "unit": "1", "medium_ri": 1.337}
+    write_volume(path, Volume.from_array(values, voxel_size_um=sizes, **about))  # type: ignore[arg-type]
+    return path
+
+
+ORGANELLES = ["cell", "nucleus", "nucleolus", "lipid_droplet"]
+
+
+def section_pair(folder: Path, name: str, structures: list[str]) -> None:
+    """A labelled ball to learn from: every structure has the same labels."""
+    ball(folder / f"{name}.ome.tif")
+    image = read_volume(folder / f"{name}.ome.tif")
+    mask = (np.array(image.planes(0, 0)) > 1.347).astype(np.uint8)
+    labels = Volume.from_array(mask, voxel_size_um=image.voxel_size_um, quantity="labels", unit="")
+    for structure in structures:
+        write_volume(folder / f"{name}_{structure}.ome.tif", labels)
+
+
+# How each documented line is tested beyond being understood: the first pattern that it matches decides.
+TREATMENTS = {
+    r"real/|samples get": "needs real data",
+    r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
+    r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
+    r"from-labels out ITEM|evaluate out|models calibrate": "typed with other names below, or in tests/models",
+    r" (verify|edits) |--edits|run cell.TCF -o out$": "session",
+    r"--dry-run$|info cell.TCF": "as printed",
+    r" run | simulate | reproduce | search | train | fine-tune ": "dry run",
+}
+
+
+def treatment(line: str) -> str:
+    return next((how for pattern, how in TREATMENTS.items() if re.search(pattern, line)), "")
+
+
+def test_every_line_has_a_treatment_and_every_treatment_a_line() -> None:
+    assert [line for line in ALL_COMMANDS if not treatment(line)] == []
+    assert {treatment(line) for line in ALL_COMMANDS} == set(TREATMENTS.values())
+
+
+def test_before_anything_is_written(type_line: Type, tmp_path: Path) -> None:
+    """Lines that only look, as printed; of others what ``--dry-run`` behind them says."""
+    ball(tmp_path / "cell.TCF")
+    ball(tmp_path / "cell.ome.tif")
+    ball(tmp_path / "data" / "a.ome.tif")
+    for folder, structures in (("my_sections", ["nucleus"]), ("labelled", ORGANELLES), ("mine", ORGANELLES)):
+        for name in ("a", "b", "c", "d", "e"):
+            section_pair(tmp_path / folder, name, structures)
+    before = {path.name for path in tmp_path.iterdir()}
+    for line in ALL_COMMANDS:
+        if treatment(line) in ("as printed", "dry run"):
+            assert type_line(line, *(["--dry-run"] if treatment(line) == "dry run" else []))
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_five_minutes(type_line: Type, tmp_path: Path) -> None:
+    """The README's way from a file to corrected tables and on, each line as printed."""
+    ball(tmp_path / "cell.TCF")
+    assert treatment("tomocyte run cell.TCF -o out") == "session"
+    type_line("tomocyte run cell.TCF -o out")
+    type_line("tomocyte verify out")
+    labels = read_volume(tmp_path / "out" / "items" / "cell" / "cell.ome.tif")
+    corrected = np.array(labels.planes(0, 0))
+    assert corrected.any()
+    corrected[:, :, : corrected.shape[2] // 2] = 0
+    fixed = Volume.from_array(corrected, voxel_size_um=labels.voxel_size_um, quantity=labels.quantity, unit=labels.unit)
+    write_volume(tmp_path / "fixed.tif", fixed)
+    type_line("tomocyte edits from-labels out cell --structure cell --corrected fixed.tif -o edits.yaml")
+    type_line("tomocyte run cell.TCF -o out --edits edits.yaml")
+    type_line("tomocyte verify out")
+    again = np.array(read_volume(tmp_path / "out" / "items" / "cell" / "cell.ome.tif").planes(0, 0))
+    assert np.array_equal(again > 0, corrected > 0)
+    type_line("tomocyte edits export out -o mine")
+    type_line("tomocyte edits export out -o labelled")
+    assert list((tmp_path / "mine").rglob("*cell*"))
