@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_python_runs_and_gives_what_its_comment_says(
     exec(code, names)
     last, _, comment = code.rstrip().splitlines()[-1].partition("  # ")
     if comment and not last.startswith("print("):
-        assert str(eval(last, names)) == comment
+        assert str(eval(last, names)) == comment  # noqa: S307  our own documentation
 
 
 ALL_COMMANDS = sorted({line for page in PAGES for line in commands(page)})
@@ -93,7 +93,7 @@ Type = Callable[..., str]
 
 
 @pytest.fixture
-def type_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
+def type_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a line of the documentation in a folder of its own, wildcards expanded as a shell does."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOMOCYTE_MODELS", str(tmp_path / "library"))
@@ -107,7 +107,7 @@ def type_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]
         assert done.exit_code == exit_code, done.output
         return done.output
 
-    yield type_it
+    return type_it
 
 
 def ball(path: Path, radius: float = 4.0) -> Path:
