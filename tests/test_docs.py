@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,30 @@ def test_every_command_is_understood(line: str) -> None:
     assert context.params
 
 
+def spoken_commands() -> set[str]:
+    """What pages call ``tomocyte …`` within a sentence or a table, on one line."""
+    return {
+        text
+        for page in PAGES
+        for text in re.findall(r"(?<!`)`(tomocyte [^`\n]+)`(?!`)", page.read_text(encoding="utf-8"))
+    }
+
+
+@pytest.mark.parametrize("text", sorted(spoken_commands()))
+def test_commands_in_sentences_name_verbs_and_options_that_exist(text: str) -> None:
+    from tomocyte.cli import app
+
+    command: Any = typer.main.get_command(app)
+    words = text.split()[1:]
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
+        command = command.commands[words.pop(0)]
+        if "|" in words:  # `tomocyte models list | show`: each of them
+            assert set(words) - {"|"} <= set(command.commands)
+            return
+    options = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
+    assert {word.partition("=")[0] for word in words if word.startswith("-")} <= options | {"--help"}
+
+
 Type = Callable[..., str]
 
 
@@ -141,8 +166,8 @@ TREATMENTS = {
     r"real/|samples get": "needs real data",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
-    r"from-labels out ITEM|evaluate out|models calibrate": "typed with other names below, or in tests/models",
-    r" (verify|edits) |--edits|run cell.TCF -o out$": "session",
+    r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
+    r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",
     r"--dry-run$|info cell.TCF": "as printed",
     r" run | simulate | reproduce | search | train | fine-tune ": "dry run",
 }
@@ -190,6 +215,8 @@ def test_five_minutes(type_line: Type, tmp_path: Path) -> None:
     type_line("tomocyte verify out")
     again = np.array(read_volume(tmp_path / "out" / "items" / "cell" / "cell.ome.tif").planes(0, 0))
     assert np.array_equal(again > 0, corrected > 0)
+    shutil.copy(tmp_path / "out" / "items" / "cell" / "nucleus.ome.tif", tmp_path / "truth.tif")
+    type_line("tomocyte evaluate out/items/cell/nucleus.ome.tif truth.tif")
     type_line("tomocyte edits export out -o mine")
     type_line("tomocyte edits export out -o labelled")
     assert list((tmp_path / "mine").rglob("*cell*"))

@@ -17,6 +17,7 @@ from tests.models.conftest import Made
 from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.models import export_zip, find_model, install_model, list_models, load_package, user_folder
 from tomocyte.models.archive import read_archive
+from tomocyte.models.library import is_bundled
 
 FILES = ("card.json", "weights.safetensors", "selftest.safetensors")
 
@@ -65,6 +66,8 @@ def test_unknown_names_and_paths(made: Made, library: Path, monkeypatch: pytest.
 def test_name_of_a_bundled_model_is_taken(made: Made, library: Path, tmp_path: Path) -> None:
     shutil.copytree(made.folder, tmp_path / "bundled" / "small-nucleus")
     assert [entry.place for entry in list_models()] == ["bundled"]
+    assert is_bundled("small-nucleus")
+    assert not is_bundled("my-own")
     with pytest.raises(OutputError, match="E-MODEL-EXISTS"):
         install_model(made.folder, is_overwriting=True)
     assert not library.exists()
