@@ -26,7 +26,7 @@ class StructureCalibration(Settings):
     ceiling: float = Field(default=1.0, ge=0, le=1)
     """Measured share inside where the network says 1."""
     volume: tuple[float, float] | None = None
-    """Ends of the interval on volume, in doubts of the object; empty where too few objects were matched."""
+    """Ends of the interval on volume, in uncertainties of the object; empty where too few objects were matched."""
     dry_mass: tuple[float, float] | None = None
     """The same for the dry mass."""
     n_objects: int = Field(default=0, ge=0)
@@ -69,7 +69,7 @@ class UncertaintySettings(Settings):
     models: tuple[str, ...] = Field(default=(), max_length=15)
     """``ensemble``: further models of the same structures."""
     is_map_written: bool = False
-    """Whether each structure's doubt is written beside its mask, voxel by voxel."""
+    """Whether each structure's entropy is written beside its mask, voxel by voxel."""
 
     @model_validator(mode="after")
     def _fits(self) -> UncertaintySettings:

@@ -1,7 +1,7 @@
 """Whether an image looks like those that a model was trained on: a dozen figures of the image and of the answer.
 
 A network answers whatever it is shown. Here an image is described by how bright cells are, how noisy, how sharp, how
-even the background, and how much the network doubts; a distance over all of them, set against training images, says
+even the background, and how uncertain the network is; a distance over all of them, set against training images, says
 whether it is one of their kind. To watch something else, add it to :func:`describe_domain` and to :data:`WORDS`.
 """
 
@@ -32,7 +32,8 @@ WORDS: dict[str, str] = {
 }
 """What each figure is called; ``doubt_<structure>`` is added for each output. All but the levels are logarithms."""
 LEVELS = ("cell_level", "background_level")
-DOUBT = "doubt_"
+UNCERTAINTY = "doubt_"
+"""As it stands in the cards of models."""
 MOST_VOXELS = 3_000_000
 MARGIN = 4
 SMALLEST_SAMPLE = 500
@@ -111,8 +112,10 @@ def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) 
     if image.shape[0] > 8:
         found["sharpness_axial"] = _fineness(image, cells, axis=0)
     share = probability[:, cells] / np.float32(255)
-    doubt = np.asarray(np.mean(4 * share * (1 - share), axis=1, dtype=np.float64))
-    return found | {f"{DOUBT}{name}": _log(value, 1e-4) for name, value in zip(structures, doubt.tolist(), strict=True)}
+    uncertainty = np.asarray(np.mean(4 * share * (1 - share), axis=1, dtype=np.float64))
+    return found | {
+        f"{UNCERTAINTY}{name}": _log(value, 1e-4) for name, value in zip(structures, uncertainty.tolist(), strict=True)
+    }
 
 
 def _log(value: float, tiny: float = TINY) -> float:
@@ -208,11 +211,11 @@ def _rows(described: Sequence[Mapping[str, float]], names: Sequence[str]) -> Flo
 def deviations(described: Mapping[str, float], known: DomainStatistics) -> dict[str, float]:
     """How many robust standard deviations each figure is off the training images' median.
 
-    Less doubt than usual is nothing unusual (a cell may have no droplets at all) and counts as 0.
+    Less uncertainty than usual is nothing unusual (a cell may have no droplets at all) and counts as 0.
     """
     parts = zip(known.names, known.centre, known.scale, strict=True)
     off = {name: (described[name] - centre) / scale for name, centre, scale in parts if name in described}
-    return {name: max(0.0, z) if name.startswith(DOUBT) else z for name, z in off.items()}
+    return {name: max(0.0, z) if name.startswith(UNCERTAINTY) else z for name, z in off.items()}
 
 
 def domain_distance(described: Mapping[str, float], known: DomainStatistics) -> float:
@@ -238,7 +241,7 @@ def describe_deviation(described: Mapping[str, float], known: DomainStatistics, 
     named = [name for name in worst if abs(off[name]) >= NOTABLE][:most] or worst[:1]
     parts = []
     for name in named:
-        word = WORDS.get(name, f"doubt about {name.removeprefix(DOUBT).replace('_', ' ')}")
+        word = WORDS.get(name, f"uncertainty about {name.removeprefix(UNCERTAINTY).replace('_', ' ')}")
         if name in LEVELS:
             seen = known.centre[known.names.index(name)]
             parts.append(f"{word} {described[name]:.2f} instead of {seen:.2f} (in the network's unit)")

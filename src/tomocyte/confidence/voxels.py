@@ -1,4 +1,4 @@
-"""How sure a network is of a voxel: calibrated probabilities, and a map of the doubt.
+"""How sure a network is of a voxel: calibrated probabilities, and a map of the entropy.
 
 Everything starts from 8-bit probabilities on the network's grid, round(255 p). A card's :class:`StructureCalibration`
 turns them into frequencies that were checked on images with a known truth; masks are never changed by it. Objects are
@@ -64,7 +64,7 @@ def calibrated_levels(calibration: StructureCalibration | None) -> Levels:
 
 
 def predictive_entropy(probability: NDArray[Any]) -> NDArray[np.float32]:
-    """Doubt in bits: 1 where inside and outside are equally likely, 0 where the answer is certain.
+    """Entropy in bits: 1 where inside and outside are equally likely, 0 where the answer is certain.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def entropy_levels(levels: Levels) -> Byte:
 
 
 def entropy_map(probability: Byte, levels: Levels, shape: tuple[int, ...]) -> Byte:
-    """Where a network doubts, on the image's grid.
+    """Where a network is uncertain, on the image's grid.
 
     Parameters
     ----------
