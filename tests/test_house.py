@@ -132,7 +132,7 @@ def test_no_circle_inside_a_room(room: str) -> None:
     inside = {dotted(path) for path in paths}
     graph = {dotted(path): imported_modules(path) & inside for path in paths}
     still_there = {circle for circle in CIRCLES if circle <= inside}
-    assert circles(graph) == still_there, "cure the circle, or take the cured one off CIRCLES"
+    assert circles(graph) <= still_there, "let what both need go downstairs, or move it into one of them"
 
 
 def test_a_circle_is_noticed() -> None:
