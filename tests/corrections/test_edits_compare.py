@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from tomocyte.corrections.apply import apply_edits
 from tomocyte.corrections.compare import find_edits
 from tomocyte.corrections.edits import Edit
 from tomocyte.errors import InputError
-from tomocyte.labels.runs import Voxels, pack_voxels
 
 SIZE_UM = (0.5, 0.4, 0.25)
 
@@ -128,16 +124,6 @@ def test_random_corrections_replay(data: st.DataObject) -> None:
     np.testing.assert_array_equal(replayed(blocks(), after)[1], after)
 
 
-@settings(max_examples=60)
-@given(labels=LABELS, which=hnp.arrays(np.bool_, (3, 4, 5)))
-def test_runs_keep_every_voxel(labels: np.ndarray, which: np.ndarray) -> None:
-    box, mask, painted = pack_voxels(labels, which).paint()
-    whole, values = np.zeros_like(which), np.zeros(labels.shape, np.uint32)
-    whole[box], values[box] = mask, painted
-    np.testing.assert_array_equal(whole, which)
-    np.testing.assert_array_equal(values, np.where(which, labels, 0))
-
-
 def test_a_correction_of_a_large_cell_stays_small() -> None:
     """A sphere of 60 voxels across, shaved by a layer: the file grows with the surface, not with the volume."""
     z, y, x = np.indices((64, 70, 80)) - np.array([32, 35, 40])[:, None, None, None]
@@ -145,25 +131,6 @@ def test_a_correction_of_a_large_cell_stays_small() -> None:
     before, after = (radius < 30).astype(np.uint8), (radius < 29).astype(np.uint8)
     (edit,) = find_edits(before, after, SIZE_UM, structure="cell")
     assert len(edit.model_dump_json()) < 12_000
-
-
-def test_damaged_runs_are_refused() -> None:
-    good = pack_voxels(np.ones((1, 2, 3), np.uint8), np.ones((1, 2, 3), bool)).model_dump()
-
-    def packed(*columns: list[int]) -> dict[str, object]:
-        runs = base64.b64encode(zlib.compress(np.array(columns, "<u4").tobytes())).decode()
-        return good | {"n_runs": len(columns[0]), "runs": runs}
-
-    assert Voxels.model_validate(packed([0], [6], [1])) == Voxels.model_validate(packed([0], [6], [1]))
-    bombs = base64.b64encode(zlib.compress(bytes(10**8))).decode()
-    bad = [
-        packed([0], [7], [1]), packed([1], [6], [1]), packed([0], [0], [1]), packed([0], [6], [2**24]),
-        good | {"n_runs": 2}, good | {"runs": good["runs"][:-8]}, good | {"runs": "ä"}, good | {"runs": "!"},
-        good | {"runs": bombs}, good | {"shape": (0, 2, 3)}, good | {"shape": (2**14, 2**14, 2**14)},
-    ]  # fmt: skip
-    for content in bad:
-        with pytest.raises(ValidationError):
-            Voxels.model_validate(content)
 
 
 def test_other_shapes_and_labels_that_are_too_large_are_refused() -> None:

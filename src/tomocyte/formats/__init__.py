@@ -73,13 +73,17 @@ class Format:
     write: Callable[[Path, Volume, Callable[[int], None]], None] | None = None
 
 
-@cache
 def formats() -> dict[str, Format]:
     """Every format, by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    modules = (importlib.import_module(f"{__name__}.{name}") for name in names)
-    found = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
-    return {entry.name: entry for entry in found}
+    return _formats_in(tuple(__path__))
+
+
+@cache
+def _formats_in(folders: tuple[str, ...]) -> dict[str, Format]:
+    names = sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    entries: list[Format] = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    return {entry.name: entry for entry in entries}
 
 
 def _candidates(path: Path) -> Iterator[Format]:

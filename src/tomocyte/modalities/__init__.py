@@ -16,12 +16,16 @@ from tomocyte.modalities._modality import Modality, Normalization
 __all__ = ["Modality", "Normalization", "modalities", "modalities_of", "modality"]
 
 
-@cache
 def modalities() -> dict[str, Modality]:
     """Every modality, by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    found = [importlib.import_module(f"{__name__}.{name}").MODALITY for name in names]
-    return {entry.name: entry for entry in found}
+    return _modalities_in(tuple(__path__))
+
+
+@cache
+def _modalities_in(folders: tuple[str, ...]) -> dict[str, Modality]:
+    names = sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
+    entries: list[Modality] = [importlib.import_module(f"{__name__}.{name}").MODALITY for name in names]
+    return {entry.name: entry for entry in entries}
 
 
 def modality(name: str) -> Modality:
