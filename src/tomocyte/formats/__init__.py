@@ -148,17 +148,17 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
 
 def _apply(volume: Volume, options: ReadOptions) -> Volume:
     """What the user said, laid over what the file says."""
-    said: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     if options.voxel_size_um is not None:
-        said["voxel_size_um"] = options.voxel_size_um
+        properties["voxel_size_um"] = options.voxel_size_um
     if options.medium_ri is not None:
-        said["medium_ri"] = options.medium_ri
+        properties["medium_ri"] = options.medium_ri
     if options.time_step_s is not None:
-        said["time_s"] = tuple(index * options.time_step_s for index in range(volume.n_frames))
-    if not said:
+        properties["time_s"] = tuple(index * options.time_step_s for index in range(volume.n_frames))
+    if not properties:
         return volume
-    origin: dict[str, Origin] = dict.fromkeys(said, "user")
-    return volume.with_properties(origin=origin, **said)
+    origin: dict[str, Origin] = dict.fromkeys(properties, "user")
+    return volume.with_properties(origin=origin, **properties)
 
 
 def write_volume(
@@ -175,16 +175,16 @@ def write_volume(
     name = place.name.lower()
     writers = {entry.name: entry for entry in formats().values() if entry.write is not None}
     if format_name is not None:
-        chosen = writers.get(format_name)
+        writer = writers.get(format_name)
     else:
         fitting = [
             (len(suffix), entry) for entry in writers.values() for suffix in entry.suffixes if name.endswith(suffix)
         ]
-        chosen = max(fitting, key=lambda pair: pair[0])[1] if fitting else None
-    if chosen is None or chosen.write is None:
+        writer = max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+    if writer is None or writer.write is None:
         known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in writers.values())
         raise InputError("E-FORMAT-WRITE", "no writer for this kind of file.", path=place, cure=f"Writers: {known}.")
-    chosen.write(place, volume, on_planes or _ignore)
+    writer.write(place, volume, on_planes or _ignore)
 
 
 def _ignore(n_planes: int) -> None:

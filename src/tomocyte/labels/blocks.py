@@ -1,6 +1,6 @@
 """A coarser grid: means over blocks of voxels, and labels carried back to the fine voxels.
 
-Splitting cells needs a landscape a few times finer than a cell, not the finest voxel. To coarsen another way, add a
+Splitting cells needs a landscape a few times finer than a cell, not the finest voxel. To coarsen by another rule, add a
 function that takes the same ``factors``.
 """
 

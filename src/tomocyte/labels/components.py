@@ -66,10 +66,10 @@ class Components:
         keep : ndarray (n + 1,), bool, optional
             Which components to paint (entry 0 is ignored); kept ones are renumbered 1..k without changing their order.
         """
-        chosen = np.ones(self.n + 1, dtype=bool) if keep is None else keep.astype(bool)
-        chosen[0] = False
-        number = np.where(chosen, np.cumsum(chosen), 0)
-        labels = np.zeros(self.shape, dtype=label_dtype(int(chosen.sum())))
+        is_painted = np.ones(self.n + 1, dtype=bool) if keep is None else keep.astype(bool)
+        is_painted[0] = False
+        number = np.where(is_painted, np.cumsum(is_painted), 0)
+        labels = np.zeros(self.shape, dtype=label_dtype(int(is_painted.sum())))
         _paint(labels, self.row_start, self.run_start, self.run_stop, number[self.run_label].astype(labels.dtype))
         return labels
 

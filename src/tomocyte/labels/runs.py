@@ -106,7 +106,7 @@ def pack_voxels(labels: NDArray[Any], which: Mask, *, corner: int = 0, n_planes:
     corner : int
         Index of the first plane given in the frame.
     n_planes : int, optional
-        Planes of the frame; those given when not said.
+        Planes of the frame; those of ``labels`` by default.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from tomocyte.settings import Settings
 
 
 class SplitSettings(Settings):
-    """How touching cells are told apart (seeded watershed)."""
+    """How touching cells are separated (seeded watershed)."""
 
     method: Literal["none", "distance", "intensity", "local-contrast"] = "distance"
     """Seeds and landscape from the distance to the border, the smoothed intensity, or what is bright for its place."""

@@ -127,8 +127,8 @@ def find_seeds(
     shape = tuple(size + 2 for size in mask.shape)
     peaks, is_alone = _persistent_peaks(padded, order, _offsets(shape, 3), prominence, min_voxels)
     points = np.stack(np.unravel_index(peaks, shape), axis=1) - 1
-    chosen = _far_apart(points, is_alone, min_separation_um, voxel_size_um)
-    seeds[tuple(points[chosen].T)] = np.arange(1, len(chosen) + 1, dtype=np.uint32)
+    separated = _far_apart(points, is_alone, min_separation_um, voxel_size_um)
+    seeds[tuple(points[separated].T)] = np.arange(1, len(separated) + 1, dtype=np.uint32)
     return seeds
 
 
@@ -139,14 +139,14 @@ def _far_apart(
     size = np.nan_to_num(np.asarray(voxel_size_um, dtype=np.float64), nan=1.0)
     tree = spatial.cKDTree(points * size)
     dropped = np.zeros(len(points), dtype=bool)
-    chosen = []
+    peaks = []
     for index in range(len(points)):
         if dropped[index] and not is_alone[index]:
             continue
-        chosen.append(index)
+        peaks.append(index)
         for other in tree.query_ball_point(points[index] * size, min_separation_um * (1 - 1e-9)):
             dropped[other] |= other > index
-    return chosen
+    return peaks
 
 
 def _offsets(shape: tuple[int, ...], connectivity: int) -> Index:

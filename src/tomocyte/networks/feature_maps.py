@@ -60,17 +60,17 @@ def feature_maps(module: nn.Module, image: NDArray[np.float32]) -> dict[str, NDA
         cure = f"Give {module.n_inputs} channels and spatial sizes that are multiples of {module.divisor}."
         raise SettingsError("E-NETWORK-SHAPE", f"the network got an image {image.shape}.", cure=cure)
     network = copy.deepcopy(module).cpu().float().eval()
-    found: dict[str, NDArray[np.float32]] = {}
+    maps: dict[str, NDArray[np.float32]] = {}
     for name, part in network.levels().items():
-        part.register_forward_hook(_keeper(found, name))
+        part.register_forward_hook(_recorder(maps, name))
     with torch.inference_mode():
         network(torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None])
-    return found
+    return maps
 
 
-def _keeper(found: dict[str, NDArray[np.float32]], name: str) -> Callable[..., None]:
+def _recorder(maps: dict[str, NDArray[np.float32]], name: str) -> Callable[..., None]:
     def keep(_part: nn.Module, _inputs: Any, output: Any) -> None:
-        kept = output[0] if isinstance(output, tuple) else output  # a Down module returns (skip, pooled)
-        found[name] = kept[0].numpy().copy()
+        features = output[0] if isinstance(output, tuple) else output  # a Down module returns (skip, pooled)
+        maps[name] = features[0].numpy().copy()
 
     return keep

@@ -128,8 +128,8 @@ def find_network(name: str) -> NetworkEntry:
     """
     entry = _entries().get(name)
     if entry is None:
-        known = ", ".join(sorted(_entries()))
-        raise SettingsError("E-NETWORK", f"no network is called {name!r}.", cure=f"Known networks: {known}.")
+        names = ", ".join(sorted(_entries()))
+        raise SettingsError("E-NETWORK", f"no network is called {name!r}.", cure=f"Known networks: {names}.")
     return entry
 
 

@@ -72,8 +72,8 @@ def multiply_adds_per_voxel(module: nn.Module, shape: Sequence[int] | None = Non
     return total / math.prod(size)
 
 
-def _multiply_adds(part: Any, given: Tensor, output: Tensor) -> int:
+def _multiply_adds(part: Any, inputs: Tensor, output: Tensor) -> int:
     is_transposed = isinstance(part, nn.ConvTranspose2d | nn.ConvTranspose3d)
-    places = given if is_transposed else output  # where a whole kernel is laid
+    places = inputs if is_transposed else output  # where a whole kernel is laid
     n_other = part.out_channels if is_transposed else part.in_channels
     return int(places.numel() * (n_other // part.groups) * math.prod(part.kernel_size))

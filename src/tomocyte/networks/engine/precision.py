@@ -18,8 +18,8 @@ def has_bf16(device: str = "cpu") -> bool:
     """Whether a device multiplies bf16 numbers natively: AVX512-BF16 or AMX on a CPU, Ampere or newer on a GPU."""
     if device.startswith("cuda"):
         return torch.cuda.is_available() and bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def autocast_for(device: str, precision: Literal["auto", "fp32", "bf16"]) -> tuple[Literal["fp32", "bf16"], Autocast]:

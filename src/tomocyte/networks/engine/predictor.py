@@ -63,19 +63,19 @@ def check_device(device: str) -> torch.device:
         ``E-DEVICE``: neither ``cpu`` nor a CUDA device that torch sees.
     """
     try:
-        found = torch.device(device)
+        checked = torch.device(device)
     except RuntimeError as problem:
         raise SettingsError(
             "E-DEVICE", f"no device is called {device!r}.", cure="Use cpu, cuda or cuda:0."
         ) from problem
-    if found.type == "cpu":
-        return found
-    if found.type != "cuda" or not torch.cuda.is_available() or (found.index or 0) >= torch.cuda.device_count():
+    if checked.type == "cpu":
+        return checked
+    if checked.type != "cuda" or not torch.cuda.is_available() or (checked.index or 0) >= torch.cuda.device_count():
         n_devices = torch.cuda.device_count()
         raise SettingsError(
             "E-DEVICE", f"{device!r} is not here; torch sees {n_devices} CUDA devices.", cure="Use --device cpu."
         )
-    return found
+    return checked
 
 
 def choose_engine(engine: str = "auto", *, device: str = "cpu", precision: str = "auto") -> EngineChoice:
@@ -208,12 +208,12 @@ def bf16_problem(predictor: Predictor, image: NDArray[np.float32], expected: NDA
     str
         A probability moves by more than 0.05, or a mask of at least 100 voxels has a Dice below 0.98 with float32's.
     """
-    found = predictor(image)
-    moved = float(np.abs(found - expected).max())
+    prediction = predictor(image)
+    moved = float(np.abs(prediction - expected).max())
     if moved > LARGEST_MOVE:
         return f"bf16 moves a probability of the self-test by {moved:.2g}"
     for output in range(expected.shape[1]):
-        ours, theirs = found[:, output] > HALF, expected[:, output] > HALF
+        ours, theirs = prediction[:, output] > HALF, expected[:, output] > HALF
         n_voxels = int(theirs.sum())
         dice = 2 * int((ours & theirs).sum()) / max(1, int(ours.sum()) + n_voxels)
         if n_voxels >= SMALLEST_MASK and dice < SMALLEST_DICE:
@@ -269,8 +269,8 @@ def choose_precision(precision: str, device: str) -> tuple[PrecisionName, str]:
         ``E-PRECISION``.
     """
     if precision not in PRECISIONS:
-        known = ", ".join(PRECISIONS)
-        raise SettingsError("E-PRECISION", f"no precision is called {precision!r}.", cure=f"Use one of {known}.")
+        names = ", ".join(PRECISIONS)
+        raise SettingsError("E-PRECISION", f"no precision is called {precision!r}.", cure=f"Use one of {names}.")
     if precision == "fp32":
         return "fp32", "fp32 was asked for"
     is_native = has_bf16(device)

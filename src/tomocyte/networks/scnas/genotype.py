@@ -160,7 +160,7 @@ def load_shipped_genotype(name: str) -> Genotype:
     >>> load_shipped_genotype("scnas-choi").n_nodes
     3
     """
-    known = genotype_names()
-    if name not in known:
-        raise SettingsError("E-GENOTYPE", f"no genotype {name!r}.", cure=f"One of: {', '.join(known)}, or its content.")
+    names = genotype_names()
+    if name not in names:
+        raise SettingsError("E-GENOTYPE", f"no genotype {name!r}.", cure=f"One of: {', '.join(names)}, or its content.")
     return load_genotype(Path(str(resources.files("tomocyte") / "networks" / "scnas" / "genotypes" / f"{name}.yaml")))

@@ -111,10 +111,10 @@ class Architecture(nn.Module):
             for node in range(self.n_nodes):
                 logits = self.sources[f"{kind}-{node}"]
                 noisy = _noisy(logits, rng, is_uniform=is_uniform)
-                chosen = sorted(torch.topk(noisy.detach(), N_EDGES).indices.tolist())
+                sources = sorted(torch.topk(noisy.detach(), N_EDGES).indices.tolist())
                 relaxed = torch.softmax(noisy / temperature, 0)
                 edges = []
-                for source in chosen:
+                for source in sources:
                     choices = _noisy(self.operations[f"{kind}-{node}-{source}"], rng, is_uniform=is_uniform)
                     taken = tuple(torch.topk(choices.detach(), min(n_operations, len(choices))).indices.tolist())
                     weights = None
@@ -169,8 +169,8 @@ def _softmax(logits: Tensor) -> NDArray[np.float64]:
 
 
 def _entropy(probabilities: NDArray[np.float64]) -> float:
-    known = probabilities[probabilities > 0]
-    return float(-(known * np.log(known)).sum() / math.log(len(probabilities)))
+    positive = probabilities[probabilities > 0]
+    return float(-(positive * np.log(positive)).sum() / math.log(len(probabilities)))
 
 
 def _noisy(logits: Tensor, rng: np.random.Generator, *, is_uniform: bool) -> Tensor:
