@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tomocyte.datasets.pairs import OpenPair, Pair, Pairs
-    from tomocyte.evaluation import ScoreSettings, ScoreTable
+    from tomocyte.evaluation import Metric, ScoreSettings, ScoreTable
 
-SHOWN = (
-    "dice", "jaccard", "precision", "recall", "f05", "auc_pr", "average_precision", "ece", "brier", "hausdorff_um",
-    "hd95_um", "assd_um", "surface_dice", "panoptic_quality", "instance_ap_mean", "hungarian_dice",
-)  # fmt: skip
 N_NAMES_SHOWN = 5
 
 
@@ -103,7 +99,7 @@ def evaluate(
     }
     if instances:
         tables["objects"] = scores.objects()
-    _show(tables["scores"], tables["intervals"], settings)
+    _show(scores, tables["scores"], tables["intervals"])
     if output is not None:
         about = {"bootstrap": {**bootstrap.model_dump(mode="json"), "seed": seed}, "failures": failures}
         _write(output, tables, _provenance(found, settings, options, about))
@@ -157,8 +153,9 @@ def _check_instances(opened: OpenPair, settings: ScoreSettings) -> None:
         )
 
 
-def _show(table: pd.DataFrame, intervals: pd.DataFrame, settings: ScoreSettings) -> None:
+def _show(scores: ScoreTable, table: pd.DataFrame, intervals: pd.DataFrame) -> None:
     """A small table: mean, deviation, interval, pooled."""
+    settings = scores.settings
     rows: dict[str, Any] = {row["level"]: row for row in table.to_dict("records")}
     means: dict[str, Any] = {row["metric"]: row for row in intervals.to_dict("records") if row["statistic"] == "mean"}
     n_images = int(rows["mean"]["n_images"])
@@ -167,8 +164,7 @@ def _show(table: pd.DataFrame, intervals: pd.DataFrame, settings: ScoreSettings)
     simulated = f", {n_simulated} of them simulated" if n_simulated else ""
     typer.echo(f"{settings.structure}: {n_images} images of {groups} files{simulated}")
     typer.echo(f"{'':<20}{'mean':>10}{'sd':>10}{'95 % interval':>22}{'pooled':>10}")
-    at_iou = [name for name in table.columns if name.startswith("instance_f1_iou")]
-    for name in [*(name for name in SHOWN if name in table.columns), *at_iou]:
+    for name in _shown(scores.metrics, table):
         low, high = float(means[name]["low"]), float(means[name]["high"])
         interval = "-" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
         cells = [_number(float(rows[level][name])) for level in ("mean", "sd", "pooled")]
@@ -178,6 +174,12 @@ def _show(table: pd.DataFrame, intervals: pd.DataFrame, settings: ScoreSettings)
         typer.echo(f"empty, because {reason}")
     if not settings.is_instance_scored and n_images and int(images["n_true_positive"].sum()) == 0:
         typer.echo("No voxel is shared: check that the files belong together.", err=True)
+
+
+def _shown(metrics: Sequence[Metric], table: pd.DataFrame) -> list[str]:
+    """The columns for the screen: those of one threshold of intersection over union last."""
+    shown = [metric for metric in metrics if metric.is_shown and metric.name in table.columns]
+    return [metric.name for metric in sorted(shown, key=lambda metric: metric.min_iou is not None)]
 
 
 def _number(value: float) -> str:

@@ -17,8 +17,8 @@ from tomocyte.errors import InputError, MetadataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tomocyte.evaluation.case import Case
     from tomocyte.evaluation.kinds import Kind
-    from tomocyte.evaluation.scores import Case
     from tomocyte.formats import ReadOptions
     from tomocyte.volume import Volume, VoxelSize
 
@@ -139,8 +139,8 @@ class OpenPair:
 
     def cases(self) -> Iterator[Case]:
         """One case per frame."""
+        from tomocyte.evaluation.case import Case
         from tomocyte.evaluation.kinds import as_labels
-        from tomocyte.evaluation.scores import Case
 
         for frame in range(self.n_frames):
             truth = as_labels(self.truth.planes(frame, self.channels[1]), name=str(self.pair.truth))

@@ -1,20 +1,22 @@
 """Comparison with the truth: arrays in, numbers out.
 
-Masks (``counts``, ``overlap``), surfaces (``surface``), objects (``matching``, ``objects``), probabilities
-(``curves``, ``calibration``) and many images in one table (``scores``). To add a kind of score, add a file here and
-name its functions below.
+Masks (``counts``), surfaces (``surface``), objects (``matching``, ``objects``), probabilities (``curves``,
+``calibration``) and many images in one table (``score_table``), whose columns are the metrics of ``metrics``. To add a
+metric, add it there; to add a kind of comparison, add a file here and name its functions below.
 """
 
 from __future__ import annotations
 
 from tomocyte.evaluation.calibration import ReliabilityCounts, count_reliability, fit_temperature, with_temperature
+from tomocyte.evaluation.case import Case, ScoreSettings
+from tomocyte.evaluation.classes import class_counts, confusion_matrix
 from tomocyte.evaluation.counts import (
     MaskCounts,
-    class_counts,
-    confusion_matrix,
     count_mask,
+    dice,
     f05_as_published,
     f_beta,
+    jaccard,
     moc,
     pixel_accuracy,
     precision,
@@ -36,9 +38,9 @@ from tomocyte.evaluation.matching import (
     score_instances,
     score_overlaps,
 )
+from tomocyte.evaluation.metric import Metric, all_metrics, find_metric
 from tomocyte.evaluation.objects import score_objects
-from tomocyte.evaluation.overlap import dice, jaccard
-from tomocyte.evaluation.scores import Case, ScoreSettings, ScoreTable
+from tomocyte.evaluation.score_table import ScoreTable
 from tomocyte.evaluation.surface import (
     SurfaceDistances,
     assd_um,
@@ -52,6 +54,7 @@ __all__ = [
     "Case",
     "InstanceScores",
     "MaskCounts",
+    "Metric",
     "OverlapTable",
     "PrecisionRecallCounts",
     "PrecisionRecallCurve",
@@ -59,6 +62,7 @@ __all__ = [
     "ScoreSettings",
     "ScoreTable",
     "SurfaceDistances",
+    "all_metrics",
     "assd_um",
     "class_counts",
     "confusion_matrix",
@@ -68,6 +72,7 @@ __all__ = [
     "dice",
     "f05_as_published",
     "f_beta",
+    "find_metric",
     "fit_temperature",
     "hausdorff_um",
     "hd95_um",

@@ -1,32 +1,72 @@
-"""Voxels right and wrong: the four counts of two masks, the table of many classes, and every score that follows.
+"""Voxels right and wrong: the four counts of two masks, and every score that follows.
 
-Counts of several images add up (``a + b``), which is how pooled scores are made. To add a score of counts, add a
-property to :class:`MaskCounts`; what needs positions or probabilities lives in the other files.
+Counts of several images add up (``a + b``), which is how pooled scores are made. The formulas of Dice, Jaccard,
+F-score, precision and recall stand here and nowhere else; they take numbers or arrays of counts, of voxels or of
+objects. To add a score of counts, add a property to :class:`MaskCounts` and name it in
+:mod:`tomocyte.evaluation.metrics.masks`; what needs positions or probabilities lives in the other files.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
-from tomocyte.evaluation.overlap import check_pair
 
 CHUNK_VOXELS = 1 << 22
+Float = NDArray[np.float64]
 
 
-def ratio(part: float, whole: float) -> float:
-    """``part / whole``; NaN where ``whole`` is 0."""
+@overload
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Float: ...
+@overload
+def ratio(part: float, whole: float) -> float: ...
+def ratio(part: Any, whole: Any) -> Any:
+    """``part / whole``; NaN where ``whole`` is 0. Numbers give a number, arrays of one shape an array.
+
+    Examples
+    --------
+    >>> ratio(3, 4), ratio(np.array([3, 1]), np.array([4, 0])).tolist()
+    (0.75, [0.75, nan])
+    """
+    if isinstance(whole, np.ndarray):
+        return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
     return float(part / whole) if whole else math.nan
+
+
+def dice_of(n_true_positive: Any, n_false_positive: Any, n_false_negative: Any) -> Any:
+    """2 TP / (2 TP + FP + FN) of numbers or arrays of counts; NaN without any.
+
+    Examples
+    --------
+    >>> dice_of(3, 1, 2), dice_of(np.array([3, 0]), np.array([1, 0]), np.array([2, 4])).round(4).tolist()
+    (0.6666666666666666, [0.6667, 0.0])
+    """
+    return ratio(2 * n_true_positive, 2 * n_true_positive + n_false_positive + n_false_negative)
+
+
+def jaccard_of(n_true_positive: Any, n_false_positive: Any, n_false_negative: Any) -> Any:
+    """TP / (TP + FP + FN) of numbers or arrays of counts; NaN without any."""
+    return ratio(n_true_positive, n_true_positive + n_false_positive + n_false_negative)
+
+
+def precision_of(n_true_positive: Any, n_false_positive: Any) -> Any:
+    """TP / (TP + FP) of numbers or arrays of counts; NaN where nothing is predicted."""
+    return ratio(n_true_positive, n_true_positive + n_false_positive)
+
+
+def recall_of(n_true_positive: Any, n_false_negative: Any) -> Any:
+    """TP / (TP + FN) of numbers or arrays of counts; NaN where nothing is true."""
+    return ratio(n_true_positive, n_true_positive + n_false_negative)
 
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """Voxels of two masks by whether truth and prediction hold them.
+    """Voxels of two masks, or objects of two label images, by whether truth and prediction hold them.
 
     A score is NaN where its definition divides by zero, and nowhere else: ``precision`` without predicted voxels,
     ``recall`` without true voxels, overlap scores when both masks are empty.
@@ -73,22 +113,22 @@ class MaskCounts:
     @property
     def dice(self) -> float:
         """2 TP / (2 TP + FP + FN), which is also F1; NaN when both masks are empty."""
-        return ratio(2 * self.n_true_positive, self.n_truth + self.n_prediction)
+        return float(dice_of(self.n_true_positive, self.n_false_positive, self.n_false_negative))
 
     @property
     def jaccard(self) -> float:
         """TP / (TP + FP + FN); NaN when both masks are empty."""
-        return ratio(self.n_true_positive, self.n_truth + self.n_false_positive)
+        return float(jaccard_of(self.n_true_positive, self.n_false_positive, self.n_false_negative))
 
     @property
     def precision(self) -> float:
         """TP / (TP + FP); NaN when the prediction is empty."""
-        return ratio(self.n_true_positive, self.n_prediction)
+        return float(precision_of(self.n_true_positive, self.n_false_positive))
 
     @property
     def recall(self) -> float:
         """TP / (TP + FN); NaN when the truth is empty."""
-        return ratio(self.n_true_positive, self.n_truth)
+        return float(recall_of(self.n_true_positive, self.n_false_negative))
 
     @property
     def pixel_accuracy(self) -> float:
@@ -128,6 +168,23 @@ class MaskCounts:
         return 5 * precision * recall / (precision + 4 * recall) if self.n_true_positive else 0.0
 
 
+def check_pair(truth: NDArray[Any], prediction: NDArray[Any]) -> None:
+    """Raise unless both are integer or bool arrays >= 0 of the same shape.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SHAPE`` or ``E-LABELS-TYPE``.
+    """
+    if truth.shape != prediction.shape:
+        raise SettingsError("E-SHAPE", f"truth {truth.shape} and prediction {prediction.shape} differ in shape.")
+    for name, labels in (("truth", truth), ("prediction", prediction)):
+        if labels.dtype.kind not in "uib":
+            raise SettingsError("E-LABELS-TYPE", f"{name} must be integers or bool, not {labels.dtype}.")
+        if labels.dtype.kind == "i" and labels.size and int(labels.min()) < 0:
+            raise SettingsError("E-LABELS-TYPE", f"{name} must not be negative, but one value is {int(labels.min())}.")
+
+
 def count_mask(truth: NDArray[Any], prediction: NDArray[Any]) -> MaskCounts:
     """Count right and wrong voxels.
 
@@ -149,6 +206,54 @@ def count_mask(truth: NDArray[Any], prediction: NDArray[Any]) -> MaskCounts:
     first, second = truth != 0, prediction != 0
     n_both, n_first, n_second = (int(np.count_nonzero(part)) for part in (first & second, first, second))
     return MaskCounts(n_both, n_second - n_both, n_first - n_both, first.size - n_first - n_second + n_both)
+
+
+def dice(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
+    """Dice similarity of two masks: 2 |A ∩ B| / (|A| + |B|).
+
+    Parameters
+    ----------
+    truth, prediction : ndarray, bool or integer (non-zero = inside), same shape
+
+    Returns
+    -------
+    float
+        In [0, 1]; 1 for the same mask, NaN when both are empty.
+
+    References
+    ----------
+    Dice, Ecology 26, 297 (1945), doi:10.2307/1932409.
+
+    Examples
+    --------
+    >>> dice(np.array([1, 1, 0]), np.array([0, 1, 1]))
+    0.5
+    """
+    return count_mask(truth, prediction).dice
+
+
+def jaccard(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
+    """Jaccard index (intersection over union) of two masks: |A ∩ B| / |A ∪ B|.
+
+    Parameters
+    ----------
+    truth, prediction : ndarray, bool or integer (non-zero = inside), same shape
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN when both are empty.
+
+    References
+    ----------
+    Jaccard, New Phytol. 11, 37 (1912), doi:10.1111/j.1469-8137.1912.tb05611.x.
+
+    Examples
+    --------
+    >>> round(jaccard(np.array([1, 1, 0]), np.array([0, 1, 1])), 4)
+    0.3333
+    """
+    return count_mask(truth, prediction).jaccard
 
 
 def precision(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
@@ -265,71 +370,3 @@ def moc(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     if not math.isfinite(xx + yy):
         raise SettingsError("E-NAN", "an image holds values that are not finite.", cure="Mask them before.")
     return ratio(xy, math.sqrt(xx * yy))
-
-
-def confusion_matrix(truth: NDArray[Any], prediction: NDArray[Any], *, n_classes: int) -> NDArray[np.int64]:
-    """How often each true class was given each class.
-
-    Parameters
-    ----------
-    truth, prediction : ndarray, integer in [0, n_classes), same shape
-        Class of every voxel.
-    n_classes : int >= 1
-        K; classes that do not occur get empty rows and columns.
-
-    Returns
-    -------
-    ndarray (K, K), int64
-        Row: true class; column: predicted class.
-
-    Raises
-    ------
-    SettingsError
-        ``E-SHAPE``, ``E-LABELS-TYPE``; ``E-CLASS`` when a value is not below ``n_classes``.
-
-    Examples
-    --------
-    >>> confusion_matrix(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]), n_classes=3).tolist()
-    [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
-    """
-    check_pair(truth, prediction)
-    for name, classes in (("truth", truth), ("prediction", prediction)):
-        if classes.size and int(classes.max()) >= n_classes:
-            raise SettingsError(
-                "E-CLASS",
-                f"{name} holds class {int(classes.max())}, but there are {n_classes} classes from 0.",
-                cure="Give class numbers, not object labels, or more classes.",
-            )
-    first, second = truth.ravel(), prediction.ravel()
-    counts = np.zeros(n_classes * n_classes, dtype=np.int64)
-    for start in range(0, first.size, CHUNK_VOXELS):
-        part = slice(start, start + CHUNK_VOXELS)
-        pairs = first[part].astype(np.int64) * n_classes + second[part]
-        counts += np.bincount(pairs, minlength=n_classes * n_classes)
-    return counts.reshape(n_classes, n_classes)
-
-
-def class_counts(matrix: NDArray[np.int64]) -> tuple[MaskCounts, ...]:
-    """Each class against all others, from a confusion matrix; their scores are the multi-class scores.
-
-    Parameters
-    ----------
-    matrix : ndarray (K, K), int64
-        From :func:`confusion_matrix`.
-
-    Returns
-    -------
-    tuple of MaskCounts
-        One per class; for instance ``class_counts(matrix)[2].moc``.
-
-    Examples
-    --------
-    >>> [round(counts.dice, 3) for counts in class_counts(np.array([[4, 1], [0, 5]]))]
-    [0.889, 0.909]
-    """
-    total = int(matrix.sum())
-    found = []
-    for index in range(len(matrix)):
-        both, in_truth, in_prediction = int(matrix[index, index]), int(matrix[index].sum()), int(matrix[:, index].sum())
-        found.append(MaskCounts(both, in_prediction - both, in_truth - both, total - in_truth - in_prediction + both))
-    return tuple(found)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from tomocyte.evaluation.overlap import check_pair
+from tomocyte.evaluation.counts import MaskCounts, check_pair, dice_of, jaccard_of
 
 Index = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -50,16 +50,17 @@ class OverlapTable:
     @property
     def iou(self) -> Float:
         """Intersection over union of each pair."""
-        union = self._sizes() - self.n_common
-        return np.asarray(self.n_common / union, dtype=np.float64)
+        return np.asarray(jaccard_of(self.n_common, *self._apart()), dtype=np.float64)
 
     @property
     def dice(self) -> Float:
         """Dice of each pair."""
-        return np.asarray(2 * self.n_common / self._sizes(), dtype=np.float64)
+        return np.asarray(dice_of(self.n_common, *self._apart()), dtype=np.float64)
 
-    def _sizes(self) -> Index:
-        return self.truth_sizes[self.truth_index] + self.prediction_sizes[self.prediction_index]
+    def _apart(self) -> tuple[Index, Index]:
+        """Voxels of each pair that only the prediction holds, and only the truth."""
+        only_prediction = self.prediction_sizes[self.prediction_index] - self.n_common
+        return only_prediction, self.truth_sizes[self.truth_index] - self.n_common
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,6 @@ class InstanceScores:
     Parameters
     ----------
     n_truth, n_prediction, n_matched : int
-    precision, recall, f1 : float
-        In [0, 1]; NaN where there is nothing to divide by (F1: neither truth nor prediction holds an object).
     mean_matched_iou : float
         Over the matched pairs; NaN without any. The SQ (segmentation quality) of panoptic quality.
     """
@@ -78,10 +77,27 @@ class InstanceScores:
     n_truth: int
     n_prediction: int
     n_matched: int
-    precision: float
-    recall: float
-    f1: float
     mean_matched_iou: float
+
+    @property
+    def counts(self) -> MaskCounts:
+        """Objects matched, only predicted, only true."""
+        return MaskCounts(self.n_matched, self.n_prediction - self.n_matched, self.n_truth - self.n_matched)
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted objects that match; NaN without any."""
+        return self.counts.precision
+
+    @property
+    def recall(self) -> float:
+        """Share of the true objects that match; NaN without any."""
+        return self.counts.recall
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (2 TP + FP + FN) of objects; NaN without any object."""
+        return self.counts.dice
 
     @property
     def average_precision(self) -> float:
@@ -89,7 +105,7 @@ class InstanceScores:
 
         This is a Jaccard index of objects at one threshold; it has nothing to do with the area under a curve.
         """
-        return _ratio(self.n_matched, self.n_truth + self.n_prediction - self.n_matched)
+        return self.counts.jaccard
 
     @property
     def panoptic_quality(self) -> float:
@@ -253,9 +269,6 @@ def score_overlaps(table: OverlapTable, *, min_iou: float = 0.5) -> InstanceScor
         n_truth,
         n_prediction,
         n_matched,
-        _ratio(n_matched, n_prediction),
-        _ratio(n_matched, n_truth),
-        _ratio(2 * n_matched, n_truth + n_prediction),
         float(iou[chosen].mean()) if n_matched else float("nan"),
     )
 
@@ -344,7 +357,3 @@ def _assign(table: OverlapTable, gain: Float, *, bonus: float) -> list[int]:
         picked = pair_at[optimize.linear_sum_assignment(gains, maximize=True)]
         chosen.extend(int(pair) for pair in picked if pair >= 0)
     return sorted(chosen)
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")

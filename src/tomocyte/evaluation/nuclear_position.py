@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.evaluation.counts import check_pair
 from tomocyte.evaluation.matching import best_partners, overlap_table
-from tomocyte.evaluation.overlap import check_pair
 
 Labels = NDArray[Any]
 Box = tuple[slice, slice, slice]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import MetadataError, SettingsError
-from tomocyte.evaluation.overlap import check_pair
+from tomocyte.evaluation.counts import check_pair
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]

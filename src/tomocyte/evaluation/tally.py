@@ -1,30 +1,38 @@
-"""What is kept of a compared image: counts that add up, from which a row of scores is made.
+"""What is counted of a compared image: counts that add up, from which a row of scores is made.
 
-``a + b`` is the tally of two images together; pooled rows come from nothing else. To add a score, count what it needs
-here, put it into :func:`score_row`, and describe the column in :mod:`tomocyte.evaluation.columns`.
+``a + b`` is the tally of two images together; pooled rows come from nothing else. To count something new, add it to one
+of the parts here and read it in a metric of :mod:`tomocyte.evaluation.metrics`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.evaluation.calibration import ReliabilityCounts
-from tomocyte.evaluation.columns import BOTH_EMPTY, NO_PROBABILITY, NO_VOXEL_SIZE, NOT_POOLED, describe_column
-from tomocyte.evaluation.counts import MaskCounts, ratio
-from tomocyte.evaluation.curves import PrecisionRecallCounts
-from tomocyte.evaluation.matching import AP_MIN_IOUS, OverlapTable, best_partners, score_overlaps
+from tomocyte.errors import SettingsError
+from tomocyte.evaluation.calibration import ReliabilityCounts, count_reliability
+from tomocyte.evaluation.case import Case, ScoreSettings
+from tomocyte.evaluation.counts import MaskCounts, count_mask, ratio
+from tomocyte.evaluation.curves import PrecisionRecallCounts, count_precision_recall, precision_recall_curve
+from tomocyte.evaluation.matching import (
+    AP_MIN_IOUS,
+    InstanceScores,
+    OverlapTable,
+    best_partners,
+    overlap_table,
+    score_overlaps,
+)
+from tomocyte.evaluation.metric import Metric
+from tomocyte.evaluation.reasons import BOTH_EMPTY, NO_PROBABILITY, NO_VOXEL_SIZE, NOT_POOLED
 from tomocyte.evaluation.surface import surface_distances
 
 # Panoptic quality asks for an IoU of more than a half.
 ABOVE_HALF = math.nextafter(0.5, 1.0)
-MASK_SCORES = ("dice", "jaccard", "precision", "recall", "f05_as_published", "pixel_accuracy", "moc")
-SURFACE_SCORES = ("hausdorff_um", "hd95_um", "assd_um")
 Row = dict[str, Any]
 
 
@@ -36,8 +44,10 @@ class SurfaceTally:
     ----------
     n_images : int
         Images whose voxel size is known.
-    n_surface, n_within : int
-        Surface voxels of both masks, and those within the tolerance (0 without one).
+    n_surface : int
+        Surface voxels of both masks.
+    n_within : int, optional
+        Those within the tolerance; ``None`` without one.
     n_measured, sum_um : int, float
         Surface voxels whose distance is finite, and the sum of those distances.
     largest_um, hd95_um : float
@@ -46,22 +56,55 @@ class SurfaceTally:
 
     n_images: int = 0
     n_surface: int = 0
-    n_within: int = 0
+    n_within: int | None = 0
     n_measured: int = 0
     sum_um: float = 0.0
     largest_um: float = math.nan
     hd95_um: float = math.nan
 
     def __add__(self, other: SurfaceTally) -> SurfaceTally:
+        has_tolerance = self.n_within is not None and other.n_within is not None
         return SurfaceTally(
             self.n_images + other.n_images,
             self.n_surface + other.n_surface,
-            self.n_within + other.n_within,
+            (self.n_within or 0) + (other.n_within or 0) if has_tolerance else None,
             self.n_measured + other.n_measured,
             self.sum_um + other.sum_um,
             float(np.fmax(self.largest_um, other.largest_um)),
             math.nan,
         )
+
+    @property
+    def mean_um(self) -> float:
+        """Mean of the finite distances; NaN without any."""
+        return ratio(self.sum_um, self.n_measured)
+
+    @property
+    def share_within(self) -> float | None:
+        """Share of the surface voxels within the tolerance; ``None`` without a tolerance."""
+        return None if self.n_within is None else ratio(self.n_within, self.n_surface)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Pairs of objects at one threshold of intersection over union, in one or more images.
+
+    Parameters
+    ----------
+    min_iou : float
+    n_matched : int
+    sum_iou, mean_iou : float
+        Of the pairs; the mean is NaN without any.
+    """
+
+    min_iou: float
+    n_matched: int
+    sum_iou: float
+    mean_iou: float
+
+    def __add__(self, other: Matches) -> Matches:
+        n_matched, sum_iou = self.n_matched + other.n_matched, self.sum_iou + other.sum_iou
+        return Matches(self.min_iou, n_matched, sum_iou, ratio(sum_iou, n_matched))
 
 
 @dataclass(frozen=True)
@@ -71,28 +114,76 @@ class InstanceTally:
     Parameters
     ----------
     n_truth, n_prediction : int
-    matched : tuple of (float, int, float)
-        Threshold of IoU, pairs, sum of their IoU; ascending.
+    matches : tuple of Matches
+        By ascending threshold.
     sum_dice : float
         Of the true objects with their best partners.
     """
 
     n_truth: int
     n_prediction: int
-    matched: tuple[tuple[float, int, float], ...]
+    matches: tuple[Matches, ...]
     sum_dice: float
 
     def __add__(self, other: InstanceTally) -> InstanceTally:
-        matched = tuple(
-            (min_iou, n + more, iou + further)
-            for (min_iou, n, iou), (_, more, further) in zip(self.matched, other.matched, strict=True)
-        )
         return InstanceTally(
             self.n_truth + other.n_truth,
             self.n_prediction + other.n_prediction,
-            matched,
+            tuple(one + further for one, further in zip(self.matches, other.matches, strict=True)),
             self.sum_dice + other.sum_dice,
         )
+
+    def scores(self, min_iou: float) -> InstanceScores:
+        """How many objects match at a threshold that was counted."""
+        matches = self._at(min_iou)
+        return InstanceScores(self.n_truth, self.n_prediction, matches.n_matched, matches.mean_iou)
+
+    def sum_iou(self, min_iou: float) -> float:
+        """Sum of the intersections over union of the pairs at a threshold that was counted."""
+        return self._at(min_iou).sum_iou
+
+    def _at(self, min_iou: float) -> Matches:
+        for matches in self.matches:
+            if matches.min_iou == min_iou:
+                return matches
+        raise SettingsError("E-IOU", f"objects were not matched at {min_iou:g}.", cure="Add it to min_ious.")
+
+
+@dataclass(frozen=True)
+class ProbabilityTally:
+    """Probabilities of one or more images, counted in bins.
+
+    Parameters
+    ----------
+    reliability : ReliabilityCounts
+    curve : PrecisionRecallCounts, optional
+        ``None`` where it was thrown away to save memory.
+    exact_areas : tuple of 2 float, optional
+        Area by trapezoids and average precision of a single image, without bins.
+    """
+
+    reliability: ReliabilityCounts
+    curve: PrecisionRecallCounts | None
+    exact_areas: tuple[float, float] | None = None
+
+    def __add__(self, other: ProbabilityTally) -> ProbabilityTally:
+        is_complete = self.curve is not None and other.curve is not None
+        curve = self.curve + other.curve if is_complete else None  # type: ignore[operator]
+        return ProbabilityTally(self.reliability + other.reliability, curve)
+
+    @property
+    def auc(self) -> float:
+        """Area under precision against recall by trapezoids; NaN without true voxels."""
+        if self.exact_areas is not None:
+            return self.exact_areas[0]
+        return self.curve.curve.auc if self.curve is not None else math.nan
+
+    @property
+    def average_precision(self) -> float:
+        """Area under precision against recall by steps; NaN without true voxels."""
+        if self.exact_areas is not None:
+            return self.exact_areas[1]
+        return self.curve.curve.average_precision if self.curve is not None else math.nan
 
 
 @dataclass(frozen=True)
@@ -102,40 +193,100 @@ class Tally:
     Parameters
     ----------
     n_images : int
-    mask : MaskCounts
-    surface : SurfaceTally, optional
+    masks : MaskCounts
+    surfaces : SurfaceTally, optional
     instances : InstanceTally, optional
-    curve : PrecisionRecallCounts, optional
-    reliability : ReliabilityCounts, optional
-    exact_areas : tuple of 2 float, optional
-        Area by trapezoids and average precision of a single image, without bins.
+    probabilities : ProbabilityTally, optional
+    images : mapping of str to float
+        Name of a metric of the image itself -> its value; empty where images are pooled.
     """
 
     n_images: int
-    mask: MaskCounts
-    surface: SurfaceTally | None = None
+    masks: MaskCounts
+    surfaces: SurfaceTally | None = None
     instances: InstanceTally | None = None
-    curve: PrecisionRecallCounts | None = None
-    reliability: ReliabilityCounts | None = None
-    exact_areas: tuple[float, float] | None = None
+    probabilities: ProbabilityTally | None = None
+    images: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
             self.n_images + other.n_images,
-            self.mask + other.mask,
-            _sum(self.surface, other.surface),
+            self.masks + other.masks,
+            _sum(self.surfaces, other.surfaces),
             _sum(self.instances, other.instances),
-            _sum(self.curve, other.curve),
-            _sum(self.reliability, other.reliability),
+            _sum(self.probabilities, other.probabilities),
         )
 
     def without_bins(self) -> Tally:
         """The same without the large counts, to keep one per image."""
-        return replace(self, curve=None)
+        if self.probabilities is None:
+            return self
+        return replace(self, probabilities=replace(self.probabilities, curve=None))
 
 
 def _sum(first: Any, second: Any) -> Any:
     return second if first is None else first if second is None else first + second
+
+
+def count_case(
+    case: Case, settings: ScoreSettings, metrics: Sequence[Metric], *, overlaps: OverlapTable | None = None
+) -> Tally:
+    """Count one image, as much as the metrics need.
+
+    Parameters
+    ----------
+    case : Case
+    settings : ScoreSettings
+    metrics : sequence of Metric
+    overlaps : OverlapTable, optional
+        Of the objects, where it was made already.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SHAPE``, ``E-LABELS-TYPE``, ``E-NAN``, ``E-PROBABILITY``; ``E-EMPTY`` with neither prediction nor
+        probability.
+    """
+    needs = {metric.needs for metric in metrics}
+    probabilities = None
+    if case.probability is not None and "probabilities" in needs:
+        probabilities = tally_probability(case.truth, case.probability, settings)
+    prediction = predicted_mask(case, settings)
+    masks = count_mask(case.truth, prediction)
+    surfaces = instances = None
+    if "surfaces" in needs:
+        surfaces = tally_surface(case.truth, prediction, case.voxel_size_um, settings.tolerance_um)
+    if "instances" in needs:
+        table = overlap_table(case.truth, prediction) if overlaps is None else overlaps
+        own = [metric.min_iou for metric in metrics if metric.min_iou is not None]
+        instances = tally_instances(table, [*settings.min_ious, *own])
+    images = {metric.name: _number(metric.function(case)) for metric in metrics if metric.needs == "images"}
+    return Tally(1, masks, surfaces, instances, probabilities, images)
+
+
+def predicted_mask(case: Case, settings: ScoreSettings) -> NDArray[Any]:
+    """The prediction of an image, or its probability at the threshold.
+
+    Raises
+    ------
+    SettingsError
+        ``E-EMPTY`` with neither.
+    """
+    if case.prediction is not None:
+        return case.prediction
+    if case.probability is None:
+        raise SettingsError("E-EMPTY", f"image {case.item!r} has neither prediction nor probability.")
+    return np.asarray(case.probability >= settings.threshold)
+
+
+def tally_probability(truth: NDArray[Any], probability: NDArray[Any], settings: ScoreSettings) -> ProbabilityTally:
+    """Count the probabilities of one image."""
+    curve = count_precision_recall(truth, probability, n_bins=settings.n_probability_bins)
+    reliability = count_reliability(truth, probability, n_bins=settings.n_calibration_bins)
+    if not settings.is_curve_exact:
+        return ProbabilityTally(reliability, curve)
+    exact = precision_recall_curve(truth, probability)
+    return ProbabilityTally(reliability, curve, (exact.auc, exact.average_precision))
 
 
 def tally_surface(
@@ -143,13 +294,13 @@ def tally_surface(
 ) -> SurfaceTally:
     """Measure the surfaces of one image; without a voxel size, nothing."""
     if voxel_size_um is None:
-        return SurfaceTally()
+        return SurfaceTally(n_within=None if tolerance_um is None else 0)
     found = surface_distances(truth, prediction, voxel_size_um=voxel_size_um)
     n_surface = found.truth_um.size + found.prediction_um.size
     return SurfaceTally(
         1,
         n_surface,
-        found.n_within(tolerance_um) if tolerance_um is not None else 0,
+        found.n_within(tolerance_um) if tolerance_um is not None else None,
         n_surface if found.is_defined else 0,
         float(found.truth_um.sum() + found.prediction_um.sum()) if found.is_defined else 0.0,
         found.hausdorff_um,
@@ -159,123 +310,69 @@ def tally_surface(
 
 def tally_instances(table: OverlapTable, min_ious: Sequence[float]) -> InstanceTally:
     """Match the objects of one image at every threshold that a column needs."""
-    matched = []
-    for min_iou in sorted({*min_ious, *AP_MIN_IOUS, ABOVE_HALF}):
+    matches = []
+    for min_iou in sorted({*min_ious, *AP_MIN_IOUS, ABOVE_HALF} - {math.nan}):
         scores = score_overlaps(table, min_iou=min_iou)
         sum_iou = scores.n_matched * scores.mean_matched_iou if scores.n_matched else 0.0
-        matched.append((min_iou, scores.n_matched, sum_iou))
+        matches.append(Matches(min_iou, scores.n_matched, sum_iou, scores.mean_matched_iou))
     sum_dice = float(table.dice[best_partners(table)].sum())
-    return InstanceTally(len(table.truth_labels), len(table.prediction_labels), tuple(matched), sum_dice)
+    return InstanceTally(len(table.truth_labels), len(table.prediction_labels), tuple(matches), sum_dice)
 
 
-def score_row(tally: Tally, *, min_ious: Sequence[float], has_tolerance: bool) -> Row:
+def score_row(tally: Tally, metrics: Sequence[Metric]) -> Row:
     """The scores of a tally, with ``reason`` saying why cells are NaN.
 
     Parameters
     ----------
     tally : Tally
-    min_ious : sequence of float
-        Thresholds that get columns of their own.
-    has_tolerance : bool
-        Whether a surface Dice was counted.
+    metrics : sequence of Metric
+        Those whose counts the tally lacks get no column.
     """
-    row: Row = {"n_images": tally.n_images, **mask_row(tally.mask)}
-    special: dict[str, str] = {}
-    if tally.curve is not None or tally.exact_areas is not None or tally.reliability is not None:
-        row |= _probability_row(tally)
-    if tally.surface is not None:
-        surface, reasons = _surface_row(tally.surface, has_tolerance)
-        row |= surface
-        special |= reasons
-        if tally.n_images > 1 and tally.surface.n_images:
-            special["hd95_um"] = NOT_POOLED
-    if tally.instances is not None:
-        row |= _instance_row(tally.instances, min_ious)
-    row["reason"] = reason_text(row, special)
-    return row
-
-
-def mask_row(counts: MaskCounts) -> Row:
-    """Columns that follow from the four counts."""
-    row: Row = {
-        "n_voxels": counts.n_voxels,
-        "n_true_positive": counts.n_true_positive,
-        "n_false_positive": counts.n_false_positive,
-        "n_false_negative": counts.n_false_negative,
-        "n_true_negative": counts.n_true_negative,
-    }
-    row |= {name: getattr(counts, name) for name in MASK_SCORES}
-    row["f05"] = counts.f_beta(0.5)
-    row["relative_volume_error"] = ratio(counts.n_prediction - counts.n_truth, counts.n_truth)
-    return row
-
-
-def _probability_row(tally: Tally) -> Row:
-    auc = average = math.nan
-    if tally.exact_areas is not None:
-        auc, average = tally.exact_areas
-    elif tally.curve is not None:
-        curve = tally.curve.curve
-        auc, average = curve.auc, curve.average_precision
-    reliability = tally.reliability
-    return {
-        "auc_pr": auc,
-        "average_precision": average,
-        "ece": reliability.ece if reliability is not None else math.nan,
-        "brier": reliability.brier if reliability is not None else math.nan,
-    }
-
-
-def _surface_row(surface: SurfaceTally, has_tolerance: bool) -> tuple[Row, dict[str, str]]:
-    row: Row = {
-        "hausdorff_um": surface.largest_um,
-        "hd95_um": surface.hd95_um,
-        "assd_um": ratio(surface.sum_um, surface.n_measured),
-    }
-    if has_tolerance:
-        row["surface_dice"] = ratio(surface.n_within, surface.n_surface)
-    if surface.n_images == 0:
-        return row, dict.fromkeys(row, NO_VOXEL_SIZE)
-    return row, dict.fromkeys(SURFACE_SCORES, BOTH_EMPTY) if surface.n_surface == 0 else {}
-
-
-def _instance_row(tally: InstanceTally, min_ious: Sequence[float]) -> Row:
-    n_matched = {min_iou: n for min_iou, n, _ in tally.matched}
-    n_all = tally.n_truth + tally.n_prediction
-    row: Row = {"n_true_objects": tally.n_truth, "n_predicted_objects": tally.n_prediction}
-    for min_iou in min_ious:
-        percent, n = iou_suffix(min_iou), n_matched[min_iou]
-        row[f"instance_precision_iou{percent}"] = ratio(n, tally.n_prediction)
-        row[f"instance_recall_iou{percent}"] = ratio(n, tally.n_truth)
-        row[f"instance_f1_iou{percent}"] = ratio(2 * n, n_all)
-        row[f"instance_ap_iou{percent}"] = ratio(n, n_all - n)
-    row["instance_ap_mean"] = math.fsum(ratio(n_matched[t], n_all - n_matched[t]) for t in AP_MIN_IOUS) / len(
-        AP_MIN_IOUS
-    )
-    n_above, sum_iou = next((n, iou) for min_iou, n, iou in tally.matched if min_iou == ABOVE_HALF)
-    row["panoptic_quality"] = ratio(2 * sum_iou, n_all)
-    row["segmentation_quality"] = ratio(sum_iou, n_above)
-    row["recognition_quality"] = ratio(2 * n_above, n_all)
-    row["hungarian_dice"] = ratio(tally.sum_dice, tally.n_truth)
-    return row
-
-
-def iou_suffix(min_iou: float) -> str:
-    """``50`` for 0.5, ``62_5`` for 0.625: the end of a column's name."""
-    return f"{round(100 * min_iou, 6):g}".replace(".", "_")
-
-
-def reason_text(row: Row, special: dict[str, str]) -> str:
-    """``why: columns; why: columns`` for the cells of a row that are NaN."""
-    names: dict[str, list[str]] = {}
-    for name, value in row.items():
+    row: Row = {"n_images": tally.n_images}
+    empty: dict[str, list[str]] = {}
+    for metric in metrics:
+        value = _value(tally, metric)
+        if value is None:
+            continue
+        row[metric.name] = value
         if isinstance(value, float) and math.isnan(value):
-            names.setdefault(special.get(name, describe_column(name).when_empty), []).append(name)
-    return "; ".join(f"{reason}: {', '.join(columns)}" for reason, columns in names.items())
+            empty.setdefault(_reason(tally, metric), []).append(metric.name)
+    row["reason"] = _reason_text(empty)
+    return row
 
 
-def without_probability(row: Row) -> Row:
+def _value(tally: Tally, metric: Metric) -> float | None:
+    if metric.needs == "images":
+        return tally.images.get(metric.name, math.nan)
+    counts = getattr(tally, metric.needs)
+    return None if counts is None else metric.function(counts)
+
+
+def _reason(tally: Tally, metric: Metric) -> str:
+    """Why a metric of a tally is NaN."""
+    if metric.needs == "images":
+        return NOT_POOLED if tally.n_images > 1 else metric.when_empty
+    surfaces = tally.surfaces
+    if metric.needs == "surfaces" and surfaces is not None:
+        if surfaces.n_images == 0:
+            return NO_VOXEL_SIZE
+        if not metric.is_pooled and tally.n_images > 1:
+            return NOT_POOLED
+        return BOTH_EMPTY if surfaces.n_surface == 0 else metric.when_empty
+    return NOT_POOLED if not metric.is_pooled and tally.n_images > 1 else metric.when_empty
+
+
+def _reason_text(empty: Mapping[str, Sequence[str]]) -> str:
+    """``why: columns; why: columns``."""
+    return "; ".join(f"{reason}: {', '.join(names)}" for reason, names in empty.items())
+
+
+def without_probability(row: Row, metrics: Sequence[Metric]) -> Row:
     """A row with the columns of the probability, all NaN and their reason, for an image that has none."""
-    empty = dict.fromkeys(("auc_pr", "average_precision", "ece", "brier"), math.nan)
-    told = reason_text(empty, dict.fromkeys(empty, NO_PROBABILITY))
-    return {**row, **empty, "reason": "; ".join(part for part in (row["reason"], told) if part)}
+    names = [metric.name for metric in metrics if metric.needs == "probabilities"]
+    reason = _reason_text({NO_PROBABILITY: names})
+    return {**row, **dict.fromkeys(names, math.nan), "reason": "; ".join(filter(None, (row["reason"], reason)))}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from tomocyte.errors import MetadataError, SettingsError
-from tomocyte.evaluation.overlap import dice
+from tomocyte.evaluation.counts import dice
 from tomocyte.simulation import SceneSettings, render_scene, simulate_scene
 from tomocyte.simulation.physics.stain import (
     STAINS,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import MetadataError
-from tomocyte.evaluation.overlap import dice
+from tomocyte.evaluation.counts import dice
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.papers.applied import AppliedModel, is_inside, predict_structure
 from tomocyte.papers.osnet.objects import compare_objects
