@@ -11,19 +11,19 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from tests.training.conftest import disc_volume, small_recipe, write_pair
 
 from tomocyte.comparison.crossval import crossvalidate, folds_of, row_folder
-from tomocyte.comparison.crossval_recipe import build_crossval, check_disjoint, grouped_folds, merged
+from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, grouped_folds, merged
 from tomocyte.comparison.sections import score_set
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, SettingsError
-from tomocyte.training import load_recipe
+from tomocyte.training import build_recipe, load_recipe
 from tomocyte.training.data.samples import Samples
-from tomocyte.training.recipe import recipe_names
 
 BASE = small_recipe().model_dump(mode="json", exclude_defaults=True, exclude={"name"})
 
 
 def recipe(**changes: Any) -> Any:
     content: dict[str, Any] = {
+        "kind": "crossval",
         "name": "boxes",
         "groups": "image",
         "n_folds": 2,
@@ -31,7 +31,7 @@ def recipe(**changes: Any) -> Any:
         "rows": {"plain": {}, "wide": {"network": {"options": {"width": 6}}}},
         "baselines": ["otsu"],
     }
-    return build_crossval({**content, **changes})
+    return build_recipe({**content, **changes}, CrossvalRecipe)
 
 
 @pytest.mark.parametrize(("n_groups", "n_folds"), [(7, 3), (12, 4), (4, 4)])
@@ -137,7 +137,7 @@ def test_scores_of_two_outputs_count_both(data: Path) -> None:
 def test_a_comparison_trains_scores_and_resumes(data: Path, tmp_path: Path) -> None:
     items, chosen = find_items(data, small_recipe().data), recipe()
     events: list[dict[str, Any]] = []
-    result = crossvalidate(chosen, items, tmp_path / "out", tell=events.append)
+    result = crossvalidate(chosen, items, tmp_path / "out", callback=events.append)
     assert sum(event["event"] == "epoch" for event in events) == 2 * 2 * 2
     scores = result.scores
     assert sorted(scores["method"].unique()) == ["otsu", "plain", "wide"]
@@ -149,7 +149,7 @@ def test_a_comparison_trains_scores_and_resumes(data: Path, tmp_path: Path) -> N
     folds = [set(result.images[result.images["fold"] == fold]["group"]) for fold in (1, 2)]
     assert not folds[0] & folds[1]
     again: list[dict[str, Any]] = []
-    same = crossvalidate(chosen, items, tmp_path / "out", tell=again.append)
+    same = crossvalidate(chosen, items, tmp_path / "out", callback=again.append)
     assert not [event for event in again if event["event"] == "epoch"]
     assert same.scores.equals(scores)
     assert (row_folder(tmp_path / "out", "plain", 0) / "model" / "card.json").exists()
@@ -173,26 +173,15 @@ def test_wrong_rows_and_recipes_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"E-ROW.*plain, wide"):
         recipe().recipe("no-such")
     with pytest.raises(SettingsError, match="E-RECIPE"):
-        build_crossval({"name": "x"})
+        build_recipe({"name": "x"}, CrossvalRecipe)
     with pytest.raises(SettingsError, match="E-SETTINGS"):
         recipe(rows={"plain": {"loop": {"no_such": 1}}})
     with pytest.raises(SettingsError, match=r"E-RECIPE.*osnet-tables"):
         load_recipe("no-such")
 
 
-def test_every_recipe_that_ships_can_be_built() -> None:
-    from tomocyte.training import build_recipe
-
-    names = recipe_names()
-    assert {"osnet-nucleus", "osnet-tables", "osnet-tables-full", "qpi-cells", "phase-cells"} <= set(names)
-    for name in names:
-        content = load_recipe(name)
-        built = build_crossval(content) if "rows" in content else build_recipe(content)
-        assert built.name == name
-
-
 def test_the_table_has_the_paper_s_nine_rows_and_its_training() -> None:
-    chosen = build_crossval(load_recipe("osnet-tables-full"))
+    chosen = build_recipe(load_recipe("osnet-tables-full"), CrossvalRecipe)
     assert len(chosen.rows) == 9
     assert chosen.n_folds == 4
     proposed = chosen.recipe("OS-Net")

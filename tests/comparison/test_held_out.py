@@ -12,9 +12,10 @@ from tomocyte.comparison.held_out import chosen_items, dice_per_output, score_on
 from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError
 from tomocyte.models import load_package
-from tomocyte.training import LabelledData, train
+from tomocyte.training import LabelledData
 from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import TestSet
+from tomocyte.training.training import train_network
 
 HELD_OUT = {"benchmark": "none/small", "sets": {"in-domain": {"split": "test"}}}
 
@@ -23,7 +24,7 @@ def test_the_card_says_the_dice_of_the_held_out_images(data: Path, tmp_path: Pat
     """The validation score of the last epoch, on the same images, is the same number."""
     recipe = small_recipe(loop={"n_epochs": 6, "optimiser": {"learning_rate": 0.01}}, held_out=HELD_OUT)
     items = find_items(data, recipe.data)
-    result = train(recipe, LabelledData(items[:4], items[4:]), folder=tmp_path / "run")
+    result = train_network(recipe, LabelledData(items[:4], items[4:]), folder=tmp_path / "run")
     before = load_package(tmp_path / "run" / "model").card
     card = score_on_card(tmp_path / "run" / "model", recipe, [replace(item, split="test") for item in items[4:]])
     figures = card.figures["in-domain (real, 3 images)"]
@@ -37,7 +38,7 @@ def test_the_card_says_the_dice_of_the_held_out_images(data: Path, tmp_path: Pat
 def test_a_set_without_images_is_refused(data: Path, tmp_path: Path) -> None:
     recipe = small_recipe(held_out=HELD_OUT)
     items = find_items(data, recipe.data)
-    train(recipe, LabelledData(items, []), folder=tmp_path / "run")
+    train_network(recipe, LabelledData(items, []), folder=tmp_path / "run")
     with pytest.raises(InputError, match=r"E-NO-DATA.*in-domain"):
         score_on_card(tmp_path / "run" / "model", recipe, items)
 

@@ -23,15 +23,13 @@ from tomocyte.papers.choi.recipe import (
     INSTANCES,
     CellLineSet,
     OrganellesRecipe,
-    is_organelles_recipe,
-    load_organelles_recipe,
     training_folder,
 )
 from tomocyte.papers.choi.report import MEAN_OF_SETS, comparison_result, field_table, score_table
 from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
 from tomocyte.segmentation.cells.windows import CellByCellSettings
 from tomocyte.settings import build_settings
-from tomocyte.training.recipe import recipe_names
+from tomocyte.training.recipe import build_recipe, load_recipe
 
 WAYS = {INSTANCES: CellsBy(CellByCellSettings(method="watershed"))}
 
@@ -145,7 +143,7 @@ def test_rows_may_not_share_a_structure() -> None:
 def test_a_comparison_is_done_once_and_reported(data: Path, tmp_path: Path) -> None:
     folder, recipe = tmp_path / "out", small_recipe()
     told: list[Any] = []
-    entries = compare_trainings(recipe, data, folder, tell=told.append)
+    entries = compare_trainings(recipe, data, folder, callback=told.append)
     assert [(e["row"], e["set"], e["item"]) for e in entries] == [
         (row, name, item) for row in recipe.rows for name, item in (("NIH3T3", "c"), ("HeLa", "d"))
     ]
@@ -158,7 +156,7 @@ def test_a_comparison_is_done_once_and_reported(data: Path, tmp_path: Path) -> N
     assert (by_row["together"]["n_steps"], by_row["apart"]["n_steps"]) == (2, 4)
     assert by_row["apart"]["n_parameters"] > 1.9 * by_row["together"]["n_parameters"]
     told.clear()
-    again = compare_trainings(recipe, data, folder, tell=told.append)
+    again = compare_trainings(recipe, data, folder, callback=told.append)
     assert again == entries
     assert {event["event"] for event in told} == {"row"}
     # A damaged score is made anew.
@@ -232,10 +230,8 @@ def test_means_are_over_fields_and_then_over_cell_lines() -> None:
 
 @pytest.mark.parametrize("name", ["choi-fig2c", "choi-multitask", "choi-shipped"])
 def test_shipped_recipes_are_sound(name: str) -> None:
-    recipe = load_organelles_recipe(name)
+    recipe = build_recipe(load_recipe(name), OrganellesRecipe)
     assert recipe.name == name
-    assert is_organelles_recipe(name)
-    assert name not in recipe_names()
     assert "10.1101/2021.05.23.445351" in recipe.paper
     assert sorted(one.cell_line for one in recipe.tests.values()) == [
         "A549", "HeLa", "MDA-MB-231", "NIH3T3", "RAW 264.7",
@@ -246,18 +242,16 @@ def test_shipped_recipes_are_sound(name: str) -> None:
 
 
 def test_the_two_recipes_share_their_longest_training() -> None:
-    ours = load_organelles_recipe("choi-fig2c").trainings("our settings", 1)
-    multi = load_organelles_recipe("choi-multitask")
+    ours = build_recipe(load_recipe("choi-fig2c"), OrganellesRecipe).trainings("our settings", 1)
+    multi = build_recipe(load_recipe("choi-multitask"), OrganellesRecipe)
     folders = {row: [training_folder(Path(), one) for one in multi.trainings(row, 1)] for row in multi.rows}
     assert folders["one network, 600 steps"] == [training_folder(Path(), ours[0])]
     steps = {row: [one.loop.n_epochs * 50 for one in multi.trainings(row, 1)] for row in multi.rows}
     assert [sum(found) for found in steps.values()] == [150, 600, 600]
 
 
-def test_recipes_of_other_kinds_are_told_apart() -> None:
-    assert not is_organelles_recipe("osnet-fig3b")
-    assert not is_organelles_recipe("osnet-tables")
-    with pytest.raises(SettingsError, match=r"E-RECIPE.*choi-fig2c, choi-multitask"):
-        load_organelles_recipe("choi-fig9")
+def test_wrong_rows_and_seeds_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"E-SETTINGS.*n_epoch"):
+        build_recipe(load_recipe("choi-fig2c", ["base.loop.n_epoch=2"]), OrganellesRecipe)
     with pytest.raises(SettingsError, match="twice"):
         small_recipe(seeds=(1, 1))

@@ -22,10 +22,11 @@ from tomocyte.networks import network_entries
 from tomocyte.papers.applied import AppliedModel, predict_structure
 from tomocyte.papers.osnet.objects import agreement_table, compare_objects
 from tomocyte.papers.osnet.pictures import moment_box
+from tomocyte.papers.osnet.recipe import SectionsRecipe, SectionsSettings, TimeLapseRecipe, TimeLapseSettings
 from tomocyte.papers.osnet.sections import container_of, sections_experiment
 from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
-from tomocyte.papers.recipe import SectionsSettings, TimeLapseSettings, figure_recipes, load_figure_recipe
 from tomocyte.papers.result import write_result
+from tomocyte.training.recipe import build_recipe, load_recipe
 
 Material = Callable[..., list[LabelledItem]]
 
@@ -105,7 +106,7 @@ def test_sections_experiment_on_balls(model: AppliedModel, material: Material, t
     items = material(first=[2.5], second=[3.0], third=[2.0])
     told: list[Any] = []
     settings = SectionsSettings(n_sections=4, n_shown=2)
-    result = sections_experiment(model, items, settings, title="Test", tell=told.append)
+    result = sections_experiment(model, items, settings, title="Test", callback=told.append)
     objects = result.tables["objects"]
     assert objects["item"].tolist() == ["first", "second", "third"]
     assert objects["dice"].tolist() == [1.0] * 3
@@ -217,7 +218,7 @@ def test_material_is_what_is_finished_and_asked_for(tmp_path: Path) -> None:
 def test_shipped_recipes_are_sound(name: str) -> None:
     from tomocyte.runs.simulate import benchmark_plan, dataset_plan
 
-    recipe = load_figure_recipe(name)
+    recipe = build_recipe(load_recipe(name), SectionsRecipe, TimeLapseRecipe)
     assert recipe.name == name
     assert "10.1101/478925" in recipe.paper
     if recipe.data.benchmark is not None:
@@ -231,19 +232,17 @@ def test_shipped_recipes_are_sound(name: str) -> None:
         assert plans[0].dataset["motion"]["time_step_s"] == 600
 
 
-def test_wrong_recipes_are_refused(tmp_path: Path) -> None:
-    assert set(figure_recipes()) >= {"osnet-fig3b", "osnet-fig4"}
-    with pytest.raises(SettingsError, match=r"E-RECIPE.*osnet-fig3b"):
-        load_figure_recipe("osnet-fig9")
-    with pytest.raises(SettingsError, match="E-SETTINGS"):
-        load_figure_recipe("osnet-fig3b", ["sections.n_section=2"])
-    with pytest.raises(SettingsError, match="means nothing"):
-        load_figure_recipe("osnet-fig3b", ["time_lapse.n_fringes=2"])
-    with pytest.raises(SettingsError, match="one of them"):
-        load_figure_recipe("osnet-fig3b", ["data.benchmark=null"])
-    path = tmp_path / "own.yaml"
-    path.write_text(figure_recipes()["osnet-fig4"].read_text(encoding="utf-8"), encoding="utf-8")
-    assert load_figure_recipe(path, ["time_lapse.seed=9"]).time_lapse.seed == 9
+def test_wrong_recipes_are_refused() -> None:
+    for override, words in (
+        ("sections.n_section=2", "n_section"),
+        ("time_lapse.n_fringes=2", "time_lapse"),
+        ("data.benchmark=null", "one of them"),
+    ):
+        with pytest.raises(SettingsError, match=f"E-SETTINGS.*{words}"):
+            build_recipe(load_recipe("osnet-fig3b", [override]), SectionsRecipe, TimeLapseRecipe)
+    recipe = build_recipe(load_recipe("osnet-fig4", ["time_lapse.seed=9"]), SectionsRecipe, TimeLapseRecipe)
+    assert isinstance(recipe, TimeLapseRecipe)
+    assert recipe.time_lapse.seed == 9
 
 
 def test_os_net_is_called_so_only_where_it_is_one() -> None:

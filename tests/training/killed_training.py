@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from tests.training.conftest import small_recipe
 
+from tomocyte.comparison import train
 from tomocyte.datasets.labelled import find_items
-from tomocyte.training import LabelledData, train
+from tomocyte.training import LabelledData
 from tomocyte.training.recipe import Recipe
 
 STEPS = 30
@@ -33,7 +34,7 @@ def main(data: Path, output: Path) -> None:
     """Train, or go on."""
     torch.set_num_threads(1)
     items = find_items(data, recipe().data)
-    train(recipe(), LabelledData(items[:4], items[4:]), folder=output, tell=lambda event: _tell(event))
+    train(recipe(), LabelledData(items[:4], items[4:]), folder=output, callback=lambda event: _tell(event))
 
 
 def _tell(event: dict[str, object]) -> None:

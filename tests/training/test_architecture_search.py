@@ -28,7 +28,7 @@ from tomocyte.networks.scnas.genotype import CELL_KINDS, STAY, load_genotype, op
 from tomocyte.training import LabelledData, build_recipe, load_recipe
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.recipe import recipe_names
-from tomocyte.training.search.recipe import SearchRecipe, build_search_recipe, load_search_recipe, search_recipe_names
+from tomocyte.training.search.recipe import SearchRecipe
 from tomocyte.training.search.search import Search, search_architecture
 
 
@@ -53,6 +53,7 @@ def boxes(tmp_path: Path) -> Path:
 
 
 CONTENT: dict[str, Any] = {
+    "kind": "search",
     "name": "boxes-search",
     "data": {
         "modality": "odt",
@@ -83,7 +84,7 @@ def recipe(**changes: Any) -> SearchRecipe:
     content = {**CONTENT}
     for key, value in changes.items():
         content[key] = {**content[key], **value} if isinstance(content.get(key), dict) else value
-    return build_search_recipe(content)
+    return build_recipe(content, SearchRecipe)
 
 
 def run(chosen: SearchRecipe, data: Path, folder: Path, *, dies_after: int | None = None) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def run(chosen: SearchRecipe, data: Path, folder: Path, *, dies_after: int | Non
         if event["event"] == "step" and event["step"] == dies_after:
             raise KilledError
 
-    return search_architecture(chosen, LabelledData(items[:3], items[3:]), folder=folder, tell=tell)
+    return search_architecture(chosen, LabelledData(items[:3], items[3:]), folder=folder, callback=tell)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -211,15 +212,14 @@ def test_other_mistakes_are_told_with_a_code(boxes: Path, tmp_path: Path) -> Non
 
 
 def test_what_ships_can_be_built_and_is_no_training() -> None:
-    names = search_recipe_names()
+    names = recipe_names("search")
     assert "scnas-search" in names
     for name in names:
-        built = build_search_recipe(load_search_recipe(name))
+        built = build_recipe(load_recipe(name), SearchRecipe)
         assert built.name == name
         assert built.form(1, len(built.data.structures)).multiplier == 3
-    assert not set(names) & set(recipe_names())
-    with pytest.raises(SettingsError, match="scnas-search"):
-        load_search_recipe("osnet-nucleus")
+    with pytest.raises(SettingsError, match="tomocyte train"):
+        build_recipe(load_recipe("osnet-nucleus"), SearchRecipe)
 
 
 def test_the_plain_network_of_the_comparison_differs_in_nothing_but_its_form() -> None:
@@ -233,7 +233,7 @@ def test_the_plain_network_of_the_comparison_differs_in_nothing_but_its_form() -
     ]
     assert costs[1] == pytest.approx(costs[0], rel=0.05)
     assert searched.network.options["strides"] == plain.network.options["strides"]
-    found = build_search_recipe(load_search_recipe("scnas-search"))
+    found = build_recipe(load_recipe("scnas-search"), SearchRecipe)
     assert found.data == searched.data
     wide = {**found.network.options, "genotype": "scnas-choi", "width": 12}
     assert wide == searched.network.options

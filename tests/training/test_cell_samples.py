@@ -12,6 +12,7 @@ from scipy import ndimage
 from tests.training.conftest import VOXEL_UM, write_pair
 
 from tomocyte.comparison.cell_scores import compare_ways, field_masks, score_cells_on_card, ways_of
+from tomocyte.comparison.train_model import train
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import write_volume
@@ -21,7 +22,7 @@ from tomocyte.training.data.cell_samples import CellSamples, View, make_samples
 from tomocyte.training.data.mask_corruption import corrupted, moved_edges, slit, smooth_noise, with_blobs
 from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.recipe import build_recipe
-from tomocyte.training.training import split_items, train
+from tomocyte.training.training import split_items
 from tomocyte.volume import Volume
 
 SHAPE = (14, 40, 60)

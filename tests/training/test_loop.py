@@ -12,10 +12,11 @@ import torch
 from pydantic import ValidationError
 from tests.training.conftest import disc_volume, small_recipe, write_pair
 
+from tomocyte.comparison import train
 from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError, ModalityError, SettingsError
 from tomocyte.models import load_package
-from tomocyte.training import LabelledData, train
+from tomocyte.training import LabelledData
 from tomocyte.training.checkpoint import load_checkpoint, pack, read_checkpoint, save_checkpoint, unpack
 from tomocyte.training.data.batches import as_loss_target, epoch_order
 from tomocyte.training.data.samples import Samples
@@ -40,7 +41,7 @@ def run(recipe: Recipe, data: Path, folder: Path, *, dies_after: int | None = No
         if event["event"] == "step" and event["step"] == dies_after:
             raise KilledError
 
-    return train(recipe, LabelledData(items[:4], items[4:]), folder=folder, tell=tell)
+    return train(recipe, LabelledData(items[:4], items[4:]), folder=folder, callback=tell)
 
 
 VARIED = {

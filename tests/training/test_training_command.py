@@ -84,7 +84,12 @@ def test_the_same_command_again_does_not_train_again(data: Path, tmp_path: Path)
 
 def test_crossval_writes_the_tables(data: Path, tmp_path: Path) -> None:
     base = small_recipe().model_dump(mode="json", exclude_defaults=True, exclude={"name"})
-    content = {"name": "boxes", "base": base, "rows": {"a": {}, "b": {"augmentation": "osnet-published"}}}
+    content = {
+        "kind": "crossval",
+        "name": "boxes",
+        "base": base,
+        "rows": {"a": {}, "b": {"augmentation": "osnet-published"}},
+    }
     path = tmp_path / "crossval.yaml"
     path.write_text(yaml.safe_dump(content))
     arguments = ("crossval", path, "-o", tmp_path / "out", "--data", data, "--groups", "image", "--folds", "2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -117,3 +117,77 @@ class RunProgress:
             frames = f", frame {event['frame'] + 1}/{event['n_frames']}" if event["n_frames"] > 1 else ""
             self._progress.update(self._tasks[item], completed=share, description=f"{shown}: {step}{frames}")
         self._progress.update(self._all, completed=self._n_done + sum(self._share.values()))
+
+
+@contextmanager
+def task_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar with the steps or items of the present task and the time left on a screen; lines elsewhere.
+
+    Gives the callback of trainings, searches, comparisons and experiments.
+    """
+    console = Console(stderr=True)
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = _TaskBar(console, progress)
+        try:
+            yield bar.on_event
+        except KeyboardInterrupt:
+            console.print("Interrupted; the same command goes on from the last checkpoint.", highlight=False)
+            raise
+
+
+class _TaskBar:
+    """One bar that one task after another uses."""
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console, self._progress = console, progress
+        self._task = progress.add_task("reading", total=None)
+        self._title = ""
+        self._counted, self._n_done = "", 0
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "row":
+            self._title = f"{event['row']}, fold {event['fold'] + 1} of {event['n_folds']}: "
+            self._progress.reset(self._task, total=None, description=self._title)
+            self._line(self._title)
+        elif kind in ("step", "resumed"):
+            loss = f"loss {event['loss']:.4f}" if "loss" in event else "resumed"
+            self._progress.update(
+                self._task, total=event["n_steps"], completed=event["step"], description=f"{self._title}{loss}"
+            )
+        elif kind == "epoch":
+            self._line(f"{self._title}{_epoch_line(event)}")
+        elif kind == "calibration":
+            self._progress.update(self._task, description=event["text"])
+            self._line(event["text"])
+        elif kind == "item":
+            self._on_item(event)
+
+    def _on_item(self, event: dict[str, Any]) -> None:
+        if event["task"] != self._counted:
+            self._counted, self._n_done = event["task"], 0
+            self._progress.reset(self._task, total=event["n_items"], description=event["task"])
+        state = event.get("state")
+        if state in ("done", "failed", "resumed"):
+            self._n_done += 1
+            self._progress.update(self._task, completed=self._n_done)
+            if state != "resumed":
+                self._line(f"[{self._n_done}/{event['n_items']}] {event['item']}: {state}")
+
+    def _line(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(text, markup=False, highlight=False)
+
+
+def _epoch_line(event: dict[str, Any]) -> str:
+    scores = event.get("validation", {})
+    dice = f", Dice {scores['dice']:.3f}" if scores else ""
+    loss = "none" if event["loss"] is None else f"{event['loss']:.4f}"
+    return f"epoch {event['epoch']}: loss {loss}{dice}, {event['seconds']:.0f} s"

@@ -14,8 +14,6 @@ from tomocyte.cli.training import (
     RecipeArgument,
     ResumeOption,
     SetOption,
-    simulated_data,
-    training_progress,
 )
 
 
@@ -36,41 +34,35 @@ def search(
     OUT/train.yaml`), probabilities.csv, curves, a log and hashes of all data. Killed at any moment, the same command
     goes on; on a CPU it finds the same genotype.
     """
-    from tomocyte.datasets.labelled import find_items
-    from tomocyte.settings import with_overrides
-    from tomocyte.training import split_items
-    from tomocyte.training.search.recipe import build_search_recipe, load_search_recipe
-    from tomocyte.training.search.search import search_architecture
+    from tomocyte.cli.progress import task_progress
+    from tomocyte.runs.simulate.benchmark import labelled_images
+    from tomocyte.training import build_recipe, load_recipe, split_items
+    from tomocyte.training.search.recipe import SearchRecipe
+    from tomocyte.training.search.search import describe_search, search_architecture
 
-    checked = build_search_recipe(with_overrides(load_search_recipe(recipe), overrides or []))
+    checked = build_recipe(load_recipe(recipe, overrides or ()), SearchRecipe)
     if dry_run and data is None and checked.benchmark is not None:
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
-    folder = data or simulated_data(checked.benchmark, checked.data, output / "data")
-    sets = split_items(find_items(folder, checked.data), checked.validation_share, seed=checked.loop.seed)
-    typer.echo(f"{len(sets.train)} images for the weights, {len(sets.validation)} for the choice.")
-    if dry_run:
-        _describe(checked)
-        return
-    with training_progress() as tell:
-        result = search_architecture(checked, sets, folder=output, device=device, restarts=not resume, tell=tell)
-    _say(result)
+    with task_progress() as callback:
+        items = labelled_images(
+            checked.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
+        )
+        sets = split_items(items, checked.validation_share, seed=checked.loop.seed)
+        typer.echo(f"{len(sets.train)} images for the weights, {len(sets.validation)} for the choice.")
+        if dry_run:
+            for line in describe_search(checked):
+                typer.echo(line)
+            typer.echo("nothing written.")
+            return
+        result = search_architecture(
+            checked, sets, folder=output, device=device, restarts=not resume, callback=callback
+        )
+    _print_result(result)
     typer.echo(f"genotype: {output / 'genotype.yaml'}; train it: tomocyte train {output / 'train.yaml'}")
 
 
-def _describe(recipe: Any) -> None:
-    from tomocyte.networks import count_parameters
-    from tomocyte.networks.scnas.supernet import SuperNetwork
-
-    module = SuperNetwork(recipe.form(1, len(recipe.data.structures)))
-    search, loop = recipe.search, recipe.loop
-    n_choices = len(list(module.architecture.parameters()))
-    typer.echo(f"{count_parameters(module):,} parameters while searching, {n_choices} choices.")
-    typer.echo(f"{loop.n_epochs} epochs, {search.n_warm_up_epochs} of them warm-up; batches of {loop.batch_size}.")
-    typer.echo("nothing written.")
-
-
-def _say(result: dict[str, Any]) -> None:
+def _print_result(result: dict[str, Any]) -> None:
     for kind in ("encoder_normal", "reduction", "decoder_normal", "expansion"):
         nodes = "; ".join(
             " + ".join(f"{operation}({source})" for source, operation in node) for node in result["genotype"][kind]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +11,7 @@ from tomocyte.cli.options import DebugOption, Output
 
 if TYPE_CHECKING:
     from tomocyte.datasets.labelled import LabelledItem
-    from tomocyte.training.data.settings import DataSettings
+    from tomocyte.training import Recipe
 
 RecipeArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships.")]
 DataOption = Annotated[
@@ -48,30 +45,36 @@ def train(
     The output folder holds the recipe, hashes of all data, a log, curves, checkpoints and model/. Killed at any moment,
     the same command goes on; on a CPU it ends with the same weights, bit for bit. Several GPUs: start it with torchrun.
     """
-    from tomocyte.datasets.labelled import find_items
-    from tomocyte.settings import with_overrides
+    from tomocyte.cli.progress import task_progress
+    from tomocyte.comparison import train as train_model
+    from tomocyte.models import load_package
+    from tomocyte.runs.simulate.benchmark import labelled_images
     from tomocyte.training import build_recipe, load_recipe, split_items
-    from tomocyte.training import train as run_training
 
-    checked = build_recipe(with_overrides(load_recipe(recipe), overrides or []))
+    checked = build_recipe(load_recipe(recipe, overrides or ()))
     if dry_run and data is None and checked.benchmark is not None:
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
-    folder = data or simulated_data(checked.benchmark, checked.data, output / "data")
-    items = find_items(folder, checked.data)
-    sets = split_items(items, checked.validation_share, seed=checked.loop.seed, leaves_out=checked.leaves_out)
-    typer.echo(f"{len(sets.train)} images to train on, {len(sets.validation)} to validate on.")
-    if dry_run:
-        _describe(checked, sets.train)
-        return
-    initial = None if init is None else dict(_package(init).state)
-    with training_progress() as tell:
-        result = run_training(
-            checked, sets, folder=output, device=device, initial=initial, restarts=not resume, tell=tell
+    with task_progress() as callback:
+        items = labelled_images(
+            checked.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
         )
-    _say(result, output)
-    _score_held_out(checked, output, held_out)
-    _calibrate(checked, output, sets)
+        sets = split_items(items, checked.validation_share, seed=checked.loop.seed, leaves_out=checked.leaves_out)
+        typer.echo(f"{len(sets.train)} images to train on, {len(sets.validation)} to validate on.")
+        if dry_run:
+            _print_description(checked, sets.train)
+            return
+        result = train_model(
+            checked,
+            sets,
+            folder=output,
+            device=device,
+            initial=None if init is None else dict(load_package(init).state),
+            held_out=held_out,
+            restarts=not resume,
+            callback=callback,
+        )
+    _print_result(result, output)
 
 
 def fine_tune(
@@ -98,12 +101,14 @@ def fine_tune(
     stack, sections without any label are not looked at. A fifth of the images is held out and scored; the model before
     and after is compared on them.
     """
+    from tomocyte.cli.progress import task_progress
+    from tomocyte.comparison import fine_tune as tune_model
     from tomocyte.datasets.labelled import find_items, folder_settings
+    from tomocyte.models import load_package
     from tomocyte.settings import with_overrides
     from tomocyte.training import build_recipe, fine_tuning_recipe, split_items
-    from tomocyte.training import train as run_training
 
-    package = _package(model)
+    package = load_package(model)
     content = fine_tuning_recipe(package.card)
     extra = [f"data.{name}={value}" for name, value in folder_settings(data).items()]
     extra += [f"data.label_suffix={label_suffix}"] if label_suffix is not None else []
@@ -113,18 +118,16 @@ def fine_tune(
     sets = split_items(find_items(data, checked.data), checked.validation_share, seed=checked.loop.seed)
     typer.echo(f"{len(sets.train)} images to learn from, {len(sets.validation)} held out.")
     if dry_run:
-        _describe(checked, sets.train)
+        _print_description(checked, sets.train)
         return
-    _check_fit(package, [*sets.train, *sets.validation])
-    before = _dice_before(package, checked, sets.validation)
-    with training_progress() as tell:
-        result = run_training(
-            checked, sets, folder=output, device=device, initial=dict(package.state), restarts=not resume, tell=tell
+    with task_progress() as callback:
+        result = tune_model(
+            package, checked, sets, folder=output, device=device, restarts=not resume, callback=callback
         )
-    if before is not None:
-        after = result["history"][-1]["validation"]["dice"]
+    if "dice_before" in result:
+        before, after = result["dice_before"], result["dice_after"]
         typer.echo(f"Dice on the held-out images: {before:.3f} before, {after:.3f} after.")
-    _say(result, output)
+    _print_result(result, output)
 
 
 def crossval(
@@ -148,145 +151,39 @@ def crossval(
     Folds are dealt by cell or image, so that no cell is in two folds; this is checked. Every training is kept, so the
     same command again goes on, or only writes the tables anew.
     """
-    from tomocyte.comparison.crossval import crossvalidate, folds_of
-    from tomocyte.comparison.crossval_recipe import build_crossval
-    from tomocyte.datasets.labelled import find_items
+    from tomocyte.cli.progress import task_progress
+    from tomocyte.comparison import CrossvalRecipe, crossvalidate
+    from tomocyte.comparison.crossval import folds_of
     from tomocyte.papers.osnet.tables import write_tables
+    from tomocyte.runs.simulate.benchmark import labelled_images
     from tomocyte.settings import with_overrides
-    from tomocyte.training import load_recipe
+    from tomocyte.training import build_recipe, load_recipe
 
     content = load_recipe(recipe)
     content |= {"groups": groups} if groups is not None else {}
     content |= {"n_folds": folds} if folds is not None else {}
-    checked = build_crossval(content)
+    checked = build_recipe(content, CrossvalRecipe)
     laid_over = with_overrides({}, overrides or [])
     first = checked.recipe(next(iter(checked.rows)), laid_over)
     if dry_run and data is None and checked.benchmark is not None:
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
-    folder = data or simulated_data(checked.benchmark, first.data, output / "data")
-    items = find_items(folder, first.data)
-    if dry_run:
-        for index, fold in enumerate(folds_of(items, checked)):
-            typer.echo(f"fold {index + 1}: {len(fold)} images")
-        typer.echo(f"{len(checked.rows)} rows, {len(checked.rows) * checked.n_folds} trainings; nothing written.")
-        return
-    with training_progress() as tell:
-        result = crossvalidate(checked, items, output, rows=rows, overrides=laid_over, device=device, tell=tell)
+    with task_progress() as callback:
+        items = labelled_images(
+            first.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
+        )
+        if dry_run:
+            for index, fold in enumerate(folds_of(items, checked)):
+                typer.echo(f"fold {index + 1}: {len(fold)} images")
+            typer.echo(f"{len(checked.rows)} rows, {len(checked.rows) * checked.n_folds} trainings; nothing written.")
+            return
+        result = crossvalidate(checked, items, output, rows=rows, overrides=laid_over, device=device, callback=callback)
     for text in write_tables(checked, result, output, items=items):
         typer.echo(text)
     typer.echo(f"wrote {output / 'tables'}")
 
 
-def simulated_data(benchmark: str | None, settings: DataSettings, folder: Path) -> Path:
-    """The recipe's own data, made where they are not there yet.
-
-    Raises
-    ------
-    SettingsError
-        ``E-NO-DATA``: the recipe has none of its own.
-    """
-    from tomocyte.cli.progress import RunProgress
-    from tomocyte.errors import SettingsError
-    from tomocyte.runs.simulate import benchmark_plan, write_dataset
-    from tomocyte.simulation.benchmark import SPLITS
-
-    if benchmark is None:
-        raise SettingsError("E-NO-DATA", "this recipe has no data of its own.", cure="Give --data FOLDER.")
-    if "WORLD_SIZE" in os.environ:
-        raise SettingsError(
-            "E-NO-DATA",
-            "several processes cannot make the data together.",
-            cure="Simulate them first with `tomocyte simulate odt --benchmark`, then give --data FOLDER.",
-        )
-    experiment, _, size = benchmark.partition("/")
-    plans = benchmark_plan(experiment, size or "small", SPLITS)
-    structures = tuple(dict.fromkeys(("cell", *settings.structures)))
-    with RunProgress(n_items=len(plans)) as progress:
-        result = write_dataset(plans, folder, structures=structures, on_event=progress.on_event)
-    for failure in result.failures:
-        typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
-    if result.failures:
-        raise typer.Exit(3)
-    return folder
-
-
-@contextmanager
-def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A bar with the steps and the time left on a screen; a line per epoch elsewhere."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading", total=None)
-        title = ""
-
-        def tell(event: dict[str, Any]) -> None:
-            nonlocal title
-            if event["event"] == "row":
-                title = f"{event['row']}, fold {event['fold'] + 1} of {event['n_folds']}: "
-                progress.reset(task, total=None, description=title)
-                _line(title)
-            elif event["event"] in ("step", "resumed"):
-                loss = f"loss {event['loss']:.4f}" if "loss" in event else "resumed"
-                progress.update(task, total=event["n_steps"], completed=event["step"], description=f"{title}{loss}")
-            elif event["event"] == "epoch":
-                _line(f"{title}{_epoch_line(event)}")
-
-        def _line(text: str) -> None:
-            if not console.is_terminal:
-                console.print(text, markup=False, highlight=False)
-
-        try:
-            yield tell
-        except KeyboardInterrupt:
-            console.print("Interrupted; the same command goes on from the last checkpoint.", highlight=False)
-            raise
-
-
-def _epoch_line(event: dict[str, Any]) -> str:
-    scores = event.get("validation", {})
-    dice = f", Dice {scores['dice']:.3f}" if scores else ""
-    loss = "none" if event["loss"] is None else f"{event['loss']:.4f}"
-    return f"epoch {event['epoch']}: loss {loss}{dice}, {event['seconds']:.0f} s"
-
-
-def _package(model: str) -> Any:
-    from tomocyte.models import load_package
-
-    return load_package(model)
-
-
-def _check_fit(package: Any, items: list[LabelledItem]) -> None:
-    """Refuse images that the model was not made for, before anything is learned from them."""
-    from tomocyte.models import check_fit
-
-    for item in items:
-        check_fit(package.card, item.open_image())
-
-
-def _dice_before(package: Any, recipe: Any, held_out: list[LabelledItem]) -> float | None:
-    from tomocyte.training import dice_of
-
-    return dice_of(package.build(), recipe, held_out) if held_out else None
-
-
-def _describe(recipe: Any, items: list[LabelledItem]) -> None:
+def _print_description(recipe: Recipe, items: list[LabelledItem]) -> None:
     from tomocyte.training import describe_training
 
     for line in describe_training(recipe, items):
@@ -294,31 +191,7 @@ def _describe(recipe: Any, items: list[LabelledItem]) -> None:
     typer.echo("nothing written.")
 
 
-def _score_held_out(recipe: Any, output: Path, data: Path | None) -> None:
-    """Score a finished model where its recipe says, and put the figures onto its card."""
-    from tomocyte.comparison.held_out import score_on_card
-    from tomocyte.datasets.labelled import find_items
-
-    if recipe.held_out is None or not (output / "model" / "card.json").exists():
-        return
-    folder = data or simulated_data(recipe.held_out.benchmark, recipe.data, output / "held-out")
-    card = score_on_card(output / "model", recipe, find_items(folder, recipe.data))
-    for name, figures in card.figures.items():
-        if isinstance(figures, dict):
-            typer.echo(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()))
-
-
-def _calibrate(recipe: Any, output: Path, sets: Any) -> None:
-    """Calibrate a finished model on its validation images, where its recipe says so."""
-    from tomocyte.comparison.calibrate import CalibrationData, calibrate, spaced
-
-    if not recipe.calibrate or not sets.validation or not (output / "model" / "card.json").exists():
-        return
-    data = CalibrationData(sets.validation, spaced(sets.train), {})
-    calibrate(output / "model", data, output, is_overwriting=True, callback=typer.echo)
-
-
-def _say(result: dict[str, Any], output: Path) -> None:
+def _print_result(result: dict[str, Any], output: Path) -> None:
     history = result["history"]
     typer.echo(f"{len(history)} epochs, last loss {history[-1]['loss']:.4f}.")
     scores = history[-1].get("validation")
@@ -330,4 +203,7 @@ def _say(result: dict[str, Any], output: Path) -> None:
         typer.echo(f"{result['n_skipped_steps']} steps had gradients that were not finite and were left out.")
     for note in result["notes"]:
         typer.echo(f"note: {note}", err=True)
+    for name, figures in result["figures"].items():
+        if isinstance(figures, dict) and name != "calibration":
+            typer.echo(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()))
     typer.echo(f"model: {output / 'model'}")

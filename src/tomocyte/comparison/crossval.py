@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, grouped_folds
 from tomocyte.comparison.held_out import chosen_items
 from tomocyte.comparison.sections import baseline_probabilities, score_set, truths_of
+from tomocyte.comparison.train_model import Callback, train
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.atomic import write_atomic
@@ -26,7 +27,7 @@ from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe, TestSet
-from tomocyte.training.training import LabelledData, Tell, check_positives, train
+from tomocyte.training.training import LabelledData, check_positives
 from tomocyte.training.validation import predict_samples
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def crossvalidate(
     rows: Sequence[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
-    tell: Tell | None = None,
+    callback: Callback | None = None,
 ) -> CrossvalResult:
     """Train and score every row on every fold; what is there already is not done again.
 
@@ -107,14 +108,14 @@ def crossvalidate(
     overrides : mapping, optional
         Laid over every row's recipe.
     device : str
-    tell : callable, optional
+    callback : callable, optional
         Receives ``{"event": "row", "row", "fold", "n_folds"}`` and the events of each training.
 
     Raises
     ------
     SettingsError, InputError, OutputError
     """
-    report = tell or (lambda _: None)
+    report = callback or (lambda _: None)
     chosen = list(recipe.rows) if rows is None else list(rows)
     recipes = {row: recipe.recipe(row, overrides) for row in chosen}
     folds = folds_of(items, recipe)
@@ -159,7 +160,7 @@ def _train_and_score(
     recipe: CrossvalRecipe, row_recipe: Recipe, row: str, fold: _Fold, device: str, report: Callable[[Any], None]
 ) -> None:
     place = row_folder(fold.folder, row, fold.index)
-    result = train(row_recipe, fold.data(), folder=place, device=device, tell=report)
+    result = train(row_recipe, fold.data(), folder=place, device=device, callback=report)
     path = place / "scores.json"
     sets = fold.sets(recipe, row)
     key = sha256_of_json(

@@ -14,17 +14,16 @@ from pydantic import Field
 
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, SettingsError
-from tomocyte.settings import Settings, build_settings
-from tomocyte.training.recipe import Recipe, TestSet, build_recipe
+from tomocyte.training.recipe import Recipe, TaggedRecipe, TestSet, build_recipe
 
 BASELINES = ("edge-based", "otsu", "watershed", "classical")
 
 
-class CrossvalRecipe(Settings):
+class CrossvalRecipe(TaggedRecipe):
     """A table: rows of networks and training strategies, compared by cross-validation."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")
-    """Name of the table."""
+    kind: Literal["crossval"] = "crossval"
+    """A comparison by cross-validation."""
     description: str = ""
     """What it compares."""
     paper: str = ""
@@ -67,23 +66,10 @@ class CrossvalRecipe(Settings):
         content = merged(merged(self.base, self.rows[row]), overrides or {})
         return build_recipe({"name": name, "paper": self.paper, **content})
 
-
-def build_crossval(content: dict[str, Any]) -> CrossvalRecipe:
-    """The checked recipe of a comparison, every row of it.
-
-    Raises
-    ------
-    SettingsError
-        ``E-SETTINGS`` naming the wrong field; ``E-RECIPE``: a recipe of one training.
-    """
-    if "rows" not in content:
-        raise SettingsError(
-            "E-RECIPE", "this recipe has no rows to compare.", cure="Use `tomocyte train`, or a recipe with `rows`."
-        )
-    recipe = build_settings(CrossvalRecipe, content)
-    for row in recipe.rows:
-        recipe.recipe(row)
-    return recipe
+    def check_parts(self) -> None:
+        """Refuse a row that is no recipe."""
+        for row in self.rows:
+            self.recipe(row)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tomocyte.datasets.labelled import LabelledItem
     from tomocyte.models import ModelCard
 
-Tell = Callable[[dict[str, Any]], None]
+Callback = Callable[[dict[str, Any]], None]
 OS_NETS = ("osnet", "unet16-gcn-ssc")
 """Networks that the paper calls OS-Net."""
 

@@ -4,6 +4,6 @@ from .fine_tuning import fine_tuning_recipe as fine_tuning_recipe
 from .recipe import Recipe as Recipe
 from .recipe import build_recipe as build_recipe
 from .recipe import load_recipe as load_recipe
+from .recipe import recipe_names as recipe_names
 from .training import LabelledData as LabelledData
 from .training import split_items as split_items
-from .training import train as train

@@ -1,7 +1,8 @@
 """Checkpoints: one file that is whole or absent, vouches for itself, and holds all that a resumed training needs.
 
 A checkpoint is a safetensors file whose name carries its own hash; plain numbers travel in its header as JSON. Nothing
-is ever unpickled. What must survive is collected in :func:`pack` and put back in :func:`unpack`.
+is ever unpickled. Trainings and searches save with :func:`save_progress` and go on with :func:`load_progress`; nested
+states are taken apart by :func:`pack` and put together by :func:`unpack`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,69 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.atomic import PART, write_atomic
 
 NAME = re.compile(r"^step-(\d{8})-([0-9a-f]{16})\.safetensors$")
 Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands.
+
+    Parameters
+    ----------
+    parts : dict of str to dict
+        Nested states with tensors, as ``state_dict`` gives them, by name.
+    state : dict
+        Everything else that is no tensor, fit for JSON; ``notes`` is a list of str.
+    tensors : dict of str to Tensor
+        Tensors that belong to no part.
+    """
+
+    parts: dict[str, dict[Any, Any]]
+    state: dict[str, Any]
+    tensors: Tensors
+
+
+def save_progress(folder: Path, step: int, progress: Progress, *, recipe_sha256: str, n_kept: int = 2) -> Path:
+    """Write a checkpoint of a training with this recipe, then delete all but the newest ``n_kept``.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the folder read-only; the older checkpoints stay.
+    """
+    tensors = dict(progress.tensors)
+    parts = {name: pack(name, content, tensors) for name, content in progress.parts.items()}
+    state = {"recipe": recipe_sha256, "parts": parts, **progress.state}
+    return save_checkpoint(folder, step, tensors, state, n_kept=n_kept)
+
+
+def load_progress(folder: Path, *, recipe_sha256: str) -> Progress | None:
+    """The newest sound checkpoint; ``notes`` name newer ones that are not; ``None`` without any.
+
+    Raises
+    ------
+    SettingsError
+        ``E-RESUME``: the checkpoints were made by another recipe.
+    InputError
+        ``E-CHECKPOINT``: none can be trusted.
+    """
+    newest = load_checkpoint(folder)
+    if newest is None:
+        return None
+    tensors, state, notes = newest
+    if state["recipe"] != recipe_sha256:
+        raise SettingsError(
+            "E-RESUME",
+            "the folder holds checkpoints of another recipe.",
+            path=folder,
+            cure="Use another output folder, or the recipe this folder was begun with.",
+        )
+    parts = {name: unpack(content, tensors) for name, content in state["parts"].items()}
+    return Progress(parts, {**state, "notes": [*state["notes"], *notes]}, tensors)
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Tensors, state: Mapping[str, Any], *, n_kept: int = 2) -> Path:

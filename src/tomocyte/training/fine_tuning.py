@@ -37,6 +37,7 @@ def fine_tuning_recipe(card: ModelCard) -> dict[str, Any]:
     }
     options = {key: value for key, value in card.network.options.items() if key not in ("n_inputs", "n_outputs")}
     return {
+        "kind": "train",
         "name": f"{card.name}-tuned"[:60],
         "description": f"{card.name} {card.version}, trained on with the user's own labelled images",
         "paper": card.paper,

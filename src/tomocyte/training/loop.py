@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.networks import build_network
 from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.provenance import sha256_of_json
-from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
+from tomocyte.training.checkpoint import Progress, Tensors, load_progress, save_progress
 from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
@@ -31,7 +32,7 @@ from tomocyte.training.recipe import Recipe
 from tomocyte.training.validation import iter_predictions, selection_score, validation_scores
 
 Event = dict[str, Any]
-Tell = Callable[[Event], None]
+Callback = Callable[[Event], None]
 
 
 @dataclass
@@ -73,12 +74,12 @@ def build_module(recipe: Recipe, n_channels: int) -> torch.nn.Module:
     options = {**recipe.network.options, "n_inputs": n_channels, "n_outputs": n_outputs}
     module = build_network(recipe.network.name, options)
     if recipe.loop.initial_shares is not None:
-        _set_shares(module, recipe.loop.initial_shares, n_outputs)
+        set_initial_shares(module, recipe.loop.initial_shares, n_outputs)
     return module
 
 
 @torch.no_grad()
-def _set_shares(module: torch.nn.Module, shares: tuple[float, ...], n_outputs: int) -> None:
+def set_initial_shares(module: torch.nn.Module, shares: tuple[float, ...], n_outputs: int) -> None:
     """Let each output hold its share of the voxels inside at first, by the bias of the last convolution."""
     bias = getattr(module.get_submodule("head"), "bias", None)
     if len(shares) != n_outputs or bias is None:
@@ -103,7 +104,7 @@ class Trainer:
         Holds ``checkpoints/``.
     processes : Processes, optional
         Which of how many processes this is, and on which device; alone on the CPU by default.
-    tell : callable, optional
+    callback : callable, optional
         Receives ``{"event": "step" | "epoch" | "resumed", ...}``.
     """
 
@@ -115,14 +116,14 @@ class Trainer:
         validation: Samples | None,
         folder: Path,
         processes: Processes | None = None,
-        tell: Tell | None = None,
+        callback: Callback | None = None,
     ) -> None:
         self.recipe, self.samples, self.validation = recipe, train, validation
         self.checkpoints = folder / "checkpoints"
         self.processes = processes or Processes.from_environment("cpu")
         self.processes.check_batch(min(recipe.loop.batch_size, len(epoch_order(recipe, len(train), 0))))
         self.device = self.processes.device
-        self.tell = tell or (lambda _: None)
+        self.callback = callback or (lambda _: None)
         # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
         self.layout = torch.channels_last if train.n_axes == 2 else torch.contiguous_format
         self.module = build_module(recipe, train.n_channels)
@@ -181,7 +182,7 @@ class Trainer:
             value = self.step(images, target)
             self.batch += 1
             self.n_taken += 1
-            self._tell_step(value)
+            self._report_step(value)
             if self.n_taken % self.recipe.loop.checkpoint_every_steps == 0 and self.batch < self.steps_per_epoch:
                 self.save()
         self._end_epoch(time.monotonic() - start)
@@ -227,21 +228,17 @@ class Trainer:
         self.history.append(entry)
         self.epoch, self.batch, self.loss_sum, self.loss_count = self.epoch + 1, 0, 0.0, 0
         self.save()
-        self.tell({"event": "epoch", **entry})
+        self.callback({"event": "epoch", **entry})
 
     def _validate(self) -> dict[str, float]:
         validation = self.validation
         if validation is None:
             return {}
-        weights = self._current_weights()
-        own = {name: value.clone() for name, value in self.module.state_dict().items()}
-        self.module.load_state_dict(weights)
-        probabilities = iter_predictions(
-            self.module, validation, is_softmax=self.is_softmax, autocast=self.autocast, device=self.device
-        )
-        scores = validation_scores(probabilities, (validation.whole(i)[1] for i in range(len(validation))))
-        self.module.load_state_dict(own)
-        return scores
+        with nullcontext() if self.average is None else self.average.applied_to(self.module):
+            probabilities = iter_predictions(
+                self.module, validation, is_softmax=self.is_softmax, autocast=self.autocast, device=self.device
+            )
+            return validation_scores(probabilities, (validation.whole(i)[1] for i in range(len(validation))))
 
     def _current_weights(self) -> Tensors:
         if self.average is not None:
@@ -256,24 +253,23 @@ class Trainer:
         patience = self.recipe.loop.patience
         return patience is not None and bool(self.best) and self.epoch - int(self.best["epoch"]) >= patience
 
-    def _tell_step(self, value: float) -> None:
-        self.tell({"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": self.epoch})
+    def _report_step(self, value: float) -> None:
+        self.callback(
+            {"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": self.epoch}
+        )
 
     def save(self) -> None:
         """Write a checkpoint (the first process only)."""
         if not self.processes.is_first:
             return
-        tensors: Tensors = {"rng": torch.get_rng_state()}
-        parts: dict[str, Any] = {
-            "module": pack("module", self.module.state_dict(), tensors),
-            "optimiser": pack("optimiser", self.optimiser.state_dict(), tensors),
-            "best_weights": pack("best", self.best_weights if self.recipe.loop.select == "best" else {}, tensors),
+        parts: dict[str, dict[str, Any]] = {
+            "module": self.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "best_weights": self.best_weights if self.recipe.loop.select == "best" else {},
         }
         if self.average is not None:
-            parts["average"] = pack("average", self.average.state_dict(), tensors)
+            parts["average"] = self.average.state_dict()
         state = {
-            "recipe": recipe_hash(self.recipe),
-            "parts": parts,
             "schedule": self.schedule.state_dict(),
             "guard": self.guard.state_dict(),
             "place": [self.epoch, self.batch, self.n_taken],
@@ -282,50 +278,41 @@ class Trainer:
             "best": self.best,
             "notes": self.notes,
         }
-        save_checkpoint(self.checkpoints, self.n_taken, tensors, state, n_kept=self.recipe.loop.n_checkpoints)
+        progress = Progress(parts, state, {"rng": torch.get_rng_state()})
+        n_kept = self.recipe.loop.n_checkpoints
+        save_progress(self.checkpoints, self.n_taken, progress, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
 
     def resume(self) -> None:
         """Go on from the newest sound checkpoint of this very recipe, if there is one.
 
         Raises
         ------
-        SettingsError
-            ``E-RESUME``: the checkpoints were made by another recipe.
-        InputError
-            ``E-CHECKPOINT``: none can be trusted.
+        SettingsError, InputError
+            ``E-RESUME``, ``E-CHECKPOINT``; see :func:`tomocyte.training.checkpoint.load_progress`.
         """
-        found = load_checkpoint(self.checkpoints)
-        if found is None:
+        progress = load_progress(self.checkpoints, recipe_sha256=recipe_hash(self.recipe))
+        if progress is None:
             return
-        tensors, state, notes = found
-        if state["recipe"] != recipe_hash(self.recipe):
-            raise SettingsError(
-                "E-RESUME",
-                "the folder holds checkpoints of another recipe.",
-                path=self.checkpoints,
-                cure="Use another output folder, or the recipe this folder was begun with.",
-            )
-        parts = state["parts"]
-        self.module.load_state_dict(unpack(parts["module"], tensors))
-        self.optimiser.load_state_dict(unpack(parts["optimiser"], tensors))
-        self.best_weights = unpack(parts["best_weights"], tensors)
+        parts, state = progress.parts, progress.state
+        self.module.load_state_dict(parts["module"])
+        self.optimiser.load_state_dict(parts["optimiser"])
+        self.best_weights = parts["best_weights"]
         if self.average is not None:
-            self.average.load_state_dict(unpack(parts["average"], tensors))
+            self.average.load_state_dict(parts["average"])
         self.schedule.load_state_dict(state["schedule"])
         self.guard.load_state_dict(state["guard"])
-        torch.set_rng_state(tensors["rng"])
+        torch.set_rng_state(progress.tensors["rng"])
         self.epoch, self.batch, self.n_taken = state["place"]
         self.loss_sum, self.loss_count = state["loss"]
-        self.history, self.best = state["history"], state["best"]
-        self.notes = [*state["notes"], *notes]
-        self.tell({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": self.epoch})
+        self.history, self.best, self.notes = state["history"], state["best"], state["notes"]
+        self.callback({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": self.epoch})
 
 
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 of everything that decides the weights: what differs from the defaults, and the program's version."""
-    said = recipe.model_dump(
+    content = recipe.model_dump(
         mode="json",
         exclude={"description", "paper", "benchmark", "held_out", "limits", "calibrate"},
         exclude_defaults=True,
     )
-    return sha256_of_json({"recipe": said, "version": __version__})
+    return sha256_of_json({"recipe": content, "version": __version__})

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
+from torch.optim import swa_utils
 
 from tomocyte.errors import SettingsError, TomocyteError
 from tomocyte.settings import Settings
@@ -89,6 +90,8 @@ class ScheduleSettings(Settings):
     """``inverse-decay``: per step; ACSeg used 1e-6."""
 
 
+# torch's schedulers multiply the last rate or a factor, so they differ from these closed forms in the last bit, and a
+# training begun earlier would not go on bit for bit; its plateau also takes any rise of a score below zero for a fall.
 class Schedule:
     """The learning rate of every step, as a function of the step and (for ``plateau``) of the scores so far.
 
@@ -207,24 +210,26 @@ class WeightAverage:
         if not 0 <= decay < 1:
             raise SettingsError("E-AVERAGE", f"decay {decay} is not in [0, 1).")
         self.decay, self.is_warmed_up, self.n_updates = decay, is_warmed_up, 0
-        self._average = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self._model = swa_utils.AveragedModel(module, multi_avg_fn=self._mix, use_buffers=True)
+        self._model.n_averaged.fill_(1)  # the first update is a step of the average, too, not a copy
 
-    @torch.no_grad()
     def update(self, module: torch.nn.Module) -> None:
         """Take the module's present weights in; call after every step."""
-        decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates)) if self.is_warmed_up else self.decay
+        self._model.update_parameters(module)
         self.n_updates += 1
-        now = module.state_dict()
-        floats = [name for name, value in self._average.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self._average[n] for n in floats], [now[n] for n in floats], 1 - decay)
-        for name in self._average.keys() - set(floats):
-            self._average[name].copy_(now[name])
+
+    def _mix(self, averaged: list[torch.Tensor], present: list[torch.Tensor], _: Any) -> None:
+        decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates)) if self.is_warmed_up else self.decay
+        if averaged[0].is_floating_point():
+            swa_utils.get_ema_multi_avg_fn(decay)(averaged, present, _)
+        else:
+            torch._foreach_copy_(averaged, present)
 
     @contextmanager
     def applied_to(self, module: torch.nn.Module) -> Iterator[None]:
         """Inside, the module has the averaged weights; afterwards its own again."""
         own = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        module.load_state_dict(self._average)
+        module.load_state_dict(self._model.module.state_dict())
         try:
             yield
         finally:
@@ -232,7 +237,7 @@ class WeightAverage:
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the averaged weights, for ``module.load_state_dict``."""
-        return {name: value.clone() for name, value in self._average.items()}
+        return {name: value.detach().clone() for name, value in self._model.module.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """``n_updates`` and ``average`` (tensors by name)."""
@@ -240,10 +245,9 @@ class WeightAverage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state_dict`` was taken."""
-        if state["average"].keys() != self._average.keys():
+        if state["average"].keys() != self._model.module.state_dict().keys():
             raise SettingsError("E-AVERAGE", "the saved average belongs to another network.")
-        for name, value in self._average.items():
-            value.copy_(state["average"][name])
+        self._model.module.load_state_dict(state["average"])
         self.n_updates = int(state["n_updates"])
 
 

@@ -1,23 +1,47 @@
-"""Recipes: everything that decides a training, one frozen class per part, read from YAML.
+"""Recipes: everything that decides a training, a search, a comparison or an experiment, read from tagged YAML files.
 
-A recipe and its data give the same weights on the same machine. To add a setting, add a field with its meaning here and
-use it in the module that does that step; to add an experiment, add a YAML file to ``recipes/``.
+Every file says with ``kind:`` what it is (``train``, ``search``, ``crossval``, ``paper``); :func:`load_recipe` reads
+all of them, :func:`build_recipe` checks one with the settings class of its kind. A recipe and its data give the same
+weights on the same machine. To add a setting, add a field with its meaning here and use it in the module that does that
+step; to add an experiment, add a YAML file to ``recipes/``; to add a kind, derive a class from :class:`TaggedRecipe` in
+the room that uses it and name its command in :data:`COMMANDS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, overload
 
 from pydantic import Field, field_validator, model_validator
 
 from tomocyte.errors import SettingsError
-from tomocyte.settings import Settings, build_settings, load_settings
+from tomocyte.settings import Settings, build_settings, load_settings, with_overrides
 from tomocyte.training.data.augmentation import PRESETS, AugmentationSettings
 from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.losses import LossSettings
 from tomocyte.training.optimisation import OptimiserSettings, ScheduleSettings
+
+COMMANDS = {"train": "train", "search": "search", "crossval": "crossval", "paper": "reproduce"}
+"""Kind of a recipe -> the command that takes it."""
+_FIELD_OF_KIND = {"experiment": "paper", "rows": "crossval", "search": "search"}
+"""Fields that tell which line a recipe without ``kind`` lacks."""
+
+
+class TaggedRecipe(Settings):
+    """What recipes of all kinds share."""
+
+    kind: str
+    """Which kind of recipe this is: train, search, crossval or paper."""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")
+    """As it is asked for on the command line."""
+
+    def check_parts(self) -> None:
+        """Refuse parts that are recipes themselves and wrong; :func:`build_recipe` calls it."""
+
+
+R = TypeVar("R", bound=TaggedRecipe)
 
 
 class NetworkChoice(Settings):
@@ -109,11 +133,11 @@ class HeldOut(Settings):
     """Name on the card -> which images, against which truth."""
 
 
-class Recipe(Settings):
-    """One training."""
+class Recipe(TaggedRecipe):
+    """One training; the model has the name of its recipe."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")
-    """Name of the recipe and of the model it makes."""
+    kind: Literal["train"] = "train"
+    """A training."""
     description: str = ""
     """What it is for."""
     paper: str = ""
@@ -137,8 +161,8 @@ class Recipe(Settings):
     """Share of the groups held out for validation where the data do not say which."""
 
     calibrate: bool = False
-    """Whether ``tomocyte train`` calibrates the finished model on its validation images (3-D models with one output per
-    structure); see ``tomocyte models calibrate``."""
+    """Whether the finished model is calibrated on its validation images (3-D models with one output per structure); see
+    ``tomocyte models calibrate``."""
     limits: str = Field(default="", max_length=2000)
     """What the model will not be good for; goes onto its card."""
     held_out: HeldOut | None = None
@@ -154,44 +178,120 @@ class Recipe(Settings):
         return PRESETS[given]()
 
 
-def load_recipe(path: Path | str) -> dict[str, Any]:
-    """The content of a recipe, unchecked: a YAML file, or the name of one that ships.
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of a recipe of any kind, unchecked.
+
+    Parameters
+    ----------
+    name_or_path : path-like
+        The name of a recipe that ships, or a YAML file.
+    overrides : sequence of str
+        ``dotted.key=value``, laid over the content.
 
     Raises
     ------
     SettingsError
-        ``E-RECIPE`` with the names that ship; ``E-SETTINGS`` for an unreadable file.
+        ``E-RECIPE`` with the names that ship; ``E-SETTINGS``: an unreadable file or override.
+
+    Examples
+    --------
+    >>> load_recipe("osnet-nucleus", ["loop.n_epochs=3"])["loop"]["n_epochs"]
+    3
     """
-    given = Path(path)
-    if given.suffix in {".yaml", ".yml"} or given.exists():
-        return load_settings(given)
-    known = recipe_names()
-    if str(path) not in known:
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        return with_overrides(load_settings(path), list(overrides))
+    content = load_settings(_shipped()[str(name_or_path)]) if str(name_or_path) in _shipped() else {}
+    if "kind" not in content:  # some tables that are no recipes lie beside them
+        names = "; ".join(f"{kind}: {', '.join(recipe_names(kind))}" for kind in COMMANDS)
         raise SettingsError(
-            "E-RECIPE", f"no recipe {str(path)!r}.", cure=f"Give a YAML file or one of: {', '.join(known)}."
+            "E-RECIPE", f"no recipe {str(name_or_path)!r}.", cure=f"Give a YAML file or one of: {names}."
         )
-    return load_settings(Path(str(resources.files("tomocyte") / "recipes" / f"{path}.yaml")))
+    return with_overrides(content, list(overrides))
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that ship for ``train`` and ``crossval``; those of ``reproduce`` have names of their own."""
+def recipe_names(kind: str) -> list[str]:
+    """Names of the recipes of one kind that ship."""
+    return sorted(name for name, path in _shipped().items() if load_settings(path).get("kind") == kind)
+
+
+def _shipped() -> dict[str, Path]:
     folder = Path(str(resources.files("tomocyte") / "recipes"))
-    texts = {entry.stem: _text(entry) for entry in folder.glob("*.yaml")}
-    others = {name for name, text in texts.items() if "\nsearch:" in text or "\nexperiment:" in text}
-    known = {name for name, text in texts.items() if "\nloop:" in text or "\nrows:" in text}
-    return sorted(known - others)
+    return {path.stem: path for path in folder.glob("*.yaml")}
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+@overload
+def build_recipe(content: Mapping[str, Any]) -> Recipe: ...
 
 
-def build_recipe(content: dict[str, Any]) -> Recipe:
-    """The checked recipe.
+@overload
+def build_recipe(content: Mapping[str, Any], *kinds: type[R]) -> R: ...
+
+
+def build_recipe(content: Mapping[str, Any], *kinds: type[Any]) -> Any:
+    """The checked recipe, in the settings class that its ``kind`` (and, of papers, its ``experiment``) names.
+
+    Parameters
+    ----------
+    content : mapping
+        From :func:`load_recipe`. Without ``kind`` it is a training, unless its fields are those of another kind.
+    *kinds : type of TaggedRecipe
+        Which classes the caller takes; :class:`Recipe` by default.
+
+    Returns
+    -------
+    Recipe, or one of ``kinds``
 
     Raises
     ------
     SettingsError
-        ``E-SETTINGS`` naming the wrong field.
+        ``E-RECIPE``: of a kind that the caller does not take, with the command that does; without ``kind``, with the
+        line to add; of an unknown experiment. ``E-SETTINGS`` naming the wrong field.
+
+    Examples
+    --------
+    >>> build_recipe(load_recipe("osnet-nucleus")).network.name
+    'osnet'
     """
-    return build_settings(Recipe, content)
+    classes = kinds or (Recipe,)
+    tags = [_values_of(one, "kind")[0] for one in classes]
+    kind = _kind_of(content, tags)
+    label = f"the recipe {content['name']!r}" if "name" in content else "the recipe"
+    fitting = [one for one, tag in zip(classes, tags, strict=True) if tag == kind]
+    if not fitting:
+        command = COMMANDS.get(str(kind))
+        raise SettingsError(
+            "E-RECIPE",
+            f"{label} is of kind {kind!r}, not {' or '.join(dict.fromkeys(map(repr, tags)))}.",
+            cure=f"Use `tomocyte {command}`." if command else f"Known kinds: {', '.join(COMMANDS)}.",
+        )
+    if "experiment" in fitting[0].model_fields:
+        known = {name: one for one in fitting for name in _values_of(one, "experiment")}
+        if str(content.get("experiment")) not in known:
+            raise SettingsError(
+                "E-RECIPE",
+                f"{label} names no known experiment: {content.get('experiment')!r}.",
+                cure=f"Write `experiment: NAME`, one of: {', '.join(known)}.",
+            )
+        fitting = [known[content["experiment"]]]
+    recipe = build_settings(fitting[0], dict(content))
+    recipe.check_parts()
+    return recipe
+
+
+def _values_of(kind: type[TaggedRecipe], field: str) -> tuple[Any, ...]:
+    """The values of a field that is a ``Literal``."""
+    return get_args(kind.model_fields[field].annotation)
+
+
+def _kind_of(content: Mapping[str, Any], wanted: Sequence[str]) -> Any:
+    """What a recipe says of its kind; one from before there were kinds is a training where it can be nothing else."""
+    if "kind" in content:
+        return content["kind"]
+    by_field = next((kind for field, kind in _FIELD_OF_KIND.items() if field in content), None)
+    lacking = by_field or ("search" if "search" in wanted else None)
+    if lacking is None:
+        return "train"
+    raise SettingsError(
+        "E-RECIPE", "the recipe does not say of which kind it is.", cure=f"Add the line `kind: {lacking}` to it."
+    )

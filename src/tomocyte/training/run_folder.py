@@ -106,7 +106,7 @@ class RunFolder:
         self._write("data.json", content)
         self._write("environment.json", environment())
 
-    def logger(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
+    def logger(self, callback: Callable[[Event], None]) -> Callable[[Event], None]:
         """A receiver of events that writes ``log.jsonl`` and passes everything on."""
         path = self.folder / "log.jsonl"
         board = _tensorboard(self.folder)
@@ -120,7 +120,7 @@ class RunFolder:
                     stream.write(json.dumps(event) + "\n")
                 if board is not None:
                     _to_board(board, event)
-            tell(event)
+            callback(event)
 
         return receive
 

@@ -1,6 +1,7 @@
-"""One whole training: from labelled images to a checked model package in a run folder.
+"""One training: from labelled images to a checked model package in a run folder.
 
-The steps stand in :func:`train`. What a model card says after training is collected in :func:`card_of`.
+The steps stand in :func:`train_network`; what a recipe asks for afterwards, in :func:`tomocyte.comparison.train`.
+What a model card says after training is collected in :func:`card_of`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tomocyte.training.loop import Trainer, TrainingResult
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.run_folder import RunFolder
 
-Tell = Callable[[dict[str, Any]], None]
+Callback = Callable[[dict[str, Any]], None]
 SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
 VOXEL_SIZE_RANGE = (0.1, 1.5)
@@ -55,7 +56,7 @@ class LabelledData:
     validation: list[LabelledItem]
 
 
-def train(
+def train_network(
     recipe: Recipe,
     data: LabelledData,
     *,
@@ -63,9 +64,9 @@ def train(
     device: str = "cpu",
     initial: Tensors | None = None,
     restarts: bool = False,
-    tell: Tell | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """Train one network, or go on with a training that was broken off.
+    """Train one network, or go on with a training that was broken off; without what its recipe asks for afterwards.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def train(
         Weights to begin with, e.g. of a model that ships.
     restarts : bool
         Whether to forget what the folder holds.
-    tell : callable, optional
+    callback : callable, optional
         Receives progress events.
 
     Returns
@@ -111,8 +112,8 @@ def train(
             return finished
         run.begin(data.train, data.validation)
         processes.wait()
-        report = run.logger(tell or (lambda _: None))
-        trainer = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes, tell=report)
+        report = run.logger(callback or (lambda _: None))
+        trainer = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes, callback=report)
         outcome = _begun(trainer, initial).run()
         card = card_of(recipe, samples, outcome)
         image = selftest_image(samples, trainer)

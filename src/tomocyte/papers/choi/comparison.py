@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tomocyte.comparison import train
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError
 from tomocyte.ledger.atomic import write_atomic
@@ -21,12 +22,11 @@ from tomocyte.papers.choi.recipe import BY_NETWORK, INSTANCES, CellLineSet, Orga
 from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
 from tomocyte.pipeline.cells import settings_of
 from tomocyte.provenance import sha256_of_json
-from tomocyte.training import train
 from tomocyte.training.data.batches import epoch_order
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.training import LabelledData
 
-Tell = Callable[[dict[str, Any]], None]
+Callback = Callable[[dict[str, Any]], None]
 Entry = dict[str, Any]
 
 
@@ -37,7 +37,7 @@ def compare_trainings(
     *,
     rows: Sequence[str] | None = None,
     device: str = "cpu",
-    tell: Tell | None = None,
+    callback: Callback | None = None,
 ) -> list[Entry]:
     """Train what is not trained yet, score what is not scored yet.
 
@@ -52,7 +52,7 @@ def compare_trainings(
         Only these.
     device : str
         Of training and prediction.
-    tell : callable, optional
+    callback : callable, optional
         Receives ``{"event": "row", "row", "fold", "n_folds"}`` (a fold is one of the row's trainings), the events of
         each training, and ``{"event": "field", "row", "item"}``.
 
@@ -65,9 +65,9 @@ def compare_trainings(
     Raises
     ------
     SettingsError, InputError, OutputError
-        As :func:`tomocyte.training.train`; ``E-NO-DATA``: a set without fields.
+        As :func:`tomocyte.comparison.train`; ``E-NO-DATA``: a set without fields.
     """
-    report = tell or (lambda _: None)
+    report = callback or (lambda _: None)
     sets = {name: fields_of(data, test) for name, test in recipe.tests.items()}
     entries: list[Entry] = []
     for row in recipe.rows if rows is None else rows:
@@ -77,7 +77,7 @@ def compare_trainings(
             for index, training in enumerate(trainings):
                 report({"event": "row", "row": row, "fold": index, "n_folds": len(trainings)})
                 place = training_folder(folder, training)
-                result = train(training, _data_of(training, data), folder=place, device=device, tell=report)
+                result = train(training, _data_of(training, data), folder=place, device=device, callback=report)
                 n_steps += sum(_n_steps(training, result["n_train"], epoch) for epoch in range(len(result["history"])))
             about = {"row": row, "seed": seed, "n_networks": len(trainings), "n_steps": n_steps}
             packages = [load_package(training_folder(folder, training) / "model") for training in trainings]
@@ -155,7 +155,7 @@ class _Scorer:
     """The networks of one row at work on held-out fields; loaded when the first field is not scored yet."""
 
     def __init__(
-        self, recipe: OrganellesRecipe, packages: list[ModelPackage], folder: Path, device: str, report: Tell
+        self, recipe: OrganellesRecipe, packages: list[ModelPackage], folder: Path, device: str, report: Callback
     ) -> None:
         self.packages, self.folder, self.device, self.report = packages, folder / "scores", device, report
         self.inference = recipe.inference

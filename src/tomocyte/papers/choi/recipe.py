@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 from tomocyte.comparison.crossval_recipe import merged
 from tomocyte.errors import SettingsError
 from tomocyte.models.settings import InferenceSettings
-from tomocyte.papers.recipe import Split, figure_recipes
+from tomocyte.papers.recipe import PaperRecipe, Split
 from tomocyte.segmentation.cells.windows import CellByCellSettings
-from tomocyte.settings import Settings, build_settings, load_settings, with_overrides
+from tomocyte.settings import Settings
 from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe, build_recipe
 
@@ -38,17 +38,11 @@ class CellLineSet(Settings):
     """Only items simulated with this preset."""
 
 
-class OrganellesRecipe(Settings):
+class OrganellesRecipe(PaperRecipe):
     """Trainings compared on held-out fields of several cell lines."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")
-    """As it is asked for on the command line."""
-    title: str
-    """In words; stands above tables and pictures together with "simulated"."""
-    paper: str
-    """Which part of which paper, with DOI."""
     experiment: Literal["organelles"]
-    """Which function."""
+    """Which experiment."""
     benchmark: str = Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")
     """EXPERIMENT/SIZE; made when no other data are given. Its train and validation splits are learned from."""
     seeds: tuple[int, ...] = Field(default=(1,), min_length=1, max_length=32)
@@ -102,49 +96,12 @@ class OrganellesRecipe(Settings):
             raise SettingsError("E-ROW", f"the trainings of {row!r} share a structure.", cure="Give each its own.")
         return recipes
 
+    def check_parts(self) -> None:
+        """Refuse a row whose trainings are no recipes."""
+        for row in self.rows:
+            self.trainings(row, self.seeds[0])
+
 
 def training_folder(folder: Path, recipe: Recipe) -> Path:
     """Where a training lives: its name and the beginning of the hash of everything that decides its weights."""
     return folder / "trainings" / f"{recipe.name}-{recipe_hash(recipe)[:12]}"
-
-
-def is_organelles_recipe(name_or_path: str | Path) -> bool:
-    """Whether a name or file is a recipe of this kind; a name that is not known is not."""
-    path = _path_of(name_or_path)
-    return path is not None and load_settings(path).get("experiment") == "organelles"
-
-
-def load_organelles_recipe(name_or_path: str | Path, overrides: list[str] | None = None) -> OrganellesRecipe:
-    """A recipe that ships, or one in a file, every row of it checked.
-
-    Parameters
-    ----------
-    name_or_path : path-like
-        ``choi-fig2c``, ``choi-multitask``, or a YAML file.
-    overrides : list of str, optional
-        ``dotted.key=value``, laid over the recipe, e.g. ``base.loop.n_epochs=20``.
-
-    Raises
-    ------
-    SettingsError
-        ``E-RECIPE``: no such recipe; ``E-SETTINGS`` naming the wrong field; ``E-ROW``.
-
-    Examples
-    --------
-    >>> sorted(load_organelles_recipe("choi-fig2c").tests)
-    ['A549', 'HeLa', 'MDA-MB-231', 'NIH3T3', 'RAW 264.7']
-    """
-    path = _path_of(name_or_path)
-    if path is None:
-        found = {name: load_settings(file) for name, file in figure_recipes().items()}
-        known = ", ".join(name for name, content in found.items() if content["experiment"] == "organelles")
-        raise SettingsError("E-RECIPE", f"unknown recipe {str(name_or_path)!r}.", cure=f"Known: {known}.")
-    recipe = build_settings(OrganellesRecipe, with_overrides(load_settings(path), overrides or []))
-    for row in recipe.rows:
-        recipe.trainings(row, recipe.seeds[0])
-    return recipe
-
-
-def _path_of(name_or_path: str | Path) -> Path | None:
-    text = str(name_or_path)
-    return Path(text) if text.endswith((".yaml", ".yml")) else figure_recipes().get(text)

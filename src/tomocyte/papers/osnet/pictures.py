@@ -25,8 +25,8 @@ from tomocyte.figures.rendering import (
     BodyPanel,
     body_figure,
 )
+from tomocyte.papers.osnet.recipe import TimeLapseSettings
 from tomocyte.papers.osnet.sections import Box, around_object, container_of
-from tomocyte.papers.recipe import TimeLapseSettings
 from tomocyte.papers.result import method_colours
 from tomocyte.volume import Volume, VoxelSize
 

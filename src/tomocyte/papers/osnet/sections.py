@@ -29,8 +29,8 @@ from tomocyte.figures.rendering import (
 )
 from tomocyte.papers.applied import AppliedModel, is_inside, predict_structure
 from tomocyte.papers.osnet.objects import MEASURED, agreement_table, compare_objects
-from tomocyte.papers.recipe import SectionsSettings
-from tomocyte.papers.result import ExperimentResult, Tell, method_colours, method_name, origin_words
+from tomocyte.papers.osnet.recipe import SectionsSettings
+from tomocyte.papers.result import Callback, ExperimentResult, method_colours, method_name, origin_words
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def sections_experiment(
     *,
     title: str,
     file_format: PictureFormat = "png",
-    tell: Tell | None = None,
+    callback: Callback | None = None,
 ) -> ExperimentResult:
     """Segment volumes section by section and compare each object's size with the truth.
 
@@ -69,8 +69,8 @@ def sections_experiment(
     title : str
         Of the pictures; what the data are is added.
     file_format : {"png", "pdf", "svg"}
-    tell : callable, optional
-        Told ``{"item", "state"}`` after each volume.
+    callback : callable, optional
+        Receives ``{"item", "state"}`` after each volume.
 
     Returns
     -------
@@ -89,8 +89,8 @@ def sections_experiment(
     scored = []
     for item in items:
         scored.append(_score(model, item, settings))
-        if tell is not None:
-            tell({"item": item.name, "state": "done"})
+        if callback is not None:
+            callback({"item": item.name, "state": "done"})
     objects = pd.concat([one.objects for one in scored], ignore_index=True)
     agreement = agreement_table(objects)
     is_simulated = any(one.is_simulated for one in scored)

@@ -21,8 +21,8 @@ from tomocyte.figures.canvas import PictureFormat
 from tomocyte.papers.applied import AppliedModel, is_inside, predict_structure
 from tomocyte.papers.osnet.objects import compare_objects
 from tomocyte.papers.osnet.pictures import Moment, course_pictures, moment_box, moment_pictures, track_of
-from tomocyte.papers.recipe import TimeLapseSettings
-from tomocyte.papers.result import ExperimentResult, Tell, method_name, origin_words
+from tomocyte.papers.osnet.recipe import TimeLapseSettings
+from tomocyte.papers.result import Callback, ExperimentResult, method_name, origin_words
 from tomocyte.simulation.instruments.odt import INSTRUMENT as ODT
 from tomocyte.simulation.physics.degradation import OdtDegradation
 from tomocyte.simulation.physics.fringe_noise import add_fringes
@@ -51,7 +51,7 @@ def time_lapse_experiment(
     *,
     title: str,
     file_format: PictureFormat = "png",
-    tell: Tell | None = None,
+    callback: Callback | None = None,
 ) -> ExperimentResult:
     """Segment time-lapses frame by frame while fringes grow from nothing to what the settings say.
 
@@ -64,8 +64,8 @@ def time_lapse_experiment(
     title : str
         Of the pictures; what the data are is added.
     file_format : {"png", "pdf", "svg"}
-    tell : callable, optional
-        Told ``{"item", "state"}`` after each time-lapse.
+    callback : callable, optional
+        Receives ``{"item", "state"}`` after each time-lapse.
 
     Returns
     -------
@@ -87,8 +87,8 @@ def time_lapse_experiment(
     followed = []
     for index, item in enumerate(items):
         followed.append(_follow(model, item, index, settings))
-        if tell is not None:
-            tell({"item": item.name, "state": "done"})
+        if callback is not None:
+            callback({"item": item.name, "state": "done"})
     is_simulated = any(one.is_simulated for one in followed)
     words = f"{title}, {origin_words(list(items), is_simulated=is_simulated)}"
     frames = pd.DataFrame([row for one in followed for row in one.frames])

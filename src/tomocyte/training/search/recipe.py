@@ -1,20 +1,17 @@
 """Recipes of an architecture search: a training's recipe whose network is still to be found.
 
 To add a setting, add a field to :class:`SearchSettings` and use it in ``search``; to add an experiment, add a YAML file
-with a part ``search`` to ``recipes/``.
+with ``kind: search`` to ``recipes/``.
 """
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tomocyte.errors import SettingsError
 from tomocyte.networks.scnas.network import ScNasFormSettings
-from tomocyte.settings import Settings, build_settings, load_settings
+from tomocyte.settings import Settings, build_settings
 from tomocyte.training.optimisation import OptimiserSettings
 from tomocyte.training.recipe import Recipe
 
@@ -44,6 +41,8 @@ class SearchSettings(Settings):
 class SearchRecipe(Recipe):
     """One search; ``network`` gives the form (width, layers, strides, norm) without a genotype."""
 
+    kind: Literal["search"] = "search"  # type: ignore[assignment]  # a search is no training, but has all of its parts
+    """A search."""
     search: SearchSettings = SearchSettings()
     """How the choice is learned."""
 
@@ -75,38 +74,3 @@ class SearchRecipe(Recipe):
         """
         options = {**self.network.options, "n_inputs": n_inputs, "n_outputs": n_outputs}
         return build_settings(ScNasFormSettings, options)
-
-
-def search_recipe_names() -> list[str]:
-    """Names of the search recipes that ship."""
-    folder = Path(str(resources.files("tomocyte") / "recipes"))
-    return sorted(path.stem for path in folder.glob("*.yaml") if "\nsearch:" in path.read_text(encoding="utf-8"))
-
-
-def load_search_recipe(path: Path | str) -> dict[str, Any]:
-    """The content of a search recipe, unchecked: a YAML file, or the name of one that ships.
-
-    Raises
-    ------
-    SettingsError
-        ``E-RECIPE`` with the names that ship; ``E-SETTINGS`` for an unreadable file.
-    """
-    given = Path(path)
-    if given.suffix in {".yaml", ".yml"} or given.exists():
-        return load_settings(given)
-    known = search_recipe_names()
-    if str(path) not in known:
-        cure = f"Give a YAML file or one of: {', '.join(known)}."
-        raise SettingsError("E-RECIPE", f"no search recipe {str(path)!r}.", cure=cure)
-    return load_settings(Path(str(resources.files("tomocyte") / "recipes" / f"{path}.yaml")))
-
-
-def build_search_recipe(content: dict[str, Any]) -> SearchRecipe:
-    """The checked recipe.
-
-    Raises
-    ------
-    SettingsError
-        ``E-SETTINGS`` naming the wrong field.
-    """
-    return build_settings(SearchRecipe, content)

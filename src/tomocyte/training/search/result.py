@@ -22,7 +22,7 @@ def training_recipe(recipe: SearchRecipe, genotype: Genotype) -> str:
     """The text of a recipe that trains a genotype on the same data with the same loop."""
     import yaml
 
-    content = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"search"})
+    content = {"kind": "train", **recipe.model_dump(mode="json", exclude_defaults=True, exclude={"search", "kind"})}
     content["name"] = f"{recipe.name}-found"[:60]
     cells = genotype.model_dump(mode="json", exclude_defaults=True)
     options = {**recipe.network.options, "genotype": cells}

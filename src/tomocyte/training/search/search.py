@@ -23,12 +23,12 @@ from tomocyte.networks.engine.costs import multiply_adds_per_voxel
 from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.networks.scnas.genotype import Genotype
 from tomocyte.networks.scnas.supernet import SuperNetwork
-from tomocyte.training.checkpoint import Tensors, load_checkpoint, pack, save_checkpoint, unpack
+from tomocyte.training.checkpoint import Progress, load_progress, save_progress
 from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
-from tomocyte.training.loop import _set_shares, recipe_hash
+from tomocyte.training.loop import recipe_hash, set_initial_shares
 from tomocyte.training.losses import build_loss
 from tomocyte.training.optimisation import Schedule, StepGuard, build_optimiser, step_if_finite
 from tomocyte.training.run_folder import RunFolder
@@ -37,7 +37,7 @@ from tomocyte.training.search.result import probability_table, training_recipe, 
 from tomocyte.training.training import LabelledData, check_positives, check_values
 
 Event = dict[str, Any]
-Tell = Callable[[Event], None]
+Callback = Callable[[Event], None]
 Batch = tuple[torch.Tensor, torch.Tensor]
 FILES = ("genotype.yaml", "probabilities.csv", "train.yaml")
 _WEIGHTS, _CHOICE = 3, 4  # purposes of a draw, beside the 1 and 2 of ``batches``
@@ -50,7 +50,7 @@ def search_architecture(
     folder: Path,
     device: str = "cpu",
     restarts: bool = False,
-    tell: Tell | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """Search a network's cells, or go on with a search that was broken off.
 
@@ -69,7 +69,7 @@ def search_architecture(
         ``cpu`` or ``cuda[:n]``.
     restarts : bool
         Whether to forget what the folder holds.
-    tell : callable, optional
+    callback : callable, optional
         Receives progress events.
 
     Returns
@@ -101,7 +101,9 @@ def search_architecture(
         if finished is not None:
             return finished
         run.begin(data.train, data.validation)
-        search = Search(recipe, samples, held, folder=folder, device=device, tell=run.logger(tell or (lambda _: None)))
+        search = Search(
+            recipe, samples, held, folder=folder, device=device, callback=run.logger(callback or (lambda _: None))
+        )
         genotype = search.run()
         module = search.found(genotype)
         content = {
@@ -121,6 +123,17 @@ def search_architecture(
         return content
 
 
+def describe_search(recipe: SearchRecipe) -> list[str]:
+    """Parameters, choices and epochs of a search, in lines for a screen."""
+    module = SuperNetwork(recipe.form(1, len(recipe.data.structures)))
+    n_choices = len(list(module.architecture.parameters()))
+    loop = recipe.loop
+    return [
+        f"{count_parameters(module):,} parameters while searching, {n_choices} choices.",
+        f"{loop.n_epochs} epochs, {recipe.search.n_warm_up_epochs} of them warm-up; batches of {loop.batch_size}.",
+    ]
+
+
 class Search:
     """One search from first to last step.
 
@@ -134,7 +147,7 @@ class Search:
     folder : Path
         Holds ``checkpoints/``.
     device : str
-    tell : callable, optional
+    callback : callable, optional
         Receives ``{"event": "step" | "epoch" | "resumed", ...}``.
     """
 
@@ -146,17 +159,17 @@ class Search:
         *,
         folder: Path,
         device: str = "cpu",
-        tell: Tell | None = None,
+        callback: Callback | None = None,
     ) -> None:
         self.recipe, self.samples, self.held, self.device = recipe, train, held, device
         self.checkpoints = folder / "checkpoints"
-        self.tell = tell or (lambda _: None)
+        self.callback = callback or (lambda _: None)
         self.n_channels, self.n_outputs = train.n_channels, len(output_names(recipe.data))
         self.n_outputs += recipe.loss.activation == "softmax"
         torch.manual_seed(recipe.loop.seed)
         self.module = SuperNetwork(recipe.form(self.n_channels, self.n_outputs))
         if recipe.loop.initial_shares is not None:
-            _set_shares(self.module, recipe.loop.initial_shares, self.n_outputs)
+            set_initial_shares(self.module, recipe.loop.initial_shares, self.n_outputs)
         self.module = self.module.to(device)
         self.loss = build_loss(recipe.loss, self.n_outputs)
         self.optimiser = build_optimiser(recipe.loop.optimiser, self.module.weights())
@@ -208,7 +221,9 @@ class Search:
         for batch in prefetchers[0].epoch(order, epoch, first * self.recipe.loop.batch_size):
             value = self.step(batch, None if held is None else next(held), is_warm_up=is_warm_up)
             self.n_taken += 1
-            self.tell({"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": epoch})
+            self.callback(
+                {"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": epoch}
+            )
             is_last = self.n_taken % self.steps_per_epoch == 0
             if self.n_taken % self.recipe.loop.checkpoint_every_steps == 0 and not is_last:
                 self.save()
@@ -295,19 +310,16 @@ class Search:
         self.history.append(entry)
         self.sums = {name: [0.0, 0] for name in self.sums}
         self.save()
-        self.tell({"event": "epoch", **entry})
+        self.callback({"event": "epoch", **entry})
 
     def save(self) -> None:
         """Write a checkpoint."""
-        tensors: Tensors = {}
-        parts: dict[str, Any] = {
-            "module": pack("module", self.module.state_dict(), tensors),
-            "optimiser": pack("optimiser", self.optimiser.state_dict(), tensors),
-            "chooser": pack("chooser", self.chooser.state_dict(), tensors),
+        parts = {
+            "module": self.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "chooser": self.chooser.state_dict(),
         }
         state = {
-            "recipe": recipe_hash(self.recipe),
-            "parts": parts,
             "schedule": self.schedule.state_dict(),
             "guard": self.guard.state_dict(),
             "n_taken": self.n_taken,
@@ -315,36 +327,27 @@ class Search:
             "history": self.history,
             "notes": self.notes,
         }
-        save_checkpoint(self.checkpoints, self.n_taken, tensors, state, n_kept=self.recipe.loop.n_checkpoints)
+        progress, n_kept = Progress(parts, state, {}), self.recipe.loop.n_checkpoints
+        save_progress(self.checkpoints, self.n_taken, progress, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
 
     def resume(self) -> None:
         """Go on from the newest sound checkpoint of this very recipe, if there is one.
 
         Raises
         ------
-        SettingsError
-            ``E-RESUME``: the checkpoints were made by another recipe.
-        InputError
-            ``E-CHECKPOINT``: none can be trusted.
+        SettingsError, InputError
+            ``E-RESUME``, ``E-CHECKPOINT``; see :func:`tomocyte.training.checkpoint.load_progress`.
         """
-        found = load_checkpoint(self.checkpoints)
-        if found is None:
+        progress = load_progress(self.checkpoints, recipe_sha256=recipe_hash(self.recipe))
+        if progress is None:
             return
-        tensors, state, notes = found
-        if state["recipe"] != recipe_hash(self.recipe):
-            raise SettingsError(
-                "E-RESUME",
-                "the folder holds checkpoints of another recipe.",
-                path=self.checkpoints,
-                cure="Use another output folder, or the recipe this folder was begun with.",
-            )
-        parts = state["parts"]
-        self.module.load_state_dict(unpack(parts["module"], tensors))
-        self.optimiser.load_state_dict(unpack(parts["optimiser"], tensors))
-        self.chooser.load_state_dict(unpack(parts["chooser"], tensors))
+        parts, state = progress.parts, progress.state
+        self.module.load_state_dict(parts["module"])
+        self.optimiser.load_state_dict(parts["optimiser"])
+        self.chooser.load_state_dict(parts["chooser"])
         self.schedule.load_state_dict(state["schedule"])
         self.guard.load_state_dict(state["guard"])
-        self.n_taken, self.sums, self.history = state["n_taken"], state["sums"], state["history"]
-        self.notes = [*state["notes"], *notes]
+        self.n_taken, self.sums = state["n_taken"], state["sums"]
+        self.history, self.notes = state["history"], state["notes"]
         epoch = self.n_taken // self.steps_per_epoch
-        self.tell({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": epoch})
+        self.callback({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": epoch})

@@ -1,0 +1,176 @@
+"""An experiment of a paper from its recipe to tables and pictures; files are simulated where none are given.
+
+To add an experiment, write its recipe class and its function in its paper's folder, name the class in
+:data:`EXPERIMENTS` and call the function in :func:`reproduce`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tomocyte.datasets.labelled import LabelledItem, find_items
+from tomocyte.errors import SettingsError
+from tomocyte.figures.canvas import PictureFormat
+from tomocyte.models import load_package
+from tomocyte.papers.applied import applied_model
+from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
+from tomocyte.papers.choi.recipe import OrganellesRecipe, training_folder
+from tomocyte.papers.choi.report import comparison_result
+from tomocyte.papers.osnet.recipe import SectionsRecipe, TimeLapseRecipe
+from tomocyte.papers.osnet.sections import sections_experiment
+from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
+from tomocyte.papers.recipe import PaperRecipe
+from tomocyte.papers.result import ExperimentResult, write_result
+from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
+from tomocyte.runs.simulate.benchmark import simulate_plans
+from tomocyte.simulation.benchmark import SPLITS
+
+Callback = Callable[[dict[str, Any]], None]
+EXPERIMENTS: tuple[type[PaperRecipe], ...] = (SectionsRecipe, TimeLapseRecipe, OrganellesRecipe)
+"""Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
+
+
+def reproduce(
+    recipe: PaperRecipe,
+    output: Path,
+    *,
+    data: Path | None = None,
+    model: str | None = None,
+    file_format: PictureFormat = "png",
+    device: str = "cpu",
+    n_workers: int = 1,
+    callback: Callback | None = None,
+) -> ExperimentResult:
+    """Do an experiment and write summary.md, tables (CSV), pictures and experiment.json.
+
+    Parameters
+    ----------
+    recipe : PaperRecipe
+        Of one of the classes in :data:`EXPERIMENTS`.
+    output : Path
+        Made if missing; the same call goes on where it was broken off.
+    data : Path, optional
+        A simulated data set; without it, the recipe's own is made in ``output / "data"``.
+    model : str, optional
+        Model by name or folder, instead of the recipe's.
+    file_format : {"png", "pdf", "svg"}
+        Of the pictures.
+    device : str
+        ``cpu`` or ``cuda[:n]``.
+    n_workers : int
+        Items simulated at the same time.
+    callback : callable, optional
+        Receives ``{"event": "item", "task", "item", "state", "n_items"}`` and the events of trainings.
+
+    Raises
+    ------
+    SettingsError
+        ``E-USAGE``: a model for an experiment that trains its own; ``E-RECIPE``: a recipe of no known experiment.
+    InputError, OutputError
+        Coded, with a cure.
+
+    Examples
+    --------
+    >>> from tomocyte.training import build_recipe, load_recipe
+    >>> recipe = build_recipe(load_recipe("osnet-fig3b"), *EXPERIMENTS)
+    >>> recipe.experiment
+    'sections-3d'
+    >>> reproduce(recipe, Path("out"))  # doctest: +SKIP
+    """
+    _check_model(recipe, model)
+    if data is None:
+        plans, structures = _plans(recipe)
+        folder = simulate_plans(plans, output / "data", structures=structures, n_workers=n_workers, callback=callback)
+    else:
+        folder = data
+    about: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}
+    if isinstance(recipe, OrganellesRecipe):
+        entries = compare_trainings(recipe, folder, output, device=device, callback=callback)
+        simulated = is_simulated(recipe, folder)
+        result = comparison_result(recipe, entries, is_simulated=simulated, file_format=file_format)
+        about["trainings"] = _training_names(recipe, output)
+    elif isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
+        items = _items(recipe, folder)
+        package = load_package(model or recipe.model)
+        applied = applied_model(package, device=device)
+        report = _per_item(callback, recipe.experiment, len(items))
+        title = recipe.title
+        if isinstance(recipe, SectionsRecipe):
+            result = sections_experiment(
+                applied, items, recipe.sections, title=title, file_format=file_format, callback=report
+            )
+        else:
+            result = time_lapse_experiment(
+                applied, items, recipe.time_lapse, title=title, file_format=file_format, callback=report
+            )
+        card = package.card
+        about["model"] = {"name": card.name, "version": card.version, "sha256": card.weights_sha256}
+        about["items"] = [item.name for item in items]
+    else:
+        raise SettingsError("E-RECIPE", f"no experiment {recipe.experiment!r}.", cure="Use one of EXPERIMENTS.")
+    write_result(result, output, about=about)
+    return result
+
+
+def describe_experiment(
+    recipe: PaperRecipe, output: Path, *, data: Path | None = None, model: str | None = None
+) -> list[str]:
+    """What :func:`reproduce` would do with the same arguments, in lines for a screen."""
+    _check_model(recipe, model)
+    if isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
+        card = load_package(model or recipe.model).card
+        source = data or "data simulated for it"
+        return [f"{recipe.name}: {recipe.experiment} with {card.name} {card.version} on {source}."]
+    lines = []
+    if isinstance(recipe, OrganellesRecipe):
+        lines += [f"{row}: {', '.join(names)}" for row, names in _training_names(recipe, output).items()]
+        lines += [f"{row}: the finished model {name}" for row, name in recipe.models.items()]
+        lines.append(f"on {data or f'{recipe.benchmark}, simulated for it'}")
+    return lines
+
+
+def _check_model(recipe: PaperRecipe, model: str | None) -> None:
+    if isinstance(recipe, OrganellesRecipe) and model is not None:
+        raise SettingsError("E-USAGE", "this experiment trains its own models.", cure="Leave --model out.")
+
+
+def _training_names(recipe: OrganellesRecipe, output: Path) -> dict[str, list[str]]:
+    """Row -> names of the folders of its trainings."""
+    return {
+        row: [
+            training_folder(output, training).name for seed in recipe.seeds for training in recipe.trainings(row, seed)
+        ]
+        for row in recipe.rows
+    }
+
+
+def _plans(recipe: PaperRecipe) -> tuple[list[ItemPlan], tuple[str, ...]]:
+    """What is simulated for an experiment, and which structures are labelled."""
+    if isinstance(recipe, OrganellesRecipe):
+        experiment, _, size = recipe.benchmark.partition("/")
+        return benchmark_plan(experiment, size, SPLITS), tuple(recipe.base["data"]["structures"])
+    if not isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
+        return [], ()
+    source = recipe.data
+    settings = recipe.sections if isinstance(recipe, SectionsRecipe) else recipe.time_lapse
+    structures = (settings.around, settings.structure)
+    if source.benchmark is None:
+        return dataset_plan(dict(source.dataset or {}), source.n_items, seed=source.seed), structures
+    experiment, _, size = source.benchmark.partition("/")
+    return benchmark_plan(experiment, size, source.splits), structures
+
+
+def _items(recipe: SectionsRecipe | TimeLapseRecipe, folder: Path) -> list[LabelledItem]:
+    """The items of the recipe's splits, or all of a folder that has none."""
+    splits = recipe.data.splits if recipe.data.benchmark is not None else ()
+    is_divided = any(item.split for item in find_items(folder))
+    return find_items(folder, splits=splits if is_divided else ())
+
+
+def _per_item(callback: Callback | None, task: str, n_items: int) -> Callback:
+    """A receiver of an experiment's events that says of which task they are."""
+    return lambda event: (
+        None if callback is None else callback({"event": "item", "task": task, "n_items": n_items, **event})
+    )
