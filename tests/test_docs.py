@@ -165,6 +165,7 @@ def section_pair(folder: Path, name: str, structures: list[str]) -> None:
 TREATMENTS = {
     r"real/|samples get": "needs real data",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
+    r" propagate ": "typed in tests/propagation/test_propagation_page.py",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",

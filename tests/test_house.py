@@ -48,8 +48,6 @@ FLOORS = {
     "__init__": 11,
     "__main__": 12,
 }
-# Circles that are still to be undone; a module must not be added here.
-CIRCLES = {frozenset({"tomocyte.simulation.cells.rendering", "tomocyte.simulation.cells.scene"})}
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager"}
 BANNED_IMPORTS = {"pickle", "joblib", "dill", "marshal", "shelve"}
 HEAVY = {"torch", "matplotlib", "numba", "pandas", "scipy", "skimage", "h5py", "zarr", "tifffile"}
@@ -131,8 +129,7 @@ def test_no_circle_inside_a_room(room: str) -> None:
     paths = [path for path in MODULES if room_of(path) == room]
     inside = {dotted(path) for path in paths}
     graph = {dotted(path): imported_modules(path) & inside for path in paths}
-    still_there = {circle for circle in CIRCLES if circle <= inside}
-    assert circles(graph) <= still_there, "let what both need go downstairs, or move it into one of them"
+    assert circles(graph) == set(), "let what both need go downstairs, or move it into one of them"
 
 
 def test_a_circle_is_noticed() -> None:
