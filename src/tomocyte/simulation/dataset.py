@@ -57,7 +57,8 @@ class SimulatedFrame:
     @property
     def measured(self) -> NDArray[np.float32]:
         """The first channel (Z, Y, X); tomographs and phase microscopes have one."""
-        return self.channels[0]
+        first: NDArray[np.float32] = self.channels[0]
+        return first
 
     def labels(self, structure: str) -> Labels:
         """Labels of one structure, of the shape of :attr:`measured`; an image shows the topmost of several objects."""
