@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from tests.training.conftest import disc_volume, small_recipe, write_pair
 
 from tomocyte.comparison.crossval import crossvalidate, folds_of, row_folder
 from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, grouped_folds, merged
-from tomocyte.comparison.sections import score_set
+from tomocyte.comparison.samples import Sample, pixel_fields, score_samples, summary_of
+from tomocyte.comparison.score import Field, score_model
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.training import build_recipe, load_recipe
@@ -112,7 +115,8 @@ def test_scores_are_those_of_scikit_learn(data: Path) -> None:
     rng = np.random.default_rng(0)
     truths = [samples.whole(i)[1] for i in range(len(samples))]
     probabilities = [np.clip(t * 0.3 + rng.random(t.shape) * 0.7, 0, 1).astype(np.float32).round(3) for t in truths]
-    found = score_set(samples, truths, probabilities, ("nucleus",)).summary
+    table = score_samples(samples, lambda sample: {"nucleus": probabilities[sample.index][0]})
+    found = summary_of(table, "pixels")
     flat = np.concatenate([t.ravel() for t in truths]), np.concatenate([p.ravel() for p in probabilities])
     precision, recall, _ = precision_recall_curve(*flat)
     masks = [p >= 0.5 for p in probabilities]
@@ -128,10 +132,19 @@ def test_scores_of_two_outputs_count_both(data: Path) -> None:
     """A perfect output and one that finds nothing: Dice 1 and 0; half of the true pixels are found."""
     settings = small_recipe().data
     samples = Samples(find_items(data, settings)[:1], settings, n_axes=2)
-    truths = [np.concatenate([samples.whole(i)[1]] * 2) for i in range(len(samples))]
-    probabilities = [np.stack([t[0], np.zeros_like(t[0])]).astype(np.float32) for t in truths]
-    found = score_set(samples, truths, probabilities, ("a", "b")).summary
-    assert (found["dice"], found["recall"], found["precision"]) == (0.5, 0.5, 1.0)
+
+    def predict(sample: Sample) -> dict[str, Any]:
+        truth = samples.whole(sample.index)[1]
+        return {"nucleus": truth[0].astype(np.float32), "cell": np.zeros(truth.shape[1:], np.float32)}
+
+    fields = (replace(field, truth=partial(_nucleus, field)) for field in pixel_fields(samples))
+    table = score_model(predict, fields, metrics=["dice", "recall", "precision"])
+    assert table.mean_and_sd("dice")[0] == 0.5
+    assert (table.pooled()["recall"], table.pooled()["precision"]) == (0.5, 1.0)
+
+
+def _nucleus(field: Field[Sample], _: str) -> Any:
+    return field.truth("nucleus")
 
 
 def test_a_comparison_trains_scores_and_resumes(data: Path, tmp_path: Path) -> None:
@@ -139,19 +152,19 @@ def test_a_comparison_trains_scores_and_resumes(data: Path, tmp_path: Path) -> N
     events: list[dict[str, Any]] = []
     result = crossvalidate(chosen, items, tmp_path / "out", callback=events.append)
     assert sum(event["event"] == "epoch" for event in events) == 2 * 2 * 2
-    scores = result.scores
+    scores = result.scores.frame()
     assert sorted(scores["method"].unique()) == ["otsu", "plain", "wide"]
     assert (scores.groupby("method").size() == 2).all()
     otsu = scores[scores["method"] == "otsu"]
     assert (otsu["dice"] > 0.99).all()  # the boxes are twenty deviations above the noise
     assert result.n_parameters["wide"] > result.n_parameters["plain"]
     assert not result.is_simulated
-    folds = [set(result.images[result.images["fold"] == fold]["group"]) for fold in (1, 2)]
+    folds = [{row["group"] for row in result.images.rows if row["fold"] == fold} for fold in (1, 2)]
     assert not folds[0] & folds[1]
     again: list[dict[str, Any]] = []
     same = crossvalidate(chosen, items, tmp_path / "out", callback=again.append)
     assert not [event for event in again if event["event"] == "epoch"]
-    assert same.scores.equals(scores)
+    assert same.scores.frame().equals(scores)
     assert (row_folder(tmp_path / "out", "plain", 0) / "model" / "card.json").exists()
 
 
@@ -165,7 +178,7 @@ def test_the_tables_say_what_they_are(data: Path, tmp_path: Path) -> None:
     assert {entry.name for entry in (tmp_path / "tables").iterdir()} == {
         "validation.md", "validation.csv", "validation.html", "validation.png", "scores.csv", "images.csv",
     }  # fmt: skip
-    mean = result.scores[result.scores["method"] == "plain"]["dice"].mean()
+    mean = result.scores.mean_and_sd("dice", method="plain")[0]
     assert f"{mean:.4f}" in (tmp_path / "tables" / "validation.md").read_text()
 
 

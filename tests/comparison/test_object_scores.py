@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.training.conftest import small_recipe
 
-from tomocyte.comparison.instances import baseline_instances, predicted_instances, score_instance_set
+from tomocyte.comparison.baselines import baseline_predictor
+from tomocyte.comparison.samples import Sample, image_rows, objects_of, score_samples, summary_of
 from tomocyte.datasets.labelled import find_items
 from tomocyte.formats import write_volume
 from tomocyte.training.data.samples import Samples
@@ -47,16 +48,19 @@ def samples(tmp_path: Path) -> Samples:
 
 def test_perfect_probabilities_give_the_objects_back(samples: Samples) -> None:
     """Mask and core of 1 um pixels, drawn back to 0.6 x 0.5 um: every object found, Dice above 0.95."""
-    probabilities = [samples.whole(i)[1].astype(np.float32) for i in range(len(samples))]
-    scores = score_instance_set(samples, probabilities)
-    assert scores.rows[0]["n_truth"] == scores.rows[0]["n_prediction"] == 3
-    assert scores.summary["f1"] == 1.0
-    assert scores.summary["matched_dice"] > 0.95
+
+    def predict(sample: Sample) -> dict[str, Any]:
+        return {"cell": objects_of(sample, samples.whole(sample.index)[1].astype(np.float32))}
+
+    table = score_samples(samples, predict, kind="instances")
+    row, summary = image_rows(table, "instances")[0], summary_of(table, "instances")
+    assert row["n_truth"] == row["n_prediction"] == 3
+    assert summary["f1"] == 1.0
+    assert summary["matched_dice"] > 0.95
 
 
 def test_without_cores_touching_objects_stay_one(samples: Samples) -> None:
-    probabilities = [samples.whole(i)[1][:1].astype(np.float32) for i in range(len(samples))]
-    assert int(predicted_instances(samples, 0, probabilities[0]).max()) == 2
+    assert int(objects_of(Sample(samples, 0), samples.whole(0)[1][:1].astype(np.float32)).max()) == 2
 
 
 def test_scores_of_wrong_objects_are_counted_by_hand(samples: Samples) -> None:
@@ -65,17 +69,18 @@ def test_scores_of_wrong_objects_are_counted_by_hand(samples: Samples) -> None:
     assert truth is not None
     labels = truth.planes(0, 0).copy()
     labels[labels == 2] = 1
-    found = score_instance_set(samples, labels=[labels])
-    assert found.summary["dice"] == 1.0
+    table = score_samples(samples, lambda _: {"cell": labels}, kind="instances")
+    summary = summary_of(table, "instances")
+    assert summary["dice"] == 1.0
     n = [int((truth.planes(0, 0) == label).sum()) for label in (1, 2, 3)]
     is_half = max(n[0], n[1]) / (n[0] + n[1]) >= 0.5
-    assert found.summary["f1"] == pytest.approx(2 * (1 + is_half) / 5)
+    assert summary["f1"] == pytest.approx(2 * (1 + is_half) / 5)
 
 
 @pytest.mark.parametrize(("method", "n_objects"), [("otsu", 2), ("watershed", 3), ("classical", 3), ("edge-based", 2)])
 def test_methods_without_training_find_the_discs(samples: Samples, method: str, n_objects: int) -> None:
     """Otsu and edges cannot part the touching discs; the watershed on distance can."""
-    found = baseline_instances(method, samples)[0]
+    found = baseline_predictor(method, "instances")(Sample(samples, 0))["cell"]
     assert found.shape == (1, 110, 160)
     assert len(np.unique(found)) - 1 == n_objects
 

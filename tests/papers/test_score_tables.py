@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from tomocyte.errors import SettingsError
+from tomocyte.evaluation import ScoreTable
 from tomocyte.papers.score_tables import PaperTable, judge_orderings, load_published, orderings_markdown
 from tomocyte.papers.score_tables.published import PublishedRow
 
@@ -25,7 +26,7 @@ SCORES: dict[str, dict[str, list[float]]] = {
 
 def table(**properties: Any) -> PaperTable:
     known = {"labels": {"OS-Net": "OS-Net | <ours>"}, "n_parameters": {"Unet16": 2159648, "OS-Net": 3075489}}
-    return PaperTable(SCORES, title="Table 1, simulated & small", **{**known, **properties})
+    return PaperTable(ScoreTable.of_folds(SCORES), title="Table 1, simulated & small", **{**known, **properties})
 
 
 def test_markdown_has_mean_and_sd_by_hand() -> None:
@@ -42,7 +43,7 @@ def test_markdown_has_mean_and_sd_by_hand() -> None:
 
 def test_columns_come_in_the_papers_order() -> None:
     scores = {"m": {"pr_auc": [1.0], "f05_as_published": [1.1], "f05": [0.9], "jaccard": [0.8], "dice": [0.9]}}
-    headings = PaperTable(scores).cells()[0]
+    headings = PaperTable(ScoreTable.of_folds(scores)).cells()[0]
     assert headings == ["Model", "DICE", "Jaccard", "F0.5", "F0.5 as published", "PR (AUC)", "Parameters"]
 
 
@@ -54,7 +55,7 @@ def test_csv_gives_the_numbers_back() -> None:
     assert math.isnan(frame["dice_sd"][0])
     assert frame["dice_sd"][2] == pytest.approx(0.02)
     assert "3075489\n" in table().csv()
-    evil = PaperTable({"=cmd()": {"dice": [0.5]}}).csv()
+    evil = PaperTable(ScoreTable.of_folds({"=cmd()": {"dice": [0.5]}})).csv()
     assert "'=cmd()" in evil
 
 
@@ -84,7 +85,7 @@ def test_the_papers_values_stand_beside() -> None:
 
 def test_unknown_score_is_refused() -> None:
     with pytest.raises(SettingsError, match="E-SCORE"):
-        PaperTable({"m": {"accuracy": [0.5]}})
+        PaperTable(ScoreTable.of_folds({"m": {"accuracy": [0.5]}}))
 
 
 def test_published_file_is_the_papers_table() -> None:
@@ -109,7 +110,7 @@ def test_the_paper_agrees_with_itself_but_for_ssc() -> None:
     one = load_published().table("table-1")
     for score, failing in (("dice", ["SSC"]), ("jaccard", []), ("f05_as_published", ["SSC"])):
         scores = {name: {score: [row.mean(score)]} for name, row in one.rows.items()}
-        found = judge_orderings(scores, one, score=score)
+        found = judge_orderings(ScoreTable.of_folds(scores), one, score=score)
         assert [o.claim.text for o in found if o.verdict == "does not hold"] == [
             o.claim.text for o in found if failing and o.claim.second == "Unet16 + GCN" and "SSC" in o.claim.text
         ]
@@ -143,7 +144,7 @@ def claim_table(relation: str, second: str | None = "b") -> Any:
     ],
 )
 def test_verdicts(a: list[float], b: list[float], relation: str, verdict: str, n_agreeing: int) -> None:
-    (found,) = judge_orderings({"a": {"dice": a}, "b": {"dice": b}}, claim_table(relation))
+    (found,) = judge_orderings(ScoreTable.of_folds({"a": {"dice": a}, "b": {"dice": b}}), claim_table(relation))
     assert found.verdict == verdict
     assert found.n_agreeing == n_agreeing
     assert found.published_difference == pytest.approx(0.1)
@@ -152,7 +153,7 @@ def test_verdicts(a: list[float], b: list[float], relation: str, verdict: str, n
 
 def test_best_of_all_names_its_rival() -> None:
     scores = {"a": {"dice": [0.9, 0.8]}, "b": {"dice": [0.7, 0.7]}, "c": {"dice": [0.85, 0.82]}}
-    (found,) = judge_orderings(scores, claim_table("above", None), labels={"c": "the third"})
+    (found,) = judge_orderings(ScoreTable.of_folds(scores), claim_table("above", None), labels={"c": "the third"})
     assert (found.second, found.n_agreeing, found.verdict) == ("c", 1, "holds on average")
     assert found.difference == pytest.approx(0.015)
     assert found.published_difference == pytest.approx(0.05)
@@ -163,7 +164,7 @@ def test_best_of_all_names_its_rival() -> None:
 
 def test_orderings_as_a_table() -> None:
     scores = {"a": {"dice": [0.9, 0.92]}, "b": {"dice": [0.7, 0.7]}}
-    text = orderings_markdown(judge_orderings(scores, claim_table("above")))
+    text = orderings_markdown(judge_orderings(ScoreTable.of_folds(scores), claim_table("above")))
     assert "| A is better | holds | +0.2100 | 2 of 2 | +0.1000 |" in text
     assert "Of 1 claims measured, 1 hold in every fold or within the spread, 0 on average only, 0 do not hold." in text
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tests.training.conftest import VOXEL_UM, write_pair
 
-from tomocyte.comparison.cell_scores import compare_ways, field_masks, score_cells_on_card, ways_of
+from tomocyte.comparison.cell_scores import cell_methods, compare_cell_methods, field_masks, score_cells_on_card
 from tomocyte.comparison.train_model import train
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, SettingsError
@@ -271,7 +271,10 @@ def test_ways_are_compared_on_the_same_masks(cell_data: Path) -> None:
 
         return one_cell
 
-    found = compare_ways(find_items(cell_data, settings), settings, {name: way(name) for name in seen})
+    tables = compare_cell_methods(find_items(cell_data, settings), settings, {name: way(name) for name in seen})
+    found = {
+        kind: {name: table.values("hungarian_dice", method=name) for name in seen} for kind, table in tables.items()
+    }
     # All cells as one: its partner is cell 3 with 4224 of 7828 voxels, the other two have none.
     assert found["exact"]["one"] == pytest.approx([2 * 4224 / (7828 + 4224) / 3] * 2)
     assert found["exact"]["one"] == found["exact"]["other"]
@@ -286,7 +289,7 @@ def test_ways_are_the_network_watershed_and_the_nearest_nucleus() -> None:
     nuclei = np.zeros_like(cells)
     nuclei[3:5, 4:8, 6:12], nuclei[3:5, 4:8, 30:34] = True, True
     how = CellByCellSettings(voxel_size_um=(1, 1, 1), divisor=(2, 2, 2), margin_um=50)
-    ways = ways_of(lambda batch: batch[:, :1] * batch[:, 1:2].max(axis=(2, 3, 4), keepdims=True), how)
+    ways = cell_methods(lambda batch: batch[:, :1] * batch[:, 1:2].max(axis=(2, 3, 4), keepdims=True), how)
     found = {name: way(cells, nuclei, (1.0, 1.0, 1.0)) for name, way in ways.items()}
     assert np.array_equal(found["network"], cells)  # both claim everything
     assert [np.bincount(labels.ravel()).size - 1 for labels in found.values()] == [1, 2, 2]

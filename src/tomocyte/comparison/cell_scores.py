@@ -1,26 +1,29 @@
-"""How well cells are told apart: the network, seeded watershed and the nearest nucleus, on exact and spoiled masks.
+"""How well cells are told apart: the network, seeded watershed and the nearest nucleus, on exact and corrupted masks.
 
-The figures are Hungarian-matched mean Dice against the true cells, as the paper gives them. To compare another way, add
-it to :func:`ways_of`.
+The figures are Hungarian-matched mean Dice against the true cells, as the paper gives them. To compare another method,
+add it to :func:`cell_methods`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.comparison.score import Field, score_model
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.evaluation.matching import hungarian_mean_dice
+from tomocyte.evaluation import ScoreTable
 from tomocyte.models import ModelCard, load_package
 from tomocyte.models.package import write_package
 from tomocyte.networks.engine import make_predictor
 from tomocyte.segmentation.cells.nuclei import seeds_of
 from tomocyte.segmentation.cells.separate import CellByCellSettings, separate_cells
 from tomocyte.segmentation.prediction.tiled import Predictor
+from tomocyte.structures import CELL
 from tomocyte.training.data.cell_samples import CellSamples, Scene
 from tomocyte.training.data.mask_corruption import corrupted
 from tomocyte.training.data.settings import DataSettings
@@ -28,37 +31,58 @@ from tomocyte.training.recipe import Recipe
 
 Labels = NDArray[np.unsignedinteger[Any]]
 Mask = NDArray[np.bool_]
-Way = Callable[[Mask, Mask, tuple[float, ...]], Labels]
+CellMethod = Callable[[Mask, Mask, tuple[float, ...]], Labels]
+"""From the mask of all cells, the mask of all nuclei and the voxel size to labels of cells."""
 SEED = 9
 DIGITS = 4
 
 
-def compare_ways(items: Sequence[LabelledItem], settings: DataSettings, ways: dict[str, Way]) -> dict[str, Any]:
-    """Matched Dice of every way on every field.
+@dataclass(frozen=True, eq=False)
+class CellMasks:
+    """What methods see of a field: the masks of all cells and of all nuclei (Z, Y, X), and the voxel size in µm."""
+
+    cells: Mask
+    nuclei: Mask
+    voxel_size_um: tuple[float, ...]
+
+
+def compare_cell_methods(
+    items: Sequence[LabelledItem], settings: DataSettings, methods: Mapping[str, CellMethod]
+) -> dict[str, ScoreTable]:
+    """Matched Dice of every method on every field.
 
     Parameters
     ----------
     items : sequence of LabelledItem
     settings : DataSettings
         ``targets: cell-by-cell``.
-    ways : dict
+    methods : mapping
         Name -> function of the mask of all cells, the mask of all nuclei and the voxel size, giving labels.
 
     Returns
     -------
     dict
-        ``exact`` and ``spoiled`` -> name of the way -> list of one mean Dice per field (0 to 1). Spoiled masks are the
-        same for every way: edges moved, blobs lost and added, nuclei missing and invented.
+        ``exact`` and ``spoiled`` -> table with a row per field and method and the column ``hungarian_dice`` (0 to 1).
+        Spoiled masks are corrupted in the same manner for every method: edges moved, blobs lost and added, nuclei
+        missing and invented.
     """
     samples = CellSamples(list(items), settings, n_axes=3)
-    found: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in ways} for kind in ("exact", "spoiled")}
+    predictors = {name: _predictor(method) for name, method in methods.items()}
+    return {
+        kind: score_model(predictors, _fields(samples, is_spoiled=kind == "spoiled"), metrics=["hungarian_dice"])
+        for kind in ("exact", "spoiled")
+    }
+
+
+def _predictor(method: CellMethod) -> Callable[[CellMasks], dict[str, Labels]]:
+    return lambda masks: {CELL: method(masks.cells, masks.nuclei, masks.voxel_size_um)}
+
+
+def _fields(samples: CellSamples, *, is_spoiled: bool) -> Iterator[Field[CellMasks]]:
     for item, frame in dict.fromkeys((place.item, place.frame) for place in samples.cells):
-        scene = samples.scene(item, frame)
-        for kind, scores in found.items():
-            membrane, nuclei = field_masks(scene, is_spoiled=kind == "spoiled", seed=SEED + item)
-            for name, way in ways.items():
-                scores[name].append(hungarian_mean_dice(scene.cells, way(membrane, nuclei, scene.voxel_size_um)))
-    return found
+        scene, entry = samples.scene(item, frame), samples.items[item]
+        masks = CellMasks(*field_masks(scene, is_spoiled=is_spoiled, seed=SEED + item), scene.voxel_size_um)
+        yield Field(entry.name, entry.group, masks, {CELL: scene.cells}.__getitem__, frame=frame)
 
 
 def field_masks(scene: Scene, *, is_spoiled: bool, seed: int) -> tuple[Mask, Mask]:
@@ -71,7 +95,7 @@ def field_masks(scene: Scene, *, is_spoiled: bool, seed: int) -> tuple[Mask, Mas
     return membrane, nuclei
 
 
-def ways_of(predictor: Predictor, settings: CellByCellSettings) -> dict[str, Way]:
+def cell_methods(predictor: Predictor, settings: CellByCellSettings) -> dict[str, CellMethod]:
     """The network, seeded watershed, and every voxel to its nearest nucleus."""
     watershed = settings.model_copy(update={"method": "watershed", "frame": "windows"})
     return {
@@ -130,8 +154,9 @@ def score_cells_on_card(folder: Path, recipe: Recipe, sets: dict[str, list[Label
     )
     figures: dict[str, Any] = {}
     for name, items in sets.items():
-        for kind, scores in compare_ways(items, recipe.data, ways_of(predictor, settings)).items():
-            means = {f"matched_dice_{way}": round(float(np.mean(values)), DIGITS) for way, values in scores.items()}
+        for kind, table in compare_cell_methods(items, recipe.data, cell_methods(predictor, settings)).items():
+            values = {name: table.values("hungarian_dice", method=name) for name in table.unique("method")}
+            means = {f"matched_dice_{name}": round(float(np.mean(dices)), DIGITS) for name, dices in values.items()}
             figures[f"{name}, {kind} masks (simulated, {len(items)} fields)"] = means
     said = {"limits": recipe.limits, "recipe": recipe.model_dump(mode="json")}
     card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **said})

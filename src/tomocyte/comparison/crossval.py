@@ -11,27 +11,25 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tomocyte.comparison.baselines import baseline_predictor
 from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, grouped_folds
 from tomocyte.comparison.held_out import chosen_items
-from tomocyte.comparison.sections import baseline_probabilities, score_set, truths_of
+from tomocyte.comparison.samples import Sample, image_rows, network_predictor, score_samples, summary_of
+from tomocyte.comparison.score import Predictor
 from tomocyte.comparison.train_model import Callback, train
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.evaluation import ScoreTable
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.networks import find_network
 from tomocyte.provenance import environment, sha256_of_json
 from tomocyte.training.data.samples import Samples
-from tomocyte.training.data.targets import output_names
 from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe, TestSet
 from tomocyte.training.training import LabelledData, check_positives
-from tomocyte.training.validation import predict_samples
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 VALIDATION = "validation"
 """Name of the set of each fold's own held-out images."""
@@ -43,9 +41,9 @@ class CrossvalResult:
 
     Parameters
     ----------
-    scores : DataFrame
+    scores : ScoreTable
         One row per method, set and fold: ``method``, ``set``, ``fold`` (0 for baselines on test sets), the metrics.
-    images : DataFrame
+    images : ScoreTable
         One row per method, set, fold, image and output.
     n_parameters : dict
         Method -> trainable parameters.
@@ -53,8 +51,8 @@ class CrossvalResult:
         Whether any image was simulated.
     """
 
-    scores: pd.DataFrame
-    images: pd.DataFrame
+    scores: ScoreTable
+    images: ScoreTable
     n_parameters: dict[str, int]
     is_simulated: bool
 
@@ -179,16 +177,19 @@ def _train_and_score(
     for name, (items, test) in sets.items():
         samples = Samples(items, row_recipe.data, n_axes=find_network(row_recipe.network.name).dimensions)
         is_softmax = row_recipe.loss.activation == "softmax"
-        probabilities = predict_samples(module, samples, is_softmax=is_softmax)
-        if recipe.scores == "instances":
-            from tomocyte.comparison.instances import score_instance_set
-
-            found = score_instance_set(samples, probabilities)
-        else:
-            found = score_set(samples, truths_of(samples, test), probabilities, output_names(row_recipe.data))
-        content["sets"][name] = {"summary": _plain(found.summary), "images": [_plain(r) for r in found.rows]}
+        predict = network_predictor(module, is_softmax=is_softmax, kind=recipe.scores)
+        content["sets"][name] = _set_scores(recipe, samples, predict, test)
         content["is_simulated"] = content.get("is_simulated", False) or samples.volume(0)[0].is_simulated
     write_atomic(path, seal(content))
+
+
+def _set_scores(
+    recipe: CrossvalRecipe, samples: Samples, predict: Predictor[Sample], test: TestSet | None
+) -> dict[str, Any]:
+    """One method on one set, as it is stored: the scores of the set and of each image."""
+    table = score_samples(samples, predict, kind=recipe.scores, test=test)
+    images = [_plain(row) for row in image_rows(table, recipe.scores)]
+    return {"summary": _plain(summary_of(table, recipe.scores)), "images": images}
 
 
 def _load(folder: Path) -> Any:
@@ -220,15 +221,7 @@ def _score_baseline(
     content: dict[str, Any] = {"key": key, "method": name, "sets": {}}
     for set_name, (found, test) in sets.items():
         samples = Samples(found, data, n_axes=n_axes)
-        if recipe.scores == "instances":
-            from tomocyte.comparison.instances import baseline_instances, score_instance_set
-
-            scored = score_instance_set(samples, labels=baseline_instances(name, samples))
-        else:
-            probabilities = baseline_probabilities(name, samples)
-            scored = score_set(samples, truths_of(samples, test), probabilities, output_names(data))
-            scored.summary.pop("pr_auc")
-        content["sets"][set_name] = {"summary": _plain(scored.summary), "images": [_plain(r) for r in scored.rows]}
+        content["sets"][set_name] = _set_scores(recipe, samples, baseline_predictor(name, recipe.scores), test)
         content["is_simulated"] = content.get("is_simulated", False) or samples.volume(0)[0].is_simulated
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, seal(content))
@@ -242,9 +235,7 @@ def collect(recipe: CrossvalRecipe, folder: Path) -> CrossvalResult:
     SettingsError
         ``E-NO-SCORES``: none is.
     """
-    import pandas as pd
-
-    scores, images, n_parameters, simulated = [], [], {}, False
+    scores, images, n_parameters, simulated = ScoreTable(), ScoreTable(), {}, False
     for row in recipe.rows:
         for index in range(recipe.n_folds):
             content = _scores(row_folder(folder, row, index) / "scores.json", None)
@@ -253,19 +244,21 @@ def collect(recipe: CrossvalRecipe, folder: Path) -> CrossvalResult:
             n_parameters[row] = int(content["n_parameters"])
             simulated = simulated or bool(content["is_simulated"])
             for name, found in content["sets"].items():
-                place = {"method": row, "set": name, "fold": index + 1}
-                scores.append({**place, **found["summary"]})
-                images += [{**place, **entry} for entry in found["images"]]
+                _add_set(scores, images, {"method": row, "set": name, "fold": index + 1}, found)
     for name in recipe.baselines:
         content = _scores(folder / "baselines" / f"{name}.json", None)
         for key, found in (content or {"sets": {}})["sets"].items():
             set_name, _, fold = key.rpartition("/")
-            place = {"method": name, "set": set_name, "fold": int(fold)}
-            scores.append({**place, **found["summary"]})
-            images += [{**place, **entry} for entry in found["images"]]
-    if not scores:
+            _add_set(scores, images, {"method": name, "set": set_name, "fold": int(fold)}, found)
+    if not len(scores):
         raise SettingsError("E-NO-SCORES", "nothing is finished in this folder.", path=folder, cure="Run it first.")
-    return CrossvalResult(pd.DataFrame(scores), pd.DataFrame(images), n_parameters, simulated)
+    return CrossvalResult(scores, images, n_parameters, simulated)
+
+
+def _add_set(scores: ScoreTable, images: ScoreTable, keys: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    scores.add_row({**keys, **stored["summary"]})
+    for row in stored["images"]:
+        images.add_row({**keys, **row})
 
 
 def _scores(path: Path, key: str | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.comparison.cell_scores import score_cells_on_card
-from tomocyte.comparison.sections import score_set, truths_of
+from tomocyte.comparison.samples import image_rows, network_predictor, score_samples, summary_of
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError
 from tomocyte.models import ModelCard, load_package
@@ -18,7 +18,6 @@ from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.recipe import Recipe, TestSet
 from tomocyte.training.training import VOXEL_SIZE_RANGE
-from tomocyte.training.validation import predict_samples
 
 SHOWN = ("dice", "jaccard", "precision", "recall", "pr_auc")
 DIGITS = 4
@@ -54,12 +53,12 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     outputs = output_names(recipe.data)
     for name, test in recipe.held_out.sets.items():
         samples = Samples(chosen_items(items, name, test), settings, n_axes=package.card.dimensions)
-        probabilities = predict_samples(module, samples, is_softmax=package.card.activation == "softmax")
-        found = score_set(samples, truths_of(samples, test), probabilities, outputs)
-        scores = found.summary
+        predict = network_predictor(module, is_softmax=package.card.activation == "softmax")
+        table = score_samples(samples, predict, test=test)
+        scores = summary_of(table, "pixels")
         kind = "simulated" if samples.volume(0)[0].is_simulated else "real"
         figures[f"{name} ({kind}, {len(samples)} images)"] = {
-            **dice_per_output(found.rows, outputs),
+            **dice_per_output(image_rows(table, "pixels"), outputs),
             **{key: round(scores[key], DIGITS) for key in SHOWN},
         }
     said = {

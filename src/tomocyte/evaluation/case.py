@@ -30,6 +30,8 @@ class ScoreSettings(Settings):
     """Whether objects (numbers in the label image) are matched, not only the masks of all of them."""
     min_ious: tuple[float, ...] = (0.5, 0.75)
     """Intersections over union from which a pair of objects matches, one set of columns each, in (0, 1]."""
+    is_group_pooled: bool = True
+    """Whether groups of several images get rows of their own; takes about 1 MB per group with probabilities."""
     is_curve_exact: bool = True
     """Whether the precision-recall curve of a single image is that of its sorted probabilities; else it is counted in
     bins, as the curve of several images always is."""

@@ -78,6 +78,7 @@ class ScoreTable:
         self._tallies: list[Tally] = []
         self._groups: dict[Subject, dict[str, Tally]] = {}
         self._pooled: dict[Subject, Tally] = {}
+        self._names: set[tuple[Any, ...]] = set()
 
     @classmethod
     def of_folds(cls, scores: Mapping[str, Mapping[str, Sequence[float]]]) -> ScoreTable:
@@ -139,10 +140,10 @@ class ScoreTable:
         Memory: with probabilities, about 1 MB per image until the last one is counted.
         """
         counted: list[tuple[Row, Tally, list[Row]]] = []
-        names = {_name(row) for row in self._rows}
+        names: set[tuple[Any, ...]] = set()
         for case in cases:
             keys = self._keys(case)
-            if _name(keys) in names:
+            if _name(keys) in names or _name(keys) in self._names:
                 raise SettingsError(
                     "E-DUPLICATE", f"image {case.item!r}, frame {case.frame} comes twice.", cure="Give other names."
                 )
@@ -150,13 +151,15 @@ class ScoreTable:
             tally, objects = self._count(case)
             row = {**keys, **score_row(tally, self.metrics)}
             counted.append((row, tally, [{**keys, **part} for part in objects]))
+        self._names |= names
         for row, tally, objects in counted:
             self._rows.append(row)
             self._objects += objects
             self._tallies.append(tally.without_bins())
             subject, group = _subject(row), row["group"]
-            groups = self._groups.setdefault(subject, {})
-            groups[group] = groups[group] + tally if group in groups else tally
+            if self.settings.is_group_pooled:
+                groups = self._groups.setdefault(subject, {})
+                groups[group] = groups[group] + tally if group in groups else tally
             self._pooled[subject] = self._pooled[subject] + tally if subject in self._pooled else tally
         return [dict(row) for row, _, _ in counted]
 
@@ -190,7 +193,8 @@ class ScoreTable:
         >>> table.values("dice", method="b")
         [0.75]
         """
-        return [float(row[metric]) for row in self._rows if metric in row and _has(row, keys)]
+        values = [row[metric] for row in self._rows if metric in row and _has(row, keys)]
+        return [math.nan if value is None else float(value) for value in values]
 
     def unique(self, key: str) -> list[Any]:
         """The different values of a key, in the order of their first row."""
@@ -259,8 +263,9 @@ class ScoreTable:
         blank |= {"method": subject[1]} if "method" in images[0] else {}
         blank["is_simulated"] = any(row["is_simulated"] for row in images)
         rows = list(images)
-        if 1 < len(self._groups[subject]) < len(images):
-            for group, tally in self._groups[subject].items():
+        groups = self._groups.get(subject, {})
+        if 1 < len(groups) < len(images):
+            for group, tally in groups.items():
                 rows.append({**blank, "level": "group", "group": group, **score_row(tally, self.metrics)})
         rows.append({**blank, "level": "pooled", "group": "", **score_row(self._pooled[subject], self.metrics)})
         if has_probability:

@@ -10,8 +10,9 @@ from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.models import ModelCard
 from tomocyte.networks import find_network
 from tomocyte.training.data.cell_samples import make_samples
+from tomocyte.training.predictions import predict_samples
 from tomocyte.training.recipe import Recipe
-from tomocyte.training.validation import predict_samples, validation_scores
+from tomocyte.training.validation import validation_scores
 
 N_SAMPLES = 4000
 LEARNING_RATE = 5e-4

@@ -28,8 +28,9 @@ from tomocyte.training.data.targets import output_names
 from tomocyte.training.distributed import Processes
 from tomocyte.training.losses import build_loss
 from tomocyte.training.optimisation import Schedule, StepGuard, WeightAverage, build_optimiser, step_if_finite
+from tomocyte.training.predictions import predict_samples
 from tomocyte.training.recipe import Recipe
-from tomocyte.training.validation import iter_predictions, selection_score, validation_scores
+from tomocyte.training.validation import selection_score, validation_scores
 
 Event = dict[str, Any]
 Callback = Callable[[Event], None]
@@ -235,7 +236,7 @@ class Trainer:
         if validation is None:
             return {}
         with nullcontext() if self.average is None else self.average.applied_to(self.module):
-            probabilities = iter_predictions(
+            probabilities = predict_samples(
                 self.module, validation, is_softmax=self.is_softmax, autocast=self.autocast, device=self.device
             )
             return validation_scores(probabilities, (validation.whole(i)[1] for i in range(len(validation))))

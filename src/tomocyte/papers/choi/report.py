@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tomocyte.evaluation.counts import dice_of
 from tomocyte.evaluation.nuclear_position import NucleusComparison, summarise_nuclei
 from tomocyte.figures.bars import grouped_bars_figure
 from tomocyte.figures.canvas import PictureFormat
@@ -97,8 +98,9 @@ def score_table(fields: pd.DataFrame) -> pd.DataFrame:
         mean, deviation = mean_and_sd([float(value) for value in per_field])
         seeds = [float(value) for value in part.groupby("seed")["dice"].mean()]
         voxels = part[["n_truth", "n_prediction", "n_common"]].sum()
-        total = voxels["n_truth"] + voxels["n_prediction"]
-        is_mask = structure not in (INSTANCES, BY_NETWORK) and total > 0
+        n_common = float(voxels["n_common"])
+        pooled = dice_of(n_common, float(voxels["n_prediction"]) - n_common, float(voxels["n_truth"]) - n_common)
+        is_mask = structure not in (INSTANCES, BY_NETWORK)
         lines.append(
             {
                 "row": row,
@@ -107,7 +109,7 @@ def score_table(fields: pd.DataFrame) -> pd.DataFrame:
                 "dice_mean": mean,
                 "dice_sd": deviation,
                 "seed_sd": mean_and_sd(seeds)[1],
-                "dice_pooled": 2 * voxels["n_common"] / total if is_mask else math.nan,
+                "dice_pooled": pooled if is_mask else math.nan,
                 "n_fields": int(per_field.notna().sum()),
                 "n_seeds": len(seeds),
             }

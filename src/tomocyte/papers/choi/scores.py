@@ -1,30 +1,32 @@
 """One held-out field scored: Dice of every structure, cells one by one, and where the nuclei lie.
 
-Everything a score needs is a plain number, so that a field is scored once and kept as JSON. To add a score, add it to
-:func:`score_field`.
+Everything a score needs is a plain number, so that a field is scored once and kept as JSON. To add a score, add
+its metric to :data:`MASK_METRICS` or :data:`CELL_METRICS` and its name to :func:`score_field`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.comparison.score import Field, score_model
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.evaluation import count_mask, hungarian_mean_dice, score_instances
 from tomocyte.evaluation.nuclear_position import compare_nuclei
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.papers.applied import AppliedModel, is_inside, predict_structures
-from tomocyte.segmentation.cells.separate import separate_cells
+from tomocyte.segmentation.cells.separate import CellsResult, separate_cells
 from tomocyte.segmentation.cells.windows import CellByCellSettings
 from tomocyte.segmentation.prediction.tiled import Predictor
 from tomocyte.structures import CELL, NUCLEUS
 
 Mask = NDArray[np.bool_]
+MASK_METRICS = ("dice", "n_true_positive", "n_false_positive", "n_false_negative")
+CELL_METRICS = ("hungarian_dice", "instance_f1_iou50", "n_true_objects", "n_predicted_objects")
 
 
 def predict_field(
@@ -86,34 +88,40 @@ def score_field(masks: dict[str, Mask], item: LabelledItem, ways: Mapping[str, C
     """
     volume = item.open_image()
     size = volume.require_voxel_size()
-    truths = {name: item.read_labels(name) for name in masks}
-    structures = {}
-    for name, mask in masks.items():
-        counts = count_mask(truths[name] > 0, mask)
-        structures[name] = {
-            "dice": _plain(counts.dice),
-            "n_truth": int(counts.n_truth),
-            "n_prediction": int(counts.n_prediction),
-            "n_common": int(counts.n_true_positive),
+    field = Field(item.name, item.name, masks, lambda name: item.read_labels(name), voxel_size_um=size)
+    structures = score_model(lambda masks: masks, [field], metrics=MASK_METRICS)
+    result: dict[str, Any] = {"structures": {}, "cells": {}, "nuclei": []}
+    for row in structures.rows:
+        n_common = row["n_true_positive"]
+        result["structures"][row["structure"]] = {
+            "dice": _plain(row["dice"]),
+            "n_truth": n_common + row["n_false_negative"],
+            "n_prediction": n_common + row["n_false_positive"],
+            "n_common": n_common,
         }
-    result: dict[str, Any] = {"structures": structures, "cells": {}, "nuclei": []}
-    if not {CELL, NUCLEUS} <= set(masks):
+    if not ways or not {CELL, NUCLEUS} <= set(masks):
         return result
-    nuclei = None
-    for way, how in ways.items():
-        found = separate_cells(masks[CELL], masks[NUCLEUS], size, how.predictor, how.settings)
-        objects = score_instances(truths[CELL], found.labels)
-        result["cells"][way] = {
-            "dice": _plain(hungarian_mean_dice(truths[CELL], found.labels)),
-            "f1": _plain(objects.f1),
-            "n_truth": objects.n_truth,
-            "n_prediction": objects.n_prediction,
+    separated = {
+        way: separate_cells(masks[CELL], masks[NUCLEUS], size, how.predictor, how.settings) for way, how in ways.items()
+    }
+    methods = {way: _labels_of(cells) for way, cells in separated.items()}
+    for row in score_model(methods, [field], metrics=CELL_METRICS).rows:
+        result["cells"][row["method"]] = {
+            "dice": _plain(row["hungarian_dice"]),
+            "f1": _plain(row["instance_f1_iou50"]),
+            "n_truth": row["n_true_objects"],
+            "n_prediction": row["n_predicted_objects"],
         }
-        nuclei = found.nuclei if nuclei is None else nuclei
-    if nuclei is not None:
-        compared = compare_nuclei(truths[NUCLEUS], nuclei, truths[CELL], volume.frame(0)[0], voxel_size_um=size)
-        result["nuclei"] = [{key: _plain(value) for key, value in asdict(row).items()} for row in compared]
+    nuclei = next(iter(separated.values())).nuclei
+    compared = compare_nuclei(
+        item.read_labels(NUCLEUS), nuclei, item.read_labels(CELL), volume.frame(0)[0], voxel_size_um=size
+    )
+    result["nuclei"] = [{key: _plain(value) for key, value in asdict(row).items()} for row in compared]
     return result
+
+
+def _labels_of(cells: CellsResult) -> Callable[[Any], dict[str, NDArray[Any]]]:
+    return lambda _: {CELL: cells.labels}
 
 
 def _plain(value: float) -> float | int | None:

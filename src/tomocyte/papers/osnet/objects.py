@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.evaluation.matching import best_partners, overlap_table
+from tomocyte.evaluation import score_objects
 from tomocyte.labels.components import connected_components
 from tomocyte.measurements import measure
 from tomocyte.statistics.agreement import paired_agreement
@@ -64,20 +64,14 @@ def compare_objects(
     found = components.paint(is_kept)
     table = _sizes(truth, voxel_size_um, structure)
     sizes = _sizes(found, voxel_size_um, structure).set_index("label")
-    overlaps = overlap_table(truth, found)
-    partner: dict[int, int] = {}
-    dice: dict[int, float] = {}
-    for pair in best_partners(overlaps):
-        label = int(overlaps.truth_labels[overlaps.truth_index[pair]])
-        partner[label] = int(overlaps.prediction_labels[overlaps.prediction_index[pair]])
-        dice[label] = float(overlaps.dice[pair])
+    pairs = {int(row["label"]): row for row in score_objects(truth, found) if row["label"]}
     result = table[["label", "is_cut", "z_um", "y_um", "x_um"]].copy()
-    result["partner"] = [partner.get(int(label), 0) for label in table["label"]]
-    result["dice"] = [dice.get(int(label), 0.0) for label in table["label"]]
+    result["partner"] = [int(pairs[int(label)]["prediction_label"]) for label in table["label"]]
+    result["dice"] = [pairs[int(label)]["object_dice"] for label in table["label"]]
     for name in MEASURED:
         result[f"{name}_truth"] = table[name]
         result[f"{name}_prediction"] = sizes[name].reindex(result["partner"]).to_numpy()
-    return result, len(sizes) - len(partner)
+    return result, len(sizes) - int((result["partner"] > 0).sum())
 
 
 def agreement_table(objects: pd.DataFrame) -> pd.DataFrame:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from tomocyte.comparison.baselines import baseline_predictor
 from tomocyte.comparison.crossval import VALIDATION, CrossvalResult, row_folder
 from tomocyte.comparison.crossval_recipe import CrossvalRecipe
 from tomocyte.comparison.held_out import chosen_items
-from tomocyte.comparison.sections import baseline_probabilities, truths_of
+from tomocyte.comparison.samples import Sample, network_predictor, truth_of
 from tomocyte.datasets.labelled import LabelledItem
+from tomocyte.evaluation import ScoreTable
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.figures.curves import fold_scores_figure
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.papers.score_tables import (
-    SCORE_NAMES,
     PaperTable,
     Published,
     PublishedTable,
@@ -32,10 +33,6 @@ from tomocyte.papers.score_tables import (
 )
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.settings import IGNORE
-from tomocyte.training.validation import predict_samples
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PAPER_TABLES = {
     VALIDATION: "table-1",
@@ -74,7 +71,7 @@ def write_tables(
     place.mkdir(parents=True, exist_ok=True)
     published = load_published(recipe.published) if recipe.published else None
     texts, verdicts = [], []
-    for name in result.scores["set"].unique():
+    for name in result.scores.unique("set"):
         table = paper_table(recipe, result, str(name), published)
         for suffix, text in (("md", table.markdown()), ("csv", table.csv()), ("html", _page(table))):
             write_atomic(place / f"{name}.{suffix}", text.encode("utf-8"))
@@ -87,8 +84,8 @@ def write_tables(
             n_held = sum(one.verdict.startswith("holds") for one in judged)
             n_measured = sum(one.verdict != "not measured" for one in judged)
             texts.append(f"{n_held} of {n_measured} orderings of the paper hold; each one in orderings.md.\n")
-    write_atomic(place / "scores.csv", csv_content(result.scores).encode("utf-8"))
-    write_atomic(place / "images.csv", csv_content(result.images).encode("utf-8"))
+    write_atomic(place / "scores.csv", csv_content(result.scores.frame()).encode("utf-8"))
+    write_atomic(place / "images.csv", csv_content(result.images.frame()).encode("utf-8"))
     if verdicts:
         write_atomic(place / "orderings.md", "\n".join(verdicts).encode("utf-8"))
     if items and recipe.scores == "pixels":
@@ -99,16 +96,15 @@ def write_tables(
 
 def paper_table(recipe: CrossvalRecipe, result: CrossvalResult, name: str, published: Published | None) -> PaperTable:
     """The table of one set of images, baselines first, then the rows in the recipe's order."""
-    chosen = result.scores[result.scores["set"] == name]
-    scores: dict[str, dict[str, list[float]]] = {}
+    keys = {"method", "set", "fold", "n_images"}
+    columns = [score for row in result.scores.rows for score in row if score not in keys | LEFT_OUT]
+    scores = ScoreTable()
     for method in (*recipe.baselines, *recipe.rows):
-        found: pd.DataFrame = chosen[chosen["method"] == method].sort_values("fold")
-        if len(found):
-            scores[method] = {
-                score: [float(value) for value in found[score].to_numpy(dtype=float)]
-                for score in SCORE_NAMES
-                if score in found and score not in LEFT_OUT and found[score].notna().any()
-            }
+        rows = [row for row in result.scores.rows if row["set"] == name and row["method"] == method]
+        shown = [score for score in dict.fromkeys(columns) if any(row.get(score) is not None for row in rows)]
+        for row in sorted(rows, key=lambda row: int(row["fold"])):
+            values = {score: row.get(score) for score in shown}
+            scores.add_row({"method": method, "fold": row["fold"], **values})
     paper = _paper(published, name)
     kind = "simulated data" if result.is_simulated else "real data"
     title = f"{recipe.name}, {TITLES.get(name, name)} ({kind})"
@@ -137,7 +133,9 @@ def _folds_picture(table: PaperTable, published: Published | None, name: str) ->
     printed = None
     if paper is not None:
         printed = {labels.get(row, row): entry.mean("dice") for row, entry in paper.rows.items()}
-    values = {labels.get(row, row): scores["dice"] for row, scores in table.scores.items() if "dice" in scores}
+    methods = [str(row) for row in table.scores.unique("method")]
+    values = {labels.get(row, row): table.scores.values("dice", method=row) for row in methods}
+    values = {row: dices for row, dices in values.items() if dices}
     return fold_scores_figure(values, name="Dice", published=printed, title=table.title)
 
 
@@ -151,20 +149,21 @@ def contour_pictures(recipe: CrossvalRecipe, folder: Path, items: Sequence[Label
 
     package = load_package(model)
     module = package.build()
-    pictures = {}
+    network, pictures = "OS-Net", {}
     for name, test in recipe.tests.items():
         samples = Samples(chosen_items(items, name, test), recipe.recipe(row).data, n_axes=package.card.dimensions)
-        truths = truths_of(samples, test)
-        probabilities = predict_samples(module, samples, is_softmax=package.card.activation == "softmax")
-        edges = baseline_probabilities("edge-based", samples) if "edge-based" in recipe.baselines else None
+        truths = [truth_of(samples, index, test) for index in range(len(samples))]
+        methods = {network: network_predictor(module, is_softmax=package.card.activation == "softmax")}
+        if "edge-based" in recipe.baselines:
+            methods["edge-based"] = baseline_predictor("edge-based")
         chosen = _spread(samples, truths)
-        network = "OS-Net"
         colours = {network: OTHER_LABORATORY_COLOUR} if name == "cross-laboratory" else {}
         panels: list[ContourPanel] = []
         for index in chosen:
             image, _ = samples.whole(index)
-            contours = {"edge-based": edges[index][0] >= 0.5} if edges is not None else {}
-            contours |= {"truth": truths[index][0] == 1, network: probabilities[index][0] >= 0.5}
+            first = {key: next(iter(predict(Sample(samples, index)).values())) for key, predict in methods.items()}
+            contours = {"edge-based": first["edge-based"] >= 0.5} if "edge-based" in first else {}
+            contours |= {"truth": truths[index][0] == 1, network: first[network] >= 0.5}
             panels.append(ContourPanel(image[0], contours, caption=samples.name(index), colours=colours))
         pixel: Any = samples.pixel_size_um(chosen[0])
         title = f"{name}: {'simulated' if samples.volume(0)[0].is_simulated else 'real'} data, as the network sees it"

@@ -6,15 +6,13 @@ another way of showing scores, write a module here and name it below.
 
 from tomocyte.papers.score_tables.orderings import Ordering, judge_orderings, orderings_markdown
 from tomocyte.papers.score_tables.published import Published, PublishedTable, load_published
-from tomocyte.papers.score_tables.table import SCORE_NAMES, PaperTable, Scores, score_text
+from tomocyte.papers.score_tables.table import PaperTable, score_text
 
 __all__ = [
-    "SCORE_NAMES",
     "Ordering",
     "PaperTable",
     "Published",
     "PublishedTable",
-    "Scores",
     "judge_orderings",
     "load_published",
     "orderings_markdown",

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tomocyte.evaluation import ScoreTable, find_metric
 from tomocyte.papers.score_tables.published import Claim, PublishedTable
-from tomocyte.papers.score_tables.table import SCORE_NAMES, Scores
+from tomocyte.papers.score_tables.table import score_heading
 from tomocyte.statistics.agreement import mean_and_sd
 
 Verdict = Literal["holds", "holds on average", "does not hold", "not measured"]
@@ -34,7 +35,7 @@ class Ordering:
     difference : float
         Mean of ``first`` minus mean of ``second`` over the folds that both have; NaN where not measured.
     n_agreeing, n_folds : int
-        Folds in which ``first`` is higher, of those that both have.
+        Folds in which ``first`` is better, of those that both have.
     larger_sd : float
         The larger of the two standard deviations over folds; NaN with one fold.
     published_difference : float
@@ -59,17 +60,17 @@ class Ordering:
 
 
 def judge_orderings(
-    scores: Scores, table: PublishedTable, *, score: str = "dice", labels: Mapping[str, str] | None = None
+    scores: ScoreTable, table: PublishedTable, *, score: str = "dice", labels: Mapping[str, str] | None = None
 ) -> tuple[Ordering, ...]:
     """Judge every claim of a printed table by the scores measured here.
 
     Parameters
     ----------
-    scores : mapping of str to mapping of str to sequence of float
-        Row -> score -> one value per fold, the same folds in the same order for all rows.
+    scores : ScoreTable
+        A row per ``method`` and ``fold``, the same folds in the same order for all methods.
     table : PublishedTable
     score : str
-        A key of :data:`~tomocyte.papers.score_tables.table.SCORE_NAMES`.
+        A metric, or another name of one.
     labels : mapping of str to str, optional
         Row -> what it is called in the sentences.
 
@@ -77,7 +78,7 @@ def judge_orderings(
     --------
     >>> from tomocyte.papers.score_tables import load_published
     >>> table = load_published().table("table-2-cross-laboratory")
-    >>> scores = {"OS-Net": {"dice": [0.86, 0.88]}, "edge-based": {"dice": [0.30, 0.25]}}
+    >>> scores = ScoreTable.of_folds({"OS-Net": {"dice": [0.86, 0.88]}, "edge-based": {"dice": [0.30, 0.25]}})
     >>> judge_orderings(scores, table)[0].verdict
     'holds'
     """
@@ -103,7 +104,7 @@ def orderings_markdown(orderings: Sequence[Ordering]) -> str:
     return "\n".join([*lines, "", total, "", *(f"- {one.sentence}" for one in orderings)]) + "\n"
 
 
-def _judge(claim: Claim, scores: Scores, table: PublishedTable, score: str, labels: Mapping[str, str]) -> Ordering:
+def _judge(claim: Claim, scores: ScoreTable, table: PublishedTable, score: str, labels: Mapping[str, str]) -> Ordering:
     second = claim.second or _best_other(scores, claim.first, score)
     first_values, second_values = _paired(scores, claim.first, second, score)
     n_folds = len(first_values)
@@ -111,22 +112,27 @@ def _judge(claim: Claim, scores: Scores, table: PublishedTable, score: str, labe
     difference = mean_and_sd(differences)[0]
     deviations = [mean_and_sd(values)[1] for values in (first_values, second_values)]
     larger = max((value for value in deviations if not math.isnan(value)), default=math.nan)
-    n_agreeing = sum(value > 0 for value in differences)
-    verdict = _verdict(claim, difference, n_agreeing, n_folds, larger)
+    n_agreeing = sum(_sign(score) * value > 0 for value in differences)
+    verdict = _verdict(claim, _sign(score) * difference, n_agreeing, n_folds, larger)
     published = _published_difference(claim, table, score)
     sentence = _sentence(claim, (verdict, difference, n_agreeing, n_folds, larger), second, score, labels)
     return Ordering(claim, score, second, difference, n_agreeing, n_folds, larger, published, verdict, sentence)
 
 
-def _best_other(scores: Scores, first: str, score: str) -> str:
-    means = {name: mean_and_sd(row.get(score, ()))[0] for name, row in scores.items() if name != first}
-    known = {name: mean for name, mean in means.items() if not math.isnan(mean)}
-    return max(known, key=lambda name: known[name]) if known else ""
+def _best_other(scores: ScoreTable, first: str, score: str) -> str:
+    means = {name: scores.mean_and_sd(score, method=name)[0] for name in scores.unique("method") if name != first}
+    measured = {str(name): _sign(score) * mean for name, mean in means.items() if not math.isnan(mean)}
+    return max(measured, key=lambda name: measured[name]) if measured else ""
 
 
-def _paired(scores: Scores, first: str, second: str, score: str) -> tuple[list[float], list[float]]:
+def _sign(score: str) -> int:
+    """-1 where lower is better."""
+    return -1 if find_metric(score).is_higher_better is False else 1
+
+
+def _paired(scores: ScoreTable, first: str, second: str, score: str) -> tuple[list[float], list[float]]:
     """The folds that both rows have; a row measured once (no folds) is compared with each fold of the other."""
-    one, other = (list(scores.get(name, {}).get(score, ())) for name in (first, second))
+    one, other = (scores.values(score, method=name) for name in (first, second))
     if len(one) == 1 and len(other) > 1:
         one = one * len(other)
     if len(other) == 1 and len(one) > 1:
@@ -168,9 +174,11 @@ def _sentence(
         why = "one fold has no spread" if n_folds else "a row is missing"
         return f"{claim.text}: not measured here ({why})."
     first, other = labels.get(claim.first, claim.first), labels.get(second, second)
-    way = "above" if difference > 0 else "below" if difference < 0 else "level with"
-    text = f"{claim.text}: {verdict}. {first} is {abs(difference):.4f} {SCORE_NAMES[score]} {way} {other} on average"
-    text += f", higher in {n_agreeing} of {n_folds} folds" if n_folds > 1 else " in the only fold"
+    position = "above" if difference > 0 else "below" if difference < 0 else "level with"
+    text = f"{claim.text}: {verdict}. {first} is {abs(difference):.4f} {score_heading(score)} {position} {other}"
+    text += " on average"
+    better = "lower" if _sign(score) < 0 else "higher"
+    text += f", {better} in {n_agreeing} of {n_folds} folds" if n_folds > 1 else " in the only fold"
     if math.isnan(larger):
         return f"{text}."
     spread = "less than" if abs(difference) <= larger else "more than"

@@ -1,6 +1,6 @@
-"""A table of scores in the layout of the papers: rows (models) by columns (scores), each cell the mean (SD) over folds.
+"""A score table in the layout of the papers: rows (models) by columns (scores), each cell the mean (SD) over folds.
 
-To add a score, add it to :data:`SCORE_NAMES`.
+Every metric of the table gets a column (:mod:`tomocyte.evaluation.metrics`), those of :data:`PAPER_ORDER` first.
 """
 
 from __future__ import annotations
@@ -11,30 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tomocyte.errors import SettingsError
+from tomocyte.evaluation import Metric, ScoreTable, all_metrics, find_metric
 from tomocyte.papers.score_tables.published import PublishedRow
 from tomocyte.statistics.agreement import mean_and_sd
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Scores = Mapping[str, Mapping[str, Sequence[float]]]
-"""Row (model) -> score -> one value per fold."""
-
-SCORE_NAMES: dict[str, str] = {
-    "dice": "DICE",
-    "jaccard": "Jaccard",
-    "f05": "F0.5",
-    "f05_as_published": "F0.5 as published",
-    "pr_auc": "PR (AUC)",
-    "precision": "Precision",
-    "recall": "Recall",
-    "pixel_accuracy": "Pixel accuracy",
-    "f1": "Objects: F1 (IoU 0.5)",
-    "matched_dice": "Objects: matched Dice",
-    "panoptic_quality": "Objects: PQ",
-}
-"""Score -> heading, in the order of the columns; the paper has the first five, with one F0.5."""
+PAPER_ORDER = (
+    "dice", "jaccard", "f05", "f05_as_published", "auc_pr", "precision", "recall", "pixel_accuracy",
+    "instance_f1", "hungarian_dice", "panoptic_quality",
+)  # fmt: skip
+"""Metrics in the order of a paper's columns; the OS-Net paper has the first five, with one F0.5."""
+KEYS = ("method", "fold")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +32,8 @@ class PaperTable:
 
     Parameters
     ----------
-    scores : mapping of str to mapping of str to sequence of float
-        Row -> score (a key of :data:`SCORE_NAMES`) -> one value per fold; NaN is left out.
+    scores : ScoreTable
+        A row per ``method`` and ``fold``, the metrics as columns; NaN is left out.
     title : str
         Say there that data are simulated.
     labels : mapping of str to str
@@ -55,23 +44,20 @@ class PaperTable:
         Row -> what the paper prints, set beside the same score.
     """
 
-    scores: Scores
+    scores: ScoreTable
     title: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     n_parameters: Mapping[str, int] = field(default_factory=dict)
     published: Mapping[str, PublishedRow] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = sorted({name for row in self.scores.values() for name in row} - set(SCORE_NAMES))
-        if unknown:
-            raise SettingsError(
-                "E-SCORE", f"unknown scores: {', '.join(unknown)}.", cure=f"Known: {', '.join(SCORE_NAMES)}."
-            )
+        for name in self._names():
+            find_metric(name)
 
     @property
     def note(self) -> str:
         """What the cells mean."""
-        counts = {len(values) for row in self.scores.values() for values in row.values()}
+        counts = {len(self._values(row, name)) for row in self._rows() for name in self._names()} - {0}
         folds = f"{min(counts, default=0)}" if len(counts) < 2 else f"{min(counts)} to {max(counts)}"
         text = f"Mean (SD) over {folds} folds; SD with n - 1."
         if self.published:
@@ -86,10 +72,10 @@ class PaperTable:
         import pandas as pd
 
         rows = []
-        for name, scores in self.scores.items():
+        for name in self._rows():
             row: dict[str, object] = {"model": self.labels.get(name, name)}
             for score in self._shown():
-                values = list(scores.get(score, ()))
+                values = self._values(name, score)
                 mean, deviation = mean_and_sd(values)
                 row |= {f"{score}_mean": mean, f"{score}_sd": deviation}
                 row[f"{score}_n_folds"] = sum(not math.isnan(value) for value in values)
@@ -106,10 +92,10 @@ class PaperTable:
         shown = self._shown()
         has_counts = any(row.n_parameters is not None for row in self.published.values())
         table = [["Model", *self._headings(shown), "Parameters", *["Parameters, paper"] * has_counts]]
-        for name, scores in self.scores.items():
+        for name in self._rows():
             row = [self.labels.get(name, name)]
             for score in shown:
-                row.append(score_text(scores.get(score, ())))
+                row.append(score_text(self._values(name, score)))
                 if self._has_paper(score):
                     row.append(_printed_text(self.published.get(name), score))
             row.append(_count_text(self.n_parameters.get(name)))
@@ -143,7 +129,18 @@ class PaperTable:
         return "\n".join(lines) + "\n"
 
     def _shown(self) -> list[str]:
-        return [name for name in SCORE_NAMES if any(name in row for row in self.scores.values())]
+        """The columns, the paper's first."""
+        order = [*PAPER_ORDER, *(metric.name for metric in all_metrics())]
+        return sorted(self._names(), key=lambda name: _place(find_metric(name), order))
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.scores.rows for name in row if name not in KEYS))
+
+    def _rows(self) -> list[str]:
+        return [str(name) for name in self.scores.unique("method")]
+
+    def _values(self, row: str, score: str) -> list[float]:
+        return self.scores.values(score, method=row)
 
     def _has_paper(self, score: str) -> bool:
         return any(getattr(row, score, ()) for row in self.published.values())
@@ -151,10 +148,29 @@ class PaperTable:
     def _headings(self, shown: list[str]) -> list[str]:
         names = []
         for score in shown:
-            names.append(SCORE_NAMES[score])
+            heading = score_heading(score)
+            names.append(heading)
             if self._has_paper(score):
-                names.append(f"{SCORE_NAMES[score]}, paper")
+                names.append(f"{heading}, paper")
         return names
+
+
+def score_heading(score: str) -> str:
+    """What stands over the column of a metric.
+
+    Examples
+    --------
+    >>> score_heading("pr_auc"), score_heading("moc")
+    ('PR (AUC)', 'moc')
+    """
+    metric = find_metric(score)
+    return metric.heading or metric.name
+
+
+def _place(metric: Metric, order: Sequence[str]) -> int:
+    """Where a metric stands among names; one of many thresholds where they stand."""
+    names = (metric.name, metric.name.rpartition("_iou")[0])
+    return next(index for index, name in enumerate(order) if name in names)
 
 
 def score_text(values: Sequence[float]) -> str:
