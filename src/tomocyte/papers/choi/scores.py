@@ -88,8 +88,9 @@ def score_field(masks: dict[str, Mask], item: LabelledItem, ways: Mapping[str, C
     """
     volume = item.open_image()
     size = volume.require_voxel_size()
-    field = Field(item.name, item.name, masks, lambda name: item.read_labels(name), voxel_size_um=size)
-    structures = score_model(lambda masks: masks, [field], metrics=MASK_METRICS)
+    truths = {name: item.read_labels(name) for name in masks}
+    field = Field(item.name, item.group, masks, truths.__getitem__, voxel_size_um=size)
+    structures = score_model(lambda own: own, [field], metrics=MASK_METRICS)
     result: dict[str, Any] = {"structures": {}, "cells": {}, "nuclei": []}
     for row in structures.rows:
         n_common = row["n_true_positive"]
@@ -113,9 +114,7 @@ def score_field(masks: dict[str, Mask], item: LabelledItem, ways: Mapping[str, C
             "n_prediction": row["n_predicted_objects"],
         }
     nuclei = next(iter(separated.values())).nuclei
-    compared = compare_nuclei(
-        item.read_labels(NUCLEUS), nuclei, item.read_labels(CELL), volume.frame(0)[0], voxel_size_um=size
-    )
+    compared = compare_nuclei(truths[NUCLEUS], nuclei, truths[CELL], volume.frame(0)[0], voxel_size_um=size)
     result["nuclei"] = [{key: _plain(value) for key, value in asdict(row).items()} for row in compared]
     return result
 
