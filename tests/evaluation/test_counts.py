@@ -24,6 +24,7 @@ from tomocyte.evaluation import (
     precision,
     recall,
 )
+from tomocyte.evaluation.counts import dice_of, jaccard_of, precision_of, recall_of
 
 RNG = np.random.default_rng(11)
 TRUTH = RNG.random((7, 11, 13)) < 0.3
@@ -154,3 +155,15 @@ def test_wrong_input_is_refused() -> None:
         moc(ones, np.full((2, 3), np.nan))
     with pytest.raises(SettingsError, match="E-SHAPE"):
         moc(ones, ones[:1])
+
+
+def test_formulas_of_arrays_are_those_of_numbers() -> None:
+    """What intervals and tables of pairs are made of; 0 / 0 is NaN in both."""
+    counts = [(3, 1, 2), (0, 0, 4), (0, 4, 0), (0, 0, 0), (7, 0, 0)]
+    true, false, missed = np.array(counts).T
+    for formula, name in ((dice_of, "dice"), (jaccard_of, "jaccard")):
+        assert formula(true, false, missed).tolist() == pytest.approx(
+            [getattr(MaskCounts(*one), name) for one in counts], nan_ok=True
+        )
+    assert precision_of(true, false).tolist() == pytest.approx([0.75, NAN, 0, NAN, 1], nan_ok=True)
+    assert recall_of(true, missed).tolist() == pytest.approx([0.6, 0, NAN, NAN, 1], nan_ok=True)

@@ -15,6 +15,8 @@ from tomocyte.evaluation import (
     Case,
     ScoreSettings,
     ScoreTable,
+    dice,
+    hungarian_mean_dice,
     mean_average_precision,
     score_instances,
     surface_distances,
@@ -219,3 +221,64 @@ def test_one_image_has_no_spread() -> None:
     sd = table.set_index("level").loc["sd"]
     assert math.isnan(sd["dice"])
     assert sd["reason"] == "one image has no spread"
+
+
+def test_methods_and_structures_have_rows_of_their_own() -> None:
+    """Two images, each segmented by two methods: Dice 2/3 and 1 by one, 0 and 0 by the other."""
+    truth, half, none = np.array([1, 1, 0]), np.array([1, 0, 0]), np.array([0, 0, 1])
+    scores = ScoreTable(ScoreSettings(is_surface_scored=False))
+    for name, (first, second) in {"good": (half, truth), "bad": (none, none)}.items():
+        scores.add(Case("a", "a", truth, first, method=name, structure="nucleus"))
+        scores.add(Case("b", "b", truth, second, method=name, structure="nucleus"))
+    assert scores.values("dice", method="good") == pytest.approx([2 / 3, 1])
+    assert scores.mean_and_sd("dice", method="good") == pytest.approx((5 / 6, math.sqrt(2) / 6))
+    assert scores.unique("method") == ["good", "bad"]
+    table = scores.table()
+    assert list(table.columns)[:6] == ["level", "item", "frame", "group", "structure", "method"]
+    keyed = table.set_index(["method", "level"])["dice"]
+    assert keyed["good", "pooled"] == pytest.approx(2 * 3 / (4 + 3))
+    assert keyed["bad", "mean"] == 0
+    assert scores.pooled()["n_true_positive"] == 3
+    with pytest.raises(SettingsError, match="E-SUBJECTS"):
+        scores.intervals(rng=np.random.default_rng(1))
+    with pytest.raises(SettingsError, match="E-DUPLICATE"):
+        scores.add(Case("a", "a", truth, half, method="good", structure="nucleus"))
+
+
+def test_scores_from_files_are_added_as_they_are() -> None:
+    scores = ScoreTable.of_folds({"otsu": {"dice": [0.5, 0.75], "pr_auc": [0.25]}, "unet": {"dice": [1.0, math.nan]}})
+    scores.add_row({"method": "late", "fold": 1, "dice": None})
+    assert scores.values("dice", method="otsu") == [0.5, 0.75]
+    assert scores.values("pr_auc") == [0.25]
+    assert scores.mean_and_sd("dice", method="unet")[0] == 1.0
+    assert math.isnan(scores.values("dice", method="late")[0])
+    assert list(scores.frame().columns) == ["method", "fold", "dice", "pr_auc"]
+    with pytest.raises(SettingsError, match="E-EMPTY"):
+        scores.pooled()
+
+
+def test_named_metrics_are_those_of_the_functions_to_the_last_bit() -> None:
+    """Tables of comparisons hold these numbers in full."""
+    rng = np.random.default_rng(12)
+    for _ in range(20):
+        truth = np.repeat(np.repeat(rng.integers(0, 6, (6, 7)), 3, axis=0), 4, axis=1).astype(np.uint16)
+        prediction = np.roll(truth, int(rng.integers(0, 4)), axis=1)
+        prediction[rng.random(truth.shape) < 0.1] = 0
+        names = ["dice", "instance_f1_iou50", "instance_pq_iou50", "hungarian_dice", "n_true_objects"]
+        row = ScoreTable(metrics=names).add(Case("a", "a", truth, prediction))
+        expected = score_instances(truth, prediction)
+        assert row["dice"] == dice(truth, prediction)
+        assert row["instance_f1_iou50"] == expected.f1
+        assert row["instance_pq_iou50"] == expected.panoptic_quality
+        assert row["hungarian_dice"] == hungarian_mean_dice(truth, prediction)
+        assert row["n_true_objects"] == expected.n_truth
+
+
+def test_groups_need_not_be_pooled() -> None:
+    settings = EVERYTHING.model_copy(update={"is_group_pooled": False, "is_curve_exact": False})
+    scores, whole = filled(cases(), settings), filled(cases())
+    assert "group" not in set(scores.table()["level"])
+    pooled = [table.table().set_index("level").loc["pooled", "auc_pr"] for table in (scores, whole)]
+    assert pooled[0] == pooled[1]
+    # Counted in bins, the curve of one image is close to the exact one.
+    assert scores.values("auc_pr") == pytest.approx(whole.values("auc_pr"), abs=1e-3)

@@ -178,3 +178,12 @@ def test_a_claim_about_a_row_that_is_not_there(tmp_path: Path) -> None:
     path.write_text(content + claims, encoding="utf-8")
     with pytest.raises(SettingsError, match=r"E-SETTINGS.*\['b'\]"):
         load_published(path=path)
+
+
+def test_of_distances_the_lower_one_is_better() -> None:
+    """ECE 0.1 beats 0.3 in both folds, though its difference is negative."""
+    scores = ScoreTable.of_folds({"a": {"ece": [0.1, 0.1]}, "b": {"ece": [0.3, 0.3]}, "c": {"ece": [0.2, 0.2]}})
+    (one,) = judge_orderings(scores, claim_table("above", None), score="ece")
+    assert (one.verdict, one.second, one.n_agreeing) == ("holds", "c", 2)
+    assert one.difference == pytest.approx(-0.1)
+    assert "lower in 2 of 2 folds" in one.sentence

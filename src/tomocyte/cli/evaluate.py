@@ -165,7 +165,8 @@ def _show(scores: ScoreTable, table: pd.DataFrame, intervals: pd.DataFrame) -> N
     typer.echo(f"{settings.structure}: {n_images} images of {groups} files{simulated}")
     typer.echo(f"{'':<20}{'mean':>10}{'sd':>10}{'95 % interval':>22}{'pooled':>10}")
     for name in _shown(scores.metrics, table):
-        low, high = float(means[name]["low"]), float(means[name]["high"])
+        ends = means.get(name, {"low": math.nan, "high": math.nan})
+        low, high = float(ends["low"]), float(ends["high"])
         interval = "-" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
         cells = [_number(float(rows[level][name])) for level in ("mean", "sd", "pooled")]
         typer.echo(f"{name:<20}{cells[0]:>10}{cells[1]:>10}{interval:>22}{cells[2]:>10}")

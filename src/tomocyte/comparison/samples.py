@@ -232,7 +232,7 @@ def _stain_masks_of(samples: Samples, item: int, test: TestSet) -> NDArray[np.bo
 @lru_cache(maxsize=256)
 def _stain_masks(name: str, nucleus_path: Path, cell_path: Path, stain_name: str, seed: int) -> NDArray[np.bool_]:
     from tomocyte.formats import read_volume
-    from tomocyte.simulation.stain import STAINS, simulate_stain, stain_mask
+    from tomocyte.simulation.physics.stain import STAINS, simulate_stain, stain_mask
 
     nuclei, cells = read_volume(nucleus_path), read_volume(cell_path)
     size = nuclei.require_voxel_size()

@@ -316,7 +316,8 @@ class ScoreTable:
         table = self.table()
         images = table[table["level"] == "image"]
         groups = images["group"].to_numpy()
-        names = [name for name in table.columns if name not in NOT_AVERAGED and not name.startswith("n_")]
+        counts = {metric.name for metric in self.metrics if metric.kind == "integer"}
+        names = [name for name in table.columns if name not in NOT_AVERAGED | counts]
         rows = []
         for name in names:
             values = images[name].to_numpy(dtype=np.float64)
@@ -324,8 +325,8 @@ class ScoreTable:
             sums = np.column_stack([np.where(has_value, values, 0.0), has_value])
             rows.append((name, "mean", _per_group(sums[has_value], groups[has_value]), _mean_of_sums))
         masks = [tally.masks for tally in self._tallies]
-        counts = [(one.n_true_positive, one.n_false_positive, one.n_false_negative) for one in masks]
-        pooled = _per_group(np.array(counts, dtype=np.float64), groups)
+        voxels = [(one.n_true_positive, one.n_false_positive, one.n_false_negative) for one in masks]
+        pooled = _per_group(np.array(voxels, dtype=np.float64), groups)
         rows += [(one.name, "pooled", pooled, _pooled_statistic(one)) for one in self.metrics if one.interval]
         intervals = []
         for name, kind, sums, statistic in rows:
