@@ -190,6 +190,9 @@ class Schedule:
         return base
 
 
+_Group = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
+
 class WeightAverage:
     """An exponential moving average of a module's weights and running statistics.
 
@@ -218,10 +221,10 @@ class WeightAverage:
         self._model.update_parameters(module)
         self.n_updates += 1
 
-    def _mix(self, averaged: list[torch.Tensor], present: list[torch.Tensor], _: Any) -> None:
+    def _mix(self, averaged: _Group, present: _Group, n_averaged: torch.Tensor | int) -> None:
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates)) if self.is_warmed_up else self.decay
         if averaged[0].is_floating_point():
-            swa_utils.get_ema_multi_avg_fn(decay)(averaged, present, _)
+            swa_utils.get_ema_multi_avg_fn(decay)(averaged, present, n_averaged)  # type: ignore[no-untyped-call]
         else:
             torch._foreach_copy_(averaged, present)
 

@@ -253,7 +253,7 @@ def build_recipe(content: Mapping[str, Any], *kinds: type[Any]) -> Any:
     >>> build_recipe(load_recipe("osnet-nucleus")).network.name
     'osnet'
     """
-    classes = kinds or (Recipe,)
+    classes: Sequence[type[TaggedRecipe]] = kinds or (Recipe,)
     tags = [_values_of(one, "kind")[0] for one in classes]
     kind = _kind_of(content, tags)
     label = f"the recipe {content['name']!r}" if "name" in content else "the recipe"

@@ -1,0 +1,46 @@
+"""Data that a recipe brings along: complete or refused, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tomocyte.datasets.settings import LabelledSettings
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.runs.simulate import dataset_plan
+from tomocyte.runs.simulate.benchmark import labelled_images, simulate_plans
+
+SMALL = {"modality": "qpi", "shape": [1, 64, 64], "n_cells": [1, 1], "voxel_size_um": [1.0, 0.5, 0.5]}
+
+
+def test_planned_items_are_made_once_and_found(tmp_path: Path) -> None:
+    plans = dataset_plan(SMALL, 2, seed=5)
+    events: list[dict[str, Any]] = []
+    folder = simulate_plans(plans, tmp_path / "data", structures=("cell", "cell"), callback=events.append)
+    done = [event for event in events if event.get("state") == "done"]
+    assert [(event["event"], event["task"], event["n_items"]) for event in done] == [("item", "simulating", 2)] * 2
+    settings = LabelledSettings(structures=("cell",))
+    items = labelled_images(settings, folder, benchmark=None, folder=tmp_path / "unused")
+    assert [item.name for item in items] == [plan.name for plan in plans]
+    assert not (tmp_path / "unused").exists()
+    events.clear()
+    simulate_plans(plans, folder, structures=("cell",), callback=events.append)
+    assert {event["state"] for event in events} == {"resumed"}
+
+
+def test_an_item_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    good = dataset_plan(SMALL, 2, seed=5)
+    broken = good[0].model_copy(update={"dataset": {**good[0].dataset, "shape": [1, -3, 64]}})
+    with pytest.raises(InputError, match=f"E-SIM-FAILED.*1 of 2.*{broken.name}: E-"):
+        simulate_plans([broken, good[1]], tmp_path / "data", structures=("cell",))
+    assert (tmp_path / "data" / "items" / f"{good[1].name}.done.json").exists()
+
+
+def test_no_data_and_no_benchmark_is_refused(tmp_path: Path) -> None:
+    settings = LabelledSettings(structures=("cell",))
+    with pytest.raises(SettingsError, match=r"E-NO-DATA.*--data"):
+        labelled_images(settings, None, benchmark=None, folder=tmp_path)
+    with pytest.raises(SettingsError, match="E-BENCHMARK"):
+        labelled_images(settings, None, benchmark="no/small", folder=tmp_path)
