@@ -12,7 +12,7 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.runs.simulate import dataset_plan
 from tomocyte.runs.simulate.benchmark import labelled_images, simulate_plans
 
-SMALL = {"modality": "qpi", "shape": [1, 64, 64], "n_cells": [1, 1], "voxel_size_um": [1.0, 0.5, 0.5]}
+SMALL = {"preset": "T cell", "n_cells": (1, 1), "shape": (24, 64, 60), "voxel_size_um": (0.6, 0.31, 0.3)}
 
 
 def test_planned_items_are_made_once_and_found(tmp_path: Path) -> None:
