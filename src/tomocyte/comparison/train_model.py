@@ -6,7 +6,7 @@ there. What a recipe may ask for after the training is done in :func:`finish_mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ from tomocyte.models import ModelCard, ModelPackage, check_fit, read_card
 from tomocyte.runs.simulate.benchmark import labelled_images
 from tomocyte.training.checkpoint import Tensors
 from tomocyte.training.fine_tuning import dice_of
+from tomocyte.training.loop import Callback
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.training import LabelledData, train_network
-
-Callback = Callable[[dict[str, Any]], None]
 
 
 def train(

@@ -6,7 +6,6 @@ To add an experiment, write its recipe class and its function in its paper's fol
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,11 @@ from tomocyte.papers.osnet.recipe import SectionsRecipe, TimeLapseRecipe
 from tomocyte.papers.osnet.sections import sections_experiment
 from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
 from tomocyte.papers.recipe import PaperRecipe
-from tomocyte.papers.result import ExperimentResult, write_result
+from tomocyte.papers.result import Callback, ExperimentResult, write_result
 from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
 from tomocyte.runs.simulate.benchmark import simulate_plans
 from tomocyte.simulation.benchmark import SPLITS
 
-Callback = Callable[[dict[str, Any]], None]
 EXPERIMENTS: tuple[type[PaperRecipe], ...] = (SectionsRecipe, TimeLapseRecipe, OrganellesRecipe)
 """Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
 

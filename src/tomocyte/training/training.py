@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,11 +28,10 @@ from tomocyte.training.data.cell_samples import CellSamples, make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.distributed import Processes
-from tomocyte.training.loop import Trainer, TrainingResult
+from tomocyte.training.loop import Callback, Trainer, TrainingResult
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.run_folder import RunFolder
 
-Callback = Callable[[dict[str, Any]], None]
 SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
 VOXEL_SIZE_RANGE = (0.1, 1.5)

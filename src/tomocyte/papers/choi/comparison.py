@@ -7,7 +7,7 @@ broken off. The order of the steps stands in :func:`compare_trainings`; tables, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from tomocyte.models import ModelPackage, find_model, load_package
 from tomocyte.papers.applied import AppliedModel, applied_model
 from tomocyte.papers.choi.recipe import BY_NETWORK, INSTANCES, CellLineSet, OrganellesRecipe, training_folder
 from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
+from tomocyte.papers.result import Callback
 from tomocyte.pipeline.cells import settings_of
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training.data.batches import epoch_order
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.training import LabelledData
 
-Callback = Callable[[dict[str, Any]], None]
 Entry = dict[str, Any]
 
 

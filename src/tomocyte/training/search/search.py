@@ -9,7 +9,7 @@ was killed and resumed ends with the same genotype, bit for bit. To search among
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_ord
 from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
-from tomocyte.training.loop import recipe_hash, set_initial_shares
+from tomocyte.training.loop import Callback, recipe_hash, set_initial_shares
 from tomocyte.training.losses import build_loss
 from tomocyte.training.optimisation import Schedule, StepGuard, build_optimiser, step_if_finite
 from tomocyte.training.run_folder import RunFolder
@@ -36,8 +36,6 @@ from tomocyte.training.search.recipe import NETWORK, SearchRecipe
 from tomocyte.training.search.result import probability_table, training_recipe, write_search_curves
 from tomocyte.training.training import LabelledData, check_positives, check_values
 
-Event = dict[str, Any]
-Callback = Callable[[Event], None]
 Batch = tuple[torch.Tensor, torch.Tensor]
 FILES = ("genotype.yaml", "probabilities.csv", "train.yaml")
 _WEIGHTS, _CHOICE = 3, 4  # purposes of a draw, beside the 1 and 2 of ``batches``
