@@ -87,11 +87,11 @@ def simulate(
             "instrument": instrument,
             "shift": shift,
         }
-        said: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-        said["scene"] = {"shift": shift}
-        plans = dataset_plan(with_overrides(_experiment(experiment) | said, overrides or []), n_items, seed=seed)
+        given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+        given["scene"] = {"shift": shift}
+        plans = dataset_plan(with_overrides(_experiment(experiment) | given, overrides or []), n_items, seed=seed)
     plans = [with_backend(plan, backend) for plan in plans]
-    chosen = _structures(structures)
+    names = _structures(structures)
     if dry_run:
         for plan in plans:
             typer.echo(plan.name)
@@ -101,7 +101,7 @@ def simulate(
 
     with RunProgress(n_items=len(plans)) as progress:
         result = write_dataset(
-            plans, output, file_format=file_format, structures=chosen, n_workers=workers, on_event=progress.on_event
+            plans, output, file_format=file_format, structures=names, n_workers=workers, on_event=progress.on_event
         )
     for failure in result.failures:
         typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
@@ -143,7 +143,7 @@ def beside(
 
 
 def _benchmark(text: str) -> list[ItemPlan]:
-    """The plans of ``EXPERIMENT[/SIZE[/SPLIT]]``; the small size and every split where not said."""
+    """The plans of ``EXPERIMENT[/SIZE[/SPLIT]]``; the small size and every split by default."""
     from tomocyte.runs.simulate import benchmark_plan
     from tomocyte.simulation.benchmark import SPLITS
 

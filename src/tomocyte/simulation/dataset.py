@@ -226,17 +226,17 @@ def simulate_item(settings: DatasetSettings, index: int, *, seed: int) -> Simula
     steps[0] = 0
     is_lost = stage.random(settings.n_frames) < settings.frame_drop_share
     is_lost[0] = False
-    kept = [frame for frame in range(settings.n_frames) if not is_lost[frame]]
+    remaining = [frame for frame in range(settings.n_frames) if not is_lost[frame]]
     places = np.cumsum(steps, axis=0)
-    tracks = tracks[tracks["frame"].isin(kept)].reset_index(drop=True)
-    tracks["frame"] = tracks["frame"].map({frame: number for number, frame in enumerate(kept)})
+    tracks = tracks[tracks["frame"].isin(remaining)].reset_index(drop=True)
+    tracks["frame"] = tracks["frame"].map({frame: number for number, frame in enumerate(remaining)})
     return SimulatedItem(
         name=f"{settings.modality}-{settings.preset}-seed{seed}-{index:05d}".replace(" ", ""),
         settings=settings,
         seed=seed,
         index=index,
-        scenes=tuple(scenes[frame] for frame in kept),
-        origins_um=tuple((0.0, float(places[frame, 0]), float(places[frame, 1])) for frame in kept),
+        scenes=tuple(scenes[frame] for frame in remaining),
+        origins_um=tuple((0.0, float(places[frame, 0]), float(places[frame, 1])) for frame in remaining),
         tracks=tracks,
         optics=optics,
     )

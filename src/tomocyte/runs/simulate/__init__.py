@@ -62,7 +62,7 @@ def write_dataset(
     OutputError
         The folder is locked, foreign, read-only or full.
     """
-    tell = on_event or _ignore
+    callback = on_event or _ignore
     result = RunResult()
     with Ledger(output) as ledger:
         requests = {plan.name: _request(plan, file_format, structures) for plan in plans}
@@ -71,10 +71,10 @@ def write_dataset(
             if _is_done(ledger, plan.name, requests[plan.name]):
                 result.n_done += 1
                 result.n_resumed += 1
-                tell({"item": plan.name, "state": "resumed"})
+                callback({"item": plan.name, "state": "resumed"})
             else:
                 todo[plan.name] = plan
-        _make(ledger, todo, requests, result, (n_workers, tell))
+        _make(ledger, todo, requests, result, n_workers=n_workers, callback=callback)
         _publish(ledger, plans, result)
     return result
 
@@ -100,13 +100,14 @@ def _make(
     todo: dict[str, ItemPlan],
     requests: dict[str, dict[str, Any]],
     result: RunResult,
-    how: tuple[int, Callable[[dict[str, Any]], None]],
+    *,
+    n_workers: int,
+    callback: Callable[[dict[str, Any]], None],
 ) -> None:
     from tomocyte.batch import run_staged
 
-    n_workers, tell = how
     tasks = ({"item": item, "request": requests[item]} for item in todo)
-    for item, staged, outcome in run_staged(ledger, tasks, make_item, n_workers=n_workers, on_event=tell):
+    for item, staged, outcome in run_staged(ledger, tasks, make_item, n_workers=n_workers, on_event=callback):
         if outcome.error is not None:
             problem = outcome.error
             result.failures.append(Failure(item, "", problem.code, problem.problem, problem.cure, outcome.traceback))
@@ -124,7 +125,7 @@ def _make(
             )
             ledger.commit(item, staged, record)
             result.n_done += 1
-        tell({"item": item, "state": "done" if outcome.error is None else "failed"})
+        callback({"item": item, "state": "done" if outcome.error is None else "failed"})
     result.failures.sort(key=lambda failure: failure.item)
 
 

@@ -71,10 +71,10 @@ def benchmark_plan(experiment: str, size: str, splits: tuple[str, ...]) -> list[
     """
     from tomocyte.simulation.benchmark import load_benchmark
 
-    chosen = load_benchmark().size(experiment, size)
+    sets = load_benchmark().size(experiment, size)
     plans = []
     for split in splits:
-        for entry in chosen.split(split):  # type: ignore[arg-type]
+        for entry in sets.split(split):  # type: ignore[arg-type]
             for plan in dataset_plan(entry.settings.model_dump(mode="json"), entry.n_items, seed=entry.seed):
                 name = f"{split}-{plan.name}"
                 plans.append(plan.model_copy(update={"name": name, "split": split, "domain": entry.domain}))

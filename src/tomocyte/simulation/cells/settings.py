@@ -123,9 +123,9 @@ SHIFTS: dict[str, dict[str, Range]] = {
 
 def shifted(settings: SceneSettings) -> SceneSettings:
     """The settings with the ranges of their ``shift`` in place of those left at their defaults."""
-    kept = {
+    replaced = {
         name: value
         for name, value in SHIFTS[settings.shift].items()
         if getattr(settings, name) == SceneSettings.model_fields[name].default
     }
-    return settings.model_copy(update=kept)
+    return settings.model_copy(update=replaced)

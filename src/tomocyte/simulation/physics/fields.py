@@ -315,7 +315,8 @@ def _reconstructed(
         shape=padded,
         voxel_size_um=voxel_size_um,
         degradation=degradation,
-        rng_and_transform=(rng, transform),
+        rng=rng,
+        transform=transform,
     )
     filled = fill_missing_cone(
         measured, is_measured, shape=padded, n_iterations=degradation.n_iterations, transform=transform

@@ -96,7 +96,8 @@ def simulate_odt(
         shape=shape,
         voxel_size_um=voxel_size_um,
         degradation=degradation,
-        rng_and_transform=(rng, transform),
+        rng=rng,
+        transform=transform,
     )
     del coverage
     filled = fill_missing_cone(

@@ -29,7 +29,8 @@ def degrade_spectrum(
     shape: Shape3,
     voxel_size_um: VoxelSize,
     degradation: OdtDegradation,
-    rng_and_transform: tuple[np.random.Generator, Transform],
+    rng: np.random.Generator,
+    transform: Transform,
 ) -> Spectrum:
     """The measured spectrum with drift, blur, shot noise, fringes and slow background.
 
@@ -41,14 +42,14 @@ def degrade_spectrum(
     shape, voxel_size_um : tuple
         Of the volume: Z, Y, X and z, y, x in µm.
     degradation : OdtDegradation
-    rng_and_transform : tuple
-        Source of randomness, and where FFTs run.
+    rng : numpy Generator
+    transform : Transform
+        Where FFTs run.
 
     Returns
     -------
     ndarray (M,), complex64
     """
-    rng, transform = rng_and_transform
     degraded = measured
     if any(degradation.drift_um):
         degraded = degraded * motion_transfer(shape, voxel_size_um, degradation.drift_um)[is_measured]

@@ -209,14 +209,14 @@ def stain_mask(
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 
-    how = settings or StainMaskSettings()
+    options = settings or StainMaskSettings()
     if stain.ndim != 3:
         raise SettingsError("E-SHAPE", f"a stain is a volume Z, Y, X, not {stain.shape}.")
     check_voxel_size(voxel_size_um)
     if not np.isfinite(stain).all():
         raise SettingsError("E-NAN", "the stain has values that are not finite.", cure="Give finite camera counts.")
     smooth = ndimage.gaussian_filter(
-        np.asarray(stain, np.float32), [how.smoothing_um / size for size in voxel_size_um], mode="nearest"
+        np.asarray(stain, np.float32), [options.smoothing_um / size for size in voxel_size_um], mode="nearest"
     )
     empty = np.zeros(stain.shape, np.bool_)
     if smooth.min() == smooth.max():
@@ -225,11 +225,11 @@ def stain_mask(
     outside = smooth[~cores]
     background = float(np.median(outside))
     contrast = float(smooth[cores].mean()) - float(outside.mean())
-    if contrast < max(how.min_contrast_to_noise * _noise(stain, cores), how.min_signal_counts):
+    if contrast < max(options.min_contrast_to_noise * _noise(stain, cores), options.min_signal_counts):
         return empty
-    mask = _half_maximum(smooth, cores, background, voxel_size_um) if how.method == "half-maximum" else cores
+    mask = _half_maximum(smooth, cores, background, voxel_size_um) if options.method == "half-maximum" else cores
     mask = np.stack([ndimage.binary_fill_holes(plane) for plane in mask])
-    return _without_weak_and_small(mask, smooth, background, voxel_size_um, how)
+    return _without_weak_and_small(mask, smooth, background, voxel_size_um, options)
 
 
 def _noise(stain: NDArray[Any], cores: NDArray[np.bool_]) -> float:
@@ -311,7 +311,7 @@ def _without_weak_and_small(
     smooth: NDArray[np.float32],
     background: float,
     voxel_size_um: VoxelSize,
-    how: StainMaskSettings,
+    options: StainMaskSettings,
 ) -> NDArray[np.bool_]:
     from scipy import ndimage
 
@@ -321,5 +321,5 @@ def _without_weak_and_small(
     index = np.arange(1, count + 1)
     volume = np.bincount(numbered.ravel(), minlength=count + 1)[1:] * math.prod(voxel_size_um)
     signal = np.asarray(ndimage.median(smooth, numbered, index)) - background
-    is_kept = np.concatenate([[False], (volume >= how.min_volume_um3) & (signal >= how.min_signal_counts)])
-    return np.asarray(is_kept[numbered], np.bool_)
+    is_large = np.concatenate([[False], (volume >= options.min_volume_um3) & (signal >= options.min_signal_counts)])
+    return np.asarray(is_large[numbered], np.bool_)
