@@ -185,7 +185,7 @@ def package_with_dummy(tmp_path):
 def test_one_file_makes_a_data_set(package_with_dummy, tmp_path):
     """On disk with labels, tracks and truth, by the command; one source file was added."""
     grid = ["--shape", "24", "64", "72", "--voxel-size-um", "0.6", "0.31", "0.3"]
-    options = ["-p", "Tcell", "--cells", "1", "1", "--seed", "3", "--instrument", "plain", "-o", str(tmp_path / "set")]
+    options = ["-p", "Tcell", "--cells", "1", "1", "--seed", "3", "--frames", "2", "-o", str(tmp_path / "set")]
     command = [sys.executable, "-m", "tomocyte", "simulate", "dummy", *options, *grid]
     done = subprocess.run(
         [*command, "--set", "dummy_ranges.std=[0, 0]"],
@@ -199,22 +199,23 @@ def test_one_file_makes_a_data_set(package_with_dummy, tmp_path):
 
     (item,) = (entry for entry in (tmp_path / "set" / "items").iterdir() if entry.is_dir())
     volume = read_volume(item / f"{item.name}.ome.tif")
-    assert volume.shape == (1, 2, 1, 64, 72)
+    assert volume.shape == (2, 2, 1, 64, 72)
     assert volume.channel_names == ("depth", "share")
     card = json.loads((item / "card.json").read_text(encoding="utf-8"))
     assert card["instrument"] == {"name": "plain", "per_um": 0.5}
     assert card["degradation"] == {"std": 0.0}
     assert card["settings"]["dummy_ranges"] == {"std": [0.0, 0.0]}
-    labels = read_volume(item / "labels" / "cell.ome.tif").planes(0, 0)
-    assert labels.shape == (1, 64, 72)
+    labels = read_volume(item / "labels" / "cell.ome.tif")
+    assert labels.shape == (2, 1, 1, 64, 72)
 
     # Absorbed in all: half per µm of height, over the cell's volume from its shape.
     truth = pd.read_csv(tmp_path / "set" / "truth.csv")
-    (cell,) = truth[(truth["structure"] == "cell")].to_dict("records")
-    depth = volume.planes(0, 0).astype(np.float64)
-    assert not cell["is_cut"]
-    assert depth.sum() * 0.31 * 0.3 == pytest.approx(0.5 * cell["volume_um3"], rel=0.02)
-    share = volume.planes(0, 1).astype(np.float64)
-    assert share.sum() * 24 * 0.6 * 0.31 * 0.3 == pytest.approx(cell["volume_um3"], rel=0.03)
+    cells = truth[(truth["structure"] == "cell") & ~truth["is_cut"]].to_dict("records")
+    assert [cell["frame"] for cell in cells] == [0, 1]
+    for cell in cells:
+        depth, share = (volume.planes(cell["frame"], channel).astype(np.float64) for channel in (0, 1))
+        assert depth.sum() * 0.31 * 0.3 == pytest.approx(0.5 * cell["volume_um3"], rel=0.02)
+        assert share.sum() * 24 * 0.6 * 0.31 * 0.3 == pytest.approx(cell["volume_um3"], rel=0.03)
+        np.testing.assert_array_equal(labels.planes(cell["frame"], 0) > 0, share > 0)
     tracks = pd.read_csv(tmp_path / "set" / "tracks.csv")
-    assert tracks["label"].tolist() == [1]
+    assert tracks[["frame", "label"]].to_numpy().tolist() == [[0, 1], [1, 1]]
