@@ -12,7 +12,6 @@ from scipy import ndimage
 from tests.training.conftest import VOXEL_UM, write_pair
 
 from tomocyte.comparison.cell_scores import cell_methods, compare_cell_methods, field_masks, score_cells_on_card
-from tomocyte.comparison.train_model import train
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import write_volume
@@ -22,7 +21,7 @@ from tomocyte.training.data.cell_samples import CellSamples, View, make_samples
 from tomocyte.training.data.mask_corruption import corrupted, moved_edges, slit, smooth_noise, with_blobs
 from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.recipe import build_recipe
-from tomocyte.training.training import split_items
+from tomocyte.training.training import split_items, train_network
 from tomocyte.volume import Volume
 
 SHAPE = (14, 40, 60)
@@ -318,7 +317,7 @@ def test_training_makes_a_cell_by_cell_package_with_figures(cell_data: Path, tmp
     }
     recipe = build_recipe(content)
     items = find_items(cell_data, recipe.data)
-    result = train(recipe, split_items(items, 0.5, seed=1), folder=tmp_path / "run")
+    result = train_network(recipe, split_items(items, 0.5, seed=1), folder=tmp_path / "run")
     assert (result["n_train"], result["n_validation"]) == (2, 2)
     card = load_package(tmp_path / "run" / "model").card
     assert card.role == "cell-by-cell"
