@@ -17,6 +17,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = {
     "errors": 0,
+    "progress": 0,
+    "notices": 0,
     "volume": 1,
     "settings": 1,
     "provenance": 1,

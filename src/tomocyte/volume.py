@@ -140,6 +140,47 @@ class Volume:
         return self.shape[1]
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """A name for each channel, all different: the file's own, else ``channel_0``, ``channel_1``, …
+
+        Examples
+        --------
+        >>> Volume.from_array(np.zeros((2, 4, 5, 6), np.uint8), channel_names=("DNA", "DNA")).channels
+        ('DNA', 'DNA_1')
+        """
+        names: list[str] = []
+        for index, given in enumerate(self.channel_names or ("",) * self.n_channels):
+            name = given.strip() or f"channel_{index}"
+            names.append(name if name not in names else f"{name}_{index}")
+        return tuple(names)
+
+    def channel_index(self, channel: int | str) -> int:
+        """The index of a channel that is given by its index or its name.
+
+        Raises
+        ------
+        MetadataError
+            ``E-CHANNEL`` with the channels that there are.
+        """
+        names = self.channels
+        if isinstance(channel, str):
+            matches = [index for index, name in enumerate(names) if name == channel]
+            matches = matches or [index for index, name in enumerate(names) if name.lower() == channel.lower()]
+            if len(matches) == 1:
+                return matches[0]
+            if channel.isdecimal():
+                channel = int(channel)
+        if isinstance(channel, int) and 0 <= channel < self.n_channels:
+            return channel
+        known = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+        raise MetadataError(
+            "E-CHANNEL",
+            f"there is no channel {channel!r}.",
+            path=self.path,
+            cure=f"Give --channel with one of: {known}.",
+        )
+
+    @property
     def spatial_shape(self) -> tuple[int, int, int]:
         """Z, Y, X."""
         return self.shape[2:]
@@ -213,6 +254,65 @@ class Volume:
         if "origin" in properties:
             properties["origin"] = {**self.origin, **properties["origin"]}
         return replace(self, **properties)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One time point in memory: all channels in physical values, with all that is known about them.
+
+    The network sees a normalised copy, measurements see :attr:`image` itself.
+
+    Parameters
+    ----------
+    index : int
+        Which frame of its volume.
+    image : ndarray (C, Z, Y, X), float32
+        Physical values, NaN outside; every channel of the volume.
+    channel_names : tuple of str
+        One per channel, never empty and all different.
+    quantities, units : tuple of str
+        One per channel, as :attr:`Volume.quantity` and :attr:`Volume.unit`.
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm; z is NaN for a plane without thickness.
+    channel : int
+        The channel that is segmented.
+    medium_ri : float, optional
+        Refractive index of the medium: the one that networks, concentration and dry mass all count from.
+    medium_origin : str, optional
+        Where it came from.
+    time_s : float, optional
+        Seconds after the first frame.
+    outside : ndarray (Z, Y, X), bool, optional
+        Voxels that are NaN in a channel; ``None`` where there are none.
+    """
+
+    index: int
+    image: NDArray[np.float32]
+    channel_names: tuple[str, ...]
+    quantities: tuple[str, ...]
+    units: tuple[str, ...]
+    voxel_size_um: VoxelSize
+    channel: int = 0
+    medium_ri: float | None = None
+    medium_origin: Origin | None = None
+    time_s: float | None = None
+    outside: NDArray[np.bool_] | None = None
+
+    @property
+    def segmented(self) -> NDArray[np.float32]:
+        """The channel that is segmented, (Z, Y, X)."""
+        segmented: NDArray[np.float32] = self.image[self.channel]
+        return segmented
+
+    @property
+    def quantity(self) -> str:
+        """What a voxel of the segmented channel means."""
+        return self.quantities[self.channel]
+
+    @property
+    def unit(self) -> str:
+        """Its unit."""
+        return self.units[self.channel]
 
 
 def check_voxel_size(voxel_size_um: VoxelSize | None, path: Path | None = None, *, is_2d: bool = False) -> None:

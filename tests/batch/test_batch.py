@@ -17,10 +17,11 @@ import pytest
 
 from tomocyte.batch import Outcome, n_usable_cores, run_items, sigterm_exits
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.progress import Progress
 
 
 def double(task: int, report: Any) -> tuple[int, int]:
-    report({"half": task})
+    report(Progress(step="half", frame=task))
     return 2 * task, os.getpid()
 
 
@@ -96,9 +97,14 @@ def test_no_items_is_a_result() -> None:
 
 
 def test_events_reach_the_parent_in_order() -> None:
-    heard: list[tuple[int, dict[str, Any]]] = []
+    heard: list[tuple[int, Progress]] = []
     outcomes([5, 6], double, n_workers=1, on_event=lambda task, event: heard.append((task, event)))
-    assert heard == [(5, {"event": "start"}), (5, {"half": 5}), (6, {"event": "start"}), (6, {"half": 6})]
+    assert heard == [
+        (5, Progress(state="started")),
+        (5, Progress(step="half", frame=5)),
+        (6, Progress(state="started")),
+        (6, Progress(step="half", frame=6)),
+    ]
 
 
 def test_deaths_hangs_and_errors_cost_exactly_their_items() -> None:
@@ -133,14 +139,14 @@ def test_an_item_whose_worker_died_is_tried_again_alone(tmp_path: Path) -> None:
         renewed.append(task)
         return task
 
-    def listen(task: str, event: dict[str, Any]) -> None:
-        heard.append((task, event["event"]))
+    def listen(task: str, event: Progress) -> None:
+        heard.append((task, event.state))
 
     found = outcomes(tasks, siblings_on_second_try, n_workers=3, renew=renew, on_event=listen)
     assert found[0].result == 1  # nobody but itself: the idle ones were stopped
     assert [found[n].n_attempts for n in range(4)] == [2, 1, 1, 1]
     assert renewed == [tasks[0]]
-    assert heard[-2:] == [(tasks[0], "retry"), (tasks[0], "start")]
+    assert heard[-2:] == [(tasks[0], "retried"), (tasks[0], "started")]
 
 
 def test_a_worker_deaf_to_termination_is_killed() -> None:

@@ -68,7 +68,8 @@ def in_this_process() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tomocyte.batch.run_staged", run_staged)
-        patch.setattr("tomocyte.pipeline.analysis.frame_pictures", lambda *_, **__: {})
-        patch.setattr("tomocyte.pipeline.analysis.time_course_pictures", lambda *_, **__: {})
+        patch.setattr("tomocyte.figures.overview", lambda *_, **__: b"")
+        patch.setattr("tomocyte.figures.closeup", lambda *_, **__: None)
+        patch.setattr("tomocyte.pipeline.stages.draw.time_courses", lambda *_, **__: {})
         patch.setattr("tomocyte.runs.report.page._charts", lambda *_: [])
         yield

@@ -15,7 +15,7 @@ from tomocyte.datasets import writer
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.labels.stack import LabelStack
 from tomocyte.models import ModelCard, NetworkChoice
-from tomocyte.papers.applied import AppliedModel
+from tomocyte.models.loaded import LoadedModel
 from tomocyte.segmentation.prediction.normalization import NormalizationSettings
 from tomocyte.volume import Volume, VoxelSize
 
@@ -85,8 +85,8 @@ def by_value(batch: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def model() -> AppliedModel:
-    return AppliedModel(make_card(), by_value, (16, 16))
+def model() -> LoadedModel:
+    return LoadedModel(make_card(), by_value, (16, 16))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tomocyte.cli import app
 from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError, SettingsError
-from tomocyte.papers.applied import AppliedModel
+from tomocyte.models.loaded import LoadedModel
 from tomocyte.papers.choi.comparison import compare_trainings, fields_of
 from tomocyte.papers.choi.recipe import (
     INSTANCES,
@@ -91,7 +91,7 @@ def small_recipe(**changes: Any) -> OrganellesRecipe:
 def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> None:
     item = find_items(data, splits=("test",))[0]
     solid = make_card(dimensions=3, section_axis=None, voxel_size_um=SIZE, tile_shape=(16, 32, 48))
-    masks = predict_field([AppliedModel(solid, by_value, (4, 16, 16))], item)
+    masks = predict_field([LoadedModel(solid, by_value, (4, 16, 16))], item)
     assert set(masks) == {"cell", "nucleus"}
     found = score_field(masks, item, WAYS)
     assert found["structures"]["cell"]["dice"] == found["structures"]["nucleus"]["dice"] == 1.0

@@ -18,8 +18,9 @@ from tests.papers.conftest import SHAPE, SIZE, ball, by_value, make_card, write_
 
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, MetadataError, ModalityError, SettingsError
+from tomocyte.models.loaded import LoadedModel
+from tomocyte.models.prediction import ModelInput, predict_structure
 from tomocyte.networks import network_entries
-from tomocyte.papers.applied import AppliedModel, predict_structure
 from tomocyte.papers.osnet.objects import agreement_table, compare_objects
 from tomocyte.papers.osnet.pictures import moment_box
 from tomocyte.papers.osnet.recipe import SectionsRecipe, SectionsSettings, TimeLapseRecipe, TimeLapseSettings
@@ -27,6 +28,7 @@ from tomocyte.papers.osnet.sections import container_of, sections_experiment
 from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
 from tomocyte.papers.result import write_result
 from tomocyte.training.recipe import build_recipe, load_recipe
+from tomocyte.volume import Volume
 
 Material = Callable[..., list[LabelledItem]]
 
@@ -74,21 +76,25 @@ def test_agreement_leaves_out_what_is_cut_or_missed() -> None:
     assert nobody["n_pairs"].tolist() == [0] * 4
 
 
-def test_structure_is_picked_by_name_and_the_medium_is_the_volumes(model: AppliedModel, material: Material) -> None:
+def model_input(volume: Volume) -> ModelInput:
+    return ModelInput(volume.frame(0), volume.require_voxel_size(), volume.medium_ri)
+
+
+def test_structure_is_picked_by_name_and_the_medium_is_the_volumes(model: LoadedModel, material: Material) -> None:
     (item,) = material(one=[2.5])
     volume = item.open_image()
     for structure in ("cell", "nucleus"):
-        found = predict_structure(model, volume, volume.frame(0), structure=structure) > 0.5
+        found = predict_structure(model, model_input(volume), structure) > 0.5
         assert np.array_equal(found, item.read_labels(structure) > 0)
     with pytest.raises(SettingsError, match=r"E-MODEL-STRUCTURE.*cell, nucleus"):
-        predict_structure(model, volume, volume.frame(0), structure="nucleolus")
+        predict_structure(model, model_input(volume), "nucleolus")
 
 
 def test_another_working_size_and_a_solid_model(material: Material) -> None:
     (item,) = material(one=[2.5])
     volume = item.open_image()
     truth = item.read_labels("cell") > 0
-    half = AppliedModel(make_card(voxel_size_um=(None, 0.5, 0.4)), by_value, (16, 16))
+    half = LoadedModel(make_card(voxel_size_um=(None, 0.5, 0.4)), by_value, (16, 16))
     solid_card = make_card(dimensions=3, section_axis=None, voxel_size_um=(0.4, 0.25, 0.2), tile_shape=(16, 32, 48))
     seen: list[tuple[int, ...]] = []
 
@@ -96,13 +102,13 @@ def test_another_working_size_and_a_solid_model(material: Material) -> None:
         seen.append(batch.shape)
         return by_value(batch)
 
-    for one in (half, AppliedModel(solid_card, watched, (4, 16, 16))):
-        found = predict_structure(one, volume, volume.frame(0), structure="cell") > 0.5
+    for one in (half, LoadedModel(solid_card, watched, (4, 16, 16))):
+        found = predict_structure(one, model_input(volume), "cell") > 0.5
         assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.95
     assert {len(shape) for shape in seen} == {5}
 
 
-def test_sections_experiment_on_balls(model: AppliedModel, material: Material, tmp_path: Path) -> None:
+def test_sections_experiment_on_balls(model: LoadedModel, material: Material, tmp_path: Path) -> None:
     items = material(first=[2.5], second=[3.0], third=[2.0])
     told: list[Any] = []
     settings = SectionsSettings(n_sections=4, n_shown=2)
@@ -131,7 +137,7 @@ def test_sections_experiment_on_balls(model: AppliedModel, material: Material, t
 
 def test_a_model_that_finds_nothing(material: Material) -> None:
     items = material(first=[2.5])
-    blind = AppliedModel(make_card(), lambda batch: np.zeros((len(batch), 2, *batch.shape[2:]), np.float32), (16, 16))
+    blind = LoadedModel(make_card(), lambda batch: np.zeros((len(batch), 2, *batch.shape[2:]), np.float32), (16, 16))
     result = sections_experiment(blind, items, SectionsSettings(), title="Blind")
     assert "0 of 1 true objects were found" in result.summary
     assert result.tables["objects"]["dice"].tolist() == [0.0]
@@ -140,12 +146,12 @@ def test_a_model_that_finds_nothing(material: Material) -> None:
 
 def test_a_volume_that_does_not_fit_is_refused(material: Material) -> None:
     items = material(first=[2.5])
-    far = AppliedModel(make_card(voxel_size_um=(None, 2.0, 2.0)), by_value, (16, 16))
+    far = LoadedModel(make_card(voxel_size_um=(None, 2.0, 2.0)), by_value, (16, 16))
     with pytest.raises(ModalityError, match="E-MODEL-FIT-VOXEL-SIZE"):
         sections_experiment(far, items, SectionsSettings(), title="Far")
 
 
-def test_time_lapse_without_fringes_follows_the_balls(model: AppliedModel, material: Material) -> None:
+def test_time_lapse_without_fringes_follows_the_balls(model: LoadedModel, material: Material) -> None:
     radii = [2.0, 2.5, 3.0]
     items = material(first=radii)
     settings = TimeLapseSettings(n_fringes=0)
@@ -159,7 +165,7 @@ def test_time_lapse_without_fringes_follows_the_balls(model: AppliedModel, mater
     assert "simulated HeLa" in result.summary
 
 
-def test_fringes_grow_evenly_and_cost_something(model: AppliedModel, material: Material) -> None:
+def test_fringes_grow_evenly_and_cost_something(model: LoadedModel, material: Material) -> None:
     items = material(first=[2.5] * 3, second=[2.5] * 3)
     settings = TimeLapseSettings(n_fringes=8, fringe_ri_amplitude=0.02)
     result = time_lapse_experiment(model, items, settings, title="Test")
@@ -192,7 +198,7 @@ def test_container_is_the_object_that_holds_most() -> None:
     assert not container_of(around, np.array([[[False, False, False, True]]])).any()
 
 
-def test_one_frame_is_no_time_lapse(model: AppliedModel, material: Material) -> None:
+def test_one_frame_is_no_time_lapse(model: LoadedModel, material: Material) -> None:
     with pytest.raises(MetadataError, match="E-TIME"):
         time_lapse_experiment(model, material(first=[2.0]), TimeLapseSettings(), title="Test")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from tomocyte.cli import app
 from tomocyte.errors import SettingsError
 from tomocyte.formats import write_volume
 from tomocyte.models import ModelCard, NetworkChoice, save_package
+from tomocyte.models.cells import cells_settings
+from tomocyte.models.loaded import _load_cached
 from tomocyte.models.settings import InferenceSettings
-from tomocyte.pipeline import analyse, cells_card, open_input
-from tomocyte.pipeline.cells import settings_of
+from tomocyte.pipeline import analyse, open_input
 from tomocyte.pipeline.columns import object_columns
+from tomocyte.pipeline.plan import requested_cells_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.runs.run import run_inputs
 from tomocyte.tables import data_dictionary, find_columns
@@ -151,19 +154,19 @@ def test_each_kind_of_model_has_its_place(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="E-MODEL-ROLE"):
             open_input(tmp_path / "cell.ome.tif", wrong)
     with pytest.raises(SettingsError, match="E-MODEL-NAME"):
-        cells_card(settings("nobody"))
+        requested_cells_card(settings("nobody"))
     for way in ("watershed", "hand-cells"):
         with pytest.raises(SettingsError, match="E-CELLS"):
-            cells_card(RunSettings(modality="odt", model="classical", cells=way))
-    assert cells_card(RunSettings(modality="odt", model="classical")) is None
-    assert cells_card(settings("watershed")) is None
+            requested_cells_card(RunSettings(modality="odt", model="classical", cells=way))
+    assert requested_cells_card(RunSettings(modality="odt", model="classical")) is None
+    assert requested_cells_card(settings("watershed")) is None
 
 
 def test_models_without_nuclei_leave_cells_as_found(library: Path) -> None:
     save_by_hand(library / "cells-alone", LEVELS[:1], GAINS[:1])
-    assert cells_card(RunSettings(modality="odt", model="cells-alone")) is None
+    assert requested_cells_card(RunSettings(modality="odt", model="cells-alone")) is None
     with pytest.raises(SettingsError, match="E-CELLS"):
-        cells_card(RunSettings(modality="odt", model="cells-alone", cells="watershed"))
+        requested_cells_card(RunSettings(modality="odt", model="cells-alone", cells="watershed"))
 
 
 def test_another_network_is_another_run(library: Path, tmp_path: Path) -> None:
@@ -199,11 +202,11 @@ def test_a_card_says_what_its_network_is_for(tmp_path: Path) -> None:
     from tomocyte.models import read_card
 
     card = read_card(tmp_path / "hand-cells")
-    chosen = settings_of(card, (2, 4, 4))
+    chosen = cells_settings(card, (2, 4, 4))
     assert (chosen.frame, chosen.input, chosen.unclaimed) == ("windows", "regions", "attach")
     assert (chosen.voxel_size_um, chosen.divisor, chosen.threshold) == (SIZE_UM, (2, 4, 4), 0.4)
     published = card.model_copy(update={"recipe": {"data": {"cells": {"frame": "as-published"}}}})
-    chosen = settings_of(published, (2, 4, 4))
+    chosen = cells_settings(published, (2, 4, 4))
     assert (chosen.frame, chosen.input, chosen.unclaimed) == ("as-published", "masks", "background")
     for wrong in ({"channels": ("membrane",)}, {"structures": ("cell", "other")}, {"role": "other"}):
         with pytest.raises(ValidationError):
@@ -217,10 +220,19 @@ def test_old_cards_find_structures() -> None:
 @pytest.fixture
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How often a cell-by-cell package is loaded."""
-    from tomocyte.pipeline import cells
+    from tomocyte import models
 
-    cells._loaded.cache_clear()
-    return lambda: cells._loaded.cache_info().misses
+    loads: list[str] = []
+    load = models.load_package
+
+    def counted(folder: Path) -> Any:
+        package = load(folder)
+        loads.append(package.card.role)
+        return package
+
+    monkeypatch.setattr("tomocyte.models.load_package", counted, raising=False)
+    monkeypatch.setattr("tomocyte.models.loaded._load_cached", lru_cache(2)(_load_cached.__wrapped__))
+    return lambda: loads.count("cell-by-cell")
 
 
 @pytest.mark.usefixtures("library")

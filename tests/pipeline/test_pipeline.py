@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from tests.conftest import BALL_RADIUS_UM, BALL_SIZE_UM, MEDIUM_RI, ball_ri
 
-from tomocyte.errors import InputError, ModalityError
-from tomocyte.pipeline import analyse, background_level
-from tomocyte.pipeline.forecast import forecast
+from tomocyte.errors import InputError, MetadataError, ModalityError, SettingsError
+from tomocyte.measurements import Region
+from tomocyte.pipeline import analyse
+from tomocyte.pipeline.forecast import forecast_classical
+from tomocyte.pipeline.frames import background_mode, has_background
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Volume
@@ -55,13 +57,25 @@ def test_without_a_medium_the_columns_are_empty_and_say_why() -> None:
     assert any(warning.startswith("W-NO-MEDIUM") for warning in analysis.warnings)
 
 
-def test_background_is_measured_away_from_cells() -> None:
+def test_background_is_the_mode_outside_the_cells() -> None:
+    """Not the mean, which the cell and its blur would move."""
     image = np.full((1, 40, 60), 1.0, np.float32)
-    cells = np.zeros((1, 40, 60), np.uint8)
-    cells[:, 10:30, 10:30] = 1
-    image[:, 6:34, 6:34] = 9.0  # blur around the cell reaches 4 px = 0.8 µm
-    assert background_level(image, cells, (math.nan, 0.2, 0.2)) == 1.0
-    assert background_level(image, np.ones_like(cells), (math.nan, 0.2, 0.2)) is None
+    image[:, 6:34, 6:34] = 1.4
+    image[:, 10:30, 10:30] = 9.0
+    assert background_mode(image) == pytest.approx(1.0, abs=8 / 256)
+    image[0, 0] = np.nan
+    assert background_mode(image) == pytest.approx(1.0, abs=8 / 256)
+    assert background_mode(np.full_like(image, np.nan)) is None
+
+
+def test_there_is_background_only_away_from_cells() -> None:
+    """1 µm = 5 pixels: 4 free pixels beside a cell are none, 6 are."""
+    cells = np.ones((1, 40, 60), np.uint8)
+    for n_free, expected in ((4, False), (6, True)):
+        cells[:, :, 60 - n_free :] = 0
+        assert has_background(cells, (math.nan, 0.2, 0.2)) is expected
+    outside = cells == 0
+    assert not has_background(cells, (math.nan, 0.2, 0.2), outside=outside)
 
 
 def disc_phase() -> np.ndarray:
@@ -113,9 +127,10 @@ def test_values_and_nan_are_checked_in_every_frame() -> None:
 
 def test_forecast_grows_with_the_frame_and_not_with_their_number() -> None:
     engine = SegmentationSettings()
-    small, _ = forecast(odt_volume(ball_ri()), engine)
+    small, _ = forecast_classical(odt_volume(ball_ri()), engine)
     seen = {
-        n: forecast(Volume.from_array(np.broadcast_to(np.float32(0), (n, 1, 64, 256, 256))), engine) for n in (1, 2, 9)
+        n: forecast_classical(Volume.from_array(np.broadcast_to(np.float32(0), (n, 1, 64, 256, 256))), engine)
+        for n in (1, 2, 9)
     }
     assert small < seen[1][0] == seen[9][0]
     assert seen[9][1] - seen[1][1] == pytest.approx(8 * (seen[2][1] - seen[1][1]))
@@ -143,12 +158,91 @@ def test_organelles_belong_to_the_cell_around_them() -> None:
         assert nucleus.volume_um3 == pytest.approx(4 / 3 * math.pi * 27, rel=0.08)
 
 
-def test_the_channel_asked_for_is_measured_and_the_choice_is_told() -> None:
+def two_channels(**properties: object) -> Volume:
+    """A box of 200 in the first channel, another of 700 in the second; the first box holds 30 of the second channel."""
     image = np.zeros((2, 12, 40, 60), np.float32)
     image[0, 3:9, 10:30, 20:50] = 200.0
     image[1, 3:9, 5:15, 10:50] = 700.0
-    volume = Volume.from_array(image, voxel_size_um=(0.4, 0.3, 0.2), quantity="intensity")
+    return Volume.from_array(image, voxel_size_um=(0.4, 0.3, 0.2), quantity="intensity", **properties)
+
+
+@pytest.mark.parametrize("channel", [0, "DNA", "dna"])
+def test_every_channel_is_measured_by_its_name_whichever_is_segmented(channel: int | str) -> None:
+    """The means are those of numpy over the same object."""
+    volume = two_channels(channel_names=("DNA", "Golgi"))
+    analysis = analyse(volume, RunSettings(modality="fluorescence", channel=channel))
+    is_object = analysis.labels["object"].planes(0, 0) > 0
+    for index, name in enumerate(("dna", "golgi")):
+        mean = volume.planes(0, index)[is_object].mean()
+        assert analysis.table[f"mean_intensity_{name}"].item() == pytest.approx(mean)
+    assert any("DNA of DNA, Golgi is segmented" in warning for warning in analysis.warnings)
+    meanings = {entry["name"]: entry["meaning"] for entry in analysis.facts["columns"]}
+    assert "Golgi" in meanings["mean_intensity_golgi"]
+
+
+def test_channels_without_names_are_counted() -> None:
     for channel, value in ((0, 200.0), (1, 700.0)):
-        analysis = analyse(volume, RunSettings(modality="fluorescence", channel=channel))
-        assert analysis.table["p50_value"].item() == value
-        assert any(f"channel {channel} of 2" in warning for warning in analysis.warnings)
+        analysis = analyse(two_channels(), RunSettings(modality="fluorescence", channel=channel))
+        assert analysis.table[f"p50_value_channel_{channel}"].item() == value
+
+
+@pytest.mark.parametrize("channel", ["DNAA", "2", 2])
+def test_a_channel_that_is_not_there_is_refused_with_those_that_are(channel: int | str) -> None:
+    volume = two_channels(channel_names=("DNA", "Golgi"))
+    with pytest.raises(MetadataError, match=r"E-CHANNEL.*0 \(DNA\), 1 \(Golgi\)"):
+        analyse(volume, RunSettings(modality="fluorescence", channel=channel))
+
+
+def test_a_stain_beside_the_refractive_index_is_measured_as_an_intensity() -> None:
+    voxels = np.stack([ball_ri(), np.where(ball_ri() > 1.347, 50.0, 10.0).astype(np.float32)])[None]
+    volume = Volume.from_array(
+        voxels, voxel_size_um=BALL_SIZE_UM, quantity="refractive_index", unit="1", channel_names=("RI", "GFP"),
+        medium_ri=MEDIUM_RI,
+    )  # fmt: skip
+    table = analyse(volume, RunSettings(modality="odt", model="classical")).table.query("structure == 'cell'")
+    assert table["mean_intensity"].item() == pytest.approx(50.0, rel=0.05)
+    assert table["mean_ri"].item() == pytest.approx(1.357, abs=0.001)
+
+
+def test_a_missing_value_in_any_channel_is_outside() -> None:
+    image = two_channels().frame(0).copy()
+    image[1, 4, 12, 25] = np.nan
+    volume = Volume.from_array(image, voxel_size_um=(0.4, 0.3, 0.2), quantity="intensity")
+    with pytest.raises(InputError, match="channel_1 of frame 0"):
+        analyse(volume, RunSettings(modality="fluorescence"))
+    masked = analyse(volume, RunSettings(modality="fluorescence", nan="mask"))
+    assert masked.facts["n_masked_voxels"] == 1
+
+
+def test_pairs_are_measured_where_they_are_asked_for() -> None:
+    """Two boxes of 6 x 10 x 10 voxels, 10 columns of 0.2 µm between them: surfaces 2 µm apart, centres 4 µm."""
+    image = np.zeros((12, 40, 70), np.float32)
+    image[3:9, 10:20, 15:25] = image[3:9, 10:20, 35:45] = 200.0
+    volume = Volume.from_array(image, voxel_size_um=(0.4, 0.3, 0.2), quantity="intensity")
+    named = {"measurements": ("centroid_distance_um", "n_voxels"), "pair_distance_um": 5.0}
+    analysis = analyse(volume, RunSettings(modality="fluorescence", **named))
+    assert analysis.pairs is not None
+    assert analysis.pairs[["structure", "label", "other_structure", "other_label"]].values.tolist() == [
+        ["object", 1, "object", 2]
+    ]
+    assert analysis.pairs["centroid_distance_um"].item() == pytest.approx(4.0, abs=0.1)
+    assert "n_voxels" in analysis.table
+    with pytest.raises(SettingsError, match="no-such"):
+        analyse(volume, RunSettings(modality="fluorescence", measurements=("no-such",)))
+
+
+def test_measurements_of_ones_own() -> None:
+    def brightness(region: Region) -> float:
+        """Sum of the image over the object."""
+        return float(region.summary.mean * region.n_voxels)
+
+    volume = two_channels()
+    one = Volume.from_array(volume.frame(0)[0], voxel_size_um=(0.4, 0.3, 0.2), quantity="intensity")
+    analysis = analyse(one, RunSettings(modality="fluorescence"), extra_measurements=[brightness])
+    assert analysis.table["brightness"].item() == pytest.approx(200.0 * 6 * 20 * 30)
+    assert analysis.facts["columns"][0]["meaning"] == "Sum of the image over the object."
+
+
+def test_main_objects_cannot_take_the_name_of_another_structure() -> None:
+    with pytest.raises(SettingsError, match="E-STRUCTURE"):
+        analyse(odt_volume(ball_ri()), RunSettings(modality="odt", model="classical", structure="nucleus"))

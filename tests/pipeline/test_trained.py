@@ -18,16 +18,15 @@ from typer.testing import CliRunner
 
 from tomocyte.cli import app
 from tomocyte.errors import ModalityError, SettingsError
-from tomocyte.labels.settings import SplitSettings
 from tomocyte.ledger import Ledger
-from tomocyte.models import ModelCard, NetworkChoice, save_package, structures
+from tomocyte.models import ModelCard, NetworkChoice, save_package
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.networks import build_network
 from tomocyte.pipeline import analyse, preview
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.runs.run import run_inputs
 from tomocyte.segmentation.prediction.normalization import NormalizationSettings
-from tomocyte.segmentation.settings import InstanceSettings, SegmentationSettings
+from tomocyte.segmentation.settings import InstanceSettings
 from tomocyte.volume import Volume
 
 CENTRES_UM = ((0.0, -3.5, -3.8), (0.0, 2.0, 3.4))
@@ -256,7 +255,7 @@ def test_progress_of_tiles(make_model: Callable[..., Path]) -> None:
     make_model()
     steps: list[str] = []
     settings = run_settings("bright-nucleus", inference=EXACT.model_copy(update={"tile_shape": (32, 32)}))
-    analyse(odt_volume(nucleated(*CENTRES_UM)), settings, report=lambda event: steps.append(event["step"]))
+    analyse(odt_volume(nucleated(*CENTRES_UM)), settings, callback=lambda event: steps.append(event.step))
     told = [step for step in steps if step.startswith("predict: bright-nucleus ")]
     # 24 sections of 36 x 52 pixels: starts 0, 16 and 0, 16, 32 (steps of 0.75 · 32 rounded down to 16)
     assert told[-1] == f"predict: bright-nucleus {24 * 2 * 3}/{24 * 2 * 3}"
@@ -306,123 +305,6 @@ def test_forecast_and_dry_run(make_model: Callable[..., Path], ball_file: Callab
     assert "E-MODEL-FIT-VOXEL-SIZE" in refused.output
 
 
-def test_softmax_classes_exclude_each_other() -> None:
-    """Background, rim and core of a cell: the cell is rim and core together."""
-    from types import SimpleNamespace
-
-    shares = np.zeros((3, 1, 8, 9), np.float32)
-    shares[0] = 1
-    shares[:, 0, 2:6, 2:7] = np.array([0.1, 0.9, 0.0])[:, None, None]
-    shares[:, 0, 3:5, 3:6] = np.array([0.1, 0.1, 0.8])[:, None, None]
-    card = ModelCard(
-        name="classes", modality="odt", quantity="refractive_index", channels=("ri",), dimensions=2,
-        structures=("background", "cell", "cell_core"), activation="softmax", network=NetworkChoice(name="osnet"),
-        voxel_size_um=(None, 1, 1), value_range=(1, 2), section_axis="z", tile_shape=(16, 16),
-    )  # fmt: skip
-    model: Any = SimpleNamespace(
-        card=card,
-        predictor=lambda batch: np.pad(shares, ((0, 0), (0, 0), (0, 24), (0, 23)), mode="edge")[:, 0][None],
-        divisor=(16, 16),
-    )
-    frame = structures.FrameInput(np.full((1, 1, 8, 9), 1.3, np.float32), (math.nan, 1, 1), None, "cell")
-    settings = RunSettings(
-        modality="odt",
-        model="classes",
-        inference=InferenceSettings(instances={"cell": InstanceSettings(min_area_um2=0)}),
-    )
-    found = structures.find_structures(model, frame, settings, SegmentationSettings())
-    assert set(found.labels) == {"cell"}
-    assert int((found.labels["cell"] > 0).sum()) == 4 * 5
-
-
-def card_3d(**changes: Any) -> ModelCard:
-    fields: dict[str, Any] = {
-        "name": "organelles", "modality": "odt", "quantity": "refractive_index", "channels": ("ri",), "dimensions": 3,
-        "structures": ("cell", "nucleus"), "network": NetworkChoice(name="unet3d"),
-        "normalization": NormalizationSettings(kind="medium", offset=1.4, scale=0.02),
-        "voxel_size_um": (0.4, 0.4, 0.4), "value_range": (1.3, 1.5), "tile_shape": (16, 32, 32),
-    }  # fmt: skip
-    return ModelCard(**{**fields, **changes})
-
-
-def levels_network(batch: np.ndarray) -> np.ndarray:
-    """Cell above RI 1.347, nucleus above 1.367, where the medium is 1.337."""
-    return np.concatenate([1 / (1 + np.exp(-40 * (batch - level))) for level in (0.5, 1.5)], 1).astype(np.float32)
-
-
-def test_a_model_of_volumes_is_streamed_and_nuclei_that_touch_are_told_apart() -> None:
-    """Two cells with their nuclei, and a third whose two nuclei touch: balls of 2 µm, 3.6 µm apart."""
-    from types import SimpleNamespace
-
-    image = nucleated(*CENTRES_UM)
-    model: Any = SimpleNamespace(card=card_3d(), predictor=levels_network, divisor=(4, 4, 4))
-    frame = structures.FrameInput(image[None], BALL_SIZE_UM, MEDIUM_RI, "cell")
-    settings = RunSettings(modality="odt", model="organelles")
-    found = structures.find_structures(model, frame, settings, SegmentationSettings(), keeps_probability=True)
-    assert set(found.labels) == {"cell", "nucleus"}
-    assert found.outputs == {"cell": 0, "nucleus": 1}
-    assert found.masks is not None
-    assert found.masks.probability is not None
-    assert [int(labels.max()) for labels in found.labels.values()] == [2, 2]
-    volume_um3 = math.prod(BALL_SIZE_UM)
-    for output, radius in enumerate((4.0, 2.0)):
-        per_object = found.masks.mask(output).sum() * volume_um3 / 2
-        assert per_object == pytest.approx(4 / 3 * math.pi * radius**3, rel=0.08)
-    # the same, not streamed: the split by intensity needs probabilities
-    by_intensity = SegmentationSettings(split=SplitSettings(method="intensity"))
-    whole = structures.find_structures(model, frame, settings, by_intensity)
-    assert whole.masks is None
-    for name in ("cell", "nucleus"):
-        assert ((whole.labels[name] > 0) != (found.labels[name] > 0)).sum() <= 2
-
-    pair = nucleated((0.0, 0.0, -2.3), (0.0, 0.0, 2.3))
-    close = SegmentationSettings(split=SplitSettings(min_separation_um=3.0, prominence=0.05))
-    frame = structures.FrameInput(np.maximum(pair, 1.377 * dumbbell())[None], BALL_SIZE_UM, MEDIUM_RI, "cell")
-    assert structures.find_structures(model, frame, settings, close).labels["nucleus"].max() == 2
-    unsplit = close.model_copy(update={"split": SplitSettings(method="none")})
-    assert structures.find_structures(model, frame, settings, unsplit).labels["nucleus"].max() == 1
-
-
-def dumbbell() -> np.ndarray:
-    """1 on a bar of 0.8 µm between the two centres of a pair, 0 elsewhere."""
-    shape = nucleated(CENTRES_UM[0]).shape
-    z, y, x = np.meshgrid(
-        *[(np.arange(n) - (n - 1) / 2) * size for n, size in zip(shape, BALL_SIZE_UM, strict=True)], indexing="ij"
-    )
-    return ((np.abs(x) < 2.3) & (np.hypot(z, y) < 0.8)).astype(np.float32)
-
-
-def test_empty_tiles_are_left_out_where_the_medium_is_known() -> None:
-    from types import SimpleNamespace
-
-    seen: list[int] = []
-
-    def counted(batch: np.ndarray) -> np.ndarray:
-        seen.append(len(batch))
-        return levels_network(batch)
-
-    image = np.full((24, 120, 130), MEDIUM_RI, np.float32)
-    image[:, :36, :52] = nucleated(CENTRES_UM[0])
-    card = card_3d()
-    model: Any = SimpleNamespace(card=card, predictor=counted, divisor=(4, 4, 4))
-    small = {"tile_shape": (16, 32, 32)}
-    settings, every = (
-        RunSettings(modality="odt", model="organelles", inference=InferenceSettings(**small, skips_empty=skips))
-        for skips in (True, False)
-    )
-    n_tiles, cells = [], []
-    for chosen in (settings, every):
-        seen.clear()
-        frame = structures.FrameInput(image[None], (0.4, 0.4, 0.4), MEDIUM_RI, "cell")
-        found = structures.find_structures(model, frame, chosen, SegmentationSettings())
-        n_tiles.append(sum(seen))
-        cells.append(found.labels["cell"])
-    assert 0 < n_tiles[0] < n_tiles[1]
-    np.testing.assert_array_equal(*cells)
-    assert structures.empty_test(card, settings, None) is None
-    assert structures.empty_test(card_3d(normalization=NormalizationSettings(offset=1.337)), settings, 1.337) is None
-
-
 def test_bf16_that_moves_the_self_test_is_given_up(
     make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,26 +318,3 @@ def test_bf16_that_moves_the_self_test_is_given_up(
     found = analyse(odt_volume(nucleated(*CENTRES_UM)), settings)
     assert found.facts["trained_model"]["precision"] == "fp32"
     assert sum(warning.startswith("W-MODEL-FP32: sensitive") for warning in found.warnings) == 1
-
-
-def test_forecast_of_a_streamed_model_counts_the_tiles_it_will_use(
-    make_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Twice the tiles, twice the time; the memory does not hold a float volume per structure."""
-    from tomocyte.pipeline import model_costs as room
-    from tomocyte.pipeline.forecast import ENGINE_SECONDS
-
-    card = card_3d(network=NetworkChoice(name="unet3d", options={"width": 4, "n_outputs": 2}))
-    monkeypatch.setattr(room, "card_of", lambda settings: card)
-    settings = RunSettings(modality="odt", model="organelles")
-    seconds, held = [], []
-    for n_planes in (64, 128):
-        volume = Volume.from_array(
-            np.broadcast_to(np.float32(1.34), (1, 1, n_planes, 300, 310)), voxel_size_um=(0.4, 0.4, 0.4),
-            quantity="refractive_index", unit="1",
-        )  # fmt: skip
-        peak, time_s = room.model_forecast(volume, settings, SegmentationSettings())
-        seconds.append(time_s - ENGINE_SECONDS)
-        held.append(peak)
-    assert seconds[1] == pytest.approx(2 * seconds[0], rel=0.35)
-    assert held[1] - held[0] < 16 * 64 * 300 * 310

@@ -188,7 +188,9 @@ def test_maps_hold_the_entropy_and_say_so(save: Callable[..., Path], tmp_path: P
 
 def test_unusual_images_are_named(save: Callable[..., Path]) -> None:
     """Six times the noise that the model was trained on."""
-    from tomocyte.pipeline.analysis import look
+    from tomocyte.models.prediction import ModelInput
+    from tomocyte.models.resemblance import describe_frame
+    from tomocyte.pipeline.analysis import segment_frame
 
     rng = np.random.default_rng(3)
 
@@ -196,8 +198,13 @@ def test_unusual_images_are_named(save: Callable[..., Path]) -> None:
         return volume((balls_ri(*CENTRES) + sd * rng.normal(size=balls_ri().shape)).astype(np.float32))
 
     save()
-    looks = (look(noisy(2e-4 * rng.uniform(0.9, 1.1)), settings()) for _ in range(25))
-    figures = [one.uncertainty.domain_figures() for one in looks]
+    figures = []
+    for _ in range(25):
+        plan, state = segment_frame(noisy(2e-4 * rng.uniform(0.9, 1.1)), settings())
+        assert plan.card is not None
+        assert state.prediction is not None
+        frame = ModelInput(state.frame.image, state.frame.voxel_size_um, state.frame.medium_ri)
+        figures.append(describe_frame(plan.card, frame, state.prediction))
     save("aware", domain=fit_domain([one for one in figures if one is not None]))
     usual, odd = (analyse(noisy(sd), settings("aware")) for sd in (2e-4, 1.2e-3))
     assert not any("W-MODEL-DOMAIN" in warning for warning in usual.warnings)

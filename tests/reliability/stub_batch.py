@@ -20,6 +20,7 @@ from typing import Any
 from tomocyte.batch import run_items
 from tomocyte.errors import TomocyteError, WorkerError
 from tomocyte.ledger import CommitRecord, Ledger, writing
+from tomocyte.progress import Progress
 
 N_ITEMS = 12
 SOURCE = {f"cell {n:02d}": hashlib.sha256(b"input %d" % n).hexdigest() for n in range(N_ITEMS)}
@@ -35,7 +36,7 @@ def work(task: dict[str, Any], report: Any) -> dict[str, Any]:
     """Write three files of different sizes into the staged folder, in several steps."""
     staged = Path(task["staged"])
     for part, n_bytes in (("labels.bin", 40_000), ("nested/chunk.bin", 9_000), ("rows.json", 2_500)):
-        report({"step": part})
+        report(Progress(step=part))
         path = staged / part
         if path.parent != staged:
             path.parent.mkdir()

@@ -8,6 +8,5 @@ from __future__ import annotations
 
 from tomocyte.batch.pool import Outcome, n_usable_cores, run_items, sigterm_exits
 from tomocyte.batch.staged import run_staged
-from tomocyte.batch.worker import Report
 
-__all__ = ["Outcome", "Report", "n_usable_cores", "run_items", "run_staged", "sigterm_exits"]
+__all__ = ["Outcome", "n_usable_cores", "run_items", "run_staged", "sigterm_exits"]

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
-from tomocyte.batch.worker import Report, serve
+from tomocyte.batch.worker import serve
 from tomocyte.errors import SettingsError, TomocyteError, WorkerError
+from tomocyte.progress import Callback, Progress, silent
 
 Task = TypeVar("Task")
 
@@ -68,11 +69,11 @@ class Outcome(Generic[Task]):
 
 def run_items(
     tasks: Iterable[Task],
-    work: Callable[[Task, Report], Any],
+    work: Callable[[Task, Callback], Any],
     *,
     n_workers: int,
     item_timeout_s: float | None = None,
-    on_event: Callable[[Task, dict[str, Any]], None] | None = None,
+    on_event: Callable[[Task, Progress], None] = silent,
     renew: Callable[[Task], Task] | None = None,
 ) -> Generator[Outcome[Task], None, None]:
     """Work through tasks in child processes and yield each outcome as it comes.
@@ -82,15 +83,16 @@ def run_items(
     tasks : iterable
         Taken one at a time when a worker is free; each can be sent to another process.
     work : callable
-        ``work(task, report) -> result``; a function of an importable module. ``report(dict)`` sends an event.
+        ``work(task, callback) -> result``; a function of an importable module. The callback sends an event.
     n_workers : int
         Child processes at once, ≥ 1. With 1 the work still runs in a child. Workers times threads stay within the
         cores this process may use.
     item_timeout_s : float, optional
         Seconds an item may take; then its worker is killed (``E-TIMEOUT``) and replaced.
     on_event : callable, optional
-        ``on_event(task, event)`` in this process: what ``work`` reported, and ``{"event": "start"}`` and
-        ``{"event": "retry", "problem": …}`` from here.
+        ``on_event(task, event)`` in this process: what ``work`` reported, and the states ``started`` and ``retried``
+        from
+        here.
     renew : callable, optional
         Gives the task for the second attempt, for instance with a fresh staged folder.
 
@@ -112,7 +114,7 @@ def run_items(
         raise SettingsError("E-WORKERS", f"{n_workers} workers.", cure="Use at least 1.")
     if item_timeout_s is not None and not item_timeout_s > 0:
         raise SettingsError("E-WORKERS", f"a time limit of {item_timeout_s} s.", cure="Use a positive number.")
-    pool = _Pool(work, n_workers, item_timeout_s, on_event or _ignore)
+    pool = _Pool(work, n_workers, item_timeout_s, on_event)
     with sigterm_exits():
         try:
             first = (_Job(index, task) for index, task in enumerate(tasks))
@@ -120,7 +122,7 @@ def run_items(
             for job in sorted(pool.casualties, key=lambda job: job.index):
                 pool.stop()  # alone: an idle worker's memory may be what killed it
                 task = job.task if renew is None else renew(job.task)
-                pool.on_event(task, {"event": "retry", "problem": job.problem})
+                pool.on_event(task, Progress(step=job.problem, state="retried"))
                 yield from pool.run(iter([_Job(job.index, task, n_attempts=2)]), 1)
         finally:
             pool.stop()
@@ -150,10 +152,6 @@ def n_usable_cores() -> int:
 
 def _exit_143(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler
     raise SystemExit(143)
-
-
-def _ignore(task: object, event: dict[str, Any]) -> None:
-    """For callers that want no events."""
 
 
 @dataclass
@@ -200,10 +198,10 @@ class _Pool(Generic[Task]):
 
     def __init__(
         self,
-        work: Callable[[Task, Report], Any],
+        work: Callable[[Task, Callback], Any],
         n_workers: int,
         item_timeout_s: float | None,
-        on_event: Callable[[Task, dict[str, Any]], None],
+        on_event: Callable[[Task, Progress], None],
     ) -> None:
         self.work = f"{work.__module__}:{work.__qualname__}"
         self.n_threads = max(1, n_usable_cores() // n_workers)
@@ -229,7 +227,7 @@ class _Pool(Generic[Task]):
         for worker in self.workers:
             if waiting and worker.is_ready and worker.job is None:
                 job = waiting.popleft()
-                self.on_event(job.task, {"event": "start"})
+                self.on_event(job.task, Progress(state="started"))
                 worker.give(job)
         n_starting = sum(not worker.is_ready for worker in self.workers)
         for _ in range(min(len(waiting) - n_starting, n_workers - len(self.workers))):

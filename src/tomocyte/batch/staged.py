@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tomocyte.batch.pool import Outcome, run_items
-from tomocyte.batch.worker import Report
 from tomocyte.errors import OutputError
 from tomocyte.ledger import Ledger
+from tomocyte.progress import Callback, silent
 
 Task = dict[str, Any]
 FATAL_CODES = ("E-DISK", "E-OUT", "E-LOCK")
@@ -18,11 +19,11 @@ FATAL_CODES = ("E-DISK", "E-OUT", "E-LOCK")
 def run_staged(
     ledger: Ledger,
     tasks: Iterable[Task],
-    work: Callable[[Task, Report], Any],
+    work: Callable[[Task, Callback], Any],
     *,
     n_workers: int,
     item_timeout_s: float | None = None,
-    on_event: Callable[[Task], None],
+    callback: Callback = silent,
 ) -> Iterator[tuple[str, Path, Outcome[Task]]]:
     """Work through tasks, each with a fresh folder to write into.
 
@@ -34,7 +35,7 @@ def run_staged(
         Each with ``item``; ``staged``, the folder, is added.
     work, n_workers, item_timeout_s
         See :func:`tomocyte.batch.run_items`.
-    on_event : callable
+    callback : callable
         Receives the workers' events with ``item`` added.
 
     Yields
@@ -60,7 +61,7 @@ def run_staged(
         work,
         n_workers=n_workers,
         item_timeout_s=item_timeout_s,
-        on_event=lambda task, event: on_event({"item": task["item"], **event}),
+        on_event=lambda task, event: callback(replace(event, item=task["item"])),
         renew=renew,
     )
     for outcome in outcomes:

@@ -14,14 +14,12 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tomocyte.errors import OutputError, ResourceError, TomocyteError
 
-Report = Callable[[dict[str, Any]], None]
 _PR_SET_PDEATHSIG = 1
 
 

@@ -18,6 +18,7 @@ from tomocyte.cli import (
     edits,
     evaluate,
     files,
+    measurements,
     models,
     networks,
     propagate,
@@ -53,6 +54,7 @@ app.command(short_help="Compare networks by cross-validation.")(training.crossva
 app.command(short_help="Search the cells of a network.")(search.search)
 app.command(short_help="Repeat an experiment of a paper with a trained model.")(reproduce.reproduce)
 app.command(short_help="List the networks that can be trained.")(networks.networks)
+app.command(short_help="List what can be measured.")(measurements.measurements)
 app.add_typer(edits.app, name="edits", short_help="Take back results that you corrected by hand.")
 app.add_typer(models.app, name="models", short_help="List, show, import and export trained models.")
 app.add_typer(samples.app, name="samples", short_help="List and get open sample data.")

@@ -11,12 +11,16 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import (
+    Progress as Bars,
+)
+
+from tomocyte.progress import Progress
 
 LONGEST_NAME = 24
 # Share of one frame's time that has passed when a step begins.
@@ -26,7 +30,7 @@ STEP_SHARE = {"read": 0.0, "predict": 0.1, "segment": 0.1, "measure": 0.55, "dra
 class CountBar:
     """A bar that counts up to a total that may become known later."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Bars, task: TaskID) -> None:
         self._progress = progress
         self._task = task
 
@@ -54,7 +58,7 @@ def count_progress(title: str, total: int | None) -> Iterator[CountBar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield CountBar(progress, progress.add_task(title, total=total))
 
 
@@ -69,7 +73,7 @@ class RunProgress:
 
     def __init__(self, n_items: int) -> None:
         self._console = Console(stderr=True)
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
@@ -96,26 +100,25 @@ class RunProgress:
             text = "Interrupted; what was finished is kept. Run the same command again to resume."
             self._console.print(text, highlight=False)
 
-    def on_event(self, event: dict[str, Any]) -> None:
-        """Take one event: ``{"item", "state"}`` or ``{"item", "step", "frame", "n_frames"}``."""
-        item = str(event.get("item", ""))
+    def on_event(self, event: Progress) -> None:
+        """Take one event."""
+        item = event.item
         shown = item if len(item) <= LONGEST_NAME else f"{item[: LONGEST_NAME - 1]}…"
-        state = event.get("state")
-        if state in {"done", "failed", "resumed"}:
+        if event.state in {"done", "failed", "resumed"}:
             self._n_done += 1
             self._share.pop(item, None)
             if item in self._tasks:
                 self._progress.remove_task(self._tasks.pop(item))
-            if not self._console.is_terminal and state != "resumed":
-                self._console.print(f"[{self._n_done}/{self._n_items}] {item}: {state}", markup=False, highlight=False)
-        elif "step" in event:
-            step = str(event["step"])
-            share = (event["frame"] + STEP_SHARE.get(step.partition(":")[0], 0.0)) / event["n_frames"]
+            if not self._console.is_terminal and event.state != "resumed":
+                text = f"[{self._n_done}/{self._n_items}] {item}: {event.state}"
+                self._console.print(text, markup=False, highlight=False)
+        elif event.state == "at-work":
+            share = (event.frame + STEP_SHARE.get(event.step.partition(":")[0], 0.0)) / event.n_frames
             self._share[item] = share
             if item not in self._tasks:
                 self._tasks[item] = self._progress.add_task(shown, total=1.0)
-            frames = f", frame {event['frame'] + 1}/{event['n_frames']}" if event["n_frames"] > 1 else ""
-            self._progress.update(self._tasks[item], completed=share, description=f"{shown}: {step}{frames}")
+            frames = f", frame {event.frame + 1}/{event.n_frames}" if event.n_frames > 1 else ""
+            self._progress.update(self._tasks[item], completed=share, description=f"{shown}: {event.step}{frames}")
         self._progress.update(self._all, completed=self._n_done + sum(self._share.values()))
 
 
@@ -133,7 +136,7 @@ def task_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Bars(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = _TaskBar(console, progress)
         try:
             yield bar.on_event
@@ -145,7 +148,7 @@ def task_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
 class _TaskBar:
     """One bar that one task after another uses."""
 
-    def __init__(self, console: Console, progress: Progress) -> None:
+    def __init__(self, console: Console, progress: Bars) -> None:
         self._console, self._progress = console, progress
         self._task = progress.add_task("reading", total=None)
         self._title = ""

@@ -66,7 +66,12 @@ def run(
     dataset: DatasetOption = None,
     time_step_s: TimeStepOption = None,
     channel: Annotated[
-        int | None, typer.Option("--channel", help="Channel to segment and measure, from 0.", min=0)
+        str | None,
+        typer.Option("--channel", help="Channel to segment, by name or number from 0; all channels are measured."),
+    ] = None,
+    measurements: Annotated[
+        list[str] | None,
+        typer.Option("--measure", help="A further column, of objects or pairs; see `tomocyte measurements`."),
     ] = None,
     nan: Annotated[
         str, typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input or `mask` them as outside.")
@@ -80,7 +85,8 @@ def run(
         ),
     ] = None,
     uncertainty_map: Annotated[
-        bool, typer.Option("--uncertainty-map", help="Write each structure's doubt beside its mask, voxel by voxel.")
+        bool,
+        typer.Option("--uncertainty-map", help="Write how unsure each voxel of a mask is, beside the mask."),
     ] = False,
     edits: Annotated[
         Path | None,
@@ -132,7 +138,8 @@ def run(
             "axes": axes,
             "dataset": dataset,
             "time_step_s": time_step_s,
-            "channel": channel,
+            "channel": int(channel) if channel is not None and channel.isdecimal() else channel,
+            "measurements": tuple(measurements) if measurements else None,
             "nan": None if nan == "refuse" else nan,
             "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,
@@ -150,7 +157,7 @@ def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, An
     from tomocyte.runs.run import run_inputs
 
     with RunProgress(n_items=len(paths)) as progress:
-        result = run_inputs(paths, chosen, output, on_event=progress.on_event, **how)
+        result = run_inputs(paths, chosen, output, callback=progress.on_event, **how)
     for failure in result.failures:
         typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
         if is_debug and failure.traceback:

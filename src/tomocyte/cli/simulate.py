@@ -101,7 +101,7 @@ def simulate(
 
     with RunProgress(n_items=len(plans)) as progress:
         result = write_dataset(
-            plans, output, file_format=file_format, structures=names, n_workers=workers, on_event=progress.on_event
+            plans, output, file_format=file_format, structures=names, n_workers=workers, callback=progress.on_event
         )
     for failure in result.failures:
         typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)

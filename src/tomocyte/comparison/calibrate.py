@@ -168,7 +168,9 @@ class Examiner:
         )
 
     def _predict(self, volume: Volume) -> _PackedResult:
-        from tomocyte.pipeline.analysis import look
+        from tomocyte.models.prediction import ModelInput
+        from tomocyte.models.resemblance import describe_frame
+        from tomocyte.pipeline.analysis import segment_frame
 
         settings = RunSettings(
             modality=self.card.modality,
@@ -177,15 +179,16 @@ class Examiner:
             uncertainty=UncertaintySettings(method="single"),
             medium_ri="background" if volume.medium_ri is None else None,
         )
-        seen = look(volume.with_properties(quantity=volume.quantity or self.card.quantity), settings)
-        found = seen.uncertainty.found
-        if found is None or found.masks is None or found.masks.probability is None:
+        plan, state = segment_frame(volume.with_properties(quantity=volume.quantity or self.card.quantity), settings)
+        prediction = state.prediction
+        if prediction is None or prediction.masks is None or prediction.masks.probability is None:
             raise SettingsError("E-UNCERTAINTY", f"{self.card.name} keeps no probabilities.", cure="Give a 3-D model.")
-        names = {name: seen.primary if name == "cell" else name for name in self.structures}
-        labels = {name: _packed([seen.labels[own]]) for name, own in names.items()}
-        return _PackedResult(
-            _packed(found.masks.probability), labels, seen.medium_ri, seen.uncertainty.domain_figures()
-        )
+        labels = {name: _packed([state.labels[name]]) for name in self.structures}
+        frame = state.frame
+        medium = frame.medium_ri if self.card.normalization.kind == "medium" else None
+        image = frame.image[plan.model_channels[0]][np.newaxis]
+        figures = describe_frame(self.card, ModelInput(image, frame.voxel_size_um, medium), prediction)
+        return _PackedResult(_packed(prediction.masks.probability), labels, frame.medium_ri, figures)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, 
 from tomocyte.comparison.held_out import chosen_items
 from tomocyte.comparison.samples import Sample, image_rows, network_predictor, score_samples, summary_of
 from tomocyte.comparison.score import Predictor
-from tomocyte.comparison.train_model import Callback, train
+from tomocyte.comparison.train_model import train
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.evaluation import ScoreTable
@@ -27,7 +27,7 @@ from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.networks import find_network
 from tomocyte.provenance import environment, sha256_of_json
 from tomocyte.training.data.samples import Samples
-from tomocyte.training.loop import recipe_hash
+from tomocyte.training.loop import Callback, recipe_hash
 from tomocyte.training.recipe import Recipe, TestSet
 from tomocyte.training.training import LabelledData, check_positives
 

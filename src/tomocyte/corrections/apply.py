@@ -155,6 +155,28 @@ def apply_edits(
     return EditedFrame(work.labels, work.cells, edited, work.origin, tuple(log))
 
 
+def labels_as_segmented(edited: EditedFrame | None, structure: str, labels: Sequence[int]) -> list[int]:
+    """The labels that the segmentation gave to objects; 0 for objects that edits have made or changed.
+
+    Parameters
+    ----------
+    edited : EditedFrame or None
+        None: nothing was edited.
+    structure : str
+    labels : sequence of int
+        After the edits.
+
+    Examples
+    --------
+    >>> labels_as_segmented(None, "cell", [1, 2])
+    [1, 2]
+    """
+    if edited is None:
+        return list(labels)
+    changed, origin = edited.edited.get(structure, {}), edited.origin.get(structure, {})
+    return [0 if label in changed else origin.get(label, label) for label in labels]
+
+
 @dataclass
 class _Change:
     """What an operation reports: the objects it concerns (with sizes before), those it leaves, and its warnings."""

@@ -7,7 +7,7 @@ resolve it in :func:`_resolved`, so that everything after reading needs no file 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.corrections.apply import EditedFrame, EditRecord, apply_edits
+from tomocyte.corrections.apply import EditRecord
 from tomocyte.corrections.edits import Add, Edit, EditFile, EditList, Image, Renumber, Repaint, Shape
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import read_volume
 from tomocyte.labels.runs import pack_voxels
 from tomocyte.provenance import sha256_of_json, sha256_of_path
 from tomocyte.settings import build_settings, load_settings
-from tomocyte.volume import Volume, VoxelSize
+from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,136 +205,38 @@ def check_input(edits: EditList, input_sha256: str) -> None:
         )
 
 
-class Corrections:
-    """The edits of one input at work, frame by frame.
-
-    Parameters
-    ----------
-    edits : EditList or None
-        Nothing is done without.
-    volume : Volume
-        With a voxel size.
-    main : str
-        What the main objects are called.
-    named : str, optional
-        The file of edits that the settings name.
-
-    Raises
-    ------
-    InputError
-        As :func:`check_edits`.
-    SettingsError
-        ``E-EDIT-FILE``: a file is named, but nobody has read it.
-    """
-
-    def __init__(self, edits: EditList | None, volume: Volume, main: str, *, named: str | None = None) -> None:
-        if edits is None and named is not None:
-            raise SettingsError("E-EDIT-FILE", "was not read.", path=named, cure="Give what load_edits() returns.")
-        if edits is not None:
-            check_edits(edits, volume)
-        self.edits = edits
-        self.log: list[EditRecord] = []
-        self._voxel_size_um: VoxelSize = volume.require_voxel_size()
-        self._main = main
-        self._done: EditedFrame | None = None
-
-    def apply(
-        self, frame: int, labels: Mapping[str, NDArray[Any]], image: NDArray[np.float32]
-    ) -> dict[str, NDArray[Any]]:
-        """The labels of a frame, corrected; voxels that are NaN in the image belong to nothing all the same.
-
-        Raises
-        ------
-        InputError
-            ``E-EDIT-…`` of :func:`tomocyte.corrections.apply.apply_edits`.
-        """
-        if self.edits is None:
-            return dict(labels)
-        self._done = apply_edits(
-            labels, self.edits.edits, self._voxel_size_um, frame=frame, main=self._main, go_by=self.edits.go_by
-        )
-        self.log += self._done.log
-        for structure in {record.structure for record in self._done.log}:
-            objects = self._done.labels[structure]
-            for plane, values in zip(objects, image, strict=True):
-                plane[np.isnan(values)] = 0
-        return dict(self._done.labels)
-
-    def as_found(self, structure: str, table: pd.DataFrame) -> pd.DataFrame:
-        """A table with the labels that the engine gave its objects; 0 for objects that edits have made or changed."""
-        if self._done is None:
-            return table
-        edited, origin = self._done.edited.get(structure, {}), self._done.origin.get(structure, {})
-        labels = [0 if label in edited else origin.get(label, label) for label in table["label"].tolist()]
-        return table.assign(label=np.asarray(labels, dtype=np.int64))
-
-    def complete(self, structure: str, table: pd.DataFrame) -> None:
-        """Add to the rows of the current frame's objects which of them were corrected, and cells set by hand.
-
-        Parameters
-        ----------
-        structure : str
-        table : DataFrame
-            With ``label`` and ``cell_id``; gets the column ``edited``.
-        """
-        if self._done is None:
-            return
-        edited = self._done.edited.get(structure, {})
-        cells = self._done.cells.get(structure, {})
-        labels = table["label"].tolist()
-        table["cell_id"] = [
-            cells.get(label, cell) for label, cell in zip(labels, table["cell_id"].tolist(), strict=True)
-        ]
-        table["cell_id"] = table["cell_id"].astype("int64")
-        table["edited"] = [" ".join(edited.get(label, ())) for label in labels]
-        table["edited"] = table["edited"].astype("object")
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the commit record says of the edits; nothing without any."""
-        if self.edits is None:
-            return {}
-        kinds = [record.do for record in self.log]
-        return {
-            "edits": {
-                "sha256": edits_sha256(self.edits),
-                "n_edits": len(kinds),
-                "n_by_kind": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
-                "edited_frames": sorted({record.frame for record in self.log}),
-                "edited_structures": sorted({record.structure for record in self.log}),
-            }
-        }
-
-    @property
-    def warnings(self) -> list[str]:
-        """That the results were corrected by hand, and what the edits warn of."""
-        if self.edits is None:
-            return []
-        counts = ", ".join(f"{count} {kind}" for kind, count in self.facts["edits"]["n_by_kind"].items())
-        return [f"W-EDITED: corrected by hand: {counts}."] + [text for one in self.log for text in one.warnings]
+def edit_facts(edits: EditList, log: Sequence[EditRecord]) -> dict[str, Any]:
+    """What the commit record says of the edits of an input, JSON-able."""
+    kinds = [record.do for record in log]
+    return {
+        "sha256": edits_sha256(edits),
+        "n_edits": len(kinds),
+        "n_by_kind": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "edited_frames": sorted({record.frame for record in log}),
+        "edited_structures": sorted({record.structure for record in log}),
+    }
 
 
-def write_corrections(corrections: Corrections, item: str, folder: Path) -> None:
+def write_corrections(edits: EditList, log: Sequence[EditRecord], item: str, folder: Path) -> None:
     """Write what was corrected beside an item's results: ``edits_log.json``, ``edits_log.csv`` and ``edits.yaml``.
 
     Parameters
     ----------
-    corrections : Corrections
-        After all frames; nothing is written without edits.
+    edits : EditList
+    log : sequence of EditRecord
+        Of all frames.
     item : str
     folder : Path
     """
-    if corrections.edits is None:
-        return
     from tomocyte.tables import write_csv
 
-    content = [asdict(record) for record in corrections.log]
+    content = [asdict(record) for record in log]
     (folder / f"{LOG_NAME}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    write_csv(log_table(corrections.log), folder / f"{LOG_NAME}.csv")
-    (folder / COPY_NAME).write_text(edits_as_yaml({item: corrections.edits}), encoding="utf-8")
+    write_csv(log_table(log), folder / f"{LOG_NAME}.csv")
+    (folder / COPY_NAME).write_text(edits_as_yaml({item: edits}), encoding="utf-8")
 
 
-def log_table(log: list[EditRecord]) -> pd.DataFrame:
+def log_table(log: Sequence[EditRecord]) -> pd.DataFrame:
     """The log as a table, one row per edit."""
     import pandas as pd
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.errors import InputError
+from tomocyte.progress import silent
 from tomocyte.volume import Origin, Volume, VoxelSize
 
 
@@ -184,8 +185,4 @@ def write_volume(
     if writer is None or writer.write is None:
         known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in writers.values())
         raise InputError("E-FORMAT-WRITE", "no writer for this kind of file.", path=place, cure=f"Writers: {known}.")
-    writer.write(place, volume, on_planes or _ignore)
-
-
-def _ignore(n_planes: int) -> None:
-    """For callers that want no progress."""
+    writer.write(place, volume, on_planes or silent)

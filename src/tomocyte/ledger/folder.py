@@ -253,6 +253,21 @@ class Ledger:
         self._write_manifest()
         return path
 
+    def withdraw(self, name: str) -> None:
+        """Remove a published file that no longer belongs to the run; nothing happens where there is none.
+
+        Raises
+        ------
+        OutputError
+            ``E-OUT-RO``, ``E-OUT-IO``, ``E-LOCK-LOST``.
+        """
+        self._lock.check()
+        if name in self._published:
+            del self._published[name]
+            self._write_manifest()
+            with writing(self.out / name):
+                (self.out / name).unlink(missing_ok=True)
+
     def _write_manifest(self) -> None:
         content = {"files": self._published, "items": dict(sorted(self._committed.items()))}
         write_atomic(self.out / MANIFEST_NAME, seal(content))

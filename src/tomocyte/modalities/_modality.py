@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -84,6 +84,8 @@ class Modality:
         Further quantities its volumes may hold, with their units; then the file or the user must say which.
     alternative_measurements : mapping
         The measurements that make sense for such a quantity, where they differ.
+    conversions : mapping
+        For such a quantity, ``(image, wavelength_um) -> image`` in the modality's own quantity and unit.
     """
 
     name: str
@@ -101,6 +103,11 @@ class Modality:
     default_model: str = "classical"
     alternatives: Mapping[str, str] = field(default_factory=dict)
     alternative_measurements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    conversions: Mapping[str, Callable[[NDArray[Any], float], FloatArray]] = field(default_factory=dict)
+
+    def can_convert(self, quantity: str, *, wavelength_um: float | None) -> bool:
+        """Whether voxels of an alternative quantity can be converted into the modality's own."""
+        return quantity in self.conversions and wavelength_um is not None
 
     def __post_init__(self) -> None:
         known = {entry.name for entry in structures()}

@@ -70,5 +70,6 @@ MODALITY = Modality(
     ),
     measurements=(*PLANAR_GEOMETRY, "mean_dry_mass_density_pg_per_um2", "sd_value", "projected_dry_mass_pg"),
     alternatives={"phase": "rad"},
+    conversions={"phase": phase_to_dry_mass_density},
     alternative_measurements={"phase": (*PLANAR_GEOMETRY, "mean_phase_rad", "sd_value")},
 )

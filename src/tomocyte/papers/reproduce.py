@@ -13,7 +13,7 @@ from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.models import load_package
-from tomocyte.papers.applied import applied_model
+from tomocyte.models.loaded import load_from_package
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
 from tomocyte.papers.choi.recipe import OrganellesRecipe, training_folder
 from tomocyte.papers.choi.report import comparison_result
@@ -92,16 +92,16 @@ def reproduce(
     elif isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
         items = _items(recipe, folder)
         package = load_package(model or recipe.model)
-        applied = applied_model(package, device=device)
+        loaded = load_from_package(package, device=device)
         report = _per_item(callback, recipe.experiment, len(items))
         title = recipe.title
         if isinstance(recipe, SectionsRecipe):
             result = sections_experiment(
-                applied, items, recipe.sections, title=title, file_format=file_format, callback=report
+                loaded, items, recipe.sections, title=title, file_format=file_format, callback=report
             )
         else:
             result = time_lapse_experiment(
-                applied, items, recipe.time_lapse, title=title, file_format=file_format, callback=report
+                loaded, items, recipe.time_lapse, title=title, file_format=file_format, callback=report
             )
         card = package.card
         about["model"] = {"name": card.name, "version": card.version, "sha256": card.weights_sha256}

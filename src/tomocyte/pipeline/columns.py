@@ -79,3 +79,15 @@ def object_columns() -> tuple[Column, ...]:
     """Every column that a table of objects may have, measurements included."""
     measured = (one.column for one in measurements("object").values())
     return (*LEADING, *measured, *PLACE, *MEDIUM, *CELLS, *CORRECTIONS, *CONFIDENCE)
+
+
+PAIR = (
+    Column("other_structure", "", "What the other object of the pair is.", kind="text"),
+    Column("other_label", "1", "Number of the other object in the label image of its structure.", kind="integer"),
+)
+"""The other object of a pair."""
+
+
+def pair_columns() -> tuple[Column, ...]:
+    """Every column that a table of pairs may have, measurements included."""
+    return (*LEADING, *PAIR, *(one.column for one in measurements("pair").values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,9 @@ from tomocyte.confidence.settings import UncertaintySettings
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.settings import Settings
+
+MEDIUM_RULE = "mode"
+"""How ``background`` is measured; part of what is asked for, so that outputs of an older rule do not count."""
 
 
 class RunSettings(Settings):
@@ -44,8 +47,13 @@ class RunSettings(Settings):
     """Seconds between frames, over what the file says."""
     dataset: str | None = None
     """Array inside a container."""
-    channel: int = Field(default=0, ge=0)
-    """Channel to segment and measure, from 0."""
+    channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=200)] = 0
+    """Channel to segment, by its index from 0 or its name; all channels are measured."""
+    measurements: tuple[str, ...] = ()
+    """Further measurements beside those of the modality, by name, of objects or of pairs of objects; see
+    `tomocyte measurements`."""
+    pair_distance_um: float = Field(default=0.0, ge=0, le=1000)
+    """Pairs of objects are measured that overlap, touch or lie at most this far apart, in µm."""
     medium_ri: float | Literal["background"] | None = None
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
     nan: Literal["refuse", "mask"] = "refuse"
@@ -61,3 +69,14 @@ class RunSettings(Settings):
         if self.model == "classical" and self.inference != InferenceSettings():
             raise ValueError("'inference' needs a trained 'model'")
         return self
+
+    def request(self) -> dict[str, Any]:
+        """What decides a result, JSON-able, for the hash that keys outputs; fields that came later are left out where
+        they ask for nothing, so that outputs made before them still count.
+        """
+        content = self.model_dump(mode="json")
+        if not self.measurements:
+            del content["measurements"], content["pair_distance_um"]
+        if self.medium_ri == "background":
+            content["medium_rule"] = MEDIUM_RULE
+        return content

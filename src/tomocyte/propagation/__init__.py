@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.progress import silent
 from tomocyte.propagation.method import DenseLabels, PropagationMethod, SparseLabels
 from tomocyte.settings import Settings
 from tomocyte.volume import VoxelSize, check_voxel_size
@@ -158,7 +159,7 @@ def propagate(
         voxel_size_um=(voxel_size_um[order[0]], voxel_size_um[order[1]], voxel_size_um[order[2]]),
         image=None if image is None else image.transpose(order),
     )
-    dense = entry.propagate(sparse, options, on_slices or _ignore)
+    dense = entry.propagate(sparse, options, on_slices or silent)
     back = tuple(np.argsort(order).tolist())
     return DenseLabels(dense.labels.transpose(back), dense.uncertainty.transpose(back))
 
@@ -177,7 +178,3 @@ def _checked_slices(slices: Iterable[int], n_slices: int) -> tuple[int, ...]:
         problem = f"slices {checked[0]} to {checked[-1]} are not within 0 to {n_slices - 1}."
         raise SettingsError("E-PROPAGATION-SLICES", problem, cure="Count slices from 0; check the axis.")
     return checked
-
-
-def _ignore(n_done: int, n_slices: int) -> None:
-    """For callers that want no progress."""

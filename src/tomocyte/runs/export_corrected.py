@@ -211,7 +211,7 @@ def _write_item(staged: Path, item: DoneItem, path: Path, plan: _Plan, settings:
     from tomocyte.pipeline import open_input
 
     volume, _ = open_input(path, settings)
-    image = _frames_of(volume, plan.frames, settings.channel, item)
+    image = _frames_of(volume, plan.frames, volume.channel_index(settings.channel), item)
     card = {"name": item.name, "frames": list(plan.frames)}
     write_item(staged, item.name, image, _labels_of(item, plan), card=card)
 

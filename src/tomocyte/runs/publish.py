@@ -23,6 +23,8 @@ from tomocyte.provenance import environment, now_utc
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tomocyte.tables import Column
+
 
 @dataclass(frozen=True)
 class Key:
@@ -42,14 +44,20 @@ class Key:
     def holds(self, record: CommitRecord) -> bool:
         """Whether an item was made with this request, this model and this version."""
         made_with = (record.request_sha256, record.model_sha256, record.code_version)
-        return made_with == (self.request_of(record.item), self.model_sha256, __version__)
+        return made_with == (self.request_of(record.item), self.model_sha256, __version__) and is_current(record)
+
+
+def is_current(record: CommitRecord) -> bool:
+    """Whether an output is what this version would make; of several channels, older ones measured only one."""
+    shape: Any = record.facts.get("shape_tczyx", (1, 1))
+    return "plan" in record.facts or shape[1] == 1
 
 
 def publish(
     ledger: Ledger, names: dict[str, Path], settings: RunSettings, key: Key, result: RunResult, started: str
 ) -> None:
     """Tables, run.json and the report from the commit records alone."""
-    from tomocyte.pipeline.columns import object_columns
+    from tomocyte.pipeline.columns import object_columns, pair_columns
     from tomocyte.tables import data_dictionary, find_columns, write_csv, write_parquet
 
     failed = {failure.item for failure in result.failures}
@@ -57,7 +65,8 @@ def publish(
     current = [record for record in records if key.holds(record)]
     objects = _objects(ledger, current)
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
-    dictionary = data_dictionary(find_columns(objects.columns, object_columns()))
+    dictionary = data_dictionary(find_columns(objects.columns, (*object_columns(), *_own_columns(current))))
+    pairs = _pairs(ledger, current)
     status = _status(current, [r for r in records if r not in current], result.failures)
     run = {
         "request_sha256": key.request_sha256,
@@ -65,6 +74,7 @@ def publish(
         "model": next((record.facts["trained_model"] for record in current if "trained_model" in record.facts), None),
         "settings": json.loads(settings.model_dump_json()),
         "engine": json.loads((settings.segmentation or modality(settings.modality).segmentation).model_dump_json()),
+        "plans": {record.item: record.facts["plan"] for record in current if "plan" in record.facts},
         "environment": environment(),
         "started": started,
         "finished": now_utc(),
@@ -75,11 +85,19 @@ def publish(
     ledger.publish("objects.csv", partial(write_csv, objects))
     ledger.publish("objects.parquet", partial(write_parquet, objects))
     ledger.publish("objects.dictionary.csv", partial(write_csv, dictionary))
+    if pairs is None:
+        for name in ("pairs.csv", "pairs.parquet", "pairs.dictionary.csv"):
+            ledger.withdraw(name)
+    else:
+        ledger.publish("pairs.csv", partial(write_csv, pairs))
+        ledger.publish("pairs.parquet", partial(write_parquet, pairs))
+        described = data_dictionary(find_columns(pairs.columns, pair_columns()))
+        ledger.publish("pairs.dictionary.csv", partial(write_csv, described))
     ledger.publish("status.csv", partial(write_csv, status))
     ledger.publish("run.json", lambda path: _write_text(path, json.dumps(run, indent=1, ensure_ascii=False)))
     entries = [{str(key): str(value) for key, value in row.items()} for row in dictionary.to_dict(orient="records")]
     ledger.publish(
-        "report.html", lambda path: _write_report(path, ledger, current, result.failures, (objects, run, entries))
+        "report.html", lambda path: _write_report(path, ledger, current, result.failures, objects, run, entries)
     )
 
 
@@ -103,6 +121,26 @@ def _objects(ledger: Ledger, records: list[CommitRecord]) -> pd.DataFrame:
     return (
         parts[0] if parts else pd.DataFrame({name: [] for name in ("item", "frame", "structure", "label", "cell_id")})
     )
+
+
+def _own_columns(records: list[CommitRecord]) -> list[Column]:
+    """What columns mean that only some inputs have, such as those of their channels."""
+    from tomocyte.tables import Column
+
+    own: dict[str, Column] = {}
+    for record in records:
+        described: Any = record.facts.get("columns", [])
+        own |= {entry["name"]: Column(**entry) for entry in described}
+    return list(own.values())
+
+
+def _pairs(ledger: Ledger, records: list[CommitRecord]) -> pd.DataFrame | None:
+    """The pairs of objects of all items, where any were measured."""
+    import pandas as pd
+
+    paths = [ledger.items / record.item / "pairs.parquet" for record in records]
+    parts = [pd.read_parquet(path) for path in paths if path.exists()]
+    return pd.concat(parts, ignore_index=True) if parts else None
 
 
 def _status(current: list[CommitRecord], other: list[CommitRecord], failures: list[Failure]) -> pd.DataFrame:
@@ -166,11 +204,12 @@ def _write_report(
     ledger: Ledger,
     records: list[CommitRecord],
     failures: list[Failure],
-    shown: tuple[pd.DataFrame, dict[str, Any], list[dict[str, str]]],
+    objects: pd.DataFrame,
+    run: dict[str, Any],
+    dictionary: list[dict[str, str]],
 ) -> None:
     from tomocyte.runs.report import ReportItem, ReportRun, write_report
 
-    objects, run, dictionary = shown
     items = [
         ReportItem(
             record.item,

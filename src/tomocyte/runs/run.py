@@ -1,11 +1,11 @@
 """Many inputs: find them, skip what is done, let workers do the rest, commit, and publish tables and report.
 
-Inside: ``inputs`` (what to work on), ``publish`` (what the whole run leaves), ``result`` (what is told to the caller).
+What the whole run leaves is written by :mod:`tomocyte.runs.publish`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,15 @@ from tomocyte.ledger import CommitRecord, Ledger, item_names
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
 from tomocyte.pipeline.settings import RunSettings
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import now_utc, sha256_of_json, sha256_of_path
-from tomocyte.runs.publish import Key, publish
+from tomocyte.runs.publish import Key, is_current, publish
 
 if TYPE_CHECKING:
     from tomocyte.batch import Outcome
     from tomocyte.corrections.edits import EditList
 
 __all__ = ["Failure", "RunResult", "find_inputs", "run_inputs"]
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 def run_inputs(
@@ -36,7 +35,7 @@ def run_inputs(
     n_workers: int = 1,
     item_timeout_s: float | None = None,
     is_trusting_times: bool = False,
-    on_event: OnEvent | None = None,
+    callback: Callback = silent,
 ) -> RunResult:
     """Do every input that is not done yet, then publish tables and report.
 
@@ -52,8 +51,8 @@ def run_inputs(
     is_trusting_times : bool
         Whether a finished input whose size and modification time are as they were counts as unchanged; otherwise its
         content is hashed again.
-    on_event : callable, optional
-        Receives progress as dictionaries: ``{"item", "state"}`` or ``{"item", "step", "frame", "n_frames"}``.
+    callback : callable
+        Receives :class:`~tomocyte.progress.Progress` events.
 
     Returns
     -------
@@ -68,11 +67,11 @@ def run_inputs(
         read, or name an item that is not there.
     """
     from tomocyte.corrections.files import edits_sha256, load_edits
-    from tomocyte.pipeline import card_of, card_sha256, cells_card
+    from tomocyte.models.loaded import card_sha256
+    from tomocyte.pipeline.plan import requested_card, requested_cells_card
 
-    tell = on_event or _ignore
     modality(settings.modality)
-    card = card_of(settings)
+    card = requested_card(settings)
     started = now_utc()
     names = dict(zip(item_names(paths), paths, strict=True))
     edits = {} if settings.edits is None else load_edits(Path(settings.edits), names)
@@ -80,32 +79,42 @@ def run_inputs(
     named = settings.model_copy(
         update={"edits": None} | ({} if card is None or settings.model == "auto" else {"model": card.name})
     )
-    cells = cells_card(settings)
-    told = {} if cells is None else {"cells": card_sha256(cells)}
-    request = sha256_of_json(named.model_dump(mode="json") | told)
+    cells = requested_cells_card(settings)
+    cells_sha256 = {} if cells is None else {"cells": card_sha256(cells)}
+    request = sha256_of_json(named.request() | cells_sha256)
     corrected = {item: sha256_of_json([request, edits_sha256(entry)]) for item, entry in edits.items()}
     key = Key(request, None if card is None else card_sha256(card), corrected)
     result = RunResult()
     with Ledger(output) as ledger:
-        todo = _without_done(ledger, names, key, result, (is_trusting_times, tell))
-        todo = _fitting(todo, edits, result, tell)
+        todo = _not_done(ledger, names, key, result, is_trusting_times=is_trusting_times, callback=callback)
+        todo = _with_fitting_edits(todo, edits, result, callback)
         if todo:
-            chosen = settings.model_copy(update={"edits": None})
-            _work(ledger, todo, (chosen, edits), key, result, (n_workers, item_timeout_s, tell))
+            _work(
+                ledger,
+                todo,
+                settings.model_copy(update={"edits": None}),
+                edits,
+                key,
+                result,
+                n_workers=n_workers,
+                item_timeout_s=item_timeout_s,
+                callback=callback,
+            )
         result.failures.sort(key=lambda failure: failure.item)
         publish(ledger, names, settings, key, result, started)
     return result
 
 
-def _ignore(event: dict[str, Any]) -> None:
-    """For callers that want no events."""
-
-
-def _without_done(
-    ledger: Ledger, names: dict[str, Path], key: Key, result: RunResult, how: tuple[bool, OnEvent]
+def _not_done(
+    ledger: Ledger,
+    names: dict[str, Path],
+    key: Key,
+    result: RunResult,
+    *,
+    is_trusting_times: bool,
+    callback: Callback,
 ) -> dict[str, tuple[Path, str]]:
     """Inputs still to do, with the hash of their content."""
-    is_trusting_times, tell = how
     records = {record.item: record for record in ledger.records()} if is_trusting_times else {}
     todo: dict[str, tuple[Path, str]] = {}
     for item, path in sorted(names.items()):
@@ -113,7 +122,7 @@ def _without_done(
             content = _content_hash(path, records.get(item))
         except (OSError, TomocyteError) as problem:
             result.failures.append(_failure(item, path, problem))
-            tell({"item": item, "state": "failed"})
+            callback(Progress(item=item, state="failed"))
             continue
         is_done = ledger.committed(
             item,
@@ -122,17 +131,17 @@ def _without_done(
             model_sha256=key.model_sha256,
             code_version=__version__,
         )
-        if is_done is None:
+        if is_done is None or not is_current(is_done):
             todo[item] = (path, content)
         else:
             result.n_done += 1
             result.n_resumed += 1
-            tell({"item": item, "state": "resumed"})
+            callback(Progress(item=item, state="resumed"))
     return todo
 
 
-def _fitting(
-    todo: dict[str, tuple[Path, str]], edits: dict[str, EditList], result: RunResult, tell: OnEvent
+def _with_fitting_edits(
+    todo: dict[str, tuple[Path, str]], edits: Mapping[str, EditList], result: RunResult, callback: Callback
 ) -> dict[str, tuple[Path, str]]:
     """What is still to do, without inputs whose edits were made for another content."""
     from tomocyte.corrections.files import check_input
@@ -144,7 +153,7 @@ def _fitting(
                 check_input(edits[item], content)
         except InputError as problem:
             result.failures.append(_failure(item, path, problem))
-            tell({"item": item, "state": "failed"})
+            callback(Progress(item=item, state="failed"))
         else:
             fitting[item] = (path, content)
     return fitting
@@ -170,33 +179,36 @@ def _content_hash(path: Path, record: CommitRecord | None) -> str:
 def _work(
     ledger: Ledger,
     todo: dict[str, tuple[Path, str]],
-    request: tuple[RunSettings, dict[str, EditList]],
+    settings: RunSettings,
+    edits: Mapping[str, EditList],
     key: Key,
     result: RunResult,
-    how: tuple[int, float | None, OnEvent],
+    *,
+    n_workers: int,
+    item_timeout_s: float | None,
+    callback: Callback,
 ) -> None:
     """Run the workers and commit what comes back, in the order it comes."""
     from tomocyte.batch import run_staged
     from tomocyte.pipeline import process_item
 
-    n_workers, item_timeout_s, tell = how
     stamps = {item: _stamp(path) for item, (path, _) in todo.items()}
-    chosen, edits = request[0].model_dump(mode="json"), request[1]
+    content = settings.model_dump(mode="json")
     tasks = (
-        {"item": item, "path": str(path), "settings": chosen}
+        {"item": item, "path": str(path), "settings": content}
         | ({"edits": edits[item].model_dump(mode="json")} if item in edits else {})
         for item, (path, _) in todo.items()
     )
     for item, staged, outcome in run_staged(
-        ledger, tasks, process_item, n_workers=n_workers, item_timeout_s=item_timeout_s, on_event=tell
+        ledger, tasks, process_item, n_workers=n_workers, item_timeout_s=item_timeout_s, callback=callback
     ):
-        path, content = todo[item]
+        path, input_sha256 = todo[item]
         if outcome.error is not None:
             result.failures.append(_failure(item, path, outcome.error, outcome.traceback))
         else:
-            ledger.commit(item, staged, _record(outcome, path, content, key.request_of(item), stamps[item]))
+            ledger.commit(item, staged, _record(outcome, path, input_sha256, key.request_of(item), stamps[item]))
             result.n_done += 1
-        tell({"item": item, "state": "done" if outcome.error is None else "failed"})
+        callback(Progress(item=item, state="done" if outcome.error is None else "failed"))
 
 
 def _record(

@@ -17,11 +17,12 @@ from tomocyte.errors import InputError
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.models import ModelPackage, find_model, load_package
-from tomocyte.papers.applied import AppliedModel, applied_model
+from tomocyte.models.cells import cells_settings
+from tomocyte.models.loaded import LoadedModel, load_from_package, load_model
+from tomocyte.models.settings import InferenceSettings
 from tomocyte.papers.choi.recipe import BY_NETWORK, INSTANCES, CellLineSet, OrganellesRecipe, training_folder
 from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
 from tomocyte.papers.result import Callback
-from tomocyte.pipeline.cells import settings_of
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training.data.batches import epoch_order
 from tomocyte.training.recipe import Recipe
@@ -124,11 +125,8 @@ def ways_of(recipe: OrganellesRecipe, device: str) -> dict[str, CellsBy]:
     """How cells are told apart: as the recipe says, and by the cell-by-cell network where it names one."""
     ways = {INSTANCES: CellsBy(recipe.cells)}
     if recipe.cells_model is not None:
-        package = load_package(recipe.cells_model)
-        divisor: Any = package.build().divisor
-        # Windows have many shapes, each of which other engines would compile anew.
-        predictor = package.predictor(engine="torch", device=device)
-        ways[BY_NETWORK] = CellsBy(settings_of(package.card, tuple(divisor)), predictor)
+        network = load_model(recipe.cells_model, InferenceSettings(device=device))
+        ways[BY_NETWORK] = CellsBy(cells_settings(network.card, network.divisor), network.predictor)
     return ways
 
 
@@ -166,7 +164,7 @@ class _Scorer:
             "cells": {way: how.settings.model_dump(mode="json") for way, how in self.ways.items()},
             "cells_model": None if recipe.cells_model is None else load_package(recipe.cells_model).card.weights_sha256,
         }
-        self._models: list[AppliedModel] = []
+        self._models: list[LoadedModel] = []
 
     def entry(self, item: LabelledItem) -> Entry:
         """A field's name and scores."""
@@ -175,7 +173,7 @@ class _Scorer:
         scores = _kept(path, key)
         if scores is None:
             self._models = self._models or [
-                applied_model(one, engine=self.inference.engine, device=self.device) for one in self.packages
+                load_from_package(one, engine=self.inference.engine, device=self.device) for one in self.packages
             ]
             self.report({"event": "field", "item": item.name})
             scores = score_field(predict_field(self._models, item, self.inference), item, self.ways)

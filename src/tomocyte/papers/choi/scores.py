@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from tomocyte.comparison.score import Field, score_model
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.evaluation.nuclear_position import compare_nuclei
+from tomocyte.models.loaded import LoadedModel
+from tomocyte.models.prediction import ModelInput, predict_probabilities
 from tomocyte.models.settings import InferenceSettings
-from tomocyte.papers.applied import AppliedModel, is_inside, predict_structures
 from tomocyte.segmentation.cells.separate import CellsResult, separate_cells
 from tomocyte.segmentation.cells.windows import CellByCellSettings
 from tomocyte.segmentation.prediction.tiled import Predictor
@@ -30,13 +31,13 @@ CELL_METRICS = ("hungarian_dice", "instance_f1_iou50", "n_true_objects", "n_pred
 
 
 def predict_field(
-    models: list[AppliedModel], item: LabelledItem, inference: InferenceSettings | None = None
+    models: list[LoadedModel], item: LabelledItem, inference: InferenceSettings | None = None
 ) -> dict[str, Mask]:
     """Structure -> mask (Z, Y, X) of a field's first frame, from one model or several with structures of their own.
 
     Parameters
     ----------
-    models : list of AppliedModel
+    models : list of LoadedModel
     item : LabelledItem
     inference : InferenceSettings, optional
         How 3-D models are applied; those of a fixed frame are applied as they were trained.
@@ -46,8 +47,9 @@ def predict_field(
     masks: dict[str, Mask] = {}
     for model in models:
         chosen = inference if model.card.fixed_frame is None else None
-        for name, probability in predict_structures(model, volume, image, inference=chosen).items():
-            masks[name] = is_inside(model, probability, name)
+        frame = ModelInput(image, volume.require_voxel_size(), volume.medium_ri)
+        for name, probability in zip(model.card.structures, predict_probabilities(model, frame, chosen), strict=True):
+            masks[name] = np.asarray(probability > model.card.threshold_of(name))
     return masks
 
 

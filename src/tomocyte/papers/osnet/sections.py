@@ -27,7 +27,8 @@ from tomocyte.figures.rendering import (
     BodyPanel,
     body_figure,
 )
-from tomocyte.papers.applied import AppliedModel, is_inside, predict_structure
+from tomocyte.models.loaded import LoadedModel
+from tomocyte.models.prediction import ModelInput, predict_structure
 from tomocyte.papers.osnet.objects import MEASURED, agreement_table, compare_objects
 from tomocyte.papers.osnet.recipe import SectionsSettings
 from tomocyte.papers.result import Callback, ExperimentResult, method_colours, method_name, origin_words
@@ -50,7 +51,7 @@ class _Scored:
 
 
 def sections_experiment(
-    model: AppliedModel,
+    model: LoadedModel,
     items: Sequence[LabelledItem],
     settings: SectionsSettings,
     *,
@@ -62,7 +63,7 @@ def sections_experiment(
 
     Parameters
     ----------
-    model : AppliedModel
+    model : LoadedModel
     items : sequence of LabelledItem
         Their first frames are used.
     settings : SectionsSettings
@@ -109,7 +110,7 @@ def sections_experiment(
     return ExperimentResult({"objects": objects, "agreement": agreement}, pictures, summary, file_format)
 
 
-def _score(model: AppliedModel, item: LabelledItem, settings: SectionsSettings) -> _Scored:
+def _score(model: LoadedModel, item: LabelledItem, settings: SectionsSettings) -> _Scored:
     volume = item.open_image()
     truth = item.read_labels(settings.structure)
     inside = _predicted(model, item, settings.structure)
@@ -125,13 +126,14 @@ def _score(model: AppliedModel, item: LabelledItem, settings: SectionsSettings) 
     return _Scored(item, table, n_without_truth, volume.is_simulated)
 
 
-def _predicted(model: AppliedModel, item: LabelledItem, structure: str) -> NDArray[np.bool_]:
+def _predicted(model: LoadedModel, item: LabelledItem, structure: str) -> NDArray[np.bool_]:
     from tomocyte.models import check_fit
 
     volume = item.open_image()
     image = volume.frame(0)
     check_fit(model.card, volume, image=image)
-    return is_inside(model, predict_structure(model, volume, image, structure=structure), structure)
+    frame = ModelInput(image, volume.require_voxel_size(), volume.medium_ri)
+    return np.asarray(predict_structure(model, frame, structure) > model.card.threshold_of(structure))
 
 
 def _shown(scored: list[_Scored], n_shown: int) -> list[tuple[LabelledItem, int]]:
@@ -145,7 +147,7 @@ def _shown(scored: list[_Scored], n_shown: int) -> list[tuple[LabelledItem, int]
 
 
 def _pictures_of(
-    model: AppliedModel,
+    model: LoadedModel,
     item: LabelledItem,
     label: int,
     settings: SectionsSettings,

@@ -18,7 +18,8 @@ from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import MetadataError
 from tomocyte.evaluation.counts import dice
 from tomocyte.figures.canvas import PictureFormat
-from tomocyte.papers.applied import AppliedModel, is_inside, predict_structure
+from tomocyte.models.loaded import LoadedModel
+from tomocyte.models.prediction import ModelInput, predict_structure
 from tomocyte.papers.osnet.objects import compare_objects
 from tomocyte.papers.osnet.pictures import Moment, course_pictures, moment_box, moment_pictures, track_of
 from tomocyte.papers.osnet.recipe import TimeLapseSettings
@@ -45,7 +46,7 @@ class _Followed:
 
 
 def time_lapse_experiment(
-    model: AppliedModel,
+    model: LoadedModel,
     items: Sequence[LabelledItem],
     settings: TimeLapseSettings,
     *,
@@ -57,7 +58,7 @@ def time_lapse_experiment(
 
     Parameters
     ----------
-    model : AppliedModel
+    model : LoadedModel
     items : sequence of LabelledItem
         Tomograms of refractive index with at least two frames.
     settings : TimeLapseSettings
@@ -102,7 +103,7 @@ def time_lapse_experiment(
     return ExperimentResult({"frames": frames, "objects": objects}, pictures, _summary(words, frames), file_format)
 
 
-def _follow(model: AppliedModel, item: LabelledItem, index: int, settings: TimeLapseSettings) -> _Followed:
+def _follow(model: LoadedModel, item: LabelledItem, index: int, settings: TimeLapseSettings) -> _Followed:
     from tomocyte.models import check_fit
 
     volume = item.open_image()
@@ -110,6 +111,7 @@ def _follow(model: AppliedModel, item: LabelledItem, index: int, settings: TimeL
     check_fit(model.card, volume)
     size = volume.require_voxel_size()
     voxel_um3 = math.prod(size)
+    threshold = model.card.threshold_of(settings.structure)
     tracks = _tracks(item)
     is_drawn = index < settings.n_shown
     box = moment_box(item, volume, tracks, settings) if is_drawn else None
@@ -121,10 +123,10 @@ def _follow(model: AppliedModel, item: LabelledItem, index: int, settings: TimeL
         image = _disturbed(clean, volume, degradation, settings, rng)
         truth, around = item.read_labels(settings.structure, frame), item.read_labels(settings.around, frame)
         inside, alone = (
-            is_inside(model, predict_structure(model, volume, one[np.newaxis], structure=settings.structure),
-                      settings.structure)
+            predict_structure(model, ModelInput(one[np.newaxis], size, volume.medium_ri), settings.structure)
+            > threshold
             for one in (image, clean)
-        )  # fmt: skip
+        )
         time_s = volume.time_s[frame] if volume.time_s is not None else math.nan
         when: dict[str, Any] = {"item": item.name, "frame": frame, "time_s": time_s}
         frames.append(

@@ -8,7 +8,6 @@ Inside: ``item`` (the work of one worker process), ``plan`` (what to make). To w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tomocyte import __version__
 from tomocyte.ledger import CommitRecord, Ledger
 from tomocyte.ledger.result import Failure, RunResult
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import environment, sha256_of_json
 from tomocyte.runs.simulate.item import make_item
 from tomocyte.runs.simulate.plan import ItemPlan, benchmark_plan, dataset_plan, with_backend
@@ -33,7 +33,7 @@ def write_dataset(
     file_format: str = "ome-tiff",
     structures: tuple[str, ...],
     n_workers: int = 1,
-    on_event: Callable[[dict[str, Any]], None] | None = None,
+    callback: Callback = silent,
 ) -> RunResult:
     """Make every item that is not there yet, then publish the truth tables and the card of the set.
 
@@ -49,7 +49,7 @@ def write_dataset(
     structures : tuple of str
         Which label images to write.
     n_workers : int
-    on_event : callable, optional
+    callback : callable
 
     Returns
     -------
@@ -62,7 +62,6 @@ def write_dataset(
     OutputError
         The folder is locked, foreign, read-only or full.
     """
-    callback = on_event or _ignore
     result = RunResult()
     with Ledger(output) as ledger:
         requests = {plan.name: _request(plan, file_format, structures) for plan in plans}
@@ -71,16 +70,12 @@ def write_dataset(
             if _is_done(ledger, plan.name, requests[plan.name]):
                 result.n_done += 1
                 result.n_resumed += 1
-                callback({"item": plan.name, "state": "resumed"})
+                callback(Progress(item=plan.name, state="resumed"))
             else:
                 todo[plan.name] = plan
         _make(ledger, todo, requests, result, n_workers=n_workers, callback=callback)
         _publish(ledger, plans, result)
     return result
-
-
-def _ignore(event: dict[str, Any]) -> None:
-    """For callers that want no events."""
 
 
 def _request(plan: ItemPlan, file_format: str, structures: tuple[str, ...]) -> dict[str, Any]:
@@ -102,12 +97,12 @@ def _make(
     result: RunResult,
     *,
     n_workers: int,
-    callback: Callable[[dict[str, Any]], None],
+    callback: Callback,
 ) -> None:
     from tomocyte.batch import run_staged
 
     tasks = ({"item": item, "request": requests[item]} for item in todo)
-    for item, staged, outcome in run_staged(ledger, tasks, make_item, n_workers=n_workers, on_event=callback):
+    for item, staged, outcome in run_staged(ledger, tasks, make_item, n_workers=n_workers, callback=callback):
         if outcome.error is not None:
             problem = outcome.error
             result.failures.append(Failure(item, "", problem.code, problem.problem, problem.cure, outcome.traceback))
@@ -125,7 +120,7 @@ def _make(
             )
             ledger.commit(item, staged, record)
             result.n_done += 1
-        callback({"item": item, "state": "done" if outcome.error is None else "failed"})
+        callback(Progress(item=item, state="done" if outcome.error is None else "failed"))
     result.failures.sort(key=lambda failure: failure.item)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.progress import Progress
 from tomocyte.runs.simulate import write_dataset
 from tomocyte.runs.simulate.plan import ItemPlan, benchmark_plan
 
@@ -108,12 +109,13 @@ def simulate_plans(
         ``E-SIM-FAILED``: an item could not be made; the others are kept.
     """
 
-    def on_event(event: dict[str, Any]) -> None:
+    def report(event: Progress) -> None:
         if callback is not None:
-            callback({"event": "item", "task": "simulating", "n_items": len(plans), **event})
+            item = {"item": event.item, "state": event.state}
+            callback({"event": "item", "task": "simulating", "n_items": len(plans), **item})
 
     names = tuple(dict.fromkeys(structures))
-    result = write_dataset(plans, folder, structures=names, n_workers=n_workers, on_event=on_event)
+    result = write_dataset(plans, folder, structures=names, n_workers=n_workers, callback=report)
     if result.failures:
         first = result.failures[0]
         raise InputError(

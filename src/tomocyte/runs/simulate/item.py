@@ -15,6 +15,7 @@ from tomocyte.figures import overview
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.stack import LabelStack
 from tomocyte.ledger import writing
+from tomocyte.progress import Callback, Progress
 from tomocyte.runs.simulate.plan import ItemPlan
 from tomocyte.simulation.dataset import SimulatedItem, simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
@@ -66,14 +67,14 @@ class _Camera:
             )
 
 
-def make_item(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def make_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
     """Simulate one item and write its files.
 
     Parameters
     ----------
     task : dict
         ``item``, ``staged`` (an empty folder), ``request`` (the plan, the file format and the structures).
-    report : callable
+    callback : callable
         Receives progress events.
 
     Returns
@@ -101,7 +102,7 @@ def make_item(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) ->
     n_frames = len(item.scenes)
 
     def on_frame(frame: int) -> None:
-        report({"step": "simulate", "frame": frame, "n_frames": n_frames})
+        callback(Progress(step="simulate", frame=frame, n_frames=n_frames))
 
     camera = _Camera(item, structures, plan.backend, on_frame)
     staged = Path(task["staged"])

@@ -1,0 +1,65 @@
+"""What the record of an input says about it beside its outputs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tomocyte.settings import Settings
+
+
+class ItemFacts(Settings):
+    """Facts of one analysed input, as they stand in its commit record and in ``facts.json``."""
+
+    shape_tczyx: tuple[int, int, int, int, int]
+    """Of the input."""
+    dtype: str
+    """Type of the stored voxels."""
+    voxel_size_um: tuple[float | None, float, float]
+    """z, y, x; z is empty for a plane without thickness."""
+    quantity: str
+    """What a voxel of the segmented channel means, after conversion."""
+    unit: str
+    """Its unit."""
+    time_s: tuple[float, ...] | None
+    """Of each frame, where it is known."""
+    medium_ri: tuple[float | None, ...]
+    """Refractive index of the medium, of each frame."""
+    origin: dict[str, str]
+    """Where each property came from: file, user, measured or simulated."""
+    modality: str
+    """Its name."""
+    model: str
+    """Name of the trained model, or ``classical``."""
+    primary: str
+    """What the main objects are called."""
+    channel: int
+    """The channel that was segmented."""
+    is_simulated: bool
+    """Whether the input is simulated."""
+    n_objects: dict[str, int]
+    """Per structure, over all frames."""
+    n_masked_voxels: int
+    """Voxels that were NaN or infinite, over all frames."""
+    plan: dict[str, Any]
+    """Everything that was decided before anything was segmented."""
+    columns: tuple[dict[str, str], ...] = ()
+    """What columns mean that only this input has: those of its channels, and the user's own measurements."""
+    histogram: dict[str, Any]
+    """Of the first frame."""
+    trained_model: dict[str, Any] | None = None
+    """Which weights computed, on what."""
+    left_out_model: str | None = None
+    """SHA-256 of the card of a model that does not fit this input."""
+    cells: dict[str, Any] | None = None
+    """How cells were told apart, with counts."""
+    domain: tuple[dict[str, Any], ...] | None = None
+    """How each frame compares with the model's training images."""
+    edits: dict[str, Any] | None = None
+    """Corrections by hand."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What is written: facts that do not apply are left out."""
+        content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
+        optional = ("trained_model", "left_out_model", "cells", "domain", "edits")
+        return {name: value for name, value in content.items() if not (name in optional and value is None)}

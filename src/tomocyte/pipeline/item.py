@@ -1,0 +1,154 @@
+"""One input from file to staged results: opened, analysed, written.
+
+To add an output file, write it in :func:`_write`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from tomocyte.corrections.edits import EditList
+from tomocyte.formats import ReadOptions, read_volume, write_volume
+from tomocyte.ledger import writing
+from tomocyte.modalities import Modality, modality
+from tomocyte.pipeline.analysis import Analysis, analyse
+from tomocyte.pipeline.forecast import forecast_run, peak_memory_bytes
+from tomocyte.pipeline.plan import plan_run, requested_card, requested_cells_card
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.progress import Callback, Progress
+from tomocyte.volume import Origin, Volume
+
+
+def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
+    """Open an input and check everything its header can tell against the modality.
+
+    Raises
+    ------
+    InputError
+        Unreadable, without a voxel size, or not of this modality (unless forced).
+    MetadataError
+        ``E-CHANNEL``: it has no such channel.
+    SettingsError
+        Unknown modality or model.
+    """
+    kind = modality(settings.modality)
+    requested_card(settings)
+    requested_cells_card(settings)
+    medium = None if settings.medium_ri == "background" else settings.medium_ri
+    options = ReadOptions(
+        voxel_size_um=settings.voxel_size_um,
+        axes=settings.axes,
+        time_step_s=settings.time_step_s,
+        medium_ri=medium,
+        dataset=settings.dataset,
+    )
+    volume = read_volume(path, options)
+    volume.channel_index(settings.channel)
+    if settings.is_forced:
+        quantity = settings.quantity or kind.quantity
+    else:
+        kind.check_channels(volume)
+        quantity = kind.settle_quantity(volume, settings.quantity)
+    origin: dict[str, Origin] = {} if volume.quantity == quantity else {"quantity": "user"}
+    return volume.with_properties(quantity=quantity, unit=kind.unit_of(quantity), origin=origin), kind
+
+
+def process_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
+    """Work of one worker process: one input file into one staged folder.
+
+    Parameters
+    ----------
+    task : dict
+        ``path``, ``staged`` (an existing empty folder), ``settings`` (a RunSettings as JSON), ``item``, and
+        ``edits`` (an EditList as JSON) where the item has any.
+    callback : callable
+        Receives progress events.
+
+    Returns
+    -------
+    dict
+        ``warnings``, ``facts``, ``n_rows``, ``seconds`` and ``peak_memory_bytes`` (of this worker so far): what the
+        commit record needs.
+    """
+    start = time.monotonic()
+    settings = RunSettings.model_validate(task["settings"])
+    staged = Path(task["staged"])
+    volume, _ = open_input(Path(task["path"]), settings)
+    edits = None if task.get("edits") is None else EditList.model_validate(task["edits"])
+    analysis = analyse(volume, settings, edits=edits, callback=callback)
+    with writing(staged):
+        _write(analysis, volume.n_frames, staged, task["item"], callback)
+    return {
+        "warnings": list(analysis.warnings),
+        "facts": analysis.facts,
+        "n_rows": len(analysis.table),
+        "seconds": time.monotonic() - start,
+        "peak_memory_bytes": float(peak_memory_bytes()),
+    }
+
+
+def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback: Callback) -> None:
+    from tomocyte.corrections.files import write_corrections
+    from tomocyte.tables import write_table
+
+    for structure, labels in analysis.labels.items():
+        callback(Progress(step=f"write: {structure}", frame=n_frames - 1, n_frames=n_frames))
+        write_volume(staged / f"{structure}.ome.tif", labels)
+    for structure, uncertainty in analysis.maps.items():
+        write_volume(staged / f"{structure}_uncertainty.ome.tif", uncertainty)
+    table = analysis.table.copy()
+    table.insert(0, "item", item)
+    write_table(table, staged / "objects")
+    if analysis.pairs is not None:
+        pairs = analysis.pairs.copy()
+        pairs.insert(0, "item", item)
+        write_table(pairs, staged / "pairs")
+    for name, picture in analysis.pictures.items():
+        (staged / name).write_bytes(picture)
+    if analysis.plan.edits is not None:
+        write_corrections(analysis.plan.edits, analysis.edit_log, item, staged)
+    facts = json.dumps(analysis.facts, indent=1, sort_keys=True, allow_nan=False)
+    (staged / "facts.json").write_text(facts, encoding="utf-8")
+
+
+def preview(path: Path, settings: RunSettings, edits: EditList | None = None) -> dict[str, Any]:
+    """What ``--dry-run`` says of an input, from its header; with a trained model, from up to 16 planes too.
+
+    Returns
+    -------
+    dict
+        Shape, voxel size and origin, quantity, medium, notes, the plan, and the forecast of memory (bytes) and time
+        (s).
+
+    Raises
+    ------
+    TomocyteError
+        What :func:`open_input` raises, ``E-MODEL-FIT-…`` where the model does not fit, and ``E-EDIT-…`` where edits
+        cannot belong to this input.
+    """
+    from tomocyte.models import check_fit
+
+    volume, _ = open_input(path, settings)
+    plan = plan_run(volume, settings.model_copy(update={"edits": None}), edits=edits)
+    notes = tuple(str(notice) for notice in plan.notices)
+    if plan.card is not None and not plan.converts:
+        notes += check_fit(plan.card, volume, channels=plan.model_channels, is_forced=settings.is_forced)
+    peak_bytes, seconds = forecast_run(plan, volume)
+    return {
+        "shape": volume.shape,
+        "dtype": str(volume.dtype),
+        "voxel_size_um": volume.voxel_size_um,
+        "quantity": volume.quantity,
+        "unit": volume.unit,
+        "channels": volume.channels,
+        "medium_ri": plan.medium_ri,
+        "time_step_s": volume.time_step_s,
+        "origin": dict(volume.origin),
+        "notes": notes,
+        "plan": plan.describe(),
+        "peak_bytes": peak_bytes,
+        "seconds": seconds,
+    }

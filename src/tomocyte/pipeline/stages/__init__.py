@@ -1,0 +1,31 @@
+"""The steps of the road, one file each; the plan names them, the analysis walks them.
+
+To add one, write ``stages/<name>.py`` with a class ``<Name>Stage``, name it below and put it into the order in
+:mod:`tomocyte.pipeline.plan`.
+"""
+
+from __future__ import annotations
+
+from tomocyte.pipeline.stage import Stage
+from tomocyte.pipeline.stages.cells import CellsStage
+from tomocyte.pipeline.stages.classical import ClassicalStage
+from tomocyte.pipeline.stages.confidence import ConfidenceStage
+from tomocyte.pipeline.stages.corrections import CorrectionsStage
+from tomocyte.pipeline.stages.draw import DrawStage
+from tomocyte.pipeline.stages.measure import MeasureStage
+from tomocyte.pipeline.stages.model import ModelStage
+
+__all__ = ["STAGES"]
+
+STAGES: dict[str, type[Stage]] = {
+    stage.name: stage
+    for stage in (
+        ModelStage,
+        CellsStage,
+        ClassicalStage,
+        CorrectionsStage,
+        MeasureStage,
+        ConfidenceStage,
+        DrawStage,
+    )
+}

@@ -1,0 +1,124 @@
+"""Cells told apart after a model has found all cells and all nuclei: by which network, with which flags and counts.
+
+What is done to the masks stands in :mod:`tomocyte.segmentation.cells.separate`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tomocyte.corrections.apply import labels_as_segmented
+from tomocyte.labels.dtypes import refit
+from tomocyte.models.cells import cells_settings
+from tomocyte.models.loaded import LoadedModel, load_model
+from tomocyte.notices import Notice
+from tomocyte.pipeline.plan import CELLS_MODEL
+from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
+from tomocyte.segmentation.cells.separate import CellByCellSettings, CellsResult, separate_cells
+from tomocyte.settings import build_settings
+from tomocyte.structures import CELL, NUCLEUS
+from tomocyte.volume import Volume, VoxelSize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTICES = {
+    "n_crumbs": "W-CELLS-CRUMBS: {n} pieces of nuclei of less than {crumb:g} um3 were left out and founded no cell.",
+    "n_attached_um3": "W-CELLS-ATTACHED: {n:.1f} um3 that no nucleus claims were given to the cell beside them.",
+    "n_lost_um3": "W-CELLS-LOST: {n:.1f} um3 of the cell mask are in no cell: loose pieces.",
+    "n_added_um3": "W-CELLS-ADDED: {n:.1f} um3 of nuclei outside the cell mask were added to their cells.",
+    "no-nucleus": "W-CELLS-NO-NUCLEUS: {n} cells have no nucleus (column flags).",
+    "two-nuclei": "W-CELLS-TWO-NUCLEI: {n} cells have two nuclei or more (column flags).",
+    "nucleus-outside": "W-CELLS-NUCLEUS-OUTSIDE: {n} cells have a nucleus that lies mostly outside the cell mask.",
+}
+"""What is said at the end of a run, and of which count."""
+LEAST_ATTACHED = 0.01
+"""Parts of the mask that are attached are mentioned from this share of it on; rims always are, a little."""
+
+
+class CellsStage(Stage):
+    """Tells cells apart by their nuclei."""
+
+    name = "cells"
+
+    def prepare(self, volume: Volume) -> None:
+        """Load the network, where one tells cells apart."""
+        super().prepare(volume)
+        self._counts: Counter[str] = Counter()
+        self._model: LoadedModel | None = None
+        facts: dict[str, Any] = {"method": self.plan.cells}
+        card = self.plan.cells_card
+        if card is not None:
+            settings = self.plan.settings
+            self._model = load_model(CELLS_MODEL if settings.cells == "auto" else settings.cells, settings.inference)
+            facts |= {"name": card.name, "version": card.version, "card_sha256": self._model.facts["card_sha256"]}
+            if card.is_trained_on_simulated:
+                self.notify(Notice("W-MODEL-SIMULATED", f"{card.name} was trained on simulated data."))
+        self._facts["cells"] = facts
+
+    def apply(self, state: FrameState) -> FrameState:
+        """The frame with cells told apart and touching nuclei split."""
+        frame, labels = state.frame, state.labels
+        predictor = None if self._model is None else self._model.predictor
+        result = separate_cells(
+            labels[CELL] != 0,
+            labels[NUCLEUS],
+            frame.voxel_size_um,
+            predictor,
+            self._settings(),
+            report=lambda done, total: self.report(f"cells: {done}/{total}", frame),
+        )
+        self._count(result, frame.voxel_size_um, int(np.count_nonzero(labels[CELL])))
+        separated = {CELL: refit(result.labels), NUCLEUS: refit(result.nuclei)}
+        return replace(state, labels={**labels, **separated}, cells=result)
+
+    def _settings(self) -> CellByCellSettings:
+        """How cells are told apart: as the network's card says where there is one."""
+        if self._model is None:
+            return build_settings(CellByCellSettings, {"method": self.plan.cells})
+        return cells_settings(self._model.card, self._model.divisor)
+
+    def _count(self, result: CellsResult, voxel_size_um: VoxelSize, n_mask: int) -> None:
+        size = math.prod(1.0 if math.isnan(length) else length for length in voxel_size_um)
+        counts = result.counts
+        self._counts["n_frames"] += 1
+        for name in ("n_nuclei", "n_split", "n_crumbs", "n_joined"):
+            self._counts[name] += counts[name]
+        self._counts["n_predicted_voxels"] += result.n_predicted_voxels
+        volumes = {name: counts[f"{name}_voxels"] for name in ("n_attached", "n_lost", "n_added")}
+        if volumes["n_attached"] < LEAST_ATTACHED * n_mask:
+            volumes["n_attached"] = 0
+        for name, n in volumes.items():
+            self._counts[f"{name}_um3"] += n * size  # type: ignore[assignment]
+        for flags in result.flags.values():
+            self._counts.update(flags)
+        self.notify(*(Notice("W-CELLS-PLANE", f"{note}.") for note in result.notes))
+
+    def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:
+        """``flags`` and ``cell_confidence``; empty for other structures and for objects that edits have made."""
+        if state.cells is None:
+            return {}
+        labels = labels_as_segmented(state.edited, self.plan.name_of(structure), table["label"].tolist())
+        if structure != CELL:
+            return {"flags": [""] * len(labels), "cell_confidence": np.full(len(labels), np.nan)}
+        flags, confidence = state.cells.flags, state.cells.confidence
+        return {
+            "flags": [";".join(flags.get(label, ())) for label in labels],
+            "cell_confidence": np.asarray([confidence.get(label, math.nan) for label in labels], dtype=np.float64),
+        }
+
+    def after_all(self, state: VolumeState) -> VolumeState:
+        """Counts over all frames, and what a user must know of them."""
+        crumb = self._settings().min_nucleus_um3
+        for name, text in NOTICES.items():
+            if self._counts[name] > 0:
+                self.notify(Notice.parse(text.format(n=self._counts[name], crumb=crumb)))
+        counts = {name: round(count, 3) for name, count in sorted(self._counts.items())}
+        self._facts["cells"] = self._facts["cells"] | {"counts": counts}
+        return state

@@ -1,0 +1,27 @@
+"""The classical engine: finds what no trained model has found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tomocyte.pipeline.stage import FrameState, Stage
+
+
+class ClassicalStage(Stage):
+    """Finds cells, nuclei and inclusions without training."""
+
+    name = "classical"
+
+    def apply(self, state: FrameState) -> FrameState:
+        """The frame with the structures that were not there yet."""
+        from tomocyte.segmentation import segment
+
+        frame = state.frame
+        labels = segment(
+            frame.segmented,
+            frame.voxel_size_um,
+            self.plan.classical,
+            known=state.labels,
+            on_step=lambda step: self.report(f"segment: {step}", frame),
+        )
+        return replace(state, labels=labels)

@@ -1,0 +1,139 @@
+"""How sure a trained model is of a frame: further columns, maps beside the masks, a notice for unusual images.
+
+Works for 3-D models whose probabilities are kept while they are streamed. To give objects another column, add it to
+:meth:`ConfidenceStage.columns` and describe it in :mod:`tomocyte.tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.models.prediction import ModelInput
+from tomocyte.models.resemblance import describe_frame
+from tomocyte.notices import Notice
+from tomocyte.pipeline.stage import FrameState, Stage
+from tomocyte.volume import Volume
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tomocyte.models.prediction import Prediction
+
+Byte = NDArray[np.uint8]
+COLUMNS = ("confidence", "volume_um3_low", "volume_um3_high", "dry_mass_pg_low", "dry_mass_pg_high")
+
+
+class ConfidenceStage(Stage):
+    """Judges what the model predicted."""
+
+    name = "confidence"
+
+    def prepare(self, volume: Volume) -> None:
+        """Begin without a figure."""
+        super().prepare(volume)
+        self._domain: list[dict[str, Any]] = []
+
+    def apply(self, state: FrameState) -> FrameState:
+        """The frame with uncertainty maps where they are asked for."""
+        prediction = state.prediction
+        if self.plan.card is None or prediction is None or not has_probability(prediction):
+            return state
+        self._judge(state, prediction)
+        if not self.plan.settings.uncertainty.is_map_written:
+            return state
+        names = [structure for structure in state.labels if structure in prediction.outputs]
+        return replace(state, maps={structure: self._map(prediction, structure) for structure in names})
+
+    def _judge(self, state: FrameState, prediction: Prediction) -> None:
+        """Whether the frame looks like the model's training images; a notice where it does not."""
+        card = self.plan.card
+        if card is None or card.domain is None:
+            return
+        from tomocyte.confidence.typical_images import describe_deviation, domain_distance
+
+        frame = state.frame
+        medium = frame.medium_ri if card.normalization.kind == "medium" else None
+        # The first channel alone is described.
+        image = frame.image[self.plan.model_channels[0]][np.newaxis]
+        figures = describe_frame(card, ModelInput(image, frame.voxel_size_um, medium), prediction)
+        if figures is None:
+            return
+        distance, limit = domain_distance(figures, card.domain), card.domain.limit
+        deviation = describe_deviation(figures, card.domain)
+        entry = {"distance": distance, "limit": limit, "is_outside": distance > limit, "what": deviation}
+        self._domain.append({"frame": frame.index, **entry, "figures": figures})
+        self._facts["domain"] = self._domain
+        if distance > limit:
+            text = (
+                f"frame {frame.index} is unlike the images that {card.name} was trained on "
+                f"({distance / limit:.2f} times as far off as the most unusual of its kind): "
+                f"{deviation}. Look at the masks before using the numbers; intervals do not hold here."
+            )
+            self.notify(Notice("W-MODEL-DOMAIN", text))
+
+    def _map(self, prediction: Prediction, structure: str) -> Byte:
+        """The uncertainty of a structure on the image's grid, (Z, Y, X) uint8, 255 = 1 bit."""
+        from tomocyte.confidence.voxels import calibrated_levels, entropy_map
+
+        levels = calibrated_levels(self._calibration(prediction, structure))
+        shape = prediction.masks.bits.shape if prediction.masks is not None else ()
+        return entropy_map(probability_of(prediction, structure), levels, shape)
+
+    def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:
+        """Confidence and intervals of the objects of a structure; NaN where the model knows none."""
+        prediction, frame = state.prediction, state.frame
+        if prediction is None or not has_probability(prediction):
+            return {}
+        names = COLUMNS if prediction.spread is None else (*COLUMNS, "disagreement")
+        values = {name: np.full(len(table), np.nan) for name in names}
+        if structure not in prediction.outputs or not len(table):
+            return values
+        from tomocyte.confidence.objects import interval, sum_over_objects
+        from tomocyte.confidence.voxels import calibrated_levels
+
+        objects, size = state.labels[structure], frame.voxel_size_um
+        calibration = self._calibration(prediction, structure)
+        sums = sum_over_objects(
+            objects,
+            probability_of(prediction, structure),
+            calibrated_levels(calibration),
+            size,
+            image=frame.segmented,
+            medium=frame.medium_ri,
+        )
+        values["confidence"] = sums.confidence
+        if calibration is not None:
+            parts = {"volume_um3": (sums.volume_change(), calibration.volume)}
+            parts["dry_mass_pg"] = (sums.mass_change(), calibration.dry_mass)
+            for name, (change, ends) in parts.items():
+                if name in table:
+                    low, high = interval(table[name].to_numpy(np.float64), change, ends)
+                    values |= {f"{name}_low": low, f"{name}_high": high}
+        if prediction.spread is not None:
+            spread = sum_over_objects(
+                objects, prediction.spread[prediction.outputs[structure]], calibrated_levels(None), size
+            )
+            values["disagreement"] = (spread.inside + spread.near) / spread.n_voxels
+        return values
+
+    def _calibration(self, prediction: Prediction, structure: str) -> Any:
+        """What the card learned about a structure (the main one has a name of its own there)."""
+        card = self.plan.card
+        return None if card is None else card.calibration.get(card.structures[prediction.outputs[structure]])
+
+
+def has_probability(prediction: Prediction) -> bool:
+    """Whether the probabilities were kept."""
+    return prediction.masks is not None and prediction.masks.probability is not None
+
+
+def probability_of(prediction: Prediction, structure: str) -> Byte:
+    """The probability of a structure at the network's voxel size, (z, y, x) uint8."""
+    if prediction.masks is None or prediction.masks.probability is None:
+        raise ValueError("the probabilities of this prediction were not kept")
+    return np.asarray(prediction.masks.probability[prediction.outputs[structure]])

@@ -1,0 +1,117 @@
+"""Measuring: every object of every structure, on every channel, from the physical image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING
+
+from tomocyte.labels.parents import assign_parents
+from tomocyte.measurements import measure, measure_pairs
+from tomocyte.notices import Notice
+from tomocyte.pipeline.frames import has_background, without_medium
+from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
+from tomocyte.volume import Frame, Volume
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class MeasureStage(Stage):
+    """Turns labels and the image into tables."""
+
+    name = "measure"
+
+    def prepare(self, volume: Volume) -> None:
+        """Begin without media."""
+        super().prepare(volume)
+        self._media: list[float | None] = []
+        self._pairs: list[pd.DataFrame] = []
+
+    def apply(self, state: FrameState) -> FrameState:
+        """The frame with one table per structure."""
+        frame = self._with_medium(state)
+        state = replace(state, frame=frame)
+        self._media.append(frame.medium_ri)
+        tables = {structure: self._table(state, structure) for structure in state.labels}
+        if self.plan.pair_measurements:
+            self._pairs += self._pair_tables(state)
+        return replace(state, tables=tables)
+
+    def _pair_tables(self, state: FrameState) -> list[pd.DataFrame]:
+        """Objects that overlap, touch or are near each other: of one structure, and of every two."""
+        frame, tables = state.frame, []
+        for structure, other in combinations_with_replacement(state.labels, 2):
+            name, other_name = self.plan.name_of(structure), self.plan.name_of(other)
+            self.report(f"measure: {name} and {other_name}", frame)
+            table = measure_pairs(
+                state.labels[structure],
+                None if other == structure else state.labels[other],
+                frame.voxel_size_um,
+                structure=name,
+                other_structure=None if other == structure else other_name,
+                names=self.plan.pair_measurements,
+                max_distance_um=self.plan.settings.pair_distance_um,
+                image=frame.image,
+            )
+            table.insert(0, "frame", frame.index)
+            table.insert(1, "time_s", math.nan if frame.time_s is None else frame.time_s)
+            tables.append(table)
+        return tables
+
+    def _with_medium(self, state: FrameState) -> Frame:
+        """The frame; without a medium where it was to be measured and no cell-free place is there to measure it."""
+        frame = state.frame
+        if self.plan.medium_ri != "background":
+            return frame
+        if has_background(state.labels["cell"], frame.voxel_size_um, outside=frame.outside):
+            return frame
+        self.notify(Notice("W-MEDIUM", "no background outside the cells to measure the medium in."))
+        return without_medium(frame)
+
+    def _table(self, state: FrameState, structure: str) -> pd.DataFrame:
+        frame, name = state.frame, self.plan.name_of(structure)
+        self.report(f"measure: {name}", frame)
+        objects = state.labels[structure]
+        table = measure(
+            objects,
+            frame.image,
+            frame.voxel_size_um,
+            structure=name,
+            names=self.plan.measurements,
+            medium_ri=frame.medium_ri,
+            refraction_increment_ml_per_g=self.plan.modality.structure(name).refraction_increment_ml_per_g,
+            channel_names=frame.channel_names,
+            channel_quantities=frame.quantities,
+            extra_measurements=self.plan.extra_measurements,
+        )
+        parents = None if structure == "cell" else assign_parents(objects, state.labels["cell"])
+        cells = table["label"] if parents is None else table["label"].map(parents).fillna(0)
+        table.insert(0, "frame", frame.index)
+        table.insert(1, "time_s", math.nan if frame.time_s is None else frame.time_s)
+        table.insert(2, "structure", name)
+        table.insert(list(table.columns).index("label") + 1, "cell_id", cells.astype("int64"))
+        table["medium_ri"] = math.nan if frame.medium_ri is None else frame.medium_ri
+        return table
+
+    def after_all(self, state: VolumeState) -> VolumeState:
+        """What was measured where, and what could not be."""
+        import pandas as pd
+
+        self._facts["medium_ri"] = self._media
+        is_unknown = all(medium is None for medium in self._media)
+        if self.plan.channel.quantity == "refractive_index" and is_unknown:
+            text = (
+                "the medium's RI is unknown, so concentration and dry mass are empty; "
+                "give --medium-ri N or --medium-ri background."
+            )
+            self.notify(Notice("W-NO-MEDIUM", text))
+        if (state.table["structure"] == self.plan.main).sum() == 0:
+            smallest = self.plan.classical.clean
+            text = (
+                f"no {self.plan.main} of at least {smallest.min_volume_um3:g} um3 (2-D: "
+                f"{smallest.min_area_um2:g} um2) was found; see segmentation.clean and segmentation.foreground."
+            )
+            self.notify(Notice("W-NO-OBJECT", text))
+        return replace(state, pairs=pd.concat(self._pairs, ignore_index=True)) if self._pairs else state

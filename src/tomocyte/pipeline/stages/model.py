@@ -1,0 +1,121 @@
+"""The trained model: loaded once, asked whether it fits each frame, applied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from tomocyte.errors import SettingsError
+from tomocyte.models import check_fit
+from tomocyte.models.card import ModelCard
+from tomocyte.models.ensemble import check_member, not_streamed, predict_ensemble
+from tomocyte.models.loaded import LoadedModel, load_model
+from tomocyte.models.objects import ObjectRules
+from tomocyte.models.prediction import ModelInput, Prediction, predict_objects
+from tomocyte.notices import Notice
+from tomocyte.pipeline.stage import FrameState, Stage
+from tomocyte.volume import Frame, Volume
+
+
+class ModelStage(Stage):
+    """Finds structures with a trained model, or with several."""
+
+    name = "model"
+
+    def prepare(self, volume: Volume) -> None:
+        """Load the model, and further ones of an ensemble.
+
+        Raises
+        ------
+        SettingsError
+            ``E-UNCERTAINTY``: further models that do not suit the first.
+        """
+        super().prepare(volume)
+        plan = self.plan
+        inference = plan.settings.inference
+        self._volume = volume.with_properties(quantity=plan.channel.quantity, unit=plan.channel.unit)
+        self._models = (load_model(plan.settings.model, inference), *self._further_models())
+        self._rules = ObjectRules(inference, plan.classical.clean, plan.classical.split, plan.main)
+        model = self._models[0]
+        card = model.card
+        self._facts["trained_model"] = model.facts
+        if plan.confidence != "none" and not card.calibration:
+            text = (
+                f"{card.name} was never calibrated: confidence is the network's own word, "
+                "and there are no intervals. See `tomocyte models calibrate`."
+            )
+            self.notify(Notice("W-MODEL-UNCALIBRATED", text))
+        self.notify(*model.notices)
+        if card.is_trained_on_simulated:
+            self.notify(Notice("W-MODEL-SIMULATED", f"{card.name} was trained on simulated data."))
+
+    def _further_models(self) -> list[LoadedModel]:
+        settings, card = self.plan.settings, self.plan.card
+        models = []
+        for name in settings.uncertainty.models:
+            if name == "classical" or card is None:
+                raise SettingsError("E-UNCERTAINTY", f"{name!r} is no trained model.", cure="Give trained models.")
+            member = load_model(name, settings.inference)
+            check_member(member.card, card)
+            models.append(member)
+        return models
+
+    def apply(self, state: FrameState) -> FrameState:
+        """The frame with what the model finds in it.
+
+        Raises
+        ------
+        ModalityError
+            ``E-MODEL-FIT-…``: a frame that the model was not made for (unless forced).
+        SettingsError
+            ``E-UNCERTAINTY``: probabilities were asked for that this model does not keep.
+        """
+        frame, card = state.frame, self._models[0].card
+        self._check(frame, card)
+        image = frame.image[list(self.plan.model_channels)]
+        if len(self.plan.model_channels) == 1:
+            image = frame.image[self.plan.model_channels[0]][np.newaxis]
+        prediction = self._predict(ModelInput(image, frame.voxel_size_um, self._medium(frame, card)), frame)
+        return replace(state, labels={**state.labels, **prediction.labels}, prediction=prediction)
+
+    def _check(self, frame: Frame, card: ModelCard) -> None:
+        if not np.isfinite(frame.segmented).any():
+            return
+        notes = check_fit(
+            card,
+            self._volume,
+            image=frame.image,
+            frame=frame.index,
+            channels=self.plan.model_channels,
+            is_forced=self.plan.settings.is_forced,
+        )
+        self.notify(*(Notice.parse(note) for note in notes))
+
+    def _medium(self, frame: Frame, card: ModelCard) -> float | None:
+        if card.normalization.kind != "medium":
+            return None
+        if frame.medium_ri is None:
+            assumed = f"{card.name} was told {card.normalization.offset:g}"
+            self.notify(Notice("W-MODEL-MEDIUM", f"the medium's RI is unknown; {assumed}. Give --medium-ri."))
+        return frame.medium_ri
+
+    def _predict(self, seen: ModelInput, frame: Frame) -> Prediction:
+        method, name = self.plan.confidence, self._models[0].card.name
+
+        def callback(done: int, total: int) -> None:
+            self.report(f"predict: {name} {done}/{total}", frame)
+
+        if method == "flips" or method == "ensemble":
+            kind: Literal["flips", "ensemble"] = method
+            prediction = predict_ensemble(self._models, seen, self._rules, method=kind, callback=callback)
+        else:
+            keeps = method != "none"
+            prediction = predict_objects(self._models[0], seen, self._rules, keeps_probability=keeps, callback=callback)
+        uncertainty = self.plan.settings.uncertainty
+        is_asked = uncertainty.method != "auto" or uncertainty.is_map_written
+        is_kept = prediction.masks is not None and prediction.masks.probability is not None
+        if method != "none" and is_asked and not is_kept:
+            raise not_streamed(name)
+        return prediction
