@@ -21,7 +21,7 @@ from tomocyte.training.data.geometry import GeometrySettings, draw_map
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.losses import LossSettings, build_loss
-from tomocyte.training.validation import iter_predictions
+from tomocyte.training.predictions import predict_samples
 from tomocyte.volume import Volume
 
 
@@ -146,7 +146,7 @@ def test_validation_predicts_as_published(tmp_path: Path) -> None:
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
             return torch.full_like(batch, 9.0)
 
-    (found,) = iter_predictions(Sure(), fixed_samples(tmp_path), is_softmax=False)
+    (found,) = predict_samples(Sure(), fixed_samples(tmp_path), is_softmax=False)
     assert found.shape == (1, 16, 24, 32)
     assert not found[:, :4].any()
     assert not found[:, 12:].any()
