@@ -135,6 +135,14 @@ def type_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
     return type_it
 
 
+def stained(path: Path) -> None:
+    """Two stains of a box."""
+    voxels = np.zeros((1, 2, 12, 40, 60), np.uint16)
+    voxels[0, :, 3:9, 10:30, 20:50] = 200
+    known = {"voxel_size_um": (0.4, 0.3, 0.2), "quantity": "intensity", "channel_names": ("DNA", "Golgi")}
+    write_volume(path, Volume.from_array(voxels, **known))
+
+
 def ball(path: Path, radius: float = 4.0) -> Path:
     """A ball of RI 1.357 in 1.337 as a file that says everything."""
     sizes = (0.4, 0.2, 0.2)
@@ -169,7 +177,7 @@ TREATMENTS = {
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",
-    r"--dry-run$|info cell.TCF": "as printed",
+    r"--dry-run$|info cell.TCF|tomocyte measurements": "as printed",
     r" run | simulate | reproduce | search | train | fine-tune ": "dry run",
 }
 
@@ -188,6 +196,7 @@ def test_before_anything_is_written(type_line: Type, tmp_path: Path) -> None:
     ball(tmp_path / "cell.TCF")
     ball(tmp_path / "cell.ome.tif")
     ball(tmp_path / "data" / "a.ome.tif")
+    stained(tmp_path / "cells.ome.tif")
     for folder, structures in (("my_sections", ["nucleus"]), ("labelled", ORGANELLES), ("mine", ORGANELLES)):
         for name in ("a", "b", "c", "d", "e"):
             section_pair(tmp_path / folder, name, structures)
