@@ -18,6 +18,7 @@ from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.models import NetworkChoice, load_package, save_package
 from tomocyte.models import package as package_module
 from tomocyte.models.library import BUNDLED
+from tomocyte.models.loaded import load_from_package
 from tomocyte.models.package import publish_package, write_package
 from tomocyte.networks import build_network, network_entries
 
@@ -56,7 +57,7 @@ def test_loading_leaves_the_random_generator_alone(made: Made) -> None:
 
 
 def test_predictor_gives_the_probabilities(made: Made) -> None:
-    predict = load_package(made.folder).predictor(engine="torch", precision="fp32")
+    predict = load_from_package(load_package(made.folder), engine="torch", precision="fp32").predictor
     stored = load_file(made.folder / "selftest.safetensors")
     np.testing.assert_allclose(predict(made.image[np.newaxis]), stored["output"].numpy(), atol=1e-4)
 

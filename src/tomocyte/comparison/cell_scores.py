@@ -18,8 +18,8 @@ from tomocyte.comparison.score import Field, score_model
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.evaluation import ScoreTable
 from tomocyte.models import ModelCard, load_package
+from tomocyte.models.loaded import load_from_package
 from tomocyte.models.package import write_package
-from tomocyte.networks.engine import make_predictor
 from tomocyte.segmentation.cells.nuclei import seeds_of
 from tomocyte.segmentation.cells.separate import CellByCellSettings, separate_cells
 from tomocyte.segmentation.prediction.tiled import Predictor
@@ -142,19 +142,18 @@ def score_cells_on_card(folder: Path, recipe: Recipe, sets: dict[str, list[Label
         Name -> items.
     """
     package = load_package(folder)
-    module: Any = package.build()
-    predictor = make_predictor(module, activation="sigmoid", engine="torch", precision="fp32")
+    model = load_from_package(package, engine="torch", precision="fp32")
     is_published = recipe.data.cells.frame == "as-published"
     size = _three(tuple(1.0 if length is None else length for length in package.card.voxel_size_um))
     settings = CellByCellSettings(
         voxel_size_um=size,
-        divisor=tuple(module.divisor),
+        divisor=model.divisor,
         frame="as-published" if is_published else "windows",
         input=recipe.data.cells.input,
     )
     figures: dict[str, Any] = {}
     for name, items in sets.items():
-        for kind, table in compare_cell_methods(items, recipe.data, cell_methods(predictor, settings)).items():
+        for kind, table in compare_cell_methods(items, recipe.data, cell_methods(model.predictor, settings)).items():
             values = {name: table.values("hungarian_dice", method=name) for name in table.unique("method")}
             means = {f"matched_dice_{name}": round(float(np.mean(dices)), DIGITS) for name, dices in values.items()}
             figures[f"{name}, {kind} masks (simulated, {len(items)} fields)"] = means

@@ -69,22 +69,6 @@ class ModelPackage:
         """A new network with the weights, float32, on the CPU, in eval mode; the random generator is not used up."""
         return _build(self.card, self.state)
 
-    def predictor(
-        self, *, engine: str = "auto", device: str = "cpu", precision: str = "auto"
-    ) -> Callable[[NDArray[Any]], NDArray[Any]]:
-        """The model as a plain function: float32 (B, C, \\*tile) to float32 probabilities (B, K, \\*tile).
-
-        Parameters
-        ----------
-        engine, device, precision : str
-            As :func:`tomocyte.networks.engine.make_predictor` takes them.
-        """
-        from tomocyte.networks.engine import make_predictor
-
-        return make_predictor(
-            self.build(), activation=self.card.activation, engine=engine, device=device, precision=precision
-        )
-
 
 def _build(card: ModelCard, state: State) -> torch.nn.Module:
     import torch

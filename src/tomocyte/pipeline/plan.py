@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.modalities import Modality, modality
+from tomocyte.models.settings import InferenceSettings
 from tomocyte.notices import Notice
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import InclusionSettings, SegmentationSettings
@@ -73,18 +74,26 @@ class Plan:
     medium_ri : float, "background" or None
         Given, or to be measured in each frame.
     medium_origin : str or None
+    model : str or None
+        Name or folder of the trained model; none: the classical engine alone.
     card : ModelCard or None
-        Of the trained model; none: the classical engine alone.
+        Of that model.
     model_channels : tuple of int
         The channels that it sees.
+    engine : mapping or None
+        What computes the model: engine, device, precision and version.
     classical : SegmentationSettings
         For what the model does not find.
     confidence : {"none", "single", "flips", "ensemble"}
         How the model says how sure it is.
+    is_confidence_required : bool
+        Whether it is an error if the model cannot say.
     cells : str
         ``network``, ``watershed``, ``components`` or ``as-found``.
+    cells_model : str or None
+        Name or folder of the network that tells cells apart.
     cells_card : ModelCard or None
-        Of the network that tells cells apart.
+        Of that network.
     main : str
         What the main objects, ``cell`` inside the program, are called in tables and files.
     measurements : tuple of str
@@ -111,11 +120,15 @@ class Plan:
     converts: bool
     medium_ri: float | Literal["background"] | None
     medium_origin: Origin | None
+    model: str | None
     card: ModelCard | None
     model_channels: tuple[int, ...]
+    engine: Mapping[str, str | int] | None
     classical: SegmentationSettings
     confidence: ConfidenceMethod
+    is_confidence_required: bool
     cells: str
+    cells_model: str | None
     cells_card: ModelCard | None
     main: str
     measurements: tuple[str, ...]
@@ -149,7 +162,6 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """The plan as JSON, for ``run.json`` and ``--dry-run``."""
-        settings = self.settings
         return {
             "stages": list(self.stages),
             "modality": self.modality.name,
@@ -162,9 +174,7 @@ class Plan:
             "medium_origin": self.medium_origin,
             "model": CLASSICAL if self.card is None else f"{self.card.name} {self.card.version}",
             "model_channels": [self.channels[index].name for index in self.model_channels],
-            "engine": None if self.card is None else settings.inference.engine,
-            "precision": None if self.card is None else settings.inference.precision,
-            "device": None if self.card is None else settings.inference.device,
+            "engine": None if self.engine is None else dict(self.engine),
             "confidence": self.confidence,
             "cells": self.cells if self.cells_card is None else f"{self.cells_card.name} {self.cells_card.version}",
             "classical": json.loads(self.classical.model_dump_json()),
@@ -303,11 +313,15 @@ def plan_run(
         converts=converts,
         medium_ri=medium,
         medium_origin=medium_origin,
+        model=None if card is None else settings.model,
         card=card,
+        engine=None if card is None else _engine(settings.inference),
         model_channels=() if card is None else model_channels(card, volume, segmented),
         classical=classical,
         confidence=_confidence(card, settings),
+        is_confidence_required=settings.uncertainty.method != "auto" or settings.uncertainty.is_map_written,
         cells=cells,
+        cells_model=None if cells_card is None else CELLS_MODEL if settings.cells == AUTO else settings.cells,
         cells_card=cells_card,
         main=main,
         measurements=measurements,
@@ -430,6 +444,15 @@ def _measurements(
         if measurement.name not in target:
             target.append(measurement.name)
     return tuple(names), tuple(pairs)
+
+
+def _engine(inference: InferenceSettings) -> dict[str, str | int]:
+    """What computes a model here; bf16 is given up where the model's self-test shows that it is not exact enough."""
+    from tomocyte.networks.engine import describe_engine
+
+    description = describe_engine(inference.engine, device=inference.device, precision=inference.precision)
+    # The number of threads depends on the workers; results do not.
+    return {name: description[name] for name in ("engine", "device", "precision", "version")}
 
 
 def _confidence(card: ModelCard | None, settings: RunSettings) -> ConfidenceMethod:

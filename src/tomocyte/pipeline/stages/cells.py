@@ -18,7 +18,6 @@ from tomocyte.labels.dtypes import refit
 from tomocyte.models.cells import cells_settings
 from tomocyte.models.loaded import LoadedModel, load_model
 from tomocyte.notices import Notice
-from tomocyte.pipeline.plan import CELLS_MODEL
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
 from tomocyte.segmentation.cells.separate import CellByCellSettings, CellsResult, separate_cells
 from tomocyte.settings import build_settings
@@ -55,8 +54,7 @@ class CellsStage(Stage):
         facts: dict[str, Any] = {"method": self.plan.cells}
         card = self.plan.cells_card
         if card is not None:
-            settings = self.plan.settings
-            self._model = load_model(CELLS_MODEL if settings.cells == "auto" else settings.cells, settings.inference)
+            self._model = load_model(self.plan.cells_model or "", self.plan.settings.inference)
             facts |= {"name": card.name, "version": card.version, "card_sha256": self._model.facts["card_sha256"]}
             if card.is_trained_on_simulated:
                 self.notify(Notice("W-MODEL-SIMULATED", f"{card.name} was trained on simulated data."))

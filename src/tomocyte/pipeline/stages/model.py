@@ -36,7 +36,7 @@ class ModelStage(Stage):
         plan = self.plan
         inference = plan.settings.inference
         self._volume = volume.with_properties(quantity=plan.channel.quantity, unit=plan.channel.unit)
-        self._models = (load_model(plan.settings.model, inference), *self._further_models())
+        self._models = (load_model(plan.model or "", inference), *self._further_models())
         self._rules = ObjectRules(inference, plan.classical.clean, plan.classical.split, plan.main)
         model = self._models[0]
         card = model.card
@@ -113,9 +113,7 @@ class ModelStage(Stage):
         else:
             keeps = method != "none"
             prediction = predict_objects(self._models[0], seen, self._rules, keeps_probability=keeps, callback=callback)
-        uncertainty = self.plan.settings.uncertainty
-        is_asked = uncertainty.method != "auto" or uncertainty.is_map_written
         is_kept = prediction.masks is not None and prediction.masks.probability is not None
-        if method != "none" and is_asked and not is_kept:
+        if method != "none" and self.plan.is_confidence_required and not is_kept:
             raise not_streamed(name)
         return prediction
