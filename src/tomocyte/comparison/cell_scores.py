@@ -23,6 +23,7 @@ from tomocyte.models.package import write_package
 from tomocyte.segmentation.cells.nuclei import seeds_of
 from tomocyte.segmentation.cells.separate import CellByCellSettings, separate_cells
 from tomocyte.segmentation.prediction.tiled import Predictor
+from tomocyte.settings import build_settings
 from tomocyte.structures import CELL
 from tomocyte.training.data.cell_samples import CellSamples, Scene
 from tomocyte.training.data.mask_corruption import corrupted
@@ -145,12 +146,13 @@ def score_cells_on_card(folder: Path, recipe: Recipe, sets: dict[str, list[Label
     model = load_from_package(package, engine="torch", precision="fp32")
     is_published = recipe.data.cells.frame == "as-published"
     size = _three(tuple(1.0 if length is None else length for length in package.card.voxel_size_um))
-    settings = CellByCellSettings(
-        voxel_size_um=size,
-        divisor=model.divisor,
-        frame="as-published" if is_published else "windows",
-        input=recipe.data.cells.input,
-    )
+    content = {
+        "voxel_size_um": size,
+        "divisor": model.divisor,
+        "frame": "as-published" if is_published else "windows",
+        "input": recipe.data.cells.input,
+    }
+    settings = build_settings(CellByCellSettings, content)
     figures: dict[str, Any] = {}
     for name, items in sets.items():
         for kind, table in compare_cell_methods(items, recipe.data, cell_methods(model.predictor, settings)).items():
