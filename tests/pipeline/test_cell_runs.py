@@ -25,7 +25,7 @@ from tomocyte.models.loaded import _load_cached
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.pipeline import analyse, open_input
 from tomocyte.pipeline.columns import object_columns
-from tomocyte.pipeline.plan import requested_cells_card
+from tomocyte.pipeline.planning import requested_cells_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.runs.run import run_inputs
 from tomocyte.tables import data_dictionary, find_columns

@@ -4,5 +4,5 @@ from .item import open_input as open_input
 from .item import preview as preview
 from .item import process_item as process_item
 from .plan import Plan as Plan
-from .plan import plan_run as plan_run
+from .planning import plan_run as plan_run
 from .settings import RunSettings as RunSettings

@@ -19,7 +19,8 @@ from tomocyte.notices import Notice, unique
 from tomocyte.pipeline.columns import object_columns
 from tomocyte.pipeline.facts import ItemFacts
 from tomocyte.pipeline.frames import read_frame
-from tomocyte.pipeline.plan import Plan, plan_run
+from tomocyte.pipeline.plan import Plan
+from tomocyte.pipeline.planning import plan_run
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
 from tomocyte.pipeline.stages import STAGES
@@ -112,7 +113,7 @@ def analyse(
     InputError
         ``E-NAN``: NaN or infinite voxels and ``nan="refuse"``. ``E-EDIT-…``: an edit that cannot be applied.
     SettingsError, MetadataError
-        As :func:`tomocyte.pipeline.plan.plan_run`.
+        As :func:`tomocyte.pipeline.planning.plan_run`.
     """
     plan = plan_run(volume, settings, edits=edits, extra_measurements=extra_measurements)
     stages = prepared_stages(plan, volume, callback)

@@ -16,7 +16,7 @@ from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modality
 from tomocyte.pipeline.analysis import Analysis, analyse
 from tomocyte.pipeline.forecast import forecast_run, peak_memory_bytes
-from tomocyte.pipeline.plan import plan_run, requested_card, requested_cells_card
+from tomocyte.pipeline.planning import plan_run, requested_card, requested_cells_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, Progress
 from tomocyte.volume import Origin, Volume

@@ -68,7 +68,7 @@ def run_inputs(
     """
     from tomocyte.corrections.files import edits_sha256, load_edits
     from tomocyte.models.loaded import card_sha256
-    from tomocyte.pipeline.plan import requested_card, requested_cells_card
+    from tomocyte.pipeline.planning import requested_card, requested_cells_card
 
     modality(settings.modality)
     card = requested_card(settings)

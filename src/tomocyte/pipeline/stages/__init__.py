@@ -1,7 +1,7 @@
 """The steps of the road, one file each; the plan names them, the analysis walks them.
 
 To add one, write ``stages/<name>.py`` with a class ``<Name>Stage``, name it below and put it into the order in
-:mod:`tomocyte.pipeline.plan`.
+:mod:`tomocyte.pipeline.planning`.
 """
 
 from __future__ import annotations
