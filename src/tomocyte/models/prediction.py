@@ -130,7 +130,7 @@ def predict_masks_of(
             offset_and_scale(channel, card.normalization, medium_ri=frame.medium_ri) for channel in frame.image
         ),
         is_empty=empty_test(card, rules.inference, frame.medium_ri),
-        report=callback,
+        callback=callback,
     )
 
 
@@ -175,7 +175,7 @@ def predict_probabilities(
         prediction_settings(card, inference or InferenceSettings()),
         n_outputs=len(card.structures),
         divisor=model.divisor,
-        report=callback,
+        callback=callback,
     )
     del normalized
     for z in range(probability.shape[1]):

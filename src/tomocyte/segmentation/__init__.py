@@ -1,7 +1,8 @@
 """Segmentation: array in, array out.
 
-``classical`` needs no training, ``prediction`` applies a network to a frame, ``cells`` tells touching cells apart. To
-make a function public, name it in the stub beside this file; names are imported when first used.
+``classical`` needs no training, ``prediction`` applies a network to a frame, ``cells`` separates touching cells;
+``smoothing`` and ``splitting`` serve all three. To make a function public, name it in the stub beside this file; names
+are imported when first used.
 """
 
 import lazy_loader

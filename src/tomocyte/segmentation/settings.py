@@ -108,4 +108,4 @@ class InstanceSettings(Settings):
     is_border_cleared: bool = False
     """Whether objects cut by the lateral (y, x) border are dropped; z faces do not count."""
     split: SplitSettings = SplitSettings(method="none")
-    """One output: how touching objects are told apart. Intensities here are probabilities."""
+    """One output: how touching objects are separated. Intensities here are probabilities."""

@@ -1,4 +1,4 @@
-"""Cells told apart: hand-made boxes as cells, predictors whose answer is known, and everything that can be odd."""
+"""Cells progress apart: hand-made boxes as cells, predictors whose answer is known, and everything that can be odd."""
 
 from __future__ import annotations
 
@@ -370,9 +370,11 @@ def test_what_a_network_of_regions_sees() -> None:
 
 def test_progress_counts_windows() -> None:
     membrane, nuclei, _ = scene()
-    told: list[tuple[int, int]] = []
-    separate_cells(membrane, nuclei, SIZE, nearest, SETTINGS, report=lambda done, total: told.append((done, total)))
-    assert told[-1] == (2, 2)
+    progress: list[tuple[int, int]] = []
+    separate_cells(
+        membrane, nuclei, SIZE, nearest, SETTINGS, callback=lambda done, total: progress.append((done, total))
+    )
+    assert progress[-1] == (2, 2)
 
 
 def test_what_cannot_be_told_apart_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tomocyte.segmentation.cells.unclaimed import anchored, place_rest
+from tomocyte.segmentation.cells.unclaimed import anchored, place_unclaimed
 from tomocyte.segmentation.cells.votes import FULL
 from tomocyte.segmentation.cells.windows import (
     CellByCellSettings,
@@ -38,7 +38,7 @@ def test_what_nobody_claims_is_a_cell_a_rim_or_a_loose_piece() -> None:
     cells[1:6, 2:9, 2:10] = 4
     share = np.where(cells != 0, FULL, 0).astype(np.uint16)
     grid = make_grid(membrane.shape, (1, 1, 1), settings)  # type: ignore[arg-type]
-    placed, weights, n_attached = place_rest(cells, share, membrane, grid, settings)
+    placed, weights, n_attached = place_unclaimed(cells, share, membrane, grid, settings)
     inside = np.where(membrane, placed, 0)
     assert (inside[1:6, 2:9, 2:11] == 4).all()
     assert inside[3, 5, 12] == 0  # two voxels from the rim's middle: 2 um, beyond 1 um and half a voxel
@@ -49,13 +49,13 @@ def test_what_nobody_claims_is_a_cell_a_rim_or_a_loose_piece() -> None:
     assert (weights[cells != 0] == FULL).all()
     assert (weights[1:6, 2:9, 10] == FULL // 2).all()
     thin = settings.model_copy(update={"min_cell_depth_um": 1.0})
-    placed, _, n_attached = place_rest(cells, share, membrane, grid, thin)
+    placed, _, n_attached = place_unclaimed(cells, share, membrane, grid, thin)
     assert (placed[1:6, 2:9, 10] == 4).all()  # 35 of the only cell's 280 um3: a far end of it
     # It meets the cell over 35 um2, 3.3 times its volume^(2/3).
     for change in ({"min_touching_share": 0.12}, {"joined_contact": 4.0}):
-        placed, _, n_attached = place_rest(cells, share, membrane, grid, thin.model_copy(update=change))
+        placed, _, n_attached = place_unclaimed(cells, share, membrane, grid, thin.model_copy(update=change))
         assert n_attached == 35
     own = thin.model_copy(update={"min_touching_share": 0.12, "joined_contact": 3.4})
-    placed, _, n_attached = place_rest(cells, share, membrane, grid, own)
+    placed, _, n_attached = place_unclaimed(cells, share, membrane, grid, own)
     assert (placed[1:6, 2:9, 10] == 5).all()
     assert n_attached == 0

@@ -174,7 +174,7 @@ def test_input_is_not_changed_and_steps_are_told() -> None:
     before = image.copy()
     image.setflags(write=False)
     steps: list[str] = []
-    segment(image, SIZE, ALL, on_step=steps.append)
+    segment(image, SIZE, ALL, callback=steps.append)
     assert np.array_equal(image, before)
     assert steps == ["foreground", "components", "split", "clean", "nucleus", "inclusion"]
 

@@ -121,7 +121,7 @@ def test_volume_at_another_voxel_size_is_scikit_images_resize() -> None:
 
 
 def test_reports_run_to_the_end_over_all_axes() -> None:
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     settings = PredictionSettings(
         tiling=TilingSettings(tile_shape=(16, 16), batch_size=2),
         voxel_size_um=(0.4, 0.2, 0.2),
@@ -135,11 +135,11 @@ def test_reports_run_to_the_end_over_all_axes() -> None:
         settings,
         n_outputs=1,
         divisor=(8, 8),
-        report=lambda *counts: told.append(counts),
+        callback=lambda *counts: progress.append(counts),
     )
     total = count_tiles(shape, voxel, settings, divisor=(8, 8))
-    assert told[-1] == (total, total)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert progress[-1] == (total, total)
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
     # Sections of 20 x 20 pixels (z) need 2 x 2 tiles of 16, sections of 18 x 20 pixels (x) too.
     assert total == 9 * 4 + 20 * 4
 
@@ -154,7 +154,7 @@ def test_memory_stays_below_what_was_said(axes: tuple[str, ...] | str, target: t
     settings = PredictionSettings(tiling=tiling, voxel_size_um=target, **extra)
     image = noise(*shape)
     divisor = (8, 8, 8) if is_volume else (8, 8)
-    said = prediction_bytes(shape, voxel, settings, n_outputs=2, divisor=divisor)
+    forecast = prediction_bytes(shape, voxel, settings, n_outputs=2, divisor=divisor)
 
     def two(batch: Float) -> Float:
         return np.repeat(batch, 2, axis=1)
@@ -166,7 +166,7 @@ def test_memory_stays_below_what_was_said(axes: tuple[str, ...] | str, target: t
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert 0.4 * said < peak < 1.05 * said
+    assert 0.4 * forecast < peak < 1.05 * forecast
 
 
 def test_what_cannot_work_is_refused() -> None:

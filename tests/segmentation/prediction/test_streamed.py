@@ -225,13 +225,13 @@ def test_memory_is_what_was_said() -> None:
 
 
 def test_progress_counts_tiles() -> None:
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     settings = mask_settings()
     predict_masks(
         tomogram((9, 20, 31)), NETWORK_UM, network, settings,
-        offset_and_scale=SEEN, report=lambda done, total: told.append((done, total)),
+        offset_and_scale=SEEN, callback=lambda done, total: progress.append((done, total)),
     )  # fmt: skip
-    assert told[-1] == (2 * 2 * 3, 2 * 2 * 3)
+    assert progress[-1] == (2 * 2 * 3, 2 * 2 * 3)
 
 
 def test_what_cannot_be_done_is_refused() -> None:

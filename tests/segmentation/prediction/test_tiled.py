@@ -127,7 +127,7 @@ def test_slabs_cover_the_volume_once_in_order_and_hold_little() -> None:
 def test_batches_and_reports() -> None:
     image = noise(1, 30, 40, 50)
     sizes: list[int] = []
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
     def remember(batch: Float) -> Float:
         sizes.append(len(batch))
@@ -141,12 +141,12 @@ def test_batches_and_reports() -> None:
     assert set(sizes) == {1}
     sizes.clear()
     many = predict_tiled(
-        image, remember, all_at_once, n_outputs=2, divisor=(2, 4, 4), report=lambda *counts: told.append(counts)
+        image, remember, all_at_once, n_outputs=2, divisor=(2, 4, 4), callback=lambda *counts: progress.append(counts)
     )
     assert sizes == [60]  # starts 0, 6, 12, 18, 22 in z; 0, 12, 24 in y; 0, 12, 24, 36 in x
     np.testing.assert_allclose(few, many, atol=1e-6)
-    assert told[-1] == (sum(sizes), sum(sizes))
-    assert told == sorted(told)
+    assert progress[-1] == (sum(sizes), sum(sizes))
+    assert progress == sorted(progress)
 
 
 def test_empty_tiles_are_not_predicted() -> None:
@@ -215,5 +215,7 @@ def test_sections_are_the_planes_of_the_volume(axis: str, order: tuple[int, int,
 
 def test_memory_of_slabs_does_not_grow_with_depth() -> None:
     settings = TilingSettings(tile_shape=(16, 64, 64))
-    said = [inference_bytes((1, depth, 90, 90), settings, n_outputs=4, divisor=(8, 8, 8)) for depth in (64, 128, 1024)]
-    assert said[0] == said[1] == said[2]
+    forecast = [
+        inference_bytes((1, depth, 90, 90), settings, n_outputs=4, divisor=(8, 8, 8)) for depth in (64, 128, 1024)
+    ]
+    assert forecast[0] == forecast[1] == forecast[2]

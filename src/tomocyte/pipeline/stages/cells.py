@@ -70,7 +70,7 @@ class CellsStage(Stage):
             frame.voxel_size_um,
             predictor,
             self._settings(),
-            report=lambda done, total: self.report(f"cells: {done}/{total}", frame),
+            callback=lambda done, total: self.report(f"cells: {done}/{total}", frame),
         )
         self._count(result, frame.voxel_size_um, int(np.count_nonzero(labels[CELL])))
         separated = {CELL: refit(result.labels), NUCLEUS: refit(result.nuclei)}

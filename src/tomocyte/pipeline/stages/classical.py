@@ -21,7 +21,7 @@ class ClassicalStage(Stage):
             frame.segmented,
             frame.voxel_size_um,
             self.plan.classical,
-            known=state.labels,
-            on_step=lambda step: self.report(f"segment: {step}", frame),
+            existing=state.labels,
+            callback=lambda step: self.report(f"segment: {step}", frame),
         )
         return replace(state, labels=labels)

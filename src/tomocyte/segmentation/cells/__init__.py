@@ -1,4 +1,4 @@
-"""Touching cells told apart by their nuclei.
+"""Touching cells separated by their nuclei.
 
 ``separate`` is the method; ``windows``, ``votes``, ``nuclei`` and ``unclaimed`` are its parts.
 """

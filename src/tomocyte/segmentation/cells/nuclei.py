@@ -1,6 +1,6 @@
-"""Nuclei as seeds of cells: touching ones told apart, crumbs left out, and those of one cell put together again.
+"""Nuclei as seeds of cells: touching ones split, small fragments left out, and those of one cell joined again.
 
-To decide in another way which nuclei share a cell, change :func:`shared_cells`.
+The rule for which nuclei share a cell is :func:`shared_cells`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.renumber import renumber
-from tomocyte.labels.splitting import split_touching
 from tomocyte.labels.watershed import seeded_watershed
 from tomocyte.segmentation.cells.windows import CellByCellSettings, Grid
+from tomocyte.segmentation.splitting import split_touching
 from tomocyte.volume import VoxelSize
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -27,7 +27,7 @@ Pairs = set[tuple[int, int]]
 
 
 def seeds_of(nuclei: NDArray[Any], voxel_size_um: VoxelSize, settings: CellByCellSettings) -> tuple[Labels, int, int]:
-    """Nuclei that may found a cell.
+    """Nuclei that may be the seed of a cell.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ def seeds_of(nuclei: NDArray[Any], voxel_size_um: VoxelSize, settings: CellByCel
     -------
     labels : ndarray (Z, Y, X), unsigned integer
         1..n in raster order.
-    n_split, n_crumbs : int
-        How many nuclei were gained by telling touching ones apart, and how many were too small.
+    n_split, n_too_small : int
+        How many nuclei were gained by splitting touching ones, and how many were too small.
 
     Examples
     --------
     >>> row = np.zeros((3, 3, 9), bool); row[:, :, :2] = True; row[1, 1, 5] = True
-    >>> found, n_split, n_crumbs = seeds_of(row, (1.0, 1.0, 1.0), CellByCellSettings(min_nucleus_um3=2.0))
-    >>> int(found.max()), n_split, n_crumbs
+    >>> seeds, n_split, n_too_small = seeds_of(row, (1.0, 1.0, 1.0), CellByCellSettings(min_nucleus_um3=2.0))
+    >>> int(seeds.max()), n_split, n_too_small
     (1, 0, 1)
     """
     labels = connected_components(nuclei).paint() if nuclei.dtype == bool else refit(nuclei)
@@ -66,8 +66,8 @@ def _counts(labels: Labels) -> NDArray[np.int64]:
     """Voxels of each label from 1 on."""
     total = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.int64)
     for plane in labels:
-        found = np.bincount(plane.ravel())
-        total[: len(found)] += found
+        in_plane = np.bincount(plane.ravel())
+        total[: len(in_plane)] += in_plane
     return total[1:]
 
 
@@ -147,8 +147,8 @@ def contact_areas_um2(regions: Labels, voxel_size_um: VoxelSize) -> dict[tuple[i
         before, after = along[:-1], along[1:]
         meets = (before != after) & (before != 0) & (after != 0)
         pairs = np.sort(np.stack([before[meets], after[meets]], axis=1).astype(np.int64), axis=1)
-        for (one, other), count in zip(*np.unique(pairs, axis=0, return_counts=True), strict=True):
-            key = (int(one), int(other))
+        for (first, second), count in zip(*np.unique(pairs, axis=0, return_counts=True), strict=True):
+            key = (int(first), int(second))
             areas[key] = areas.get(key, 0.0) + face * int(count)
     return areas
 
@@ -157,10 +157,10 @@ def _gap_um(nuclei: Labels, pair: tuple[int, int], size: NDArray[np.float64]) ->
     """Distance between the nearest voxel middles of two nuclei."""
     from scipy import spatial
 
-    one, other = (np.argwhere(nuclei == label) * size for label in pair)
-    if not len(one) or not len(other):
+    first, second = (np.argwhere(nuclei == label) * size for label in pair)
+    if not len(first) or not len(second):
         return math.inf
-    return float(spatial.cKDTree(one).query(other)[0].min())
+    return float(spatial.cKDTree(first).query(second)[0].min())
 
 
 def together(labels: Iterable[int], pairs: Pairs) -> dict[int, int]:
@@ -174,9 +174,9 @@ def together(labels: Iterable[int], pairs: Pairs) -> dict[int, int]:
     head = {int(label): int(label) for label in labels}
     for _ in range(len(head)):
         before = dict(head)
-        for one, other in itertools.chain(pairs, head.items()):
-            least = min(head[one], head[other])
-            head[one] = head[other] = least
+        for first, second in itertools.chain(pairs, head.items()):
+            least = min(head[first], head[second])
+            head[first] = head[second] = least
         if head == before:
             break
     return head

@@ -1,9 +1,9 @@
-"""Cells told apart: the mask of all cells and the nuclei in it become one label per cell.
+"""Touching cells separated: the mask of all cells and the nuclei in it become one label per cell.
 
-The published network is asked once per nucleus; the cell that a voxel most probably belongs to wins. Here it sees a
-window around the nucleus instead of the whole field, so that the cost grows with the cells and not with cells times
-field. Nothing of the mask is lost without being counted. The steps stand in :func:`separate_cells`; to add another way
-to tell cells apart, add it to ``CellByCellSettings.method`` and to :func:`_claims`.
+The published network is applied once per nucleus; a voxel belongs to the cell with the highest probability. Here the
+network sees a window around the nucleus instead of the whole field, so that the cost grows with the number of cells
+and not with cells times field. Voxels of the mask that are lost are counted. The steps are in :func:`separate_cells`;
+to add a method, add it to ``CellByCellSettings.method`` and to :func:`_claims`.
 
 References
 ----------
@@ -24,8 +24,9 @@ from tomocyte.errors import SettingsError
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.distances import distance_um
 from tomocyte.labels.renumber import renumber
+from tomocyte.progress import silent
 from tomocyte.segmentation.cells.nuclei import flooded_regions, on_grid, seeds_of, shared_cells, together
-from tomocyte.segmentation.cells.unclaimed import anchored, place_rest
+from tomocyte.segmentation.cells.unclaimed import anchored, place_unclaimed
 from tomocyte.segmentation.cells.votes import FULL, Votes, paint_cells
 from tomocyte.segmentation.cells.windows import (
     Box,
@@ -45,41 +46,41 @@ __all__ = ["CellByCellSettings", "CellsResult", "separate_cells"]
 Labels = NDArray[np.uint32]
 AnyLabels = NDArray[np.unsignedinteger[Any]]
 Mask = NDArray[np.bool_]
-Report = Callable[[int, int], None]
+WindowCallback = Callable[[int, int], None]
 
 NO_NUCLEUS = "no-nucleus"
 TWO_NUCLEI = "two-nuclei"
 TOUCHES_BORDER = "touches-border"
 NUCLEUS_OUTSIDE = "nucleus-outside"
 FLAGS = (NO_NUCLEUS, TWO_NUCLEI, NUCLEUS_OUTSIDE, TOUCHES_BORDER)
-"""``no-nucleus``: nobody's nucleus claims it. ``two-nuclei``: two or more nuclei in one cell. ``nucleus-outside``: most
+"""``no-nucleus``: no nucleus claims it. ``two-nuclei``: two or more nuclei in one cell. ``nucleus-outside``: most
 of its nucleus lies outside the mask of all cells. ``touches-border``: cut by a lateral (y, x) border of the image."""
 
 
 @dataclass(frozen=True)
 class CellsResult:
-    """Cells, nuclei and what is to be known of them.
+    """Separated cells, their nuclei, flags, confidence and counts.
 
     Parameters
     ----------
     labels : ndarray (Z, Y, X), unsigned integer
         Cells, 1..n in raster order, in the smallest type that holds them.
     nuclei : ndarray (Z, Y, X), unsigned integer
-        Nuclei in the same way, touching ones told apart, crumbs left out.
+        Nuclei, numbered in the same order; touching ones are split, small fragments left out.
     flags : dict of int to tuple of str
         Cell -> some of :data:`FLAGS`; every cell has an entry.
     confidence : dict of int to float
-        Cell -> mean probability inside it less the mean of the highest that any other nucleus claims of it, in [-1, 1];
-        NaN where there are no probabilities. Two cells that were joined because each claims the other's nucleus come
-        out low: look at them.
+        Cell -> mean probability inside it minus the mean of the highest that any other nucleus claims of it, in
+        [-1, 1]; NaN where there are no probabilities. Two cells that were joined because each claims the other's
+        nucleus have a low confidence and should be inspected.
     counts : dict of str to int
-        ``n_nuclei``, ``n_split`` (gained by telling touching nuclei apart), ``n_crumbs`` (too small), ``n_joined``
+        ``n_nuclei``, ``n_split`` (gained by splitting touching nuclei), ``n_crumbs`` (too small), ``n_joined``
         (nuclei that share a cell with another), ``n_attached_voxels`` (claimed by no nucleus and given to the cell
         beside them), ``n_lost_voxels`` (of the mask, in no cell), ``n_added_voxels`` (of nuclei, outside the mask).
     n_predicted_voxels : int
         Voxels that the network saw: its cost.
     notes : tuple of str
-        What was done otherwise than asked.
+        Where the settings could not be followed, and what was done instead.
     """
 
     labels: AnyLabels
@@ -98,7 +99,7 @@ def separate_cells(
     predictor: Predictor | None,
     settings: CellByCellSettings,
     *,
-    report: Report | None = None,
+    callback: WindowCallback = silent,
 ) -> CellsResult:
     """One label per cell.
 
@@ -107,15 +108,15 @@ def separate_cells(
     membrane : ndarray (Z, Y, X), bool
         All cells.
     nuclei : ndarray (Z, Y, X), bool or unsigned integer
-        A mask or labels; touching nuclei are told apart here.
+        A mask or labels; touching nuclei are split here.
     voxel_size_um : tuple of 3 float
         z, y, x in µm; z may be NaN for a single plane.
     predictor : callable or None
-        float32 (B, 3, *window) in [0, 1] (all cells, this nucleus, the others) to probabilities (B, 1, *window); of use
-        to ``method="network"`` alone.
+        float32 (B, 3, *window) in [0, 1] (all cells, this nucleus, the others) to probabilities (B, 1, *window);
+        used by ``method="network"`` only.
     settings : CellByCellSettings
-    report : callable, optional
-        Told the windows done and the windows in all.
+    callback : callable, optional
+        Called with the windows done and the windows in all.
 
     Returns
     -------
@@ -138,22 +139,22 @@ def separate_cells(
     >>> cells = np.zeros((3, 4, 12), bool); cells[:, :, :5] = cells[:, :, 6:] = True
     >>> nuclei = np.zeros((3, 4, 12), np.uint8); nuclei[1, 1:3, 1:4] = 1; nuclei[1, 1:3, 8:10] = 2
     >>> settings = CellByCellSettings(method="watershed", voxel_size_um=(1, 1, 1), min_nucleus_um3=1)
-    >>> found = separate_cells(cells, nuclei, (1.0, 1.0, 1.0), None, settings)
-    >>> found.labels[0, 0].tolist()
+    >>> result = separate_cells(cells, nuclei, (1.0, 1.0, 1.0), None, settings)
+    >>> result.labels[0, 0].tolist()
     [1, 1, 1, 1, 1, 0, 2, 2, 2, 2, 2, 2]
     """
     _check(membrane, nuclei, voxel_size_um, predictor, settings)
     notes: tuple[str, ...] = ()
     if settings.method == "network" and membrane.shape[0] == 1:
         settings = settings.model_copy(update={"method": "watershed"})
-        notes = ("a single plane: cells told apart by watershed, as the network needs a volume",)
-    seeds, n_split, n_crumbs = seeds_of(nuclei, voxel_size_um, settings)
-    counts = {"n_nuclei": int(seeds.max(initial=0)), "n_split": n_split, "n_crumbs": n_crumbs}
+        notes = ("a single plane: cells were separated by watershed, as the network needs a volume",)
+    seeds, n_split, n_too_small = seeds_of(nuclei, voxel_size_um, settings)
+    counts = {"n_nuclei": int(seeds.max(initial=0)), "n_split": n_split, "n_crumbs": n_too_small}
     counts["n_added_voxels"] = int(np.count_nonzero((seeds != 0) & ~membrane))
     everything = membrane | (seeds != 0)
     box = _box_of(everything, settings)
     work = _Field(everything[box], seeds[box], voxel_size_um, settings)
-    painted, number = _in_raster_order(work.separate(predictor, report or (lambda _done, _all: None)))
+    painted, number = _in_raster_order(work.separate(predictor, callback))
     labels: AnyLabels = painted
     if painted.shape != membrane.shape:
         labels = np.zeros(membrane.shape, dtype=painted.dtype)
@@ -191,17 +192,19 @@ def _check(
         )
     check_voxel_size(voxel_size_um, is_2d=membrane.shape[0] == 1)
     if settings.method == "network" and predictor is None:
-        raise SettingsError("E-CELLS-PREDICTOR", "the method 'network' needs a network.", cure="Or use 'watershed'.")
+        raise SettingsError(
+            "E-CELLS-PREDICTOR", "the method 'network' needs a predictor.", cure="Give one, or use 'watershed'."
+        )
 
 
 def _box_of(everything: Mask, settings: CellByCellSettings) -> Box:
-    """What is worked on: the mask's bounding box, or the whole field where the frame is the field."""
+    """The box to work on: the mask's bounding box, or the whole field where the network sees the field."""
     if (settings.method == "network" and settings.frame != "windows") or not everything.any():
         return (slice(None), slice(None), slice(None))
     sides = []
     for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        along = np.flatnonzero(everything.any(axis=others))
+        other_axes = tuple(other for other in range(3) if other != axis)
+        along = np.flatnonzero(everything.any(axis=other_axes))
         sides.append(slice(int(along[0]), int(along[-1]) + 1))
     return (sides[0], sides[1], sides[2])
 
@@ -222,17 +225,17 @@ class _Field:
         self.n_attached = 0
         self.n_predicted = 0
 
-    def separate(self, predictor: Predictor | None, report: Report) -> AnyLabels:
-        """Cells on the fine voxels; numbers of the nuclei that founded them, others above."""
-        cells, share = self._claims(predictor, report)
+    def separate(self, predictor: Predictor | None, callback: WindowCallback) -> AnyLabels:
+        """Cells on the fine voxels, with the numbers of their nuclei; cells without a nucleus have higher numbers."""
+        cells, share = self._claims(predictor, callback)
         keeps = self.settings.unclaimed == "attach"
         inside = self.membrane
         if keeps:
-            cells, share, self.n_attached = place_rest(cells, share, inside, self.grid, self.settings)
+            cells, share, self.n_attached = place_unclaimed(cells, share, inside, self.grid, self.settings)
         least = 0.0 if keeps else self.settings.threshold
         return paint_cells(self.fine, cells, share, inside, least=least)
 
-    def _claims(self, predictor: Predictor | None, report: Report) -> tuple[Labels, NDArray[np.uint16]]:
+    def _claims(self, predictor: Predictor | None, callback: WindowCallback) -> tuple[Labels, NDArray[np.uint16]]:
         """Which cell each voxel of the grid belongs to, and with which probability."""
         settings = self.settings
         if settings.method == "components":
@@ -244,7 +247,7 @@ class _Field:
         nuclei = self._heads()[self.nuclei]
         if settings.method == "watershed" or predictor is None:
             return regions, np.where(regions != 0, FULL, 0).astype(np.uint16)
-        votes, claims = self._vote(nuclei, regions, predictor, report)
+        votes, claims = self._vote(nuclei, regions, predictor, callback)
         least = settings.joined_claim
         self._join({pair for pair, value in claims.items() if value >= least and claims.get(pair[::-1], 0.0) >= least})
         label = self._heads()[votes.label]
@@ -255,55 +258,55 @@ class _Field:
         return cells, votes.best
 
     def _components(self) -> tuple[Labels, NDArray[np.uint16]]:
-        """What is connected is one cell, under the number of its first nucleus."""
-        parts = connected_components(self.membrane, connectivity=3).paint().astype(np.uint32)
-        n_voxels = np.bincount(parts.ravel())
+        """Each connected component is one cell, with the number of its first nucleus."""
+        components = connected_components(self.membrane, connectivity=3).paint().astype(np.uint32)
+        n_voxels = np.bincount(components.ravel())
         name = np.where(n_voxels >= self.grid.voxels_of(self.settings.min_cell_um3), np.arange(len(n_voxels)), 0)
         name = np.where(name > 0, name + len(self.labels), 0).astype(np.uint32)
         for label in reversed(self.labels):
-            places = parts[self.nuclei == label]
+            places = components[self.nuclei == label]
             if places.size:
-                part = int(np.bincount(places).argmax())
+                component = int(np.bincount(places).argmax())
                 self.cell_of[label] = label
-                name[part] = label
+                name[component] = label
         for label in self.labels:
-            places = parts[self.nuclei == label]
+            places = components[self.nuclei == label]
             if places.size:
                 self.cell_of[label] = int(name[np.bincount(places).argmax()])
-        cells = name[parts]
+        cells = name[components]
         return cells, np.where(cells != 0, FULL, 0).astype(np.uint16)
 
     def _vote(
-        self, nuclei: Labels, regions: Labels, predictor: Predictor, report: Report
+        self, nuclei: Labels, regions: Labels, predictor: Predictor, callback: WindowCallback
     ) -> tuple[Votes, dict[tuple[int, int], float]]:
-        """Every nucleus asked once, and how much of each other nucleus it claims."""
+        """The network applied once per nucleus, and how much of each other nucleus each one claims."""
         votes = Votes.empty(self.grid.shape)
         claims: dict[tuple[int, int], float] = {}
         sizes = np.bincount(nuclei.ravel())
         windows = plan_windows(nuclei, regions, self.grid, self.settings)
         n_done = 0
-        known = Evidence(self.membrane, nuclei)
+        evidence = Evidence(self.membrane, nuclei)
         if self.settings.input == "regions":
-            known = Evidence(self.membrane, nuclei, self.depth_um, regions)
+            evidence = Evidence(self.membrane, nuclei, self.depth_um, regions)
         for batch in batches_of(windows, self.settings.most_batch_voxels):
-            seen = np.stack([window_input(window, known) for window in batch])
-            found = predictor(seen)
-            _check_prediction(seen, found)
+            inputs = np.stack([window_input(window, evidence) for window in batch])
+            predicted = predictor(inputs)
+            _check_prediction(inputs, predicted)
             self.n_predicted += math.prod((len(batch), *batch[0].shape))
-            for window, probability in zip(batch, found[:, 0], strict=True):
+            for window, probability in zip(batch, predicted[:, 0], strict=True):
                 votes.cast(window, probability, self.membrane)
                 grid, own = window.inside(self.grid.shape)
-                there = nuclei[grid]
-                sums = np.bincount(there.ravel(), weights=probability[own].ravel(), minlength=len(sizes))
+                nuclei_here = nuclei[grid]
+                sums = np.bincount(nuclei_here.ravel(), weights=probability[own].ravel(), minlength=len(sizes))
                 for other in np.flatnonzero(sums[1:]) + 1:
                     if other != window.label:
                         claims[window.label, int(other)] = float(sums[other] / sizes[other])
             n_done += len(batch)
-            report(n_done, len(windows))
+            callback(n_done, len(windows))
         return votes, claims
 
     def _rate(self, cells: Labels, votes: Votes) -> None:
-        """Mean probability less the mean of the runner-up, per cell."""
+        """Mean probability minus the mean of the runner-up, per cell."""
         n = np.bincount(cells.ravel())
         best = np.bincount(cells.ravel(), weights=votes.best.ravel(), minlength=len(n))
         second = np.bincount(cells.ravel(), weights=votes.second.ravel(), minlength=len(n))
@@ -311,7 +314,7 @@ class _Field:
             self.confidence[int(label)] = float((best[label] - second[label]) / (FULL * n[label]))
 
     def _join(self, pairs: set[tuple[int, int]]) -> None:
-        heads = {(self.cell_of[one], self.cell_of[other]) for one, other in pairs}
+        heads = {(self.cell_of[first], self.cell_of[second]) for first, second in pairs}
         joined = together(self.labels, heads)
         self.cell_of = {label: joined[head] for label, head in self.cell_of.items()}
 
@@ -323,10 +326,13 @@ class _Field:
         return table
 
 
-def _check_prediction(seen: NDArray[np.float32], found: NDArray[np.float32]) -> None:
-    wanted = (seen.shape[0], 1, *seen.shape[2:])
-    if found.shape != wanted or not np.isfinite(found).all():
-        raise SettingsError("E-PREDICTOR", f"the network made {found.shape}; finite {wanted} was expected.")
+def _check_prediction(inputs: NDArray[np.float32], predicted: NDArray[np.float32]) -> None:
+    expected = (inputs.shape[0], 1, *inputs.shape[2:])
+    if predicted.shape != expected or not np.isfinite(predicted).all():
+        raise SettingsError(
+            "E-PREDICTOR",
+            f"the network returned {predicted.shape}; finite values of shape {expected} were expected.",
+        )
 
 
 def _in_raster_order(labels: AnyLabels) -> tuple[AnyLabels, dict[int, int]]:
@@ -341,8 +347,8 @@ def _in_raster_order(labels: AnyLabels) -> tuple[AnyLabels, dict[int, int]]:
 def _flags(
     labels: AnyLabels, seeds: NDArray[Any], membrane: Mask, cell_of: dict[int, int], number: dict[int, int]
 ) -> dict[int, tuple[str, ...]]:
-    """What is to be said of each cell."""
-    said: dict[int, set[str]] = {label: set() for label in number.values()}
+    """The flags of each cell."""
+    flags_of: dict[int, set[str]] = {label: set() for label in number.values()}
     owned: dict[int, int] = {}
     inside, total = (np.zeros(len(cell_of) + 1, dtype=np.int64) for _ in range(2))
     for z in range(labels.shape[0]):
@@ -352,12 +358,12 @@ def _flags(
         cell = number.get(head, 0)
         owned[cell] = owned.get(cell, 0) + 1
         if cell and 2 * inside[nucleus] < total[nucleus]:
-            said[cell].add(NUCLEUS_OUTSIDE)
-    for cell, flags in said.items():
+            flags_of[cell].add(NUCLEUS_OUTSIDE)
+    for cell, flags in flags_of.items():
         if owned.get(cell, 0) != 1:
             flags.add(TWO_NUCLEI if owned.get(cell, 0) > 1 else NO_NUCLEUS)
     for side in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         for cell in np.unique(side):
             if cell:
-                said[int(cell)].add(TOUCHES_BORDER)
-    return {cell: tuple(flag for flag in FLAGS if flag in said[cell]) for cell in sorted(said)}
+                flags_of[int(cell)].add(TOUCHES_BORDER)
+    return {cell: tuple(flag for flag in FLAGS if flag in flags_of[cell]) for cell in sorted(flags_of)}

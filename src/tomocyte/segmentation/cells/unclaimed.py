@@ -1,6 +1,6 @@
-"""What no nucleus claims of the mask: cells without a nucleus, rims of the cells beside, loose pieces.
+"""Unclaimed voxels of the mask: cells without a nucleus, rims of the cells beside them, loose pieces.
 
-To treat unclaimed parts in another way, change :func:`place_rest`.
+The rules for them are in :func:`place_unclaimed`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Mask = NDArray[np.bool_]
 BESIDE = FULL // 2
 """Weight of a voxel that was given to the cell beside it."""
 NEAR = 1
-"""Weight of a voxel outside the mask: it only tells fine voxels without another neighbour where they belong."""
+"""Weight of a voxel outside the mask: it decides only for fine voxels without another neighbour."""
 
 
-def place_rest(
+def place_unclaimed(
     cells: Labels, share: Share, membrane: Mask, grid: Grid, settings: CellByCellSettings
 ) -> tuple[Labels, Share, int]:
-    """Give every voxel of the mask a cell.
+    """Assign every voxel of the mask to a cell.
 
     Connected parts that no nucleus claims are cells of their own where they have ``min_cell_um3`` and, where they touch
     a cell, a middle ``min_cell_depth_um`` below their surface, ``min_touching_share`` of the median cell and a waist
-    towards it (``joined_contact``). The rest goes to the cell it is connected to, by seeded watershed, else to one
-    within ``attach_um``.
+    towards it (``joined_contact``). All other unclaimed voxels go to the cell they are connected to, by seeded
+    watershed, else to one within ``attach_um``.
 
     Parameters
     ----------
@@ -53,17 +53,17 @@ def place_rest(
         New cells have numbers above the largest given; voxels near a cell outside the mask have its number too.
     share : ndarray (z, y, x), uint16
     n_attached : int
-        Fine voxels that were given to a cell beside them, about.
+        Approximate number of fine voxels that were given to a cell beside them.
     """
-    rest = membrane & (cells == 0)
-    grown = np.where(rest, _new_cells(rest, cells, grid, settings), cells).astype(np.uint32)
+    unclaimed = membrane & (cells == 0)
+    grown = np.where(unclaimed, _new_cells(unclaimed, cells, grid, settings), cells).astype(np.uint32)
     weights = np.where(grown != cells, FULL, np.where(cells != 0, share, 0)).astype(np.uint16)
-    left = membrane & (grown == 0)
+    remaining = membrane & (grown == 0)
     n_attached = 0
-    if left.any() and grown.any():
+    if remaining.any() and grown.any():
         flooded = seeded_watershed(-distance_um(membrane, grid.voxel_size_um), grown, membrane)
-        weights[left & (flooded != 0)] = BESIDE
-        n_attached = int(np.count_nonzero(left & (flooded != 0)))
+        weights[remaining & (flooded != 0)] = BESIDE
+        n_attached = int(np.count_nonzero(remaining & (flooded != 0)))
         grown = flooded
     if grown.any() and settings.attach_um > 0:
         near = _nearest(grown, grid, settings.attach_um)
@@ -88,44 +88,44 @@ def anchored(cells: Labels, nuclei: Labels) -> Labels:
     >>> anchored(cells, np.array([[[1, 0, 0, 0, 0, 2]]], np.uint32)).tolist()
     [[[1, 1, 0, 0, 2, 2]]]
     """
-    kept = np.where(nuclei == cells, cells, 0).astype(np.uint32)
-    _spread(kept, cells)
-    return kept
+    connected = np.where(nuclei == cells, cells, 0).astype(np.uint32)
+    _spread(connected, cells)
+    return connected
 
 
-def _new_cells(rest: Mask, cells: Labels, grid: Grid, settings: CellByCellSettings) -> Labels:
-    """Parts of the rest that are cells of their own, numbered on; 0 elsewhere."""
-    parts = connected_components(rest)
-    large = parts.n_voxels >= max(1.0, grid.voxels_of(settings.min_cell_um3))
+def _new_cells(unclaimed: Mask, cells: Labels, grid: Grid, settings: CellByCellSettings) -> Labels:
+    """Unclaimed components that are cells of their own, with new numbers; 0 elsewhere."""
+    components = connected_components(unclaimed)
+    large = components.n_voxels >= max(1.0, grid.voxels_of(settings.min_cell_um3))
     large[0] = False
     result = np.zeros(cells.shape, dtype=np.uint32)
     if not large.any():
         return result
-    painted: NDArray[Any] = parts.paint(large)
-    depth = distance_um(rest, grid.voxel_size_um)
-    touching = _grown_by_one(cells != 0)
+    painted: NDArray[Any] = components.paint(large)
+    depth = distance_um(unclaimed, grid.voxel_size_um)
+    touching = _dilated(cells != 0)
     sizes = np.bincount(cells.ravel())[1:]
     least = settings.min_touching_share * float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
     number = int(cells.max(initial=0))
     for label in range(1, int(large.sum()) + 1):
-        mine = painted == label
-        is_deep = float(depth[mine].max()) >= settings.min_cell_depth_um or not (rest == 0).any()
-        is_large = np.count_nonzero(mine) >= least
-        if not touching[mine].any() or (is_deep and is_large and _has_waist(mine, cells, grid, settings)):
+        component = painted == label
+        is_deep = float(depth[component].max()) >= settings.min_cell_depth_um or not (unclaimed == 0).any()
+        is_large = np.count_nonzero(component) >= least
+        if not touching[component].any() or (is_deep and is_large and _has_waist(component, cells, grid, settings)):
             number += 1
-            result[mine] = number
+            result[component] = number
     return result
 
 
-def _has_waist(part: Mask, cells: Labels, grid: Grid, settings: CellByCellSettings) -> bool:
-    """Whether a part meets every cell over a small area only, by the measure that holds for nuclei of one cell."""
+def _has_waist(component: Mask, cells: Labels, grid: Grid, settings: CellByCellSettings) -> bool:
+    """Whether a component touches every cell over a small area only, by the measure used for nuclei of one cell."""
     number = int(cells.max(initial=0)) + 1
-    areas = contact_areas_um2(np.where(part, np.uint32(number), cells), grid.voxel_size_um)
-    smallest = settings.joined_contact * (np.count_nonzero(part) / grid.voxels_of(1.0)) ** (2 / 3)
+    areas = contact_areas_um2(np.where(component, np.uint32(number), cells), grid.voxel_size_um)
+    smallest = settings.joined_contact * (np.count_nonzero(component) / grid.voxels_of(1.0)) ** (2 / 3)
     return all(area < smallest for pair, area in areas.items() if number in pair)
 
 
-def _grown_by_one(mask: Mask) -> Mask:
+def _dilated(mask: Mask) -> Mask:
     from scipy import ndimage
 
     return np.asarray(ndimage.binary_dilation(mask))
@@ -143,7 +143,7 @@ def _nearest(cells: Labels, grid: Grid, reach_um: float) -> Labels:
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _spread(kept: Labels, cells: Labels) -> None:
+def _spread(labels: Labels, cells: Labels) -> None:
     """Grow labels over the faces of voxels, only into voxels that have the same label in ``cells``."""
     shape = cells.shape
     waiting = [(0, 0, 0)]
@@ -151,7 +151,7 @@ def _spread(kept: Labels, cells: Labels) -> None:
     for z in range(shape[0]):
         for y in range(shape[1]):
             for x in range(shape[2]):
-                if kept[z, y, x] != 0:
+                if labels[z, y, x] != 0:
                     waiting.append((z, y, x))
     while len(waiting) > 0:
         z, y, x = waiting.pop()
@@ -161,6 +161,6 @@ def _spread(kept: Labels, cells: Labels) -> None:
             to_x = x + (step == 4) - (step == 5)
             if min(to_z, to_y, to_x) < 0 or to_z >= shape[0] or to_y >= shape[1] or to_x >= shape[2]:
                 continue
-            if kept[to_z, to_y, to_x] == 0 and cells[to_z, to_y, to_x] == kept[z, y, x]:
-                kept[to_z, to_y, to_x] = kept[z, y, x]
+            if labels[to_z, to_y, to_x] == 0 and cells[to_z, to_y, to_x] == labels[z, y, x]:
+                labels[to_z, to_y, to_x] = labels[z, y, x]
                 waiting.append((to_z, to_y, to_x))

@@ -25,14 +25,14 @@ Share = NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class Votes:
-    """What the nuclei seen so far claim of the grid.
+    """Claims of the nuclei so far on the voxels of the grid.
 
     Parameters
     ----------
     label : ndarray (z, y, x), uint32
-        Who claims the voxel most; 0 = nobody has seen it.
+        The nucleus with the highest probability; 0 = in no window yet.
     best, second : ndarray (z, y, x), uint16
-        With which probability, and the highest of anybody else, times 65,535.
+        Its probability, and the highest of any other nucleus, times 65,535.
     """
 
     label: Labels
@@ -41,7 +41,7 @@ class Votes:
 
     @classmethod
     def empty(cls, shape: Shape3) -> Votes:
-        """Nobody has voted."""
+        """No votes yet."""
         return cls(np.zeros(shape, np.uint32), np.zeros(shape, np.uint16), np.zeros(shape, np.uint16))
 
     def cast(self, window: Window, probability: NDArray[np.float32], membrane: Mask) -> None:
@@ -56,8 +56,8 @@ class Votes:
             Of the grid.
         """
         grid, own = window.inside(self.label.shape)
-        mine = np.ascontiguousarray(probability[own])
-        _cast(self.label[grid], self.best[grid], self.second[grid], mine, membrane[grid], window.label)
+        votes = np.ascontiguousarray(probability[own])
+        _cast(self.label[grid], self.best[grid], self.second[grid], votes, membrane[grid], window.label)
 
 
 def paint_cells(
@@ -107,7 +107,7 @@ def _neighbours(n: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float3
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _cast(
-    label: Labels, best: Share, second: Share, probability: NDArray[np.float32], membrane: Mask, mine: int
+    label: Labels, best: Share, second: Share, probability: NDArray[np.float32], membrane: Mask, nucleus: int
 ) -> None:
     for z in range(label.shape[0]):
         for y in range(label.shape[1]):
@@ -116,11 +116,11 @@ def _cast(
                     continue
                 vote = np.uint16(min(max(probability[z, y, x], 0.0), 1.0) * 65535.0 + 0.5)
                 # Equal votes go to the smaller label, so that the order of the windows does not matter.
-                is_first = vote == best[z, y, x] and (label[z, y, x] == 0 or mine < label[z, y, x])
-                if vote > best[z, y, x] or is_first:
+                wins_tie = vote == best[z, y, x] and (label[z, y, x] == 0 or nucleus < label[z, y, x])
+                if vote > best[z, y, x] or wins_tie:
                     second[z, y, x] = best[z, y, x]
                     best[z, y, x] = vote
-                    label[z, y, x] = mine
+                    label[z, y, x] = nucleus
                 elif vote > second[z, y, x]:
                     second[z, y, x] = vote
 
@@ -135,32 +135,32 @@ def _paint(painted: Any, membrane: Mask, cells: Labels, share: Share, inside: Ma
             for x in range(painted.shape[2]):
                 if not membrane[z, y, x]:
                     continue
-                n, known = 0, 0.0
+                n, weight_inside = 0, 0.0
                 for corner in range(8):
                     up_z, up_y, up_x = corner >> 2, (corner >> 1) & 1, corner & 1
                     at_z = min(low[0][z] + up_z, cells.shape[0] - 1)
                     at_y = min(low[1][y] + up_y, cells.shape[1] - 1)
                     at_x = min(low[2][x] + up_x, cells.shape[2] - 1)
-                    part = weight[0][z] if up_z else 1.0 - weight[0][z]
-                    part *= weight[1][y] if up_y else 1.0 - weight[1][y]
-                    part *= weight[2][x] if up_x else 1.0 - weight[2][x]
+                    weight_here = weight[0][z] if up_z else 1.0 - weight[0][z]
+                    weight_here *= weight[1][y] if up_y else 1.0 - weight[1][y]
+                    weight_here *= weight[2][x] if up_x else 1.0 - weight[2][x]
                     if inside[at_z, at_y, at_x]:
-                        known += part
+                        weight_inside += weight_here
                     name = cells[at_z, at_y, at_x]
-                    if name == 0 or part <= 0.0:
+                    if name == 0 or weight_here <= 0.0:
                         continue
-                    found = 0
-                    while found < n and names[found] != name:
-                        found += 1
-                    if found == n:
+                    slot = 0
+                    while slot < n and names[slot] != name:
+                        slot += 1
+                    if slot == n:
                         names[n] = name
                         sums[n] = 0.0
                         n += 1
-                    sums[found] += part * share[at_z, at_y, at_x]
+                    sums[slot] += weight_here * share[at_z, at_y, at_x]
                 winner, most = np.uint32(0), -1.0
                 for index in range(n):
                     if sums[index] > most:
                         most = sums[index]
                         winner = names[index]
-                if n > 0 and most >= least * known:
+                if n > 0 and most >= least * weight_inside:
                     painted[z, y, x] = winner

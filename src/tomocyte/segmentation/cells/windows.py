@@ -1,7 +1,7 @@
-"""Where the cell-by-cell network looks: its grid, the windows around nuclei, and batches of windows of equal size.
+"""What the cell-by-cell network sees: its grid, the windows around nuclei, and batches of windows of equal size.
 
 Masks are brought to the network's grid by their nearest voxel, so nothing is interpolated and a label stays a label. To
-look in another way, add a frame to :class:`CellByCellSettings` and its windows to :func:`plan_windows`.
+add a kind of window, add a frame to :class:`CellByCellSettings` and its windows to :func:`plan_windows`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PUBLISHED_PLANES = 128
 PUBLISHED_SHAPE = (64, 128, 128)
 """What the published network sees of a field."""
 DEEP_UM = 4.0
-"""Depth below the surface of the cells at which it no longer matters how deep, in µm."""
+"""Depth below the surface of the cells beyond which the network's input no longer grows, in µm."""
 Shape3 = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -54,21 +54,21 @@ class CellByCellSettings(Settings):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """Probability from which a nucleus claims a voxel."""
     unclaimed: Literal["attach", "background"] = "attach"
-    """What no nucleus claims: cells of their own where large and thick enough, else part of the cell beside it; or
-    background, as published. What is lost is counted either way."""
+    """Voxels that no nucleus claims: cells of their own where large and thick enough, else part of the cell beside
+    them; or background, as published. Lost voxels are counted in both cases."""
     min_cell_um3: float = Field(default=50.0, ge=0)
     """Smallest cell without a nucleus in µm³ (2-D: µm² of 1 µm depth)."""
     min_touching_share: float = Field(default=0.25, ge=0, le=10)
-    """A part that nobody claims and that touches a cell is a cell of its own only if it is at least this share of the
-    median cell; smaller ones are far ends of cells."""
+    """An unclaimed part that touches a cell is a cell of its own only if it is at least this share of the median cell;
+    smaller ones are far ends of cells."""
     min_cell_depth_um: float = Field(default=1.0, ge=0, le=20)
     """How deep below its surface the middle of a cell without a nucleus lies, at least, in µm."""
     attach_um: float = Field(default=1.5, ge=0, le=20)
     """Pieces of the mask that touch no cell belong to one that is at most so far away, in µm."""
     min_nucleus_um3: float = Field(default=5.0, ge=0)
-    """Smaller nuclei are crumbs and found no cell, in µm³ (2-D: µm² of 1 µm depth)."""
+    """Smaller nuclei are fragments and no seeds of cells, in µm³ (2-D: µm² of 1 µm depth)."""
     split: SplitSettings = SplitSettings(method="distance", min_separation_um=4.0, prominence=0.25)
-    """How nuclei that touch are told apart."""
+    """How touching nuclei are split."""
     joined_gap_um: float = Field(default=10.0, ge=0, le=50)
     """Two nuclei at most so far apart may be of one cell, in µm."""
     joined_contact: float = Field(default=0.85, ge=0)
@@ -92,14 +92,14 @@ class Grid:
         Of the grid; z may be NaN for a single plane.
     fine_shape : tuple of 3 int
         Of the box in image voxels.
-    seen : tuple of 3 slice
+    visible : tuple of 3 slice
         The part of the grid that the network may see: all of it, or the middle planes.
     """
 
     shape: Shape3
     voxel_size_um: VoxelSize
     fine_shape: Shape3
-    seen: Box
+    visible: Box
 
     def sampled(self, fine: NDArray[Any]) -> NDArray[Any]:
         """The nearest voxel of the image for each voxel of the grid."""
@@ -125,19 +125,19 @@ def make_grid(fine_shape: Shape3, voxel_size_um: VoxelSize, settings: CellByCell
     >>> make_grid((64, 192, 180), (0.39, 0.195, 0.2), CellByCellSettings(frame="as-published")).shape
     (128, 128, 128)
     """
-    everything = (slice(None), slice(None), slice(None))
+    visible = (slice(None), slice(None), slice(None))
     if settings.frame == "as-published" and settings.method == "network":
         first = (PUBLISHED_PLANES - PUBLISHED_SHAPE[0]) // 2
         shape: Shape3 = (PUBLISHED_PLANES, PUBLISHED_SHAPE[1], PUBLISHED_SHAPE[2])
-        everything = (slice(first, first + PUBLISHED_SHAPE[0]), slice(None), slice(None))
+        visible = (slice(first, first + PUBLISHED_SHAPE[0]), slice(None), slice(None))
     else:
-        wanted = [
+        n_voxels = [
             1 if math.isnan(have) else max(1, round(n * have / want))
             for n, have, want in zip(fine_shape, voxel_size_um, settings.voxel_size_um, strict=True)
         ]
-        shape = (wanted[0], wanted[1], wanted[2])
+        shape = (n_voxels[0], n_voxels[1], n_voxels[2])
     sizes = [have * n / m for have, n, m in zip(voxel_size_um, fine_shape, shape, strict=True)]
-    return Grid(shape, (sizes[0], sizes[1], sizes[2]), fine_shape, everything)
+    return Grid(shape, (sizes[0], sizes[1], sizes[2]), fine_shape, visible)
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ def plan_windows(nuclei: Labels, regions: Labels, grid: Grid, settings: CellByCe
     """
     labels = [int(label) for label in np.flatnonzero(np.bincount(nuclei.ravel())) if label]
     if settings.frame != "windows":
-        first = [int(part.start or 0) for part in grid.seen]
-        sizes = [len(range(*part.indices(n))) for part, n in zip(grid.seen, grid.shape, strict=True)]
+        first = [int(planes.start or 0) for planes in grid.visible]
+        sizes = [len(range(*planes.indices(n))) for planes, n in zip(grid.visible, grid.shape, strict=True)]
         rounded = [_rounded(size, unit) for size, unit in zip(sizes, settings.divisor, strict=True)]
         whole = (rounded[0], rounded[1], rounded[2])
         return [Window(label, (first[0], first[1], first[2]), whole) for label in labels]
@@ -210,7 +210,7 @@ def batches_of(windows: list[Window], most_voxels: int) -> Iterator[list[Window]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a field, on the grid.
+    """Masks, nuclei, depth and regions of a field, on the grid.
 
     Parameters
     ----------
@@ -236,18 +236,18 @@ class Evidence:
         )
 
 
-def as_input(known: Evidence, label: int) -> NDArray[np.float32]:
+def as_input(evidence: Evidence, label: int) -> NDArray[np.float32]:
     """What the network sees for one nucleus: all cells, this nucleus, the others.
 
     Parameters
     ----------
-    known : Evidence
+    evidence : Evidence
     label : int
 
     Returns
     -------
     ndarray (3, z, y, x), float32, in [0, 1]
-        Of 0 and 1 where only masks are known. Otherwise all cells rise from 0.5 at their surface to 1 at 4 µm below it,
+        Of 0 and 1 where there are only masks. Otherwise all cells rise from 0.5 at their surface to 1 at 4 µm below it,
         and the parts that watershed gives to a nucleus are 0.5 where the nucleus is 1.
 
     Examples
@@ -258,22 +258,22 @@ def as_input(known: Evidence, label: int) -> NDArray[np.float32]:
     >>> as_input(Evidence(nuclei >= 0, nuclei, 4.0 * nuclei, np.array([[[1, 1, 1, 2, 2]]])), 2)[:, 0, 0].tolist()
     [[0.5, 1.0, 0.5, 0.5, 1.0], [0.0, 0.0, 0.0, 0.5, 1.0], [0.5, 1.0, 0.5, 0.0, 0.0]]
     """
-    mine = known.nuclei == label
-    others = (known.nuclei != 0) & ~mine
-    seen = np.stack([known.membrane, mine, others]).astype(np.float32)
-    if known.depth_um is not None and known.regions is not None:
-        seen[0] *= 0.5 + 0.5 * np.minimum(known.depth_um / DEEP_UM, 1)
-        seen[1] = np.maximum(seen[1], 0.5 * (known.regions == label))
-        seen[2] = np.maximum(seen[2], 0.5 * ((known.regions != 0) & (known.regions != label)))
-    return seen
+    nucleus = evidence.nuclei == label
+    other_nuclei = (evidence.nuclei != 0) & ~nucleus
+    channels = np.stack([evidence.membrane, nucleus, other_nuclei]).astype(np.float32)
+    if evidence.depth_um is not None and evidence.regions is not None:
+        channels[0] *= 0.5 + 0.5 * np.minimum(evidence.depth_um / DEEP_UM, 1)
+        channels[1] = np.maximum(channels[1], 0.5 * (evidence.regions == label))
+        channels[2] = np.maximum(channels[2], 0.5 * ((evidence.regions != 0) & (evidence.regions != label)))
+    return channels
 
 
-def window_input(window: Window, known: Evidence) -> NDArray[np.float32]:
+def window_input(window: Window, evidence: Evidence) -> NDArray[np.float32]:
     """What the network sees in a window, (3, z, y, x) float32; 0 beyond the grid."""
-    seen = np.zeros((3, *window.shape), dtype=np.float32)
-    grid, own = window.inside(known.membrane.shape)
-    seen[(slice(None), *own)] = as_input(known.of(grid), window.label)
-    return seen
+    channels = np.zeros((3, *window.shape), dtype=np.float32)
+    grid, own = window.inside(evidence.membrane.shape)
+    channels[(slice(None), *own)] = as_input(evidence.of(grid), window.label)
+    return channels
 
 
 def _rounded(size: int, unit: int) -> int:

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.labels.smoothing import local_mean_planes, sigma_in_voxels, smoothed_planes
 from tomocyte.segmentation.classical.thresholds import Histogram, Levels, half_maximum_levels, otsu_threshold
 from tomocyte.segmentation.settings import ForegroundSettings
+from tomocyte.segmentation.smoothing import local_mean_planes, sigma_in_voxels, smoothed_planes
 from tomocyte.volume import VoxelSize
 
 Mask = NDArray[np.bool_]
 _LAST_CODE = 65_535
 _CERTAIN = 0.75
-"""A local threshold never rises beyond this far from background (0) to cell (1), lest it cut large cells to pieces."""
+"""A local threshold stays below this point between background (0) and cell (1), so that large cells are not cut up."""
 _FAR = 10.0
-"""Values more than this many spreads (of the middle 99.98 % of the voxels) beyond that middle are all the same."""
+"""Values further than this many spreads (of the middle 99.98 % of the voxels) beyond that middle are clipped."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _signed(levels: Levels, sign: float) -> Levels:
 
 
 def _code_range(image: NDArray[Any], sign: float) -> tuple[float, float]:
-    """Range of the codes: all finite values, unless a few lie absurdly far out."""
+    """Range of the codes: all finite values, except extreme outliers."""
     low, high = np.inf, -np.inf
     for plane in image:
         finite = np.isfinite(plane)

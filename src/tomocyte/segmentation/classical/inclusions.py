@@ -58,10 +58,10 @@ def bright_inclusions(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize,
     rise = max(settings.n_deviations * spread, settings.min_contrast)
     if rise == 0:
         return np.zeros(cell.shape, dtype=bool)
-    found = connected_components(cell & (image > middle + settings.rim_fraction * rise), connectivity=3)
+    components = connected_components(cell & (image > middle + settings.rim_fraction * rise), connectivity=3)
     smallest = voxels_of(settings.min_volume_um3, settings.min_area_um2, voxel_size_um, cell.shape[0])
-    keep = found.n_voxels >= smallest
-    labels = found.paint(keep)
+    keep = components.n_voxels >= smallest
+    labels = components.paint(keep)
     has_peak = np.zeros(int(labels.max(initial=0)) + 1, dtype=bool)
     has_peak[np.unique(labels[(labels > 0) & (image >= middle + rise)])] = True
     has_peak[0] = False

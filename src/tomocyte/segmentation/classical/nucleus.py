@@ -1,7 +1,7 @@
 """Nuclei inside one cell: the dark core of a refractive-index or absorption map, and an edge-based baseline.
 
-Each function takes the image and the mask of one cell, cropped, and returns a mask. To add a way, write such a
-function and name it in ``NucleusSettings.method`` and in ``organelles.FIND_NUCLEUS``.
+Each function takes the image and the mask of one cell, cropped, and returns a mask. To add a method, write such
+a function and name it in ``NucleusSettings.method`` and in ``organelles.FIND_NUCLEUS``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tomocyte.labels.blocks import (
 )
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.distances import distance_um
-from tomocyte.labels.smoothing import Image, sigma_in_voxels, smooth
 from tomocyte.segmentation.classical.thresholds import GAUSSIAN_MAD, Histogram, otsu_threshold
 from tomocyte.segmentation.settings import NucleusSettings
+from tomocyte.segmentation.smoothing import Image, sigma_in_voxels, smooth
 from tomocyte.volume import VoxelSize
 
 Mask = NDArray[np.bool_]
@@ -35,10 +35,10 @@ _ROUNDING = float(np.finfo(np.float32).eps)
 def dark_core(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize, settings: NucleusSettings) -> Mask:
     """The nucleus as the core of lower values inside a cell.
 
-    The cell is peeled by ``erosion_um``, so that its blurred rim is not taken for a core. In the smoothed rest,
-    bright outliers (inclusions) are cut off and Otsu's threshold separates core and cytoplasm; the largest connected
-    core, its holes filled and its thin parts cut off, is the nucleus, if it is as large, as dark and as compact as the
-    settings ask. Work is done on voxels of at most half the smoothing.
+    The cell is peeled by ``erosion_um``, so that its blurred rim is not mistaken for a core. In the smoothed
+    remainder, bright outliers (inclusions) are cut off and Otsu's threshold separates core and cytoplasm; the largest
+    connected core, its holes filled and its thin parts cut off, is the nucleus, if it is as large, as dark and as
+    compact as the settings require. Work is done on voxels of at most half the smoothing.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ def dark_core(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize, setting
     middle = float(np.median(values))
     spread = GAUSSIAN_MAD * float(np.median(np.abs(values - middle)))
     threshold = otsu_threshold(Histogram.of(np.minimum(values, middle + 2 * spread), 4096))
-    found = largest_filled(deep & (smoothed <= threshold))
-    core = without_thin_parts(found, size_um, settings.opening_um)
-    rest = deep & ~core
-    if 2 * np.count_nonzero(core) <= np.count_nonzero(found) or not rest.any():
+    darkest = largest_filled(deep & (smoothed <= threshold))
+    core = without_thin_parts(darkest, size_um, settings.opening_um)
+    cytoplasm = deep & ~core
+    if 2 * np.count_nonzero(core) <= np.count_nonzero(darkest) or not cytoplasm.any():
         return empty
     fraction = np.count_nonzero(core) / max(1, int(np.count_nonzero(inside)))
-    contrast = float(np.median(smoothed[rest])) - float(np.median(smoothed[core]))
+    contrast = float(np.median(smoothed[cytoplasm])) - float(np.median(smoothed[core]))
     if not settings.min_fraction <= fraction <= settings.max_fraction or contrast < settings.min_contrast:
         return empty
     if solidity(core) < settings.min_solidity:
@@ -87,8 +87,8 @@ def dark_core(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize, setting
 def edge_based_nucleus(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize, settings: NucleusSettings) -> Mask:
     """The nucleus by its edges, section by section: the rule-based baseline that OS-Net was compared with.
 
-    Said in the paper: a 3 × 3 Sobel operator finds the gradient of the 2-D section; sections make up the volume. Its
-    supplement with the details could not be had, so the rest is assumed: Gaussian smoothing first; Otsu's
+    The paper states: a 3 × 3 Sobel operator finds the gradient of the 2-D section; sections make up the volume. Its
+    supplement with the details was not available, so the following is assumed: Gaussian smoothing first; Otsu's
     threshold on the gradient inside the cell peeled by ``erosion_um``, one for all sections; the edges closed over one
     pixel, filled, and opened by one pixel, which removes open edges; the largest component of each section, and of
     the stack of sections. The outer half of the blurred edge comes with it.
@@ -118,7 +118,7 @@ def edge_based_nucleus(image: NDArray[Any], cell: Mask, voxel_size_um: VoxelSize
     middle = float(np.median(smoothed[deep]))
     gradient = np.stack([_sobel(plane, middle) for plane in smoothed])
     sigma = max(0.5, *sigma_in_voxels(settings.smoothing_um, voxel_size_um, cell.shape[0])[1:])
-    # The steepest place of a step blurred by a Gaussian; float32 cannot tell anything flatter than its own rounding.
+    # The steepest place of a step blurred by a Gaussian; float32 cannot resolve anything flatter than its rounding.
     faintest = max(settings.min_contrast / (math.sqrt(2 * math.pi) * sigma), 4 * _ROUNDING * abs(middle))
     threshold = max(otsu_threshold(Histogram.of(gradient[deep], 4096)), faintest)
     square = np.ones((3, 3), dtype=bool)
@@ -146,11 +146,11 @@ def without_thin_parts(mask: Mask, voxel_size_um: VoxelSize, radius_um: float) -
 
     if radius_um == 0 or not mask.any():
         return mask
-    kept = largest_filled(distance_um(mask, voxel_size_um) > radius_um) if not mask.all() else mask
-    if not kept.any() or kept.all():
-        return kept
+    eroded = largest_filled(distance_um(mask, voxel_size_um) > radius_um) if not mask.all() else mask
+    if not eroded.any() or eroded.all():
+        return eroded
     spacing = [1.0 if math.isnan(size) else size for size in voxel_size_um]
-    away = edt.edt(np.ascontiguousarray(~kept), anisotropy=spacing, parallel=1)
+    away = edt.edt(np.ascontiguousarray(~eroded), anisotropy=spacing, parallel=1)
     return np.asarray(mask & (away <= radius_um))
 
 
@@ -189,12 +189,12 @@ def largest_filled(mask: Mask) -> Mask:
     """
     import fill_voids
 
-    found = connected_components(mask)
-    if found.n == 0:
+    components = connected_components(mask)
+    if components.n == 0:
         return np.zeros(mask.shape, dtype=bool)
-    keep = np.zeros(found.n + 1, dtype=bool)
-    keep[1 + int(np.argmax(found.n_voxels[1:]))] = True
-    largest = found.paint(keep) > 0
+    keep = np.zeros(components.n + 1, dtype=bool)
+    keep[1 + int(np.argmax(components.n_voxels[1:]))] = True
+    largest = components.paint(keep) > 0
     solid = np.ascontiguousarray(largest[0] if mask.shape[0] == 1 else largest)
     return np.asarray(fill_voids.fill(solid)).reshape(mask.shape).astype(bool)
 

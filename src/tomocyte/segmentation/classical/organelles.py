@@ -1,6 +1,6 @@
 """Nucleus and inclusions, cell by cell: crops in, labels of the whole volume out.
 
-To add a way of finding them, write the function in its own file and name it in the tables below.
+To add a method, write the function in its own file and name it in the tables below.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _in_each_cell(
     image: NDArray[Any], cells: Labels, find: Callable[[NDArray[Any], Mask], Mask], *, is_single: bool
 ) -> Labels:
     extents = label_extents(cells)
-    found: Labels = np.zeros(cells.shape, dtype=label_dtype(len(extents.n_voxels) - 1))
+    result: Labels = np.zeros(cells.shape, dtype=label_dtype(len(extents.n_voxels) - 1))
     n = 0
     for label in np.flatnonzero(extents.n_voxels):
         box = extents.box(int(label), cells.shape)
@@ -70,11 +70,11 @@ def _in_each_cell(
             continue
         if is_single:
             n += 1
-            found[box][mask] = n
+            result[box][mask] = n
             continue
-        parts = connected_components(mask, connectivity=3).paint()
-        count = int(parts.max())
-        found = refit(found, n + count)
-        np.add(parts, n, out=found[box], where=mask, casting="unsafe", dtype=np.int64)
+        components = connected_components(mask, connectivity=3).paint()
+        count = int(components.max())
+        result = refit(result, n + count)
+        np.add(components, n, out=result[box], where=mask, casting="unsafe", dtype=np.int64)
         n += count
-    return renumber(found)
+    return renumber(result)

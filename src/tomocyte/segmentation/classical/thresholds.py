@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tomocyte.labels.smoothing import local_mean_planes
+from tomocyte.segmentation.smoothing import local_mean_planes
 
 N_BINS = 65_536
 GAUSSIAN_MAD = 1.4826

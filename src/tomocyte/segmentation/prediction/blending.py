@@ -23,7 +23,7 @@ Predictor = Callable[[Float], Float]
 OnTiles = Callable[[int, int], None]
 
 LEVELS = 65_000
-"""What probability 1 is in fixed-point slabs; below 65,535, so that rounding where eight tiles meet cannot overflow."""
+"""Probability 1 in fixed-point slabs; below 65,535, so that rounding where eight tiles meet cannot overflow."""
 
 
 class TileSource(Protocol):
@@ -74,7 +74,7 @@ class TileWork:
         predictor: Predictor,
         n_outputs: int,
         batch_size: int,
-        report: OnTiles | None,
+        callback: OnTiles,
         is_empty: Callable[[Float], bool] | None,
     ) -> None:
         self.image = image
@@ -82,7 +82,7 @@ class TileWork:
         self.predictor = predictor
         self.n_outputs = n_outputs
         self.batch_size = batch_size
-        self.report = report
+        self.callback = callback
         self.is_empty = is_empty
         self.n_done = 0
 
@@ -108,43 +108,44 @@ class TileWork:
         tiles = itertools.product(rows, *self.plan.axes[1:])
         while places := list(itertools.islice(tiles, self.batch_size)):
             batch = np.stack([self._read(place) for place in places])
-            wanted = [index for index, tile in enumerate(batch) if self.is_empty is None or not self.is_empty(tile)]
-            if wanted:
-                found = self._predict(batch if len(wanted) == len(batch) else batch[wanted])
-                for index, probability in zip(wanted, found, strict=True):
+            occupied = [index for index, tile in enumerate(batch) if self.is_empty is None or not self.is_empty(tile)]
+            if occupied:
+                predicted = self._predict(batch if len(occupied) == len(batch) else batch[occupied])
+                for index, probability in zip(occupied, predicted, strict=True):
                     _blend(slab, begin, places[index], probability)
             self.n_done += len(places)
-            if self.report is not None:
-                self.report(self.n_done, self.plan.n_tiles)
+            self.callback(self.n_done, self.plan.n_tiles)
 
     def _read(self, place: tuple[Placement, ...]) -> Float:
         box, mirrored = [], []
         for axis, (along, size, length) in enumerate(zip(place, self.plan.shape, self.plan.tile_shape, strict=True), 1):
             first, stop = along.start, along.start + length
             if stop > size:
-                wanted = reflected(first, stop, size)
-                first, stop = int(wanted.min()), size
-                mirrored.append((axis, wanted - first))
+                indices = reflected(first, stop, size)
+                first, stop = int(indices.min()), size
+                mirrored.append((axis, indices - first))
             box.append(slice(first, stop))
         tile = self.image.read(tuple(box))
-        for axis, wanted in mirrored:
-            tile = np.take(tile, wanted, axis=axis)
+        for axis, indices in mirrored:
+            tile = np.take(tile, indices, axis=axis)
         return tile
 
     def _predict(self, batch: Float) -> Float:
-        found = self.predictor(batch)
+        probability = self.predictor(batch)
         expected = (batch.shape[0], self.n_outputs, *batch.shape[2:])
-        if found.shape != expected:
+        if probability.shape != expected:
             raise SettingsError(
-                "E-PREDICTOR", f"the predictor made {found.shape} of {batch.shape}; {expected} was expected."
+                "E-PREDICTOR",
+                f"the predictor returned an array of shape {probability.shape} for a batch of shape {batch.shape}; "
+                f"shape {expected} was expected.",
             )
-        if not np.isfinite(found).all():
+        if not np.isfinite(probability).all():
             raise SettingsError(
                 "E-PREDICTOR",
                 "the network returned NaN or infinite values.",
                 cure="Check the normalisation, or use fp32 precision.",
             )
-        return found
+        return probability
 
 
 def _blend(slab: NDArray[Any], begin: int, place: tuple[Placement, ...], probability: Float) -> None:
@@ -162,7 +163,7 @@ def _blend(slab: NDArray[Any], begin: int, place: tuple[Placement, ...], probabi
         weights = [np.ones(1, dtype=np.float32), *weights]
     is_fixed = slab.dtype == np.uint16
     if is_fixed:
-        values = np.clip(values, 0, 1)  # more than 1 would start again at 0
+        values = np.clip(values, 0, 1)  # values above 1 would wrap around to 0
     _add_weighted(target, values, *weights, np.float32(LEVELS if is_fixed else 1), np.float32(0.5 if is_fixed else 0))
 
 
@@ -170,7 +171,7 @@ def _blend(slab: NDArray[Any], begin: int, place: tuple[Placement, ...], probabi
 def _add_weighted(
     target: NDArray[Any], values: Float, along_z: Float, along_y: Float, along_x: Float, levels: float, rounding: float
 ) -> None:
-    """Add ``levels · weight · value`` to the target; ``rounding`` is half a level where the target holds integers."""
+    """Add ``levels · weight · value`` to the target; ``rounding`` is 0.5 where the target holds integers."""
     for output in range(target.shape[0]):
         for z in range(target.shape[1]):
             for y in range(target.shape[2]):

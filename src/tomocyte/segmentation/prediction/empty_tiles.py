@@ -1,8 +1,8 @@
-"""Which tiles hold nothing, so that a network need not look at them.
+"""Which tiles are empty, so that the network can skip them.
 
-A tile is empty where no block of it, about as large as the smallest thing worth finding, stands out of the medium on
-average: noise averages out, cells do not. The answer is wrong only on the safe side: background that is uneven, or a
-medium that is not known well, makes empty tiles look full. For another sign of life, write another function of a tile.
+A tile is empty if no block of it, about as large as the smallest object of interest, differs from the medium on
+average: noise averages out, cells do not. Errors are on the safe side: an uneven background, or an inaccurate index of
+the medium, makes empty tiles look occupied. For another criterion, write another function of a tile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EmptyTile:
     Parameters
     ----------
     margin : float
-        How far the mean of a block may be from the medium, either way, in the network's input: above 0.
+        Largest difference of a block's mean from the medium, in either direction, in the network's input: above 0.
     voxel_size_um : tuple of 3 float
         Of the tiles, z, y, x.
 

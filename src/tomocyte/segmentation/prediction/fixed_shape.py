@@ -1,9 +1,9 @@
 """Volumes brought to one fixed shape before a network sees them, as Choi et al. published it.
 
-Whatever its voxels, a volume is resized to ``shape``; only the central ``depth`` planes are looked at, padded by
-their mirror image in y and x, tiled in y and x alone and stitched with the squared spline. Outside them nothing is
-predicted. Our own models work at a fixed voxel size instead and look at all of z. To frame volumes in another way, add
-a field to :class:`FixedFrameSettings` and use it in :func:`predict_fixed`.
+Whatever its voxel size, a volume is resized to ``shape``; only the central ``depth`` planes are predicted: they are
+padded by their mirror image in y and x, tiled in y and x alone and stitched with the squared spline. Our own models
+work at a fixed voxel size instead and predict all planes. To frame volumes differently, add a field to
+:class:`FixedFrameSettings` and use it in :func:`predict_fixed`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomocyte.errors import SettingsError
+from tomocyte.progress import silent
 from tomocyte.segmentation.prediction.tiled import OnTiles, Predictor, predict_tiled
 from tomocyte.segmentation.prediction.tiling import TilingSettings, plan_tiles
 from tomocyte.settings import Settings
@@ -24,12 +25,12 @@ _Size = Annotated[int, Field(ge=1, le=4096)]
 
 
 class FixedFrameSettings(Settings):
-    """What a network of fixed shape sees of a volume; the defaults are those of Choi et al. 2021."""
+    """How a volume is framed for a network of fixed shape; the defaults are those of Choi et al. 2021."""
 
     shape: tuple[_Size, _Size, _Size] = (128, 512, 512)
     """Voxels z, y, x that every volume is resized to."""
     depth: _Size = 64
-    """Central planes of it that are looked at."""
+    """Central planes of it that are predicted."""
     padding: int = Field(default=64, ge=0, le=1024)
     """Voxels by which y and x are continued at both ends by their mirror image, and which are cut off afterwards."""
     stride: _Size = 64
@@ -60,8 +61,8 @@ def framed_tiling(settings: FixedFrameSettings, tiling: TilingSettings) -> Tilin
     if len(tile) != 3 or tile[1] != tile[2] or not tile[1] / 4 <= settings.stride <= tile[1]:
         raise SettingsError(
             "E-TILE",
-            f"tiles of {tile} do not go with a fixed frame whose stride is {settings.stride}.",
-            cure="Give tiles (z, y, x) with y equal to x, and a stride of a quarter of y up to y.",
+            f"tiles of {tile} cannot be used in a fixed frame with a stride of {settings.stride}.",
+            cure="Give tiles (z, y, x) with y equal to x, and a stride between a quarter of y and y.",
         )
     changes = {"overlap": 1 - settings.stride / tile[1], "weight": "spline", "halo": ()}
     return tiling.model_copy(update=changes)
@@ -75,7 +76,7 @@ def predict_fixed(
     tiling: TilingSettings,
     n_outputs: int,
     divisor: tuple[int, ...],
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
 ) -> Float:
     """Predict a volume that has the fixed shape, as published.
 
@@ -92,13 +93,13 @@ def predict_fixed(
         K.
     divisor : tuple of int
         What each spatial size of the network's input must be a multiple of.
-    report : callable, optional
-        Told the tiles done and the tiles in all.
+    callback : callable, optional
+        Called with the tiles done and the tiles in all.
 
     Returns
     -------
     ndarray (K, Z, Y, X), float32, in [0, 1]
-        0 in the planes that are not looked at.
+        0 in the planes outside the central ones.
 
     Raises
     ------
@@ -120,25 +121,25 @@ def predict_fixed(
     """
     if tuple(image.shape[1:]) != settings.shape:
         raise SettingsError("E-AXES", f"a volume of the fixed shape {settings.shape} is needed, not {image.shape[1:]}.")
-    first, stop = seen_planes(settings)
+    first, stop = central_planes(settings)
     edge = settings.padding
     around = ((0, 0), (0, 0), (edge, edge), (edge, edge))
     padded = np.pad(image[:, first:stop], around, mode="symmetric")
-    found = predict_tiled(
-        padded, predictor, framed_tiling(settings, tiling), n_outputs=n_outputs, divisor=divisor, report=report
+    predicted = predict_tiled(
+        padded, predictor, framed_tiling(settings, tiling), n_outputs=n_outputs, divisor=divisor, callback=callback
     )
     result = np.zeros((n_outputs, *image.shape[1:]), dtype=np.float32)
     size_y, size_x = image.shape[2:]
-    result[:, first:stop] = found[:, :, edge : edge + size_y, edge : edge + size_x]
+    result[:, first:stop] = predicted[:, :, edge : edge + size_y, edge : edge + size_x]
     return result
 
 
-def seen_planes(settings: FixedFrameSettings) -> tuple[int, int]:
-    """The half-open range of planes that are looked at.
+def central_planes(settings: FixedFrameSettings) -> tuple[int, int]:
+    """The half-open range of planes that are predicted.
 
     Examples
     --------
-    >>> seen_planes(FixedFrameSettings())
+    >>> central_planes(FixedFrameSettings())
     (32, 96)
     """
     depth = min(settings.depth, settings.shape[0])
@@ -147,14 +148,14 @@ def seen_planes(settings: FixedFrameSettings) -> tuple[int, int]:
 
 
 def framed_shape(settings: FixedFrameSettings) -> tuple[int, int, int]:
-    """Shape of what is tiled: the planes that are looked at, padded.
+    """Shape of what is tiled: the central planes, padded.
 
     Examples
     --------
     >>> framed_shape(FixedFrameSettings())
     (64, 640, 640)
     """
-    first, stop = seen_planes(settings)
+    first, stop = central_planes(settings)
     _, size_y, size_x = settings.shape
     return stop - first, size_y + 2 * settings.padding, size_x + 2 * settings.padding
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from tomocyte.errors import SettingsError
+from tomocyte.progress import silent
 from tomocyte.segmentation.prediction.fixed_shape import (
     FixedFrameSettings,
     count_fixed_tiles,
@@ -67,9 +68,10 @@ class PredictionSettings(Settings):
     section_axes: tuple[SectionAxis, ...] = ("z",)
     """What the sections of a 2-D network are perpendicular to; a single plane has only z."""
     vote: Literal["mean", "majority"] = "mean"
-    """Several section axes: the mean of their probabilities, or the share of axes that say yes."""
+    """Several section axes: the mean of their probabilities, or the share of axes that vote for the structure."""
     vote_threshold: float | None = Field(default=0.5, gt=0, lt=1)
-    """``majority``: an axis says yes above this probability; empty: to its most probable class (softmax networks)."""
+    """``majority``: an axis votes for a structure above this probability; empty: for its most probable class (softmax
+    networks)."""
     fixed_frame: FixedFrameSettings | None = None
     """3-D networks that see every volume at one shape, whatever its voxels, as Choi et al.; then ``voxel_size_um`` does
     not count."""
@@ -82,9 +84,9 @@ class PredictionSettings(Settings):
         return axes
 
     @model_validator(mode="after")
-    def _one_way(self) -> PredictionSettings:
+    def _axes_fit_tiles(self) -> PredictionSettings:
         if len(self.tiling.tile_shape) == 3 and self.section_axes != ("z",):
-            raise ValueError("3-D tiles know no section axes")
+            raise ValueError("section axes other than z need 2-D tiles")
         if self.fixed_frame is not None and len(self.tiling.tile_shape) != 3:
             raise ValueError("a fixed frame needs 3-D tiles")
         return self
@@ -98,7 +100,7 @@ def predict_frame(
     *,
     n_outputs: int,
     divisor: tuple[int, ...],
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
 ) -> Float:
     """Predict one frame with a 2-D or 3-D network, on the image's own grid.
 
@@ -115,14 +117,14 @@ def predict_frame(
         K.
     divisor : tuple of int
         What each spatial size of the network's input must be a multiple of.
-    report : callable, optional
-        Told the tiles done and the tiles in all.
+    callback : callable, optional
+        Called with the tiles done and the tiles in all.
 
     Returns
     -------
     ndarray (K, Z, Y, X), float32, in [0, 1]
         Shrinking smooths first, and growing interpolates linearly, both ways. With ``majority`` the share of axes
-        that say yes: above 0.5 means at least two of three.
+        that vote for the structure: above 0.5 means at least two of three.
 
     Raises
     ------
@@ -145,8 +147,8 @@ def predict_frame(
     """
     check_frame(image.shape, voxel_size_um, settings, n_outputs=n_outputs)
     total = count_tiles(image.shape, voxel_size_um, settings, divisor=divisor)
-    tell = _Counter(report, total)
-    run = _Run(predictor, settings.tiling, n_outputs, divisor, tell)
+    counter = _Counter(callback, total)
+    run = _Run(predictor, settings.tiling, n_outputs, divisor, counter)
     if len(settings.tiling.tile_shape) == 3:
         target = working_shape(image.shape, voxel_size_um, settings, "volume")
         return resampled(run.volume(resampled(image, target), settings.fixed_frame), image.shape[1:])
@@ -179,15 +181,15 @@ def working_shape(
     >>> [working_shape((1, 10, 20, 40), (0.4, 0.2, 0.2), settings, axis) for axis in ("z", "y", "x")]
     [(20, 80), (20, 80), (20, 40)]
     """
-    kept = [index for index, axis in enumerate(AXES) if axis != kind]
+    axes = [index for index, axis in enumerate(AXES) if axis != kind]
     targets = settings.voxel_size_um
     if settings.fixed_frame is not None:
         return settings.fixed_frame.shape
     if targets is None:
-        return tuple(shape[1 + index] for index in kept)
-    wanted = targets if kind == "volume" else targets[1:]
+        return tuple(shape[1 + index] for index in axes)
+    target_sizes = targets if kind == "volume" else targets[1:]
     result = []
-    for index, target in zip(kept, wanted, strict=True):
+    for index, target in zip(axes, target_sizes, strict=True):
         factor = voxel_size_um[index] / target
         is_near = max(factor, 1 / factor) <= 1 + settings.resample_tolerance
         result.append(shape[1 + index] if is_near else max(1, round(shape[1 + index] * factor)))
@@ -210,11 +212,11 @@ def resampled(image: Float, shape: tuple[int, ...]) -> Float:
     """
     from skimage.transform import resize
 
-    n_kept = image.ndim - len(shape)
-    if image.shape[n_kept:] == tuple(shape):
+    n_leading = image.ndim - len(shape)
+    if image.shape[n_leading:] == tuple(shape):
         return image
-    result = np.empty((*image.shape[:n_kept], *shape), dtype=np.float32)
-    for index in np.ndindex(image.shape[:n_kept]):
+    result = np.empty((*image.shape[:n_leading], *shape), dtype=np.float32)
+    for index in np.ndindex(image.shape[:n_leading]):
         result[index] = resize(image[index], shape, order=1, mode="edge", anti_aliasing=True, preserve_range=True)
     return result
 
@@ -280,14 +282,14 @@ def prediction_bytes(
         if volume == tuple(shape[1:]):
             return result + slabs
         coarse = 4 * (shape[0] + n_outputs) * math.prod(volume)
-        # One smoothed copy while an image shrinks, on either way.
+        # One smoothed copy while an image shrinks, to the network's grid or back.
         return result + slabs + coarse + 4 * max(math.prod(shape[1:]), math.prod(volume))
     most = 0
     for axis in axes_of(shape, settings):
         across = working_shape(shape, voxel_size_um, settings, axis)
         n = _sections_at_once(across, tiling, divisor)
-        kept = math.prod(shape[1:]) // shape[1 + AXES.index(axis)]
-        planes = 4 * n * (shape[0] + 2 * n_outputs) * (math.prod(across) + kept)
+        in_plane = math.prod(shape[1:]) // shape[1 + AXES.index(axis)]
+        planes = 4 * n * (shape[0] + 2 * n_outputs) * (math.prod(across) + in_plane)
         slab = inference_bytes((shape[0], *across), tiling, n_outputs=n_outputs, divisor=divisor)
         most = max(most, planes + n * slab)
     return result + most
@@ -296,7 +298,7 @@ def prediction_bytes(
 def check_frame(
     shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: PredictionSettings, *, n_outputs: int
 ) -> None:
-    """Raise what :func:`predict_frame` would raise for an image of this shape, before anything is computed."""
+    """Raise the errors that :func:`predict_frame` would raise for an image of this shape, before any computation."""
     if len(shape) != 4 or min(shape) < 1:
         raise SettingsError("E-AXES", f"an image (C, Z, Y, X) is needed, not one of shape {tuple(shape)}.")
     check_voxel_size(voxel_size_um, is_2d=shape[1] == 1)
@@ -305,7 +307,11 @@ def check_frame(
             "E-AXES", "a 3-D network needs a volume, not a single plane.", cure="Use a 2-D network for this image."
         )
     if settings.vote == "majority" and settings.vote_threshold is None and n_outputs < 2:
-        raise SettingsError("E-VOTE", "the most probable class needs at least two outputs.", cure="Give a threshold.")
+        raise SettingsError(
+            "E-VOTE",
+            "a vote for the most probable class needs at least two outputs.",
+            cure="Set 'vote_threshold'.",
+        )
 
 
 def _share(probability: Float, settings: PredictionSettings) -> Float:
@@ -325,16 +331,15 @@ def _sections_at_once(across: tuple[int, ...], tiling: TilingSettings, divisor: 
 class _Counter:
     """Tiles done over several calls of the same work."""
 
-    def __init__(self, report: OnTiles | None, total: int) -> None:
-        self.report = report
+    def __init__(self, callback: OnTiles, total: int) -> None:
+        self.callback = callback
         self.total = total
         self.before = 0
 
-    def part(self, n_done: int, n_part: int) -> None:
-        if self.report is not None:
-            self.report(self.before + n_done, self.total)
-        if n_done == n_part:
-            self.before += n_part
+    def count(self, n_done: int, n_total: int) -> None:
+        self.callback(self.before + n_done, self.total)
+        if n_done == n_total:
+            self.before += n_total
 
 
 class _Run:
@@ -346,13 +351,13 @@ class _Run:
         tiling: TilingSettings,
         n_outputs: int,
         divisor: tuple[int, ...],
-        tell: _Counter,
+        counter: _Counter,
     ) -> None:
         self.predictor = predictor
         self.tiling = tiling
         self.n_outputs = n_outputs
         self.divisor = divisor
-        self.tell = tell
+        self.counter = counter
 
     def volume(self, image: Float, fixed_frame: FixedFrameSettings | None) -> Float:
         if fixed_frame is not None:
@@ -363,10 +368,15 @@ class _Run:
                 tiling=self.tiling,
                 n_outputs=self.n_outputs,
                 divisor=self.divisor,
-                report=self.tell.part,
+                callback=self.counter.count,
             )
         return predict_tiled(
-            image, self.predictor, self.tiling, n_outputs=self.n_outputs, divisor=self.divisor, report=self.tell.part
+            image,
+            self.predictor,
+            self.tiling,
+            n_outputs=self.n_outputs,
+            divisor=self.divisor,
+            callback=self.counter.count,
         )
 
     def sections(self, image: Float, across: tuple[int, ...]) -> Iterator[tuple[int, Float]]:
@@ -374,12 +384,12 @@ class _Run:
         n = _sections_at_once(across, self.tiling, self.divisor)
         for start in range(0, image.shape[1], n):
             few = resampled(image[:, start : start + n], across)
-            found = predict_sections(
+            predicted = predict_sections(
                 few,
                 self.predictor,
                 self.tiling,
                 n_outputs=self.n_outputs,
                 divisor=(self.divisor[0], self.divisor[1]),
-                report=self.tell.part,
+                callback=self.counter.count,
             )
-            yield start, resampled(found, image.shape[2:])
+            yield start, resampled(predicted, image.shape[2:])

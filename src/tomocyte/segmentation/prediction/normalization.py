@@ -1,6 +1,6 @@
 """From physical values to what a network sees: named, float32, finite.
 
-Measurements never use the result: they see the physical image. To add a way, add its name to
+Measurements never use the result: they see the physical image. To add a method, add its name to
 :class:`NormalizationSettings` and its offset and scale to :func:`offset_and_scale`.
 """
 
@@ -27,9 +27,9 @@ class NormalizationSettings(Settings):
     """``fixed``: (v - offset) / scale. ``medium``: (v - medium RI) / scale. ``zscore``: mean 0 and standard deviation
     1. ``percentile``: ``low`` becomes 0, ``high`` becomes 1, nothing is clipped. The last two per frame and channel."""
     offset: float = Field(default=0.0, allow_inf_nan=False)
-    """``fixed``: what becomes 0, in the image's unit. ``medium``: stands in where the medium is not known."""
+    """``fixed``: what becomes 0, in the image's unit. ``medium``: used where the medium is unknown."""
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """``fixed`` and ``medium``: how much above becomes 1, in the image's unit."""
+    """``fixed`` and ``medium``: the difference from the offset that becomes 1, in the image's unit."""
     low: float = Field(default=1.0, ge=0, le=100)
     """``percentile``: the percentile that becomes 0."""
     high: float = Field(default=99.0, ge=0, le=100)
@@ -48,7 +48,7 @@ def normalize(
     """Physical values as a network sees them: ``(value - offset) / scale``.
 
     Voxels that are NaN or infinite become exactly 0 (the offset's place) and are left out of every statistic: a
-    network never sees them. Whether such an image is accepted at all is decided before, by the pipeline.
+    network never sees them. The pipeline decides beforehand whether such an image is accepted at all.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def _medium(settings: NormalizationSettings, medium_ri: float | None) -> float:
         return settings.offset
     if not (math.isfinite(medium_ri) and medium_ri > 0):
         raise SettingsError(
-            "E-MEDIUM", f"the medium's refractive index cannot be {medium_ri}.", cure="Give e.g. 1.337."
+            "E-MEDIUM", f"the refractive index of the medium cannot be {medium_ri}.", cure="Give e.g. 1.337."
         )
     return medium_ri
 

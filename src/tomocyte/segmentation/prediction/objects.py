@@ -1,7 +1,7 @@
-"""From probabilities to objects: threshold, components, and cores that tell touching objects apart.
+"""From probabilities to objects: threshold, components, and cores that separate touching objects.
 
 One output gives connected components, split by shape if asked; two outputs, the whole object and its core, give one
-object per core. To tell objects apart in another way, add a function beside :func:`_grow_cores` and choose it in
+object per core. To separate objects by another method, add a function beside :func:`_grow_cores` and call it in
 :func:`instances_from_probability`.
 """
 
@@ -18,9 +18,9 @@ from tomocyte.labels.components import connected_components
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.extents import label_extents
 from tomocyte.labels.renumber import renumber
-from tomocyte.labels.splitting import split_own
 from tomocyte.labels.watershed import seeded_watershed
 from tomocyte.segmentation.settings import InstanceSettings
+from tomocyte.segmentation.splitting import split_own
 from tomocyte.volume import VoxelSize, check_voxel_size
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -67,7 +67,7 @@ def instances_from_probability(
     >>> instances_from_probability(np.stack([mask, core]), (nan, 1, 1), settings).tolist()
     [[[1, 1, 1, 2, 2, 0]]]
     """
-    chosen = InstanceSettings() if settings is None else settings
+    options = InstanceSettings() if settings is None else settings
     if probability.ndim != 4 or probability.shape[0] not in (1, 2) or probability.size == 0:
         raise SettingsError(
             "E-AXES", f"a probability (1 or 2, Z, Y, X) is needed, not one of shape {probability.shape}."
@@ -75,13 +75,13 @@ def instances_from_probability(
     n_planes = probability.shape[1]
     check_voxel_size(voxel_size_um, is_2d=n_planes == 1)
     if len(probability) == 1:
-        return _objects(probability[0] > chosen.threshold, probability[0], voxel_size_um, chosen)
-    smallest = voxels_of(chosen.min_volume_um3, chosen.min_area_um2, voxel_size_um, n_planes)
-    smallest_core = voxels_of(chosen.min_core_volume_um3, chosen.min_core_area_um2, voxel_size_um, n_planes)
-    components = connected_components(probability[0] > chosen.threshold)
+        return _objects(probability[0] > options.threshold, probability[0], voxel_size_um, options)
+    smallest = voxels_of(options.min_volume_um3, options.min_area_um2, voxel_size_um, n_planes)
+    smallest_core = voxels_of(options.min_core_volume_um3, options.min_core_area_um2, voxel_size_um, n_planes)
+    components = connected_components(probability[0] > options.threshold)
     labels = components.paint(large_enough(components, smallest))
     del components
-    return _cleaned(_grow_cores(labels, probability, chosen, smallest_core), smallest, chosen)
+    return _cleaned(_grow_cores(labels, probability, options, smallest_core), smallest, options)
 
 
 def instances_from_mask(mask: Mask, voxel_size_um: VoxelSize, settings: InstanceSettings | None = None) -> Labels:
@@ -92,7 +92,7 @@ def instances_from_mask(mask: Mask, voxel_size_um: VoxelSize, settings: Instance
     mask : ndarray (Z, Y, X), bool
     voxel_size_um : tuple of 3 float
     settings : InstanceSettings, optional
-        ``threshold`` is of no meaning here; objects are split by distance or not at all.
+        ``threshold`` is not used; objects are split by distance or not at all.
 
     Returns
     -------
@@ -111,17 +111,21 @@ def instances_from_mask(mask: Mask, voxel_size_um: VoxelSize, settings: Instance
     >>> instances_from_mask(mask, (float("nan"), 1, 1)).tolist()
     [[[1, 1, 0, 2]]]
     """
-    chosen = InstanceSettings() if settings is None else settings
+    options = InstanceSettings() if settings is None else settings
     if mask.ndim != 3 or mask.size == 0:
         raise SettingsError("E-AXES", f"a mask (Z, Y, X) is needed, not one of shape {mask.shape}.")
-    if not splits_masks(chosen):
-        raise SettingsError("E-SPLIT", f"a mask cannot be split by {chosen.split.method}.", cure="Split by distance.")
+    if not splits_masks(options):
+        raise SettingsError(
+            "E-SPLIT",
+            f"a mask cannot be split by {options.split.method}, which needs intensities.",
+            cure="Split by 'distance'.",
+        )
     check_voxel_size(voxel_size_um, is_2d=mask.shape[0] == 1)
-    return _objects(mask, mask, voxel_size_um, chosen)
+    return _objects(mask, mask, voxel_size_um, options)
 
 
 def splits_masks(settings: InstanceSettings) -> bool:
-    """Whether objects are told apart by their shape alone, so that a mask is enough."""
+    """Whether touching objects are separated by their shape alone, so that a mask is enough."""
     return settings.split.method in ("none", "distance")
 
 
@@ -150,9 +154,9 @@ def _grow_cores(labels: Labels, probability: Float, settings: InstanceSettings, 
 
     The landscape is low where both probabilities are high, so that regions meet where the network saw a border.
     """
-    found = connected_components((probability[1] > settings.core_threshold) & (labels > 0))
-    cores = found.paint(large_enough(found, smallest_core))
-    del found
+    components = connected_components((probability[1] > settings.core_threshold) & (labels > 0))
+    cores = components.paint(large_enough(components, smallest_core))
+    del components
     extents = label_extents(labels)
     largest = len(extents.n_voxels) - 1
     for label in range(1, largest + 1):

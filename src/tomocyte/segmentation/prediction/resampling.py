@@ -2,9 +2,8 @@
 
 Smoothing where an axis shrinks and linear interpolation between voxels are both sums along one axis; together they are
 a handful of weights per output voxel (:class:`Taps`). The result is that of
-:func:`tomocyte.segmentation.prediction.frame.resampled`, without a copy of the volume. To interpolate in another way,
-write
-another function that makes :class:`Taps`.
+:func:`tomocyte.segmentation.prediction.frame.resampled`, without a copy of the volume. To interpolate by another
+method, write another function that makes :class:`Taps`.
 """
 
 from __future__ import annotations
@@ -88,13 +87,13 @@ def linear_taps(n_in: int, n_out: int) -> Taps:
         bell /= bell.sum()
     position = np.clip((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5, 0, n_in - 1)
     low = np.floor(position).astype(np.int64)
-    part = position - low
+    fraction = position - low
     width = min(2 * reach + 2, n_in)
     first = np.clip(low - reach, 0, n_in - width)
     weights = np.zeros((n_out, width))
     rows = np.arange(n_out)
     for offset in range(2):
-        share = part if offset else 1 - part
+        share = fraction if offset else 1 - fraction
         # Interpolation between voxels n - 1 and n at the end: the second one is the first again.
         centre = np.minimum(low + offset, n_in - 1)
         for step, height in zip(range(-reach, reach + 1), bell, strict=True):

@@ -2,7 +2,7 @@
 
 The image is normalised and brought to the network's voxel size as tiles ask for it; finished slabs of probabilities
 are interpolated back and thresholded plane by plane. What remains is a byte per voxel. To keep something else of a
-slab, take it in :meth:`_Epilogue.take`.
+slab, collect it in :meth:`_Epilogue.take`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from tomocyte.errors import SettingsError
+from tomocyte.progress import silent
 from tomocyte.segmentation.prediction.blending import LEVELS, OnTiles, Predictor, row_groups, tallest
 from tomocyte.segmentation.prediction.fixed_shape import framed_shape, predict_fixed
 from tomocyte.segmentation.prediction.frame import PredictionSettings, check_frame, working_shape
@@ -42,7 +43,7 @@ TILE_BYTES_PER_VOXEL = 140
 
 
 class MaskSettings(Settings):
-    """What is made of a frame: how it is predicted, where probabilities are cut, and what is kept of them."""
+    """How a frame is predicted, which thresholds make masks of the probabilities, and whether these are kept."""
 
     prediction: PredictionSettings
     """How the network is applied: 3-D tiles."""
@@ -72,9 +73,9 @@ class PredictedMasks:
     bits : ndarray (Z, Y, X), uint8
         On the image's grid; bit k is set where output k is above its threshold.
     probability : ndarray (K, z, y, x), uint8, or None
-        255 times the probability, rounded, on the network's grid; None where it was not asked for.
+        255 times the probability, rounded, on the network's grid; None unless ``keeps_probability`` is set.
     n_skipped : int
-        Tiles that were taken for empty and not predicted.
+        Tiles that were considered empty and not predicted.
     """
 
     bits: NDArray[np.uint8]
@@ -94,7 +95,7 @@ class PredictedMasks:
         Returns
         -------
         ndarray (stop - start, Y, X), float32, in [0, 1]
-            Off by at most 1/510 from what the masks were made of; voxels that were masked have some probability too.
+            Within 1/510 of the probability that the masks were made from; voxels outside the image have one too.
 
         Raises
         ------
@@ -102,14 +103,14 @@ class PredictedMasks:
             ``E-PROBABILITY``: it was not kept.
         """
         if self.probability is None:
-            raise SettingsError("E-PROBABILITY", "probabilities were not kept.", cure="Set keeps_probability.")
-        kept = self.probability[output]
-        z, y, x = (linear_taps(n_in, n_out) for n_in, n_out in zip(kept.shape, self.bits.shape, strict=True))
+            raise SettingsError("E-PROBABILITY", "the probabilities were not kept.", cure="Set 'keeps_probability'.")
+        probability = self.probability[output]
+        z, y, x = (linear_taps(n_in, n_out) for n_in, n_out in zip(probability.shape, self.bits.shape, strict=True))
         result = np.empty((stop - start, *self.bits.shape[1:]), dtype=np.float32)
         for index, plane in enumerate(range(start, stop)):
-            total = np.zeros(kept.shape[1:], dtype=np.float32)
+            total = np.zeros(probability.shape[1:], dtype=np.float32)
             for tap in range(z.width):
-                add_plane(total, kept[z.first[plane] + tap], float(z.weights[plane, tap]), scale=255.0)
+                add_plane(total, probability[z.first[plane] + tap], float(z.weights[plane, tap]), scale=255.0)
             resample_plane(total, y, x, result[index])
         return result
 
@@ -122,13 +123,13 @@ def predict_masks(
     *,
     offset_and_scale: tuple[tuple[float, float], ...] | None = None,
     is_empty: IsEmpty | None = None,
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
 ) -> PredictedMasks:
     """The structures that a 3-D network finds in a frame, as bits on the image's own grid.
 
-    The masks are those of :func:`tomocyte.segmentation.prediction.frame.predict_frame` and a threshold, but for voxels
-    whose
-    probability is within 1e-4 of it. No float array of the image's size is made, for no number of structures.
+    The masks are those of :func:`tomocyte.segmentation.prediction.frame.predict_frame` and a threshold, except for
+    voxels whose probability is within 1e-4 of it. No float array of the image's size is made, however many structures
+    there are.
 
     Parameters
     ----------
@@ -144,10 +145,10 @@ def predict_masks(
         :func:`tomocyte.segmentation.prediction.normalization.offset_and_scale`. Default: (0, 1), an image that is
         normalised already.
     is_empty : callable, optional
-        Given a tile (C, *tile) as the network sees it; where it says True the tile is not predicted and counts as
-        probability 0. Networks of a fixed frame are not asked.
-    report : callable, optional
-        Told the tiles done and the tiles in all.
+        Called with a tile (C, *tile) as the network sees it; where it returns True the tile is not predicted and counts
+        as probability 0. Not used with networks of a fixed frame.
+    callback : callable, optional
+        Called with the tiles done and the tiles in all.
 
     Returns
     -------
@@ -167,23 +168,22 @@ def predict_masks(
     >>> image[..., :4] = 1.377
     >>> tiles = PredictionSettings(tiling=TilingSettings(tile_shape=(4, 4, 4)))
     >>> settings = MaskSettings(prediction=tiles, thresholds=(0.3, 0.6), divisor=(2, 2, 2))
-    >>> seen = ((1.337, 0.1),)
-    >>> two = lambda batch: np.concatenate([batch, 2 * batch], axis=1)
-    >>> found = predict_masks(image, (0.4, 0.2, 0.2), two, settings, offset_and_scale=seen)
-    >>> found.bits[0, 0].tolist(), int(found.mask(1).sum())
+    >>> network = lambda batch: np.concatenate([batch, 2 * batch], axis=1)
+    >>> masks = predict_masks(image, (0.4, 0.2, 0.2), network, settings, offset_and_scale=((1.337, 0.1),))
+    >>> masks.bits[0, 0].tolist(), int(masks.mask(1).sum())
     ([3, 3, 3, 3, 0, 0, 0, 0], 96)
     """
-    chosen, n_outputs = settings.prediction, len(settings.thresholds)
-    if len(chosen.tiling.tile_shape) != 3 or image.dtype != np.float32:
+    prediction, n_outputs = settings.prediction, len(settings.thresholds)
+    if len(prediction.tiling.tile_shape) != 3 or image.dtype != np.float32:
         raise SettingsError(
-            "E-AXES", f"3-D tiles and a float32 image are needed, not {chosen.tiling.tile_shape} and {image.dtype}."
+            "E-AXES", f"3-D tiles and a float32 image are needed, not {prediction.tiling.tile_shape} and {image.dtype}."
         )
-    check_frame(image.shape, voxel_size_um, chosen, n_outputs=n_outputs)
-    shape = working_shape(image.shape, voxel_size_um, chosen, "volume")
+    check_frame(image.shape, voxel_size_um, prediction, n_outputs=n_outputs)
+    shape = working_shape(image.shape, voxel_size_um, prediction, "volume")
     source = ResampledSource(image, shape, offset_and_scale or ((0.0, 1.0),) * len(image))
     counted = None if is_empty is None else _Counted(is_empty)
-    if chosen.fixed_frame is not None:
-        slabs = _framed(source, predictor, settings, report)
+    if prediction.fixed_frame is not None:
+        slabs = _framed(source, predictor, settings, callback)
     else:
         slabs = fixed_point_slabs(
             source,
@@ -191,7 +191,7 @@ def predict_masks(
             tiles_for(shape, settings, n_voxels=image[0].size),
             n_outputs=n_outputs,
             divisor=settings.divisor,
-            report=report,
+            callback=callback,
             is_empty=counted,
         )
     epilogue = _Epilogue(image, shape, settings)
@@ -201,23 +201,23 @@ def predict_masks(
 
 
 def _framed(
-    source: ResampledSource, predictor: Predictor, settings: MaskSettings, report: OnTiles | None
+    source: ResampledSource, predictor: Predictor, settings: MaskSettings, callback: OnTiles
 ) -> Iterator[tuple[int, NDArray[np.uint16]]]:
     """A network that sees volumes at one fixed shape: all planes as one slab."""
-    chosen = settings.prediction
-    if chosen.fixed_frame is None:
+    prediction = settings.prediction
+    if prediction.fixed_frame is None:
         return
-    found = predict_fixed(
+    probability = predict_fixed(
         source.read(tuple(slice(0, size) for size in source.shape[1:])),
         predictor,
-        chosen.fixed_frame,
-        tiling=chosen.tiling,
+        prediction.fixed_frame,
+        tiling=prediction.tiling,
         n_outputs=len(settings.thresholds),
         divisor=settings.divisor,
-        report=report,
+        callback=callback,
     )
-    slab = np.empty(found.shape, dtype=np.uint16)
-    np.copyto(slab, np.rint(found * np.float32(LEVELS)), casting="unsafe")
+    slab = np.empty(probability.shape, dtype=np.uint16)
+    np.copyto(slab, np.rint(probability * np.float32(LEVELS)), casting="unsafe")
     yield 0, slab
 
 
@@ -238,7 +238,9 @@ class ResampledSource:
 
     def __init__(self, image: Float, shape: tuple[int, ...], offset_and_scale: tuple[tuple[float, float], ...]) -> None:
         if len(offset_and_scale) != len(image):
-            raise SettingsError("E-AXES", f"{len(image)} channels need as many offsets, not {len(offset_and_scale)}.")
+            raise SettingsError(
+                "E-AXES", f"{len(image)} channels need as many offsets and scales, not {len(offset_and_scale)}."
+            )
         self.image = image
         self.shape: tuple[int, ...] = (len(image), *shape)
         self.offset_and_scale = offset_and_scale
@@ -254,24 +256,24 @@ class ResampledSource:
             self._hold(along_z.start, along_z.stop)
             return self.held[:, along_z.start - self.begin : along_z.stop - self.begin, box[1], box[2]]
         physical = self.image[(slice(None), *box)]
-        seen = np.zeros(physical.shape, dtype=np.float32)
+        normalized = np.zeros(physical.shape, dtype=np.float32)
         for channel, (offset, scale) in enumerate(self.offset_and_scale):
-            for plane, result in zip(physical[channel], seen[channel], strict=True):
+            for plane, result in zip(physical[channel], normalized[channel], strict=True):
                 add_plane(result, plane, 1.0, offset, scale)
-        return seen
+        return normalized
 
     def _hold(self, start: int, stop: int) -> None:
-        """Have planes ``start`` to ``stop`` ready, and forget those before."""
+        """Make planes ``start`` to ``stop`` available, and drop those before."""
         if start >= self.begin and stop <= self.end:
             return
-        n_kept = max(0, self.end - start) if start >= self.begin else 0
+        n_reused = max(0, self.end - start) if start >= self.begin else 0
         before = self.held
         if stop - start > before.shape[1]:
             self.held = np.empty((self.shape[0], stop - start, *self.shape[2:]), dtype=np.float32)
-        for plane in range(n_kept):
+        for plane in range(n_reused):
             self.held[:, plane] = before[:, start - self.begin + plane]
         self.begin, self.end = start, stop
-        for plane in range(start + n_kept, stop):
+        for plane in range(start + n_reused, stop):
             self._make(plane, self.held[:, plane - start])
 
     def _make(self, plane: int, result: Float) -> None:
@@ -309,7 +311,7 @@ class _Epilogue:
         self.probability: NDArray[np.uint8] | None = None
         if settings.keeps_probability:
             self.probability = np.empty((n_outputs, *shape), dtype=np.uint8)
-        self.rest = np.empty((n_outputs, 0, *shape[1:]), dtype=np.uint16)  # last planes of the slabs before
+        self.previous = np.empty((n_outputs, 0, *shape[1:]), dtype=np.uint16)  # last planes of the slabs before
         self.total = np.empty((n_outputs, *shape[1:]), dtype=np.float32)
         self.n_done = 0
 
@@ -326,9 +328,9 @@ class _Epilogue:
             self._finish(start, slab)
             self.n_done += 1
         needed = end if self.n_done == along_z.n else int(along_z.first[self.n_done])
-        begin = start - self.rest.shape[1]
-        parts = [self.rest[:, max(0, needed - begin) :], slab[:, max(0, needed - start) :]]
-        self.rest = np.concatenate(parts, axis=1)
+        begin = start - self.previous.shape[1]
+        still_needed = [self.previous[:, max(0, needed - begin) :], slab[:, max(0, needed - start) :]]
+        self.previous = np.concatenate(still_needed, axis=1)
 
     def _finish(self, start: int, slab: NDArray[np.uint16]) -> None:
         along_z, along_y, along_x = self.taps
@@ -337,27 +339,27 @@ class _Epilogue:
         for tap in range(along_z.width):
             source = int(along_z.first[plane]) + tap
             from_slab = source - start
-            made = slab[:, from_slab] if from_slab >= 0 else self.rest[:, from_slab]
+            values = slab[:, from_slab] if from_slab >= 0 else self.previous[:, from_slab]
             if weight := float(along_z.weights[plane, tap]):
-                for total, probability in zip(self.total, made, strict=True):
+                for total, probability in zip(self.total, values, strict=True):
                     add_plane(total, probability, weight, scale=LEVELS)
         set_bits(self.total, along_y, along_x, self.thresholds, self.bits[plane])
-        is_known = np.isfinite(self.image[:, plane]).all(axis=0)
-        if not is_known.all():
-            self.bits[plane][~is_known] = 0
+        is_finite = np.isfinite(self.image[:, plane]).all(axis=0)
+        if not is_finite.all():
+            self.bits[plane][~is_finite] = 0
 
 
 def tiles_for(shape: tuple[int, ...], settings: MaskSettings, *, n_voxels: int) -> TilingSettings:
-    """The tiles for an image of this spatial shape at the network's voxel size, and so many voxels of its own."""
+    """The tiles for an image of this spatial shape at the network's voxel size and ``n_voxels`` voxels at its own."""
     tiling = settings.prediction.tiling
     if settings.most_tile_voxels == 0:
         return tiling
-    left = max(0, LARGEST_BYTES - n_voxels - LARGEST_SLAB_BYTES - OTHER_BYTES)
+    available = max(0, LARGEST_BYTES - n_voxels - LARGEST_SLAB_BYTES - OTHER_BYTES)
     return grown_tiles(
         shape,
         tiling,
         divisor=settings.divisor,
-        most_voxels=min(settings.most_tile_voxels, left // TILE_BYTES_PER_VOXEL),
+        most_voxels=min(settings.most_tile_voxels, available // TILE_BYTES_PER_VOXEL),
         most_planes=LARGEST_SLAB_BYTES // (2 * len(settings.thresholds) * math.prod(shape[1:])),
     )
 
@@ -384,14 +386,14 @@ def masks_bytes(shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: Mask
     groups = row_groups(plan, tiling.batch_size)
     in_plane, tile = math.prod(target[1:]), math.prod(plan.tile_shape)
     slab = 2 * n_outputs * tallest(groups) * in_plane
-    rest = 2 * 2 * n_outputs * linear_taps(target[0], shape[1]).width * in_plane
+    previous = 2 * 2 * n_outputs * linear_taps(target[0], shape[1]).width * in_plane
     held = 0 if target == tuple(shape[1:]) else 4 * shape[0] * tallest(groups) * in_plane
     n_copies = 3 if tiling.test_time_flips else 1
     batch = 4 * tiling.batch_size * tile * n_copies * (2 * shape[0] + n_outputs)
-    kept = n_outputs * math.prod(target) if settings.keeps_probability else 0
+    quantised = n_outputs * math.prod(target) if settings.keeps_probability else 0
     planes = 4 * n_outputs * in_plane + 8 * shape[2] * shape[3]
     framed = 0
     if settings.prediction.fixed_frame is not None:  # padded, as float32 and in one piece
         padded = math.prod(framed_shape(settings.prediction.fixed_frame))
         framed = 4 * (shape[0] + 2 * n_outputs) * padded + 4 * (2 * shape[0] + 2 * n_outputs) * math.prod(target)
-    return math.prod(shape[1:]) + slab + rest + held + batch + kept + planes + framed
+    return math.prod(shape[1:]) + slab + previous + held + batch + quantised + planes + framed

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.progress import silent
 from tomocyte.segmentation.prediction.blending import TileSource, TileWork, Whole, row_groups, tallest
 from tomocyte.segmentation.prediction.tiling import TilingSettings, plan_tiles
 
@@ -35,7 +36,7 @@ def predict_tiled(
     *,
     n_outputs: int,
     divisor: tuple[int, ...],
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
     is_empty: Callable[[Float], bool] | None = None,
 ) -> Float:
     """Predict an image of any size in tiles.
@@ -51,10 +52,10 @@ def predict_tiled(
         K.
     divisor : tuple of int
         What each spatial size of the network's input must be a multiple of.
-    report : callable, optional
-        Told the tiles done and the tiles in all, after each batch.
+    callback : callable, optional
+        Called with the tiles done and the tiles in all, after each batch.
     is_empty : callable, optional
-        Given a tile (C, *tile); where it says True the tile is not predicted and counts as probability 0.
+        Called with a tile (C, *tile); where it returns True the tile is not predicted and counts as probability 0.
 
     Returns
     -------
@@ -77,7 +78,7 @@ def predict_tiled(
     """
     probability = np.empty((n_outputs, *image.shape[1:]), dtype=np.float32)
     slabs = predict_slabs(
-        image, predictor, settings, n_outputs=n_outputs, divisor=divisor, report=report, is_empty=is_empty
+        image, predictor, settings, n_outputs=n_outputs, divisor=divisor, callback=callback, is_empty=is_empty
     )
     for start, slab in slabs:
         probability[:, start : start + slab.shape[1]] = slab
@@ -91,7 +92,7 @@ def predict_slabs(
     *,
     n_outputs: int,
     divisor: tuple[int, ...],
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
     is_empty: Callable[[Float], bool] | None = None,
 ) -> Iterator[Slab]:
     """As :func:`predict_tiled`, but handing out finished slabs along the first spatial axis, in order.
@@ -103,12 +104,12 @@ def predict_slabs(
     start : int
         First plane (or row of a 2-D image) of the slab.
     probability : ndarray (K, n, Y, X) or (K, n, X), float32, in [0, 1]
-        Valid until the next slab is asked for: copy what you keep. The slabs cover the axis exactly once.
+        Valid until the next slab is requested: copy what you keep. The slabs cover the axis exactly once.
     """
     _check_image(image, settings)
     plan = plan_tiles(image.shape[1:], settings, divisor=divisor)
-    chosen = flip_averaged(predictor) if settings.test_time_flips else predictor
-    work = TileWork(Whole(image), plan, chosen, n_outputs, settings.batch_size, report, is_empty)
+    predict = flip_averaged(predictor) if settings.test_time_flips else predictor
+    work = TileWork(Whole(image), plan, predict, n_outputs, settings.batch_size, callback, is_empty)
     return work.slabs(np.float32)
 
 
@@ -119,7 +120,7 @@ def fixed_point_slabs(
     *,
     n_outputs: int,
     divisor: tuple[int, ...],
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
     is_empty: Callable[[Float], bool] | None = None,
 ) -> Iterator[tuple[int, NDArray[np.uint16]]]:
     """As :func:`predict_slabs`, from a source that is read tile by tile, to probabilities of half the size.
@@ -127,20 +128,19 @@ def fixed_point_slabs(
     Parameters
     ----------
     source : TileSource
-    predictor, settings, n_outputs, divisor, report, is_empty
+    predictor, settings, n_outputs, divisor, callback, is_empty
         As :func:`predict_tiled`.
 
     Yields
     ------
     start : int
     probability : ndarray (K, n, Y, X), uint16
-        Times :data:`~tomocyte.segmentation.prediction.blending.LEVELS`; off by at most half a level per tile that meets
-        in a
-        voxel, 6e-5 at eight.
+        Times :data:`~tomocyte.segmentation.prediction.blending.LEVELS`; the error is at most 0.5 for each tile that
+        covers a voxel, 6e-5 of the probability for eight tiles.
     """
     plan = plan_tiles(source.shape[1:], settings, divisor=divisor)
-    chosen = flip_averaged(predictor) if settings.test_time_flips else predictor
-    work = TileWork(source, plan, chosen, n_outputs, settings.batch_size, report, is_empty)
+    predict = flip_averaged(predictor) if settings.test_time_flips else predictor
+    work = TileWork(source, plan, predict, n_outputs, settings.batch_size, callback, is_empty)
     return work.slabs(np.uint16)
 
 
@@ -152,7 +152,7 @@ def section_slabs(
     axis: SectionAxis,
     n_outputs: int,
     divisor: tuple[int, int],
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
 ) -> Iterator[Slab]:
     """Predict a volume section by section with a 2-D network, along one axis.
 
@@ -165,7 +165,7 @@ def section_slabs(
         2-D; ``batch_size`` counts tiles of one or several sections.
     axis : {"z", "y", "x"}
         What the sections are perpendicular to; they keep the order of the other two axes.
-    n_outputs, divisor, report
+    n_outputs, divisor, callback
         As :func:`predict_tiled`.
 
     Yields
@@ -179,8 +179,8 @@ def section_slabs(
         raise SettingsError(
             "E-AXES", f"sections need an image (C, Z, Y, X) and 2-D tiles, not {image.shape} and {settings.tile_shape}."
         )
-    chosen = flip_averaged(predictor) if settings.test_time_flips else predictor
-    turned = np.moveaxis(image, 1 + AXES.index(axis), 1)
+    predict = flip_averaged(predictor) if settings.test_time_flips else predictor
+    sections = np.moveaxis(image, 1 + AXES.index(axis), 1)
     flat = settings.model_copy(
         update={
             "tile_shape": (1, *settings.tile_shape),
@@ -189,12 +189,12 @@ def section_slabs(
         }
     )
     return predict_slabs(
-        turned,
-        lambda batch: chosen(batch[:, :, 0])[:, :, np.newaxis],
+        sections,
+        lambda batch: predict(batch[:, :, 0])[:, :, np.newaxis],
         flat,
         n_outputs=n_outputs,
         divisor=(1, *divisor),
-        report=report,
+        callback=callback,
     )
 
 
@@ -206,20 +206,19 @@ def predict_sections(
     axes: Sequence[SectionAxis] = ("z",),
     n_outputs: int,
     divisor: tuple[int, int],
-    report: OnTiles | None = None,
+    callback: OnTiles = silent,
 ) -> Float:
     """Predict a volume section by section with a 2-D network; the mean over the axes given.
 
-    Voxels are taken as they are; :func:`tomocyte.segmentation.prediction.frame.predict_frame` brings them to the
-    network's
-    pixel size first and knows the vote.
+    Voxels are used as they are; :func:`tomocyte.segmentation.prediction.frame.predict_frame` resamples them to the
+    network's pixel size first and offers the majority vote.
 
     Parameters
     ----------
     axes : sequence of {"z", "y", "x"}
         Each at most once.
-    image, predictor, settings, n_outputs, divisor, report
-        As :func:`section_slabs`; ``report`` counts the tiles of each axis anew.
+    image, predictor, settings, n_outputs, divisor, callback
+        As :func:`section_slabs`; ``callback`` counts the tiles of each axis anew.
 
     Returns
     -------
@@ -229,11 +228,11 @@ def predict_sections(
         raise SettingsError("E-AXES", f"section axes are one or more of z, y and x, each once, not {tuple(axes)}.")
     probability = np.zeros((n_outputs, *image.shape[1:]), dtype=np.float32)
     for axis in axes:
-        turned = np.moveaxis(probability, 1 + AXES.index(axis), 1)
+        result = np.moveaxis(probability, 1 + AXES.index(axis), 1)
         for start, slab in section_slabs(
-            image, predictor, settings, axis=axis, n_outputs=n_outputs, divisor=divisor, report=report
+            image, predictor, settings, axis=axis, n_outputs=n_outputs, divisor=divisor, callback=callback
         ):
-            turned[:, start : start + slab.shape[1]] += slab / len(axes)
+            result[:, start : start + slab.shape[1]] += slab / len(axes)
     return np.clip(probability, 0, 1, out=probability)
 
 

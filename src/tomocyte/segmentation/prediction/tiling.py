@@ -149,16 +149,16 @@ def plan_tiles(shape: tuple[int, ...], settings: TilingSettings, *, divisor: tup
     halo = settings.halo or (0,) * len(shape)
     tiles, axes = [], []
     shared = settings.overlap_voxels or (None,) * len(shape)
-    for size, wanted, step_of, width, n_shared in zip(shape, settings.tile_shape, divisor, halo, shared, strict=True):
-        if size < 1 or wanted % step_of or wanted < 2 * width + step_of:
+    for size, extent, step_of, width, n_shared in zip(shape, settings.tile_shape, divisor, halo, shared, strict=True):
+        if size < 1 or extent % step_of or extent < 2 * width + step_of:
             raise SettingsError(
                 "E-TILE",
-                f"tiles of {settings.tile_shape} with a halo of {halo} do not suit an image of shape {shape} and a "
-                f"network that divides by {divisor}.",
+                f"tiles of {settings.tile_shape} with a halo of {halo} cannot be used for an image of shape {shape} "
+                f"and a network that divides by {divisor}.",
                 cure="Each tile size must be a multiple of the divisor and at least twice the halo plus the divisor.",
             )
         # An image smaller than a tile gets a smaller one; two divisors at least, so that no map shrinks to one voxel.
-        tile = min(wanted, max(2 * step_of, math.ceil(size / step_of) * step_of))
+        tile = min(extent, max(2 * step_of, math.ceil(size / step_of) * step_of))
         tiles.append(tile)
         inner = tile - 2 * width
         axes.append(_place(size, tile, width, step_of, settings.weight, _step(inner, step_of, settings, n_shared)))
@@ -210,17 +210,20 @@ def grown_tiles(
         if axis == 0 and most_planes is not None:
             most = max(most_planes, plan.tile_shape[0])
         between = math.ceil(shared[axis] / step_of) * step_of
-        found = {plan.tile_shape[axis]: len(placements)}
+        n_by_side = {plan.tile_shape[axis]: len(placements)}
         for n in range(1, len(placements)):
             side = max(2, math.ceil((size + (n - 1) * between) / n / step_of)) * step_of
             if plan.tile_shape[axis] <= side <= most:
-                found[side] = n
-        sides.append(found.items())
+                n_by_side[side] = n
+        sides.append(n_by_side.items())
     best = min(
         (
-            (math.prod(n for _, n in chosen) * math.prod(side for side, _ in chosen), tuple(side for side, _ in chosen))
-            for chosen in itertools.product(*sides)
-            if math.prod(side for side, _ in chosen) <= max(most_voxels, math.prod(plan.tile_shape))
+            (
+                math.prod(n for _, n in option) * math.prod(side for side, _ in option),
+                tuple(side for side, _ in option),
+            )
+            for option in itertools.product(*sides)
+            if math.prod(side for side, _ in option) <= max(most_voxels, math.prod(plan.tile_shape))
         ),
         key=lambda entry: (entry[0], math.prod(entry[1]), entry[1]),
     )
@@ -246,11 +249,12 @@ def _place(size: int, tile: int, halo: int, divisor: int, weight: Weight, step: 
         first = 0 if start == 0 else start + halo
         stop = size if start == last else start + tile - halo
         weights = np.pad(window(inner, weight, overlap=inner - step), halo, mode="edge")
-        part = weights[first - start : stop - start]
-        total[first:stop] += part
-        raw.append((start, first, stop, part))
+        inner_weights = weights[first - start : stop - start]
+        total[first:stop] += inner_weights
+        raw.append((start, first, stop, inner_weights))
     return tuple(
-        Placement(start, first, stop, (part / total[first:stop]).astype(np.float32)) for start, first, stop, part in raw
+        Placement(start, first, stop, (inner / total[first:stop]).astype(np.float32))
+        for start, first, stop, inner in raw
     )
 
 

@@ -25,8 +25,8 @@ from tomocyte.labels.distances import distance_um
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.extents import label_extents
 from tomocyte.labels.settings import SplitSettings
-from tomocyte.labels.smoothing import sigma_in_voxels, smooth
 from tomocyte.labels.watershed import find_seeds, seeded_watershed
+from tomocyte.segmentation.smoothing import sigma_in_voxels, smooth
 from tomocyte.volume import VoxelSize
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -43,7 +43,7 @@ def split_touching(
     voxel_size_um: VoxelSize,
     settings: SplitSettings,
     *,
-    level: float = 0.0,
+    background: float = 0.0,
     is_bright: bool = True,
     min_voxels: float = 0.0,
 ) -> Labels:
@@ -57,8 +57,8 @@ def split_touching(
         Used by the methods ``intensity`` and ``local-contrast``.
     voxel_size_um : tuple of 3 float
     settings : SplitSettings
-    level : float
-        Background in the image's unit, from which intensity is counted.
+    background : float
+        In the image's unit, from which intensity is counted.
     is_bright : bool
     min_voxels : float
         Smallest cell; a part that is smaller is given to its neighbours.
@@ -69,7 +69,7 @@ def split_touching(
         A new array; numbers in no particular order.
     """
     return split_own(
-        labels.copy(), image, voxel_size_um, settings, level=level, is_bright=is_bright, min_voxels=min_voxels
+        labels.copy(), image, voxel_size_um, settings, background=background, is_bright=is_bright, min_voxels=min_voxels
     )
 
 
@@ -79,7 +79,7 @@ def split_own(
     voxel_size_um: VoxelSize,
     settings: SplitSettings,
     *,
-    level: float = 0.0,
+    background: float = 0.0,
     is_bright: bool = True,
     min_voxels: float = 0.0,
 ) -> Labels:
@@ -94,8 +94,8 @@ def split_own(
             continue
         box = extents.box(label, split.shape, margin=max(_factors(voxel_size_um, settings)))
         inside = split[box] == label
-        part = _Part(inside, image[box], voxel_size_um, settings, level, is_bright, min_voxels)
-        coarse, factors = _split_one(part)
+        component = _Component(inside, image[box], voxel_size_um, settings, background, is_bright, min_voxels)
+        coarse, factors = _split_one(component)
         n = int(coarse.max())
         if n > 1:
             split = refit(split, largest + n - 1)
@@ -105,14 +105,14 @@ def split_own(
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Component:
     """One component and what is needed to split it."""
 
     inside: Mask
     image: NDArray[Any]
     voxel_size_um: VoxelSize
     settings: SplitSettings
-    level: float
+    background: float
     is_bright: bool
     min_voxels: float
 
@@ -121,21 +121,21 @@ def _factors(voxel_size_um: VoxelSize, settings: SplitSettings) -> tuple[int, in
     return block_factors(voxel_size_um, min(COARSEST_UM, settings.min_separation_um / 8))
 
 
-def _split_one(part: _Part) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
+def _split_one(component: _Component) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
     """Labels 1..n of one component on its coarse grid, and the grid's factors."""
-    factors = _factors(part.voxel_size_um, part.settings)
-    size_um = coarse_voxel_size(part.voxel_size_um, factors)
-    filling = block_sums(part.inside, factors)
+    factors = _factors(component.voxel_size_um, component.settings)
+    size_um = coarse_voxel_size(component.voxel_size_um, factors)
+    filling = block_sums(component.inside, factors)
     covered = filling > 0
-    height = _landscape(part, filling * 2 >= block_sizes(part.inside.shape, factors), covered, factors)
-    smallest = part.min_voxels / math.prod(factors)
+    height = _landscape(component, filling * 2 >= block_sizes(component.inside.shape, factors), covered, factors)
+    smallest = component.min_voxels / math.prod(factors)
     seeds = find_seeds(
         height,
         covered,
-        prominence=part.settings.prominence,
-        min_separation_um=part.settings.min_separation_um,
+        prominence=component.settings.prominence,
+        min_separation_um=component.settings.min_separation_um,
         voxel_size_um=size_um,
-        min_voxels=max(1, round(part.settings.seed_fraction * smallest)),
+        min_voxels=max(1, round(component.settings.seed_fraction * smallest)),
     )
     while True:
         n = int(seeds.max())
@@ -143,7 +143,7 @@ def _split_one(part: _Part) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
             return covered.astype(np.uint32), factors
         regions = seeded_watershed(-height, seeds, covered, connectivity=1)
         sizes = np.bincount(regions.ravel(), weights=filling.ravel(), minlength=n + 1)[1:]
-        is_small = sizes < part.min_voxels
+        is_small = sizes < component.min_voxels
         if not is_small.any():
             return regions, factors
         # One at a time, smallest first: its voxels may make a neighbour large enough.
@@ -151,18 +151,20 @@ def _split_one(part: _Part) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
         seeds = np.asarray(np.searchsorted(np.unique(seeds), seeds), dtype=np.uint32)
 
 
-def _landscape(part: _Part, core: Mask, covered: Mask, factors: tuple[int, int, int]) -> NDArray[np.float32]:
+def _landscape(component: _Component, core: Mask, covered: Mask, factors: tuple[int, int, int]) -> NDArray[np.float32]:
     """High in the middle of cells, 0 outside, on the coarse grid."""
-    size_um = coarse_voxel_size(part.voxel_size_um, factors)
-    if part.settings.method == "distance":
+    size_um = coarse_voxel_size(component.voxel_size_um, factors)
+    if component.settings.method == "distance":
         return distance_um(core if core.any() else covered, size_um)
-    means = block_means(part.image, factors, part.inside)
-    contrast = np.where(covered, means - part.level if part.is_bright else part.level - means, 0).astype(np.float32)
-    sigma = sigma_in_voxels(part.settings.smoothing_um, size_um, contrast.shape[0])
+    means = block_means(component.image, factors, component.inside)
+    contrast = np.where(
+        covered, means - component.background if component.is_bright else component.background - means, 0
+    ).astype(np.float32)
+    sigma = sigma_in_voxels(component.settings.smoothing_um, size_um, contrast.shape[0])
     smoothed = np.nan_to_num(smooth(np.where(covered, contrast, np.float32(np.nan)), sigma))
-    if part.settings.method == "intensity":
+    if component.settings.method == "intensity":
         return np.maximum(smoothed, 0)
-    window = sigma_in_voxels(part.settings.window_um, size_um, contrast.shape[0])
+    window = sigma_in_voxels(component.settings.window_um, size_um, contrast.shape[0])
     excess = np.maximum(smoothed - LOCAL_SHARE * _mean_around(contrast, window), 0)
     return np.sqrt(excess * distance_um(covered & (excess > 0), size_um))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tomocyte.labels.settings import SplitSettings
-from tomocyte.labels.splitting import split_touching
+from tomocyte.segmentation.splitting import split_touching
 
 
 @pytest.mark.parametrize("voxel_size_um", [(0.31, 0.17, 0.13), (0.8, 0.1, 0.1), (0.1, 0.1, 0.8)])

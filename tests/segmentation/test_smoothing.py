@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tomocyte.labels.smoothing import local_mean_planes, sigma_in_voxels, smooth
+from tomocyte.segmentation.smoothing import local_mean_planes, sigma_in_voxels, smooth
 
 NAN = float("nan")
 
