@@ -121,11 +121,11 @@ def test_domain_is_learned_from_enough_training_images_only() -> None:
     seen = [{"noise": float(rng.normal()), "level": float(rng.normal())} for _ in range(30)]
     held_out = lambda: iter([examined(1, figures={"noise": 0.1, "level": 0.0})])  # noqa: E731
     fitted = fit_calibration(held_out, seen)
-    assert fitted.domain is not None
-    assert fitted.domain.n_images == 30
-    assert fit_calibration(held_out, seen[:19]).domain is None
+    assert fitted.distribution is not None
+    assert fitted.distribution.n_images == 30
+    assert fit_calibration(held_out, seen[:19]).distribution is None
     unlike = iter([examined(3, figures={"noise": 50.0, "level": 0.0})])
-    far = assess(unlike, fitted.structures, fitted.domain)
+    far = assess(unlike, fitted.structures, fitted.distribution)
     assert far.distances["field 3"] > 1
 
 

@@ -19,8 +19,8 @@ from tests.unet_by_hand import MEDIUM_RI, SIZE_UM, balls_ri, save_by_hand
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
+from tomocyte.confidence.out_of_distribution import fit_training_distribution
 from tomocyte.confidence.settings import StructureCalibration, UncertaintySettings
-from tomocyte.confidence.typical_images import fit_domain
 from tomocyte.confidence.voxels import predictive_entropy
 from tomocyte.errors import SettingsError
 from tomocyte.formats import read_volume, write_volume
@@ -205,7 +205,7 @@ def test_unusual_images_are_named(save: Callable[..., Path]) -> None:
         assert state.prediction is not None
         frame = ModelInput(state.frame.image, state.frame.voxel_size_um, state.frame.medium_ri)
         figures.append(describe_frame(plan.card, frame, state.prediction))
-    save("aware", domain=fit_domain([one for one in figures if one is not None]))
+    save("aware", domain=fit_training_distribution([one for one in figures if one is not None]))
     usual, odd = (analyse(noisy(sd), settings("aware")) for sd in (2e-4, 1.2e-3))
     assert not any("W-MODEL-DOMAIN" in warning for warning in usual.warnings)
     (warning,) = (warning for warning in odd.warnings if "W-MODEL-DOMAIN" in warning)

@@ -258,12 +258,14 @@ def calibrate(
         lambda: examined(data.validation, "calibration"), [figures for figures in described if figures is not None]
     )
     sets = {"validation (fitted on)": data.validation, **data.test}
-    results = {name: assess(examined(items, name), fitted.structures, fitted.domain) for name, items in sets.items()}
+    results = {
+        name: assess(examined(items, name), fitted.structures, fitted.distribution) for name, items in sets.items()
+    }
     figures = {name: _figures(results[name], data_is_simulated(items)) for name, items in sets.items()}
     card = package.card.model_copy(
         update={
             "calibration": dict(fitted.structures),
-            "domain": fitted.domain,
+            "domain": fitted.distribution,
             "figures": {**package.card.figures, "calibration": figures},
         }
     )

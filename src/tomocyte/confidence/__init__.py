@@ -1,4 +1,4 @@
-"""How sure a prediction is: voxels, objects, ensembles, images unlike the training images; and how that is fitted.
+"""How sure a prediction is: voxels, objects, ensembles, out-of-distribution images; and how that is fitted.
 
 ``settings`` is what a model card keeps, ``levels`` and ``fit`` make it from held-out images.
 """

@@ -1,7 +1,7 @@
-"""How far a calibration holds on labelled images: reliability of voxels, confidence and intervals of objects.
+"""How well a calibration holds on labelled images: reliability of voxels, confidence and intervals of objects.
 
-Images come as :class:`Examined`: what a model found beside what is true; who makes them is the caller's choice, so that
-objects are those of a run. To check one thing more about objects, add it to :func:`object_rows`.
+Images come as :class:`Examined`: prediction beside truth; the caller makes them, so that objects are those of a run. To
+check something more about objects, add it to :func:`object_rows`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from tomocyte.confidence.levels import LevelCounts, count_levels, coverage
 from tomocyte.confidence.objects import change_score, interval, sum_over_objects
-from tomocyte.confidence.settings import DomainStatistics, StructureCalibration
-from tomocyte.confidence.typical_images import domain_distance
+from tomocyte.confidence.out_of_distribution import out_of_distribution_distance
+from tomocyte.confidence.settings import StructureCalibration, TrainingDistribution
 from tomocyte.confidence.voxels import calibrated_levels
 from tomocyte.evaluation import ReliabilityCounts, overlap_table
 from tomocyte.evaluation.matching import best_partners
+from tomocyte.labels.resample import resample_labels
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ UNCERTAIN = (0.05, 0.95)
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """A labelled image and what a model makes of it.
+    """A labelled image and a model's prediction of it.
 
     Parameters
     ----------
@@ -43,15 +44,15 @@ class Examined:
         Physical values.
     voxel_size_um : tuple of 3 float
     medium : float or None
-        What the dry mass counts from, in the image's unit.
+        Value from which dry mass is counted, in the image's unit.
     probability : ndarray (K, z, y, x), uint8
         round(255 p), on the network's grid.
     labels, truth : dict of str to ndarray (Z, Y, X), unsigned integer
-        Objects found, and true objects, of the structures that are outputs of the model and were labelled.
+        Predicted and true objects of the structures that are outputs of the model and were labelled.
     outputs : dict of str to int
         Which output a structure is.
     figures : dict of str to float, or None
-        From :func:`tomocyte.confidence.typical_images.describe_domain`.
+        From :func:`tomocyte.confidence.out_of_distribution.describe_image`.
     """
 
     name: str
@@ -70,15 +71,14 @@ class Examined:
         The truth is read at the nearest voxel.
         """
         probability, truth = self.probability[self.outputs[structure]], self.truth[structure]
-        at = [
-            ((np.arange(n) + 0.5) * m / n).astype(np.int64) for n, m in zip(probability.shape, truth.shape, strict=True)
-        ]
-        return count_levels((truth if probability.shape == truth.shape else truth[np.ix_(*at)]) > 0, probability)
+        if probability.shape != truth.shape:
+            truth = resample_labels(truth, probability.shape)
+        return count_levels(truth > 0, probability)
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """How far a calibration holds on some images.
+    """How well a calibration holds on some images.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ class Assessment:
         Per structure, of the network's own probabilities and of the calibrated ones, where the former lie between
         0.05 and 0.95.
     objects : DataFrame
-        One row per object found: ``item``, ``structure``, ``label``, ``iou`` (with its true partner; 0 without),
-        ``confidence``, and, for matched ones, ``volume_ratio`` and ``dry_mass_ratio`` (true over found) with
+        One row per predicted object: ``item``, ``structure``, ``label``, ``iou`` (with its true partner; 0 without),
+        ``confidence``, and, for matched ones, ``volume_ratio`` and ``dry_mass_ratio`` (true over predicted) with
         the ends of their intervals, ``…_low`` and ``…_high``.
     distances : dict of str to float
         Per image, its distance from the training images over the limit; NaN where unknown.
@@ -103,7 +103,7 @@ class Assessment:
 
         ``ece_before``, ``ece_after``, ``brier_before``, ``brier_after``: of voxels that the network itself gives 0.05
         to 0.95 (nearly all others are easy background). ``n_objects``, ``n_matched``. ``confidence_rank_correlation``:
-        Spearman's, with the IoU; ``confidence_auc``: of telling matched objects from others. ``volume_coverage``,
+        Spearman's, with the IoU; ``confidence_auc``: of separating matched objects from others. ``volume_coverage``,
         ``dry_mass_coverage``: of the 90 % intervals; ``volume_width``: median of upper over lower end, minus 1.
         """
         result = {}
@@ -129,17 +129,17 @@ class Assessment:
 def assess(
     images: Iterable[Examined],
     calibration: Mapping[str, StructureCalibration],
-    domain: DomainStatistics | None = None,
+    distribution: TrainingDistribution | None = None,
 ) -> Assessment:
     """Check a calibration on labelled images.
 
     Parameters
     ----------
     images : iterable of Examined
-        Other ones than it was fitted to, if the result is to count.
+        Not those that it was fitted to, for a fair result.
     calibration : mapping of str to StructureCalibration
         Structures without one keep the network's own probabilities.
-    domain : DomainStatistics, optional
+    distribution : TrainingDistribution, optional
         Of the training images.
     """
     import pandas as pd
@@ -147,7 +147,7 @@ def assess(
     before: dict[str, ReliabilityCounts] = {}
     after: dict[str, ReliabilityCounts] = {}
     distances: dict[str, float] = {}
-    parts = []
+    tables = []
     for image in images:
         for structure in image.truth:
             own = calibration.get(structure)
@@ -155,11 +155,11 @@ def assess(
             for total, levels in ((before, calibrated_levels(None)), (after, calibrated_levels(own))):
                 reliability = counts.reliability(levels)
                 total[structure] = total[structure] + reliability if structure in total else reliability
-            parts.append(object_rows(image, structure, own))
+            tables.append(object_rows(image, structure, own))
         distances[image.name] = math.nan
-        if image.figures is not None and domain is not None:
-            distances[image.name] = domain_distance(image.figures, domain) / domain.limit
-    objects = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"structure": [], "iou": []})
+        if image.figures is not None and distribution is not None:
+            distances[image.name] = out_of_distribution_distance(image.figures, distribution) / distribution.limit
+    objects = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"structure": [], "iou": []})
     return Assessment(before, after, objects, distances)
 
 
@@ -169,16 +169,16 @@ def object_rows(examined: Examined, structure: str, calibration: StructureCalibr
     """
     import pandas as pd
 
-    found, truth = examined.labels[structure], examined.truth[structure]
+    predicted, truth = examined.labels[structure], examined.truth[structure]
     sums = sum_over_objects(
-        found,
+        predicted,
         examined.probability[examined.outputs[structure]],
         calibrated_levels(calibration),
         examined.voxel_size_um,
         image=examined.image,
         medium=examined.medium,
     )
-    partner, iou, volume, mass = _partners(examined, truth, found, sums.label)
+    partner, iou, volume, mass = _partners(examined, truth, predicted, sums.label)
     rows: dict[str, Any] = {
         "item": examined.name,
         "structure": structure,
@@ -197,14 +197,14 @@ def object_rows(examined: Examined, structure: str, calibration: StructureCalibr
 
 
 def _partners(
-    examined: Examined, truth: NDArray[Any], found: NDArray[Any], labels: NDArray[np.int64]
+    examined: Examined, truth: NDArray[Any], predicted: NDArray[Any], labels: NDArray[np.int64]
 ) -> tuple[Any, ...]:
-    """For each object found: its true partner (0: none), IoU, true over found volume, and the same of the dry mass."""
-    table = overlap_table(truth, found)
+    """For each predicted object: true partner (0: none), IoU, true over predicted volume, and the same of dry mass."""
+    table = overlap_table(truth, predicted)
     partner = np.zeros(len(labels), dtype=np.int64)
     iou = np.zeros(len(labels))
     volume, mass = np.full((2, len(labels)), np.nan)
-    weights = [_mass_of(examined, numbered) for numbered in (truth, found)]
+    weights = [_mass_of(examined, numbered) for numbered in (truth, predicted)]
     for pair in best_partners(table):
         at, row = int(table.truth_index[pair]), int(table.prediction_index[pair])
         true_label, label = int(table.truth_labels[at]), int(labels[row])
@@ -218,7 +218,7 @@ def _partners(
 
 
 def _mass_of(examined: Examined, labels: NDArray[Any]) -> NDArray[np.float64]:
-    """What each label holds above the medium, up to a factor; NaN without a medium."""
+    """Sum of each label's values above the medium, up to a factor; NaN without a medium."""
     n = int(labels.max(initial=0)) + 1
     if examined.medium is None:
         return np.full(n, np.nan)
@@ -235,16 +235,23 @@ def rank_correlation(first: Any, second: Any) -> float:
     return float(stats.spearmanr(first, second).statistic)
 
 
-def auc(score: Any, is_good: Any) -> float:
-    """How often a good object has a higher score than a bad one; NaN where there is only one kind."""
+def auc(score: Any, is_positive: Any) -> float:
+    """How often a positive has a higher score than a negative; NaN where there is only one kind.
+
+    References
+    ----------
+    Hanley & McNeil, Radiology 143, 29 (1982), doi:10.1148/radiology.143.1.7063747.
+    """
     from scipy import stats
 
-    score, good = np.asarray(score, dtype=np.float64), np.asarray(is_good, dtype=bool)
-    n_good, n_bad = int(good.sum()), int((~good).sum())
-    if min(n_good, n_bad) == 0:
+    score, positive = np.asarray(score, dtype=np.float64), np.asarray(is_positive, dtype=bool)
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if min(n_positive, n_negative) == 0:
         return math.nan
-    return float((stats.rankdata(score)[good].sum() - n_good * (n_good + 1) / 2) / (n_good * n_bad))
+    return float(
+        (stats.rankdata(score)[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+    )
 
 
 def _coverage(rows: pd.DataFrame, name: str) -> float:
-    return coverage(*(rows[f"{name}_{part}"].to_numpy(np.float64) for part in ("ratio", "low", "high")))
+    return coverage(*(rows[f"{name}_{end}"].to_numpy(np.float64) for end in ("ratio", "low", "high")))

@@ -1,7 +1,7 @@
-"""What a model's probabilities are worth, learned on labelled images that it never saw.
+"""Calibration of a model's probabilities, fitted on labelled images that were not used for training.
 
-A sigmoid per structure for voxels, conformal intervals for volume and dry mass of objects, and how training images
-look. To learn something else from the images, add it to :class:`Calibration` and :func:`fit_calibration`.
+A sigmoid per structure for voxels, conformal intervals for volume and dry mass of objects, and the distribution of the
+training images. To learn something else from the images, add it to :class:`Calibration` and :func:`fit_calibration`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from tomocyte.confidence.assessment import Examined, assess
 from tomocyte.confidence.levels import N_LEVELS, LevelCounts, conformal_ends, fit_platt
 from tomocyte.confidence.objects import INTERVAL_LEVEL
-from tomocyte.confidence.settings import DomainStatistics, StructureCalibration
-from tomocyte.confidence.typical_images import fit_domain
+from tomocyte.confidence.out_of_distribution import fit_training_distribution
+from tomocyte.confidence.settings import StructureCalibration, TrainingDistribution
 from tomocyte.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,31 +28,31 @@ FEWEST_TRAINING_IMAGES = 20
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was learned about a model.
+    """Calibration of a model.
 
     Parameters
     ----------
     structures : mapping of str to StructureCalibration
-    domain : DomainStatistics, optional
-        How training images look; ``None`` where too few were described.
+    distribution : TrainingDistribution, optional
+        Of the training images; ``None`` where too few were described.
     """
 
     structures: Mapping[str, StructureCalibration]
-    domain: DomainStatistics | None = None
+    distribution: TrainingDistribution | None = None
 
 
 def fit_calibration(
     validation: Callable[[], Iterable[Examined]], training_figures: Sequence[Mapping[str, float]] = ()
 ) -> Calibration:
-    """Learn calibration, intervals, and the look of the training images.
+    """Fit calibration, intervals, and the distribution of the training images.
 
     Parameters
     ----------
     validation : callable
-        Gives the validation images one by one, twice: first for the voxels, then for the objects.
+        Returns an iterator over the validation images; called twice: first for the voxels, then for the objects.
     training_figures : sequence of mapping
-        From :func:`tomocyte.confidence.typical_images.describe_domain`, of training images; with fewer than 20 of them
-        there is no domain.
+        From :func:`tomocyte.confidence.out_of_distribution.describe_image`, of training images; with fewer than 20 of
+        them there is no distribution.
 
     Returns
     -------
@@ -74,12 +74,16 @@ def fit_calibration(
         if image.figures is not None:
             validation_figures.append(image.figures)
     if not counts:
-        raise InputError("E-NO-DATA", "no labelled image to calibrate on.", cure="Give validation images with labels.")
+        raise InputError(
+            "E-NO-DATA", "there is no labelled image to calibrate on.", cure="Give validation images with labels."
+        )
     voxels = {name: _fitted(own) for name, own in counts.items()}
     objects = assess(validation(), voxels).objects
     complete = {name: _with_intervals(own, objects[objects["structure"] == name]) for name, own in voxels.items()}
     is_described = len(training_figures) >= FEWEST_TRAINING_IMAGES
-    return Calibration(complete, fit_domain(training_figures, validation_figures) if is_described else None)
+    return Calibration(
+        complete, fit_training_distribution(training_figures, validation_figures) if is_described else None
+    )
 
 
 def _fitted(counts: LevelCounts) -> StructureCalibration:

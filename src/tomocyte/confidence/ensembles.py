@@ -1,7 +1,7 @@
-"""Several predictions of one image (flips, or several models) as one: their mean and how far they disagree.
+"""Several predictions of one image (flips, or several models) combined: their mean and how much they disagree.
 
-Predictions are 8-bit probabilities on the network's grid and are added one by one, so that only sums are held. To judge
-disagreement in another way, add a sum to :class:`Ensemble`.
+Predictions are 8-bit probabilities on the network's grid and are added one by one, so that only sums are held. To add a
+measure of disagreement, add a sum to :class:`Ensemble`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST_MEMBERS = 64
 
 
 class Ensemble:
-    """Add members, then ask for what they say together.
+    """Members are added one by one; then their mean and spread can be computed.
 
     Parameters
     ----------
@@ -53,12 +53,14 @@ class Ensemble:
             ``E-SHAPE``; ``E-ENSEMBLE``: more than 64 members.
         """
         if probability.shape != self._sum.shape or probability.dtype != np.uint8:
-            raise SettingsError("E-SHAPE", f"a member {probability.shape} does not fit {self._sum.shape}.")
+            raise SettingsError(
+                "E-SHAPE", f"a member must be uint8 {self._sum.shape}, not {probability.dtype} {probability.shape}."
+            )
         if self.n_members == MOST_MEMBERS:
             raise SettingsError("E-ENSEMBLE", f"an ensemble has at most {MOST_MEMBERS} members.", cure="Use fewer.")
         self.n_members += 1
-        for part, total, squares in zip(probability, self._sum, self._squares, strict=True):
-            for z, plane in enumerate(part):
+        for output, total, squares in zip(probability, self._sum, self._squares, strict=True):
+            for z, plane in enumerate(output):
                 total[z] += plane
                 squares[z] += np.square(plane, dtype=np.uint32)
 
@@ -66,8 +68,8 @@ class Ensemble:
         """Mean probability, round(255 p), (K, z, y, x) uint8."""
         n = self._members()
         result = np.empty(self._sum.shape, dtype=np.uint8)
-        for part, out in zip(self._sum, result, strict=True):
-            for z, plane in enumerate(part):
+        for output, out in zip(self._sum, result, strict=True):
+            for z, plane in enumerate(output):
                 out[z] = np.floor(plane / n + 0.5)
         return result
 
@@ -75,15 +77,15 @@ class Ensemble:
         """Standard deviation over the members (over n, not n - 1), round(255 sd), (K, z, y, x) uint8; at most 128."""
         n = self._members()
         result = np.empty(self._sum.shape, dtype=np.uint8)
-        for part, squares, out in zip(self._sum, self._squares, result, strict=True):
-            for z, plane in enumerate(part):
+        for output, squares, out in zip(self._sum, self._squares, result, strict=True):
+            for z, plane in enumerate(output):
                 variance = squares[z] / n - np.square(plane / n)
                 out[z] = np.floor(np.sqrt(np.maximum(variance, 0)) + 0.5)
         return result
 
     def _members(self) -> int:
         if self.n_members == 0:
-            raise SettingsError("E-ENSEMBLE", "an ensemble without members says nothing.", cure="Add at least one.")
+            raise SettingsError("E-ENSEMBLE", "the ensemble has no members.", cure="Add at least one.")
         return self.n_members
 
 

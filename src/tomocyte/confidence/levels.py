@@ -1,4 +1,4 @@
-"""Calibration learned from counts: probabilities stored in levels against the truth, and intervals that cover.
+"""Calibration fitted to counts: quantised probabilities against the truth, and conformal intervals.
 
 All voxels of all images take part, because only two counts per stored level are kept; counts of several images add up.
 To fit another curve to them, add a function beside :func:`fit_platt`.
@@ -24,7 +24,7 @@ FLATTEST, STEEPEST = 0.05, 20.0
 
 @dataclass(frozen=True)
 class LevelCounts:
-    """Voxels per stored level of probability.
+    """Voxels per level of the quantised probability.
 
     Parameters
     ----------
@@ -43,27 +43,27 @@ class LevelCounts:
         return float(self.n_inside[level] / self.n_voxels[level]) if self.n_voxels[level] else math.nan
 
     def between(self, low: float, high: float) -> LevelCounts:
-        """Only the voxels whose stored probability lies between two bounds (included); the others count nothing."""
-        said = np.arange(N_LEVELS) / (N_LEVELS - 1)
-        chosen = (said >= low) & (said <= high)
-        return LevelCounts(np.where(chosen, self.n_voxels, 0), np.where(chosen, self.n_inside, 0))
+        """Only the voxels whose stored probability lies between two bounds (included); the counts of others are 0."""
+        probability = np.arange(N_LEVELS) / (N_LEVELS - 1)
+        is_between = (probability >= low) & (probability <= high)
+        return LevelCounts(np.where(is_between, self.n_voxels, 0), np.where(is_between, self.n_inside, 0))
 
     def reliability(self, probability: NDArray[Any], *, n_bins: int = DEFAULT_BINS) -> ReliabilityCounts:
-        """The reliability curve when level k is said to mean ``probability[k]``.
+        """The reliability curve when level k stands for ``probability[k]``.
 
         Parameters
         ----------
         probability : ndarray (256,), float, in [0, 1]
         n_bins : int >= 1
         """
-        said = np.asarray(probability, dtype=np.float64)
-        bins = np.searchsorted(np.linspace(0.0, 1.0, n_bins + 1)[1:-1], said)
+        values = np.asarray(probability, dtype=np.float64)
+        bins = np.searchsorted(np.linspace(0.0, 1.0, n_bins + 1)[1:-1], values)
         n_voxels, n_inside = np.zeros((2, n_bins), dtype=np.int64)
         np.add.at(n_voxels, bins, self.n_voxels)
         np.add.at(n_inside, bins, self.n_inside)
-        sums = np.bincount(bins, weights=said * self.n_voxels, minlength=n_bins)
+        sums = np.bincount(bins, weights=values * self.n_voxels, minlength=n_bins)
         outside = self.n_voxels - self.n_inside
-        squares = float(np.sum(self.n_inside * (1 - said) ** 2 + outside * said**2))
+        squares = float(np.sum(self.n_inside * (1 - values) ** 2 + outside * values**2))
         return ReliabilityCounts(n_voxels, n_inside, sums.astype(np.float64), squares)
 
 
@@ -88,16 +88,18 @@ def count_levels(truth: NDArray[Any], levels: NDArray[np.uint8]) -> LevelCounts:
     ([1, 2], 1.0)
     """
     if truth.shape != levels.shape:
-        raise SettingsError("E-SHAPE", f"truth {truth.shape} and probability {levels.shape} differ.")
+        raise SettingsError("E-SHAPE", f"truth {truth.shape} and probability {levels.shape} differ in shape.")
     if truth.dtype.kind not in "bui" or levels.dtype != np.uint8:
-        raise SettingsError("E-LABELS-TYPE", f"masks and 8-bit levels are needed, not {truth.dtype}, {levels.dtype}.")
+        raise SettingsError(
+            "E-LABELS-TYPE", f"masks and 8-bit levels are needed, not {truth.dtype} and {levels.dtype}."
+        )
     n_voxels = np.bincount(levels.ravel(), minlength=N_LEVELS).astype(np.int64)
     n_inside = np.bincount(levels[truth != 0].ravel(), minlength=N_LEVELS).astype(np.int64)
     return LevelCounts(n_voxels, n_inside)
 
 
 def fit_platt(counts: LevelCounts) -> tuple[float, float]:
-    """The a and b with which sigmoid(a logit(p) + b) is most likely; the levels 0 and 255 take no part.
+    """The a and b with which sigmoid(a logit(p) + b) is most likely; the levels 0 and 255 are left out.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def fit_platt(counts: LevelCounts) -> tuple[float, float]:
 
     Examples
     --------
-    One voxel in two is inside where 1/4 was said, four in five where 3/4 was: log odds from ∓ln 3 to 0 and ln 4.
+    One voxel in two is inside where p was 1/4, four in five where it was 3/4: log odds from ∓ln 3 to 0 and ln 4.
 
     >>> n, inside = np.zeros((2, 256), np.int64)
     >>> n[[64, 191]], inside[[64, 191]] = 1000, (500, 800)
@@ -139,20 +141,20 @@ def fit_platt(counts: LevelCounts) -> tuple[float, float]:
 
     bounds = [(FLATTEST, STEEPEST), (-50.0, 50.0)]
     options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
-    found = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B", options=options)
-    return float(found.x[0]), float(found.x[1])
+    minimum = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B", options=options)
+    return float(minimum.x[0]), float(minimum.x[1])
 
 
 def conformal_ends(scores: NDArray[Any], *, level: float = 0.9) -> tuple[float, float] | None:
     """Two numbers between which a new score of the same kind lies with at least the given probability.
 
-    Each end leaves out half of the rest: the k-th largest and k-th smallest score with k = ⌊(n + 1)(1 - level)/2⌋,
+    Each end leaves out half of the remainder: the k-th largest and k-th smallest score with k = ⌊(n + 1)(1 - level)/2⌋,
     which holds for any distribution as long as old and new scores are exchangeable.
 
     Parameters
     ----------
     scores : ndarray (n,), float
-        Of validation objects; what is not finite is left out.
+        Of validation objects; values that are not finite are left out.
     level : float in (0, 1)
 
     Returns
@@ -173,7 +175,7 @@ def conformal_ends(scores: NDArray[Any], *, level: float = 0.9) -> tuple[float, 
     True
     """
     if not 0 < level < 1:
-        raise SettingsError("E-LEVEL", f"the level {level} does not lie between 0 and 1.")
+        raise SettingsError("E-LEVEL", f"the level must be between 0 and 1, not {level}.")
     values = np.sort(np.asarray(scores, dtype=np.float64))
     values = values[np.isfinite(values)]
     k = math.floor((len(values) + 1) * (1 - level) / 2 + 1e-9)
@@ -188,7 +190,7 @@ def coverage(truth: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> floa
     >>> coverage(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.5, np.nan]), np.array([1.0, 3.0, np.nan]))
     0.5
     """
-    is_known = np.isfinite(low) & np.isfinite(high) & np.isfinite(truth)
-    if not is_known.any():
+    is_finite = np.isfinite(low) & np.isfinite(high) & np.isfinite(truth)
+    if not is_finite.any():
         return math.nan
-    return float(np.mean((truth >= low)[is_known] & (truth <= high)[is_known]))
+    return float(np.mean((truth >= low)[is_finite] & (truth <= high)[is_finite]))

@@ -1,4 +1,4 @@
-"""How sure a segmentation is of an object: its confidence, and intervals on its volume and dry mass.
+"""Confidence of objects, and intervals on their volume and dry mass.
 
 Every figure comes from :class:`ObjectSums`: sums of calibrated probability over an object and its surroundings. To give
 objects another figure, compute it from them.
@@ -38,7 +38,7 @@ class ExpectedChange(NamedTuple):
     log_ratio : ndarray (n,), float64
         ln(true / segmented) to expect; NaN where it is unknown.
     uncertainty : ndarray (n,), float64, >= 0.01
-        E|S△T| / |S|: what the mask may have wrong, as a share of the object; NaN where it is unknown.
+        E|S△T| / |S|: the expected error of the mask, as a share of the object; NaN where it is unknown.
     """
 
     log_ratio: Float
@@ -56,7 +56,7 @@ class ObjectSums:
     n_voxels, inside, near : ndarray (n,), float64
         Voxels of the object, their probabilities' sum, and that of the free voxels around it.
     mass, mass_inside, mass_near : ndarray (n,), float64
-        The same three weighted with what a voxel holds above the medium; NaN without an image or a medium.
+        The same three weighted with a voxel's value above the medium; NaN without an image or a medium.
     """
 
     label: NDArray[np.int64]
@@ -90,12 +90,12 @@ def _change(total: Float, inside: Float, near: Float) -> ExpectedChange:
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = np.log((inside + near) / total)
         uncertainty = np.maximum((total - inside + near) / total, SMALLEST_UNCERTAINTY)
-    is_known = np.isfinite(expected) & np.isfinite(uncertainty)
-    return ExpectedChange(np.where(is_known, expected, np.nan), np.where(is_known, uncertainty, np.nan))
+    is_finite = np.isfinite(expected) & np.isfinite(uncertainty)
+    return ExpectedChange(np.where(is_finite, expected, np.nan), np.where(is_finite, uncertainty, np.nan))
 
 
 def change_score(true_ratio: Float, change: ExpectedChange) -> Float:
-    """How many uncertainties the true value lies from what was expected; what intervals are learned from.
+    """How many uncertainties the true value is from the expected one; intervals are learned from these scores.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def sum_over_objects(
     voxel_size_um : tuple of 3 float
         Of the labels; z may be NaN for a single plane.
     image : ndarray (Z, Y, X), float32, optional
-        Physical values; NaN count nothing.
+        Physical values; NaN count as 0.
     medium : float, optional
         Value outside the cells, in the image's unit.
 
@@ -189,7 +189,7 @@ def sum_over_objects(
     ([5], [1.8], [0.4])
     """
     if labels.ndim != 3 or probability.ndim != 3 or (image is not None and image.shape != labels.shape):
-        raise SettingsError("E-SHAPE", f"labels {labels.shape}, probability {probability.shape} do not fit together.")
+        raise SettingsError("E-SHAPE", f"labels {labels.shape} and probability {probability.shape} do not match.")
     extents = label_extents(labels)
     present = np.flatnonzero(extents.n_voxels[1:]) + 1
     spacing = [1.0 if math.isnan(size) else float(size) for size in voxel_size_um]
@@ -200,7 +200,7 @@ def sum_over_objects(
         reach = _reach_um(int(extents.n_voxels[label]), spacing, is_2d=labels.shape[0] == 1)
         box = _widened(extents.lower[label], extents.upper[label], labels.shape, [reach / side for side in spacing])
         role = _roles(labels[box], int(label), spacing, reach)
-        within = tuple(along(one, side.start, side.stop) for one, side in zip(places, box, strict=True))
+        within = tuple(along(axis, side.start, side.stop) for axis, side in zip(places, box, strict=True))
         held = image[box] if has_mass and image is not None else np.empty((0, 0, 0), np.float32)
         sums[row] = _sums(role, probability, levels, within, held, medium or 0.0)
         if not has_mass:
@@ -240,7 +240,7 @@ def _roles(labels: Labels, label: int, spacing: list[float], reach_um: float) ->
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _sums(role: Byte, probability: Byte, levels: Levels, places: Any, image: Any, medium: float) -> Float:
     along_z, along_y, along_x = places
-    found = np.zeros(6)
+    sums = np.zeros(6)
     has_image = image.size > 0
     for i in range(role.shape[0]):
         z = (along_z[0][i], along_z[1][i], along_z[2][i])
@@ -254,11 +254,11 @@ def _sums(role: Byte, probability: Byte, levels: Levels, places: Any, image: Any
                 if has_image and np.isfinite(image[i, j, k]):
                     held = max(0.0, image[i, j, k] - medium)
                 if role[i, j, k] == 1:
-                    found[0] += 1
-                    found[1] += p
-                    found[3] += held
-                    found[4] += p * held
+                    sums[0] += 1
+                    sums[1] += p
+                    sums[3] += held
+                    sums[4] += p * held
                 else:
-                    found[2] += p
-                    found[5] += p * held
-    return found
+                    sums[2] += p
+                    sums[5] += p * held
+    return sums

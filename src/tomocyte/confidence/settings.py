@@ -1,7 +1,7 @@
-"""What a model card keeps of its validation images: calibration per structure, and what training images looked like.
+"""What a model card stores: calibration per structure, and the distribution of the training images.
 
-Light, because every card is made of it; the functions that use it are in ``uncertainty``, ``object_uncertainty`` and
-``domain``. To learn something more about a structure, add a field with a default.
+Light, because every card contains it; the functions that use it are in ``voxels``, ``objects`` and
+``out_of_distribution``. To learn something more about a structure, add a field with a default.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class StructureCalibration(Settings):
     slope: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
     """a of sigmoid(a logit(p) + b); 1/a is the temperature."""
     bias: float = Field(default=0.0, ge=-100, le=100, allow_inf_nan=False)
-    """b; takes back the shift that class weights in the loss put on all logits."""
+    """b; reverses the shift of all logits that class weights in the loss cause."""
     floor: float = Field(default=0.0, ge=0, le=1)
-    """Measured share inside where the network says 0."""
+    """Measured share of true voxels where the network gives 0."""
     ceiling: float = Field(default=1.0, ge=0, le=1)
-    """Measured share inside where the network says 1."""
+    """Measured share of true voxels where the network gives 1."""
     volume: tuple[float, float] | None = None
     """Ends of the interval on volume, in uncertainties of the object; empty where too few objects were matched."""
     dry_mass: tuple[float, float] | None = None
@@ -33,8 +33,8 @@ class StructureCalibration(Settings):
     """How many matched objects the intervals were learned on."""
 
 
-class DomainStatistics(Settings):
-    """What a model's training images looked like."""
+class TrainingDistribution(Settings):
+    """The distribution of a model's training images."""
 
     names: tuple[str, ...] = Field(min_length=1, max_length=64)
     """Figures, in order."""
@@ -45,23 +45,23 @@ class DomainStatistics(Settings):
     correlation: tuple[tuple[float, ...], ...]
     """Between the scaled figures, shrunk towards none."""
     limit: float = Field(gt=0, allow_inf_nan=False)
-    """Distance above which an image is unlike the training images."""
+    """Distance above which an image is out of distribution."""
     n_images: int = Field(ge=1)
     """How many training images these come from."""
 
     @model_validator(mode="after")
-    def _same_length(self) -> DomainStatistics:
+    def _same_length(self) -> TrainingDistribution:
         n = len(self.names)
         rows = (self.centre, self.scale, *self.correlation)
         if len(self.correlation) != n or any(len(row) != n or not all(map(math.isfinite, row)) for row in rows):
             raise ValueError("centre, scale and correlation need one finite number per figure")
         if min(self.scale) <= 0:
-            raise ValueError("scales lie above 0")
+            raise ValueError("scales must be above 0")
         return self
 
 
 class UncertaintySettings(Settings):
-    """How a trained 3-D model says how sure it is."""
+    """How the uncertainty of a trained 3-D model is estimated."""
 
     method: Literal["auto", "none", "single", "flips", "ensemble"] = "auto"
     """``single``: from the model's own probabilities. ``flips``: mean and spread over all flips of the image, at eight

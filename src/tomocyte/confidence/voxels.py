@@ -1,8 +1,8 @@
-"""How sure a network is of a voxel: calibrated probabilities, and a map of the entropy.
+"""Uncertainty of voxels: calibrated probabilities, and a map of the entropy.
 
 Everything starts from 8-bit probabilities on the network's grid, round(255 p). A card's :class:`StructureCalibration`
 turns them into frequencies that were checked on images with a known truth; masks are never changed by it. Objects are
-in ``object_uncertainty``, several predictions of one image in ``ensembles``. To learn more about a structure from
+in ``objects``, several predictions of one image in ``ensembles``. To learn more about a structure from
 validation images, add a field to :class:`StructureCalibration`.
 """
 
@@ -47,24 +47,24 @@ def calibrated_levels(calibration: StructureCalibration | None) -> Levels:
     --------
     Level 204 is p = 0.8, odds 4; with a = 1/2 and b = ln 2 the odds are 2·2 = 4 again, those of level 51 (1/4) are 1.
 
-    >>> found = calibrated_levels(StructureCalibration(slope=0.5, bias=float(np.log(2))))
-    >>> found[[51, 204]].round(4).tolist()
+    >>> levels = calibrated_levels(StructureCalibration(slope=0.5, bias=float(np.log(2))))
+    >>> levels[[51, 204]].round(4).tolist()
     [0.5, 0.800000011920929]
     """
-    said = np.arange(N_LEVELS) / (N_LEVELS - 1)
+    stored = np.arange(N_LEVELS) / (N_LEVELS - 1)
     if calibration is None:
-        return np.asarray(said, dtype=np.float32)
-    inner = said[1:-1]
+        return np.asarray(stored, dtype=np.float32)
+    inner = stored[1:-1]
     odds = calibration.slope * (np.log(inner) - np.log1p(-inner)) + calibration.bias
-    found = np.empty(N_LEVELS)
-    found[1:-1] = 1 / (1 + np.exp(-odds))
-    found[0] = min(calibration.floor, found[1])
-    found[-1] = max(calibration.ceiling, found[-2])
-    return np.asarray(found, dtype=np.float32)
+    calibrated = np.empty(N_LEVELS)
+    calibrated[1:-1] = 1 / (1 + np.exp(-odds))
+    calibrated[0] = min(calibration.floor, calibrated[1])
+    calibrated[-1] = max(calibration.ceiling, calibrated[-2])
+    return np.asarray(calibrated, dtype=np.float32)
 
 
 def predictive_entropy(probability: NDArray[Any]) -> NDArray[np.float32]:
-    """Entropy in bits: 1 where inside and outside are equally likely, 0 where the answer is certain.
+    """Entropy in bits: 1 where inside and outside are equally likely, 0 where the prediction is certain.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def along(places: Places, start: int, stop: int) -> Places:
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def probability_at(probability: Byte, levels: Levels, z: Any, y: Any, x: Any) -> float:
-    """The probability between eight voxels, each calibrated before."""
+    """The probability between eight voxels, each calibrated before interpolation."""
     total = 0.0
     for i in range(2):
         at_z, share_z = (z[1], z[2]) if i else (z[0], 1 - z[2])

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from tomocyte.confidence.settings import DomainStatistics, StructureCalibration
+from tomocyte.confidence.settings import StructureCalibration, TrainingDistribution
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger.sealed import seal
 from tomocyte.models.reading import CARD_FILE, read_plain
@@ -159,7 +159,7 @@ class ModelCard(Settings):
     """Probability from which a voxel belongs to a structure; 0.5 where not given."""
     calibration: dict[Word, StructureCalibration] = Field(default_factory=dict)
     """Per structure, what the network's probabilities mean, learned on validation images; masks do not depend on it."""
-    domain: DomainStatistics | None = None
+    domain: TrainingDistribution | None = None
     """What the training images looked like, so that images of another kind are noticed."""
     is_trained_on_simulated: bool = False
     """Whether simulated data took part in the training."""

@@ -9,7 +9,7 @@ from tomocyte.models.prediction import ModelInput, Prediction
 
 
 def describe_frame(card: ModelCard, frame: ModelInput, prediction: Prediction) -> dict[str, float] | None:
-    """What :func:`tomocyte.confidence.typical_images.describe_domain` says of a frame.
+    """What :func:`tomocyte.confidence.out_of_distribution.describe_image` says of a frame.
 
     Parameters
     ----------
@@ -24,16 +24,16 @@ def describe_frame(card: ModelCard, frame: ModelInput, prediction: Prediction) -
     dict or None
         None where the probabilities were not kept.
     """
-    from tomocyte.confidence.typical_images import describe_domain, domain_window
+    from tomocyte.confidence.out_of_distribution import describe_image, described_window
     from tomocyte.segmentation.prediction.normalization import offset_and_scale
     from tomocyte.segmentation.prediction.streamed import ResampledSource
 
     probability = None if prediction.masks is None else prediction.masks.probability
     if probability is None:
         return None
-    window = domain_window(probability, card.structures)
+    window = described_window(probability, card.structures)
     image = frame.image[:1]
     scaling = offset_and_scale(image[0], card.normalization, medium_ri=frame.medium_ri)
     source = ResampledSource(image, tuple(probability.shape[1:]), (scaling,))
     normalized = np.asarray(source.read(window)[0])
-    return describe_domain(normalized, probability[:, *window], card.structures)
+    return describe_image(normalized, probability[:, *window], card.structures)

@@ -1,6 +1,6 @@
-"""How sure a trained model is of a frame: further columns, maps beside the masks, a notice for unusual images.
+"""Uncertainty of a trained model's masks: columns, entropy maps, and a notice for out-of-distribution images.
 
-Works for 3-D models whose probabilities are kept while they are streamed. To give objects another column, add it to
+Works for 3-D models whose probabilities are kept. To give objects another column, add it to
 :meth:`ConfidenceStage.columns` and describe it in :mod:`tomocyte.tables`.
 """
 
@@ -29,50 +29,50 @@ COLUMNS = ("confidence", "volume_um3_low", "volume_um3_high", "dry_mass_pg_low",
 
 
 class ConfidenceStage(Stage):
-    """Judges what the model predicted."""
+    """Estimates how sure the model is of its prediction."""
 
     name = "confidence"
 
     def prepare(self, volume: Volume) -> None:
-        """Begin without a figure."""
+        """Start an empty list of figures."""
         super().prepare(volume)
         self._domain: list[dict[str, Any]] = []
 
     def apply(self, state: FrameState) -> FrameState:
-        """The frame with uncertainty maps where they are asked for."""
+        """The frame, with uncertainty maps if the settings request them."""
         prediction = state.prediction
         if self.plan.card is None or prediction is None or not has_probability(prediction):
             return state
-        self._judge(state, prediction)
+        self._compare_with_training(state, prediction)
         if not self.plan.settings.uncertainty.is_map_written:
             return state
         names = [structure for structure in state.labels if structure in prediction.outputs]
         return replace(state, maps={structure: self._map(prediction, structure) for structure in names})
 
-    def _judge(self, state: FrameState, prediction: Prediction) -> None:
-        """Whether the frame looks like the model's training images; a notice where it does not."""
+    def _compare_with_training(self, state: FrameState, prediction: Prediction) -> None:
+        """Record how far the frame is from the model's training images; a notice if it is out of distribution."""
         card = self.plan.card
         if card is None or card.domain is None:
             return
-        from tomocyte.confidence.typical_images import describe_deviation, domain_distance
+        from tomocyte.confidence.out_of_distribution import describe_deviation, out_of_distribution_distance
 
         frame = state.frame
         medium = frame.medium_ri if card.normalization.kind == "medium" else None
-        # The first channel alone is described.
+        # Only the first channel is described.
         image = frame.image[self.plan.model_channels[0]][np.newaxis]
         figures = describe_frame(card, ModelInput(image, frame.voxel_size_um, medium), prediction)
         if figures is None:
             return
-        distance, limit = domain_distance(figures, card.domain), card.domain.limit
+        distance, limit = out_of_distribution_distance(figures, card.domain), card.domain.limit
         deviation = describe_deviation(figures, card.domain)
         entry = {"distance": distance, "limit": limit, "is_outside": distance > limit, "what": deviation}
         self._domain.append({"frame": frame.index, **entry, "figures": figures})
         self._facts["domain"] = self._domain
         if distance > limit:
             text = (
-                f"frame {frame.index} is unlike the images that {card.name} was trained on "
-                f"({distance / limit:.2f} times as far off as the most unusual of its kind): "
-                f"{deviation}. Look at the masks before using the numbers; intervals do not hold here."
+                f"frame {frame.index} looks unlike the images that {card.name} was trained on "
+                f"(distance {distance / limit:.2f} times the limit): {deviation}. "
+                "Check the masks before using the numbers; confidence and intervals are not valid for this frame."
             )
             self.notify(Notice("W-MODEL-DOMAIN", text))
 
@@ -85,7 +85,7 @@ class ConfidenceStage(Stage):
         return entropy_map(probability_of(prediction, structure), levels, shape)
 
     def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:
-        """Confidence and intervals of the objects of a structure; NaN where the model knows none."""
+        """Confidence and intervals of the objects of a structure; NaN where the model gives none."""
         prediction, frame = state.prediction, state.frame
         if prediction is None or not has_probability(prediction):
             return {}
@@ -108,9 +108,9 @@ class ConfidenceStage(Stage):
         )
         values["confidence"] = sums.confidence
         if calibration is not None:
-            parts = {"volume_um3": (sums.volume_change(), calibration.volume)}
-            parts["dry_mass_pg"] = (sums.mass_change(), calibration.dry_mass)
-            for name, (change, ends) in parts.items():
+            changes = {"volume_um3": (sums.volume_change(), calibration.volume)}
+            changes["dry_mass_pg"] = (sums.mass_change(), calibration.dry_mass)
+            for name, (change, ends) in changes.items():
                 if name in table:
                     low, high = interval(table[name].to_numpy(np.float64), change, ends)
                     values |= {f"{name}_low": low, f"{name}_high": high}
@@ -122,7 +122,7 @@ class ConfidenceStage(Stage):
         return values
 
     def _calibration(self, prediction: Prediction, structure: str) -> Any:
-        """What the card learned about a structure (the main one has a name of its own there)."""
+        """The card's calibration of a structure (the main one has a name of its own there)."""
         card = self.plan.card
         return None if card is None else card.calibration.get(card.structures[prediction.outputs[structure]])
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomocyte.labels.extents import label_extents
+from tomocyte.labels.resample import resample_labels
 from tomocyte.labels.settings import SplitSettings
 from tomocyte.settings import Settings
 from tomocyte.volume import VoxelSize
@@ -103,12 +104,7 @@ class Grid:
 
     def sampled(self, fine: NDArray[Any]) -> NDArray[Any]:
         """The nearest voxel of the image for each voxel of the grid."""
-        at = [
-            np.minimum(((np.arange(n) + 0.5) * size / n).astype(np.intp), size - 1)
-            for n, size in zip(self.shape, self.fine_shape, strict=True)
-        ]
-        planes = [fine[z][np.ix_(at[1], at[2])] for z in at[0]]
-        return np.stack(planes)
+        return resample_labels(fine, self.shape)
 
     def voxels_of(self, volume_um3: float) -> float:
         """Voxels of the grid in a volume; a plane counts as 1 µm deep."""

@@ -1,8 +1,9 @@
-"""Whether an image looks like those that a model was trained on: a dozen figures of the image and of the answer.
+"""Out-of-distribution images: how far an image is from a model's training images, in a dozen figures.
 
-A network answers whatever it is shown. Here an image is described by how bright cells are, how noisy, how sharp, how
-even the background, and how uncertain the network is; a distance over all of them, set against training images, says
-whether it is one of their kind. To watch something else, add it to :func:`describe_domain` and to :data:`WORDS`.
+A network gives an answer for every image. Here an image is described by the brightness of cells, noise, sharpness,
+evenness of the background, and the network's uncertainty; the distance of these figures from those of the training
+images tells whether the image is out of distribution. To add a figure, compute it in :func:`describe_image` and name it
+in :data:`WORDS`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.confidence.settings import DomainStatistics
+from tomocyte.confidence.settings import TrainingDistribution
 from tomocyte.confidence.voxels import Byte
 
 Float = NDArray[np.float64]
@@ -30,10 +31,10 @@ WORDS: dict[str, str] = {
     "sharpness_lateral": "fine detail within planes",
     "sharpness_axial": "fine detail across planes",
 }
-"""What each figure is called; ``doubt_<structure>`` is added for each output. All but the levels are logarithms."""
+"""What each figure means; ``doubt_<structure>`` is added for each output. All but the levels are logarithms."""
 LEVELS = ("cell_level", "background_level")
 UNCERTAINTY = "doubt_"
-"""As it stands in the cards of models."""
+"""Prefix of the uncertainty figures, as stored in model cards."""
 MOST_VOXELS = 3_000_000
 MARGIN = 4
 SMALLEST_SAMPLE = 500
@@ -45,8 +46,8 @@ CONFIDENCE = 0.99
 TINY = 1e-6
 
 
-def domain_window(probability: Byte, structures: Sequence[str]) -> tuple[slice, slice, slice]:
-    """What to look at: all of a small image; of one above 3 million voxels, what lies around the cells' centre.
+def described_window(probability: Byte, structures: Sequence[str]) -> tuple[slice, slice, slice]:
+    """The box to describe: all of a small image; above 3 million voxels, the part around the centre of the cells.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ def domain_window(probability: Byte, structures: Sequence[str]) -> tuple[slice, 
     marks = _of_cells(probability, structures) >= 128
     window = []
     for axis, size in enumerate(shape):
-        others = tuple(other for other in range(3) if other != axis)
-        weight = marks.sum(axis=others).astype(np.float64)
+        other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
+        weight = marks.sum(axis=other_axes).astype(np.float64)
         centre = float(weight @ np.arange(size) / weight.sum()) if weight.sum() else size / 2
         length = max(1, int(size * share))
         start = int(np.clip(centre - length / 2, 0, size - length))
@@ -71,23 +72,23 @@ def domain_window(probability: Byte, structures: Sequence[str]) -> tuple[slice, 
 
 
 def _of_cells(probability: Byte, structures: Sequence[str]) -> Byte:
-    """The probability of the cell, or the highest of all structures of a model that knows no cells."""
+    """The probability of the cell, or the highest of all structures of a model without cells."""
     if "cell" in structures:
         return np.asarray(probability[structures.index("cell")])
     return np.asarray(probability.max(axis=0))
 
 
-def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) -> dict[str, float] | None:
+def describe_image(image: Image, probability: Byte, structures: Sequence[str]) -> dict[str, float] | None:
     """The figures of one image.
 
     Parameters
     ----------
     image : ndarray (Z, Y, X), float32
-        As the network sees it: normalised, finite, on the network's grid; of a large one, :func:`domain_window`.
+        As the network sees it: normalised, finite, on the network's grid; of a large one, :func:`described_window`.
     probability : ndarray (K, Z, Y, X), uint8
-        What it said, round(255 p), before calibration, on the same grid.
+        Its prediction, round(255 p), before calibration, on the same grid.
     structures : sequence of str
-        The K outputs. ``cell`` tells cells from background; without it, all outputs together.
+        The K outputs. ``cell`` separates cells from background; without it, all outputs together.
 
     Returns
     -------
@@ -100,7 +101,7 @@ def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) 
         return None
     inside, around = image[cells], image[outside]
     low, middle, high, top = (float(value) for value in np.percentile(inside, (5, 50, 95, 99)))
-    found = {
+    figures = {
         "cell_level": middle,
         "cell_spread": _log(high - low),
         "cell_top": _log(top - middle),
@@ -110,10 +111,10 @@ def describe_domain(image: Image, probability: Byte, structures: Sequence[str]) 
         "sharpness_lateral": _fineness(image, cells, axis=2),
     }
     if image.shape[0] > 8:
-        found["sharpness_axial"] = _fineness(image, cells, axis=0)
+        figures["sharpness_axial"] = _fineness(image, cells, axis=0)
     share = probability[:, cells] / np.float32(255)
     uncertainty = np.asarray(np.mean(4 * share * (1 - share), axis=1, dtype=np.float64))
-    return found | {
+    return figures | {
         f"{UNCERTAINTY}{name}": _log(value, 1e-4) for name, value in zip(structures, uncertainty.tolist(), strict=True)
     }
 
@@ -143,12 +144,12 @@ def _roughness(image: Image, where: NDArray[np.bool_], *, axis: int, lag: int) -
     if length <= 2 * lag:
         return 0.0
 
-    def part(array: NDArray[Any], start: int) -> NDArray[Any]:
+    def shifted(array: NDArray[Any], start: int) -> NDArray[Any]:
         return array[(slice(None),) * axis + (slice(start, start + length - 2 * lag),)]
 
-    curved = part(image, 0) - 2 * part(image, lag) + part(image, 2 * lag)
-    chosen = part(where, 0) & part(where, lag) & part(where, 2 * lag)
-    return _spread(curved[chosen]) / math.sqrt(6)
+    curved = shifted(image, 0) - 2 * shifted(image, lag) + shifted(image, 2 * lag)
+    is_inside = shifted(where, 0) & shifted(where, lag) & shifted(where, 2 * lag)
+    return _spread(curved[is_inside]) / math.sqrt(6)
 
 
 def _fineness(image: Image, cells: NDArray[np.bool_], *, axis: int) -> float:
@@ -156,22 +157,22 @@ def _fineness(image: Image, cells: NDArray[np.bool_], *, axis: int) -> float:
     return _log(_roughness(image, cells, axis=axis, lag=1)) - _log(_roughness(image, cells, axis=axis, lag=3))
 
 
-def fit_domain(
+def fit_training_distribution(
     training: Sequence[Mapping[str, float]], held_out: Sequence[Mapping[str, float]] = ()
-) -> DomainStatistics:
-    """Learn what training images look like, and how far images of their kind may lie.
+) -> TrainingDistribution:
+    """Fit the distribution of training images, and the distance beyond which an image is out of distribution.
 
     Parameters
     ----------
     training : sequence of mapping
-        From :func:`describe_domain`, at least two; figures that not all of them have are left out.
+        From :func:`describe_image`, at least two; figures that not all of them have are left out.
     held_out : sequence of mapping
         Images of the same kind that the network never saw; the limit is the larger of the 99 % point of the χ
         distribution and of their distances.
 
     Returns
     -------
-    DomainStatistics
+    TrainingDistribution
 
     References
     ----------
@@ -180,7 +181,7 @@ def fit_domain(
     """
     from scipy import stats
 
-    names = tuple(name for name in training[0] if all(name in one for one in (*training, *held_out)))
+    names = tuple(name for name in training[0] if all(name in figures for figures in (*training, *held_out)))
     table = _rows(training, names)
     centre = np.median(table, axis=0)
     scale = np.maximum(MAD_TO_SD * np.median(np.abs(table - centre), axis=0), np.maximum(0.02, 0.02 * np.abs(centre)))
@@ -197,55 +198,55 @@ def fit_domain(
         "n_images": len(training),
     }
     limit = float(np.sqrt(stats.chi2.ppf(CONFIDENCE, len(names))))
-    known = DomainStatistics(**fields, limit=limit)
+    distribution = TrainingDistribution(**fields, limit=limit)
     if held_out:
-        distances = [domain_distance(one, known) for one in held_out]
+        distances = [out_of_distribution_distance(figures, distribution) for figures in held_out]
         limit = max(limit, float(np.quantile(distances, CONFIDENCE, method="higher")))
-    return known.model_copy(update={"limit": limit})
+    return distribution.model_copy(update={"limit": limit})
 
 
 def _rows(described: Sequence[Mapping[str, float]], names: Sequence[str]) -> Float:
-    return np.array([[one[name] for name in names] for one in described], dtype=np.float64)
+    return np.array([[figures[name] for name in names] for figures in described], dtype=np.float64)
 
 
-def deviations(described: Mapping[str, float], known: DomainStatistics) -> dict[str, float]:
+def deviations(described: Mapping[str, float], distribution: TrainingDistribution) -> dict[str, float]:
     """How many robust standard deviations each figure is off the training images' median.
 
     Less uncertainty than usual is nothing unusual (a cell may have no droplets at all) and counts as 0.
     """
-    parts = zip(known.names, known.centre, known.scale, strict=True)
-    off = {name: (described[name] - centre) / scale for name, centre, scale in parts if name in described}
+    statistics = zip(distribution.names, distribution.centre, distribution.scale, strict=True)
+    off = {name: (described[name] - centre) / scale for name, centre, scale in statistics if name in described}
     return {name: max(0.0, z) if name.startswith(UNCERTAINTY) else z for name, z in off.items()}
 
 
-def domain_distance(described: Mapping[str, float], known: DomainStatistics) -> float:
+def out_of_distribution_distance(described: Mapping[str, float], distribution: TrainingDistribution) -> float:
     """Mahalanobis distance of an image from the training images; figures that it lacks count as the median."""
-    off = deviations(described, known)
-    z = np.array([off.get(name, 0.0) for name in known.names])
-    squared = float(z @ np.linalg.solve(np.array(known.correlation), z))
+    off = deviations(described, distribution)
+    z = np.array([off.get(name, 0.0) for name in distribution.names])
+    squared = float(z @ np.linalg.solve(np.array(distribution.correlation), z))
     return math.sqrt(max(0.0, squared))
 
 
-def describe_deviation(described: Mapping[str, float], known: DomainStatistics, *, most: int = 3) -> str:
-    """The figures that are furthest off, in words: what, and how many times what the model has seen.
+def describe_deviation(described: Mapping[str, float], distribution: TrainingDistribution, *, most: int = 3) -> str:
+    """The figures that deviate most, in words, each relative to the training images.
 
     Examples
     --------
-    >>> known = DomainStatistics(names=("background_noise",), centre=(-3.0,), scale=(0.1,), correlation=((1.0,),),
-    ...     limit=3.0, n_images=9)
-    >>> describe_deviation({"background_noise": -3.0 + math.log(6)}, known)
+    >>> distribution = TrainingDistribution(names=("background_noise",), centre=(-3.0,), scale=(0.1,),
+    ...     correlation=((1.0,),), limit=3.0, n_images=9)
+    >>> describe_deviation({"background_noise": -3.0 + math.log(6)}, distribution)
     'noise in the background 6.0 times what the model has seen'
     """
-    off = deviations(described, known)
+    off = deviations(described, distribution)
     worst = sorted(off, key=lambda name: -abs(off[name]))
     named = [name for name in worst if abs(off[name]) >= NOTABLE][:most] or worst[:1]
-    parts = []
+    phrases = []
     for name in named:
         word = WORDS.get(name, f"uncertainty about {name.removeprefix(UNCERTAINTY).replace('_', ' ')}")
         if name in LEVELS:
-            seen = known.centre[known.names.index(name)]
-            parts.append(f"{word} {described[name]:.2f} instead of {seen:.2f} (in the network's unit)")
+            usual = distribution.centre[distribution.names.index(name)]
+            phrases.append(f"{word} {described[name]:.2f} instead of {usual:.2f} (in the network's unit)")
         else:
-            times = math.exp(described[name] - known.centre[known.names.index(name)])
-            parts.append(f"{word} {times:#.2g} times what the model has seen")
-    return "; ".join(parts)
+            times = math.exp(described[name] - distribution.centre[distribution.names.index(name)])
+            phrases.append(f"{word} {times:#.2g} times what the model has seen")
+    return "; ".join(phrases)
