@@ -64,7 +64,7 @@ def test_main_job_on_one_ball(ball_file: BallFile, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in sorted((out / "items").rglob("*")) if path.is_file()}
     again = tomocyte("run", source, "-o", out, "--modality", "odt")
     assert again.returncode == 0
-    assert "1 from before" in again.stdout
+    assert "1 in an earlier run" in again.stdout
     assert before == {path: path.read_bytes() for path in sorted((out / "items").rglob("*")) if path.is_file()}
     checked = tomocyte("verify", out)
     assert checked.returncode == 0, checked.stderr
@@ -95,7 +95,7 @@ def test_a_change_of_settings_redoes_the_item(ball_file: BallFile, tmp_path: Pat
     changed = tomocyte(
         "run", source, "-o", out, "-m", "odt", "--model", "classical", "--set", "segmentation.foreground.method=otsu"
     )
-    assert "0 from before" in changed.stdout
+    assert "0 in an earlier run" in changed.stdout
     assert json.loads((out / "run.json").read_text())["engine"]["foreground"]["method"] == "otsu"
     kept = json.loads((out / "run.json").read_text())["engine"]["nucleus"]["method"]
     assert kept == "dark-core"
@@ -258,7 +258,7 @@ def test_interruption_leaves_no_half_file_and_is_resumed(
     assert [path.name for path in out.rglob("*") if ".part" in path.name] == []
     again = tomocyte("run", *sources, "-o", out, "-m", "odt", "--model", "classical")
     assert again.returncode == 0, again.stderr
-    assert "0 from before" not in again.stdout
+    assert "0 in an earlier run" not in again.stdout
     assert tomocyte("verify", out).returncode == 0
 
 

@@ -209,7 +209,7 @@ def test_changed_edits_make_only_their_input_again(ball_file: Callable[..., Path
         tmp_path / "edits.yaml", {"do": "delete", "targets": [{"um": FIRST}], "note": "debris"}, item="a"
     )
     done = segment(*run, "--edits", edits)
-    assert "(1 from before)" in done.stdout
+    assert "(1 in an earlier run)" in done.stdout
     table = pd.read_csv(out / "objects.csv", keep_default_na=False)
     assert table[["item", "label", "edited"]].values.tolist() == [["a", 2, ""], ["b", 1, ""]]
     assert table["y_um"][0] == pytest.approx(SECOND[1], abs=0.1)
@@ -223,15 +223,15 @@ def test_changed_edits_make_only_their_input_again(ball_file: Callable[..., Path
     assert set(table.columns) == set(pd.read_csv(out / "objects.dictionary.csv")["column"])
     corrected = contents(out / "items" / "a")
 
-    assert "(2 from before)" in segment(*run, "--edits", edits).stdout
+    assert "(2 in an earlier run)" in segment(*run, "--edits", edits).stdout
     moved = tmp_path / "elsewhere" / "a.edits.yaml"
     moved.parent.mkdir()
     edits.rename(moved)
-    assert "(2 from before)" in segment(*run, "--edits", moved.parent).stdout
+    assert "(2 in an earlier run)" in segment(*run, "--edits", moved.parent).stdout
     write_edits(moved, {"do": "delete", "targets": [{"um": SECOND}]}, item="a")
-    assert "(1 from before)" in segment(*run, "--edits", moved).stdout
+    assert "(1 in an earlier run)" in segment(*run, "--edits", moved).stdout
     assert pd.read_csv(out / "objects.csv")["label"].tolist() == [1, 1]
-    assert "(1 from before)" in segment(*run).stdout
+    assert "(1 in an earlier run)" in segment(*run).stdout
     assert contents(out / "items" / "a") == plain
     assert (out / "items" / "b").stat().st_ino == b.st_ino
     assert verify(out).is_ok

@@ -36,6 +36,9 @@ def test_a_file_behind_the_door_is_a_modality(tmp_path: Path, monkeypatch: pytes
     assert modalities_of("door_density") == ["door"]
     shown = CliRunner().invoke(app, ["settings", "--modality", "door"], catch_exceptions=False)
     assert yaml.safe_load(shown.output)["modality"] == "door"
+    for command in ("run", "settings"):
+        shown = CliRunner().invoke(app, [command, "--help"])
+        assert "door, fluorescence" in " ".join(shown.output.split())
     path = tmp_path / "a.ome.tif"
     image = np.zeros((3, 4, 5), np.float32)
     write_volume(path, Volume.from_array(image, voxel_size_um=(0.7, 0.3, 0.2), quantity="door_density", unit="kg"))

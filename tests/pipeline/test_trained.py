@@ -299,7 +299,12 @@ def test_forecast_and_dry_run(make_model: Callable[..., Path], ball_file: Callab
     assert with_model["seconds"] > plain["seconds"]
     runner = CliRunner()
     base = ["run", str(path), "-o", "never", "-m", "odt", "--dry-run"]
-    assert runner.invoke(app, [*base, "--model", "bright-nucleus"]).exit_code == 0
+    shown = runner.invoke(app, [*base, "--model", "bright-nucleus"])
+    assert shown.exit_code == 0
+    assert "\n  stages     model > " in shown.output
+    assert "\n  model      bright-nucleus " in shown.output
+    assert "engine auto, precision auto, device cpu\n" in shown.output
+    assert "\n  cells      as the model finds them\n" in shown.output
     refused = runner.invoke(app, [*base, "--model", "coarse"])
     assert refused.exit_code != 0
     assert "E-MODEL-FIT-VOXEL-SIZE" in refused.output

@@ -245,7 +245,7 @@ def test_the_verb_searches_once_and_says_what_it_found(boxes: Path, tmp_path: Pa
     arguments = ["search", str(path), "-o", str(tmp_path / "out"), "--data", str(boxes)]
     dry = CliRunner().invoke(app, [*arguments, "--dry-run"])
     assert dry.exit_code == 0, dry.output
-    assert "3 images for the weights, 1 for the choice" in dry.output
+    assert "3 images to train the weights, 1 to choose the operations" in dry.output
     assert not (tmp_path / "out").exists()
     done = CliRunner().invoke(app, [*arguments, "--set", "loop.n_epochs=2"])
     assert done.exit_code == 0, done.output

@@ -57,7 +57,7 @@ def test_train_then_run_then_fine_tune(data: Path, tmp_path: Path) -> None:
     assert run.exit_code == 0, run.output
     tuned = tomocyte("fine-tune", model, "--data", data, "-o", tmp_path / "tuned", "--set", "loop.n_epochs=2")
     assert tuned.exit_code == 0, tuned.output
-    assert "4 images to learn from, 1 held out" in tuned.output
+    assert "4 training images, 1 held out" in tuned.output
     before, after = (float(word) for word in tuned.output.split("held-out images: ")[1].split()[:3:2])
     assert before > 0.9
     assert after > 0.9

@@ -1,6 +1,6 @@
 """The command line: one verb per public function; the only room that prints, catches and exits.
 
-Exit codes: 0 all well, 1 an error, 2 wrong usage, 3 some inputs failed, 4 all inputs failed, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 success, 1 an error, 2 wrong usage, 3 some inputs failed, 4 all inputs failed, 130 Ctrl-C, 143 SIGTERM.
 To add a verb, add a function in a module here that calls the public function of a room, and name it below.
 """
 
@@ -29,6 +29,7 @@ from tomocyte.cli import (
     simulate,
     training,
 )
+from tomocyte.cli.listings import ListingCommand
 
 app = typer.Typer(
     name="tomocyte",
@@ -39,25 +40,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(short_help="The main job: segment, label and measure files.")(run.run)
-app.command(cls=simulate.InstrumentCommand, short_help="Simulate data sets with exact truth.")(simulate.simulate)
-app.command(cls=simulate.InstrumentCommand, short_help="Draw a real volume beside a simulated one.")(simulate.beside)
-app.command(short_help="Print a modality's settings as YAML.")(run.settings)
-app.command(short_help="Say what a file holds.")(files.info)
-app.command(short_help="Convert a file to another format.")(files.convert)
-app.command(short_help="Check a result folder against its hashes.")(files.verify)
+app.command(cls=ListingCommand, short_help="Segment, label and measure files: the main command.")(run.run)
+app.command(cls=ListingCommand, short_help="Simulate images of cells with the exact truth.")(simulate.simulate)
+app.command(cls=ListingCommand, short_help="Draw a real image beside a simulated one.")(simulate.beside)
+app.command(cls=ListingCommand, short_help="Print the settings of a modality as YAML.")(run.settings)
+app.command(short_help="Show what a file contains.")(files.info)
+app.command(cls=ListingCommand, short_help="Convert a file to another format.")(files.convert)
+app.command(short_help="Check that results are unchanged since they were written.")(files.verify)
 app.command(short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
-app.command(cls=propagate.PropagateCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
-app.command(short_help="Train a network on labelled images.")(training.train)
-app.command("fine-tune", short_help="Go on training a model on a few images of your own.")(training.fine_tune)
-app.command(short_help="Compare networks by cross-validation.")(training.crossval)
-app.command(short_help="Search the cells of a network.")(search.search)
-app.command(short_help="Repeat an experiment of a paper with a trained model.")(reproduce.reproduce)
+app.command(cls=ListingCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
+app.command(cls=ListingCommand, short_help="Train a network on labelled images.")(training.train)
+app.command("fine-tune", short_help="Adapt a trained model to a few images of your own.")(training.fine_tune)
+app.command(cls=ListingCommand, short_help="Compare networks by cross-validation.")(training.crossval)
+app.command(cls=ListingCommand, short_help="Search for a good network architecture.")(search.search)
+app.command(cls=ListingCommand, short_help="Repeat an experiment of a published paper.")(reproduce.reproduce)
 app.command(short_help="List the networks that can be trained.")(networks.networks)
 app.command(short_help="List what can be measured.")(measurements.measurements)
-app.add_typer(edits.app, name="edits", short_help="Take back results that you corrected by hand.")
+app.add_typer(edits.app, name="edits", short_help="Use results that you corrected by hand.")
 app.add_typer(models.app, name="models", short_help="List, show, import and export trained models.")
-app.add_typer(samples.app, name="samples", short_help="List and get open sample data.")
+app.add_typer(samples.app, name="samples", short_help="List and download open sample data.")
 
 
 def main() -> NoReturn:
@@ -85,8 +86,8 @@ def main() -> NoReturn:
         if is_debug:
             raise
         typer.echo(
-            f"error: E-BUG: an error nobody foresaw: {type(problem).__name__}: {problem}. "
-            "What was committed is kept. Please report it with the traceback that --debug shows.",
+            f"error: E-BUG: an unexpected error: {type(problem).__name__}: {problem}. "
+            "Finished results are kept. Please report this error with the traceback that --debug shows.",
             err=True,
         )
         sys.exit(1)

@@ -1,38 +1,131 @@
-"""How a volume's header is told to people."""
+"""A volume's header and the plan of a run, as lines for people."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+ORIGIN_TEXTS = {
+    "file": "from the file",
+    "user": "given by the user",
+    "measured": "measured",
+    "simulated": "from the simulation",
+}
+CONFIDENCE_TEXTS = {
+    "none": "not estimated",
+    "single": "from the model's probabilities",
+    "flips": "from predictions of the flipped image",
+    "ensemble": "from an ensemble of models",
+}
 
-def describe(seen: dict[str, Any]) -> list[str]:
-    """Lines for ``tomocyte info`` and ``--dry-run``."""
-    frames, channels, *space = seen["shape"]
-    origin = seen["origin"]
-    size = seen["voxel_size_um"]
+
+def describe(content: Mapping[str, Any]) -> list[str]:
+    """Lines for ``tomocyte info`` and ``tomocyte run --dry-run``.
+
+    Parameters
+    ----------
+    content : mapping
+        A volume's header; with the plan and the forecast as :func:`tomocyte.pipeline.preview` returns them.
+
+    Returns
+    -------
+    list of str
+        A key of ten letters, then its value.
+    """
+    frames, channels, *space = content["shape"]
+    origin = content["origin"]
+    size = content["voxel_size_um"]
     voxel = (
         "missing: give --voxel-size-um Z Y X"
         if size is None
         else (" x ".join("-" if math.isnan(part) else f"{part:.6g}" for part in size) + " um (z, y, x)")
     )
     lines = [
-        f"shape      T={frames} C={channels} Z={space[0]} Y={space[1]} X={space[2]}, {seen['dtype']}",
+        f"shape      T={frames} C={channels} Z={space[0]} Y={space[1]} X={space[2]}, {content['dtype']}",
         f"voxel size {voxel}{_from(origin, 'voxel_size_um')}",
-        f"quantity   {seen['quantity'] or 'not said'}"
-        f"{' in ' + seen['unit'] if seen['unit'] not in ('', '1') else ''}{_from(origin, 'quantity')}",
-        f"medium RI  {seen['medium_ri'] if seen['medium_ri'] is not None else 'unknown'}{_from(origin, 'medium_ri')}",
+        f"quantity   {_quantity(content['quantity'] or 'unknown', content['unit'])}{_from(origin, 'quantity')}",
+        f"medium RI  {_medium(content['medium_ri'], _from(origin, 'medium_ri'))}",
     ]
     if frames > 1:
-        step = seen["time_step_s"]
+        step = content["time_step_s"]
         lines.append(f"time step  {'irregular or unknown' if step is None else f'{step:g} s'}{_from(origin, 'time_s')}")
-    if "seconds" in seen:
-        lines.append(f"forecast   {human_bytes(seen['peak_bytes'])} of memory, {human_seconds(seen['seconds'])}")
-    return lines + [f"note       {note}" for note in seen["notes"]]
+    if "plan" in content:
+        lines += describe_plan(content["plan"])
+    if "seconds" in content:
+        lines.append(f"forecast   {human_bytes(content['peak_bytes'])} of memory, {human_seconds(content['seconds'])}")
+    return lines + [f"note       {note}" for note in content["notes"]]
 
 
-def _from(origin: dict[str, str], field: str) -> str:
-    return f" (from the {origin[field]})" if field in origin else ""
+def describe_plan(plan: Mapping[str, Any]) -> list[str]:
+    """Lines that show what a run will do with one input.
+
+    Parameters
+    ----------
+    plan : mapping
+        From :meth:`tomocyte.pipeline.Plan.describe`.
+
+    Returns
+    -------
+    list of str
+        Stages, channels, model, cells, confidence and measurements.
+    """
+    channels = [
+        f"{channel['name']}: {_quantity(channel['quantity'], channel['unit'])}"
+        f"{' (segmented)' if channel['name'] == plan['segmented_channel'] else ''}"
+        for channel in plan["channels"]
+    ]
+    n_measurements = len(plan["measurements"]) + len(plan["extra_measurements"])
+    return [
+        f"stages     {' > '.join(plan['stages'])}",
+        f"channels   {', '.join(channels)}",
+        f"model      {_model(plan)}",
+        f"cells      {_cells(plan)}",
+        f"confidence {CONFIDENCE_TEXTS[plan['confidence']]}",
+        f"measures   {count_of(n_measurements, 'measurement')}; main objects are called {plan['main_structure']}",
+        *([f"edits      {count_of(plan['n_edits'], 'correction')} by hand"] if plan["n_edits"] else []),
+    ]
+
+
+def _model(plan: Mapping[str, Any]) -> str:
+    if plan["engine"] is None:
+        return f"{plan['model']} (no trained network)"
+    channels = ", ".join(plan["model_channels"])
+    inference = ", ".join(f"{name} {plan[name]}" for name in ("engine", "precision", "device"))
+    return f"{plan['model']} on {channels}; {inference}"
+
+
+def _cells(plan: Mapping[str, Any]) -> str:
+    """How touching cells are separated."""
+    method = plan["cells"]
+    if method != "as-found":
+        by = {"watershed": "a watershed from the nuclei", "components": "connected components"}
+        return f"separated by {by.get(method, f'the network {method}')}"
+    if plan["engine"] is not None:
+        return "as the model finds them"
+    classical = plan["classical"]["split"]["method"]
+    return "not separated where they touch" if classical == "none" else f"separated by a watershed ({classical})"
+
+
+def _quantity(name: str, unit: str) -> str:
+    return f"{name} in {unit}" if unit not in ("", "1") else name
+
+
+def _medium(value: float | str | None, origin: str) -> str:
+    """The refractive index of the medium and its origin, or how it will be measured."""
+    if value is None:
+        return "unknown"
+    return f"{value:.6g}{origin}" if isinstance(value, float) else "measured in the background of each frame"
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number with its noun in the singular or plural."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _from(origin: Mapping[str, str], field: str) -> str:
+    """Where a property comes from, in brackets."""
+    return f" ({ORIGIN_TEXTS[origin[field]]})" if field in origin else ""
 
 
 def human_bytes(count: float) -> str:

@@ -1,4 +1,4 @@
-"""``tomocyte evaluate``: predictions against the truth, as a table."""
+"""``tomocyte evaluate``: predictions compared with the truth, as a table."""
 
 from __future__ import annotations
 
@@ -29,37 +29,50 @@ N_NAMES_SHOWN = 5
 
 def evaluate(
     prediction: Annotated[Path, typer.Argument(help="Masks, labels or probabilities: a file or a folder.")],
-    truth: Annotated[Path, typer.Argument(help="True masks or labels: a file or a folder of the same names.")],
+    truth: Annotated[
+        Path, typer.Argument(help="True masks or labels: a file, or a folder with files of the same names.")
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the tables.")] = None,
     structure: Annotated[
         str | None, typer.Option("--structure", "-s", help="What was segmented, e.g. nucleus.")
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=0.0, max=1.0, help="From this probability on a voxel is inside; else 0.5."),
+        typer.Option(
+            "--threshold", min=0.0, max=1.0, help="Probability from which a voxel belongs to the mask. Default: 0.5."
+        ),
     ] = None,
     tolerance_um: Annotated[
-        float | None, typer.Option("--tolerance-um", min=0.0, help="Adds the surface Dice at this distance.")
+        float | None,
+        typer.Option("--tolerance-um", min=0.0, help="Also compute the surface Dice with this tolerance, in um."),
     ] = None,
     instances: Annotated[
-        bool, typer.Option("--instances/--masks", help="Match the objects too, not only the masks of all of them.")
+        bool,
+        typer.Option(
+            "--instances/--masks", help="Compare object by object as well, or only the masks of all objects together."
+        ),
     ] = False,
     min_iou: Annotated[
-        list[float] | None, typer.Option("--min-iou", help="IoU from which objects match; may be repeated.")
+        list[float] | None,
+        typer.Option("--min-iou", help="IoU from which two objects match; may be repeated. Default: 0.5 and 0.75."),
     ] = None,
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Channel to compare, from 0.")] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Draws of the bootstrap intervals.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 1,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=100, help="Number of bootstrap resamples for the intervals.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random numbers of the bootstrap.")] = 1,
     debug: DebugOption = False,
 ) -> None:
-    """Compare predictions with the truth: overlap, curves, surfaces in um, objects; per image, pooled, with intervals.
+    """Compare masks, labels or probabilities with the truth.
 
-    Two files are compared frame by frame; of two folders, the files of the same name. Floats between 0 and 1 are taken
-    for probabilities, whole numbers for masks or labels. Distances need a voxel size and are empty without one.
+    Scores: overlap, ROC and precision-recall curves, surface distances in um and matched objects; for each image and
+    for all, with 95 % intervals. Two files are compared frame by frame; of two folders, the files of the same name.
+    Decimal numbers between 0 and 1 are read as probabilities, whole numbers as masks or labels. Distances need a voxel
+    size; without one they are left empty.
     """
     import numpy as np
 
@@ -71,7 +84,7 @@ def evaluate(
 
     if min_iou and not instances:
         raise SettingsError(
-            "E-USAGE", "--min-iou says how objects match, but objects are not matched.", cure="Add --instances."
+            "E-USAGE", "--min-iou needs objects to match, but only masks are compared.", cure="Add --instances."
         )
     settings = ScoreSettings(
         structure=structure or "mask",
@@ -81,16 +94,16 @@ def evaluate(
         min_ious=tuple(min_iou) if min_iou else (0.5, 0.75),
     )
     options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, None, None, dataset)
-    found = find_pairs(prediction, truth, structure)
+    pairs = find_pairs(prediction, truth, structure)
     scores = ScoreTable(settings)
-    failures, kinds = _score_all(found, options, scores, channel=channel, structure=structure, is_debugging=debug)
-    _tell("no truth for", found.without_truth)
-    _tell("no prediction for", found.without_prediction)
+    failures, kinds = _score_all(pairs, options, scores, channel=channel, structure=structure, is_debugging=debug)
+    _print_unmatched("no truth for", pairs.without_truth)
+    _print_unmatched("no prediction for", pairs.without_prediction)
     if len(scores) == 0:
         raise typer.Exit(4)
     if threshold is not None and "probability" not in kinds:
         raise SettingsError(
-            "E-USAGE", "--threshold is given, but no prediction holds probabilities.", cure="Leave it out."
+            "E-USAGE", "--threshold is given, but no prediction contains probabilities.", cure="Leave it out."
         )
     bootstrap = BootstrapSettings(n_resamples=resamples)
     tables = {
@@ -102,21 +115,21 @@ def evaluate(
     _show(scores, tables["scores"], tables["intervals"])
     if output is not None:
         about = {"bootstrap": {**bootstrap.model_dump(mode="json"), "seed": seed}, "failures": failures}
-        _write(output, tables, _provenance(found, settings, options, about))
+        _write(output, tables, _provenance(pairs, settings, options, about))
         typer.echo(f"wrote {output / 'scores.csv'}")
-    if failures or found.without_prediction:
+    if failures or pairs.without_prediction:
         raise typer.Exit(3)
 
 
-def _tell(what: str, names: tuple[str, ...]) -> None:
-    """Name what has no partner; the rest of a long list stands in evaluation.json."""
+def _print_unmatched(what: str, names: tuple[str, ...]) -> None:
+    """Name the files without a partner; a long list is complete in evaluation.json."""
     if names:
         shown = ", ".join(names[:N_NAMES_SHOWN]) + (", …" if len(names) > N_NAMES_SHOWN else "")
         typer.echo(f"{what} {len(names)}, left out: {shown}", err=True)
 
 
 def _score_all(
-    found: Pairs, options: Any, scores: ScoreTable, *, channel: int | None, structure: str | None, is_debugging: bool
+    pairs: Pairs, options: Any, scores: ScoreTable, *, channel: int | None, structure: str | None, is_debugging: bool
 ) -> tuple[list[dict[str, str]], set[str]]:
     """Score every pair; of several, one that cannot be compared does not stop the others. Failures and kinds seen."""
     from tomocyte.cli.progress import count_progress
@@ -125,15 +138,15 @@ def _score_all(
 
     failures: list[dict[str, str]] = []
     kinds: set[str] = set()
-    with count_progress("evaluate", len(found.pairs)) as bar:
-        for pair in found.pairs:
+    with count_progress("evaluate", len(pairs.pairs)) as bar:
+        for pair in pairs.pairs:
             try:
                 opened = open_pair(pair, options, channel=channel, structure=structure)
                 _check_instances(opened, scores.settings)
                 scores.add_all(opened.cases())
                 kinds.add(opened.kind)
             except TomocyteError as problem:
-                if len(found.pairs) == 1 or is_debugging:
+                if len(pairs.pairs) == 1 or is_debugging:
                     raise
                 failures.append({"item": pair.name, "code": problem.code, "message": str(problem)})
                 typer.echo(f"failed: {pair.name}: {problem}", err=True)
@@ -147,7 +160,7 @@ def _check_instances(opened: OpenPair, settings: ScoreSettings) -> None:
     if settings.is_instance_scored and opened.kind == "probability":
         raise InputError(
             "E-LABELS-TYPE",
-            "holds probabilities, which have no objects to match.",
+            "contains probabilities, which have no objects to match.",
             path=opened.pair.prediction,
             cure="Give the label image, or compare the masks with --masks.",
         )
@@ -172,9 +185,9 @@ def _show(scores: ScoreTable, table: pd.DataFrame, intervals: pd.DataFrame) -> N
         typer.echo(f"{name:<20}{cells[0]:>10}{cells[1]:>10}{interval:>22}{cells[2]:>10}")
     images = table[table["level"] == "image"]
     for reason in sorted({part for text in images["reason"] for part in text.split("; ") if part}):
-        typer.echo(f"empty, because {reason}")
+        typer.echo(f"empty because {reason}")
     if not settings.is_instance_scored and n_images and int(images["n_true_positive"].sum()) == 0:
-        typer.echo("No voxel is shared: check that the files belong together.", err=True)
+        typer.echo("Prediction and truth overlap nowhere: check that the files belong together.", err=True)
 
 
 def _shown(metrics: Sequence[Metric], table: pd.DataFrame) -> list[str]:
@@ -187,7 +200,7 @@ def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _provenance(found: Pairs, settings: ScoreSettings, options: Any, about: dict[str, Any]) -> dict[str, Any]:
+def _provenance(pairs: Pairs, settings: ScoreSettings, options: Any, about: dict[str, Any]) -> dict[str, Any]:
     """What was compared with what, and how; hashes instead of promises."""
     from tomocyte.provenance import environment, now_utc, sha256_of_path
 
@@ -207,9 +220,9 @@ def _provenance(found: Pairs, settings: ScoreSettings, options: Any, about: dict
         "axes_given": options.axes,
         "dataset_given": options.dataset,
         **about,
-        "pairs": [entry(pair) for pair in found.pairs],
-        "without_truth": list(found.without_truth),
-        "without_prediction": list(found.without_prediction),
+        "pairs": [entry(pair) for pair in pairs.pairs],
+        "without_truth": list(pairs.without_truth),
+        "without_prediction": list(pairs.without_prediction),
         "environment": environment(),
         "finished": now_utc(),
     }

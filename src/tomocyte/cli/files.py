@@ -1,4 +1,4 @@
-"""``tomocyte info``, ``convert`` and ``verify``: looking at, changing and checking files."""
+"""``tomocyte info``, ``convert`` and ``verify``: look at, convert and check files."""
 
 from __future__ import annotations
 
@@ -21,19 +21,32 @@ from tomocyte.cli.options import (
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A file or folder.")],
+    file: Annotated[Path | None, typer.Argument(help="A file or folder.")] = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    lists_formats: Annotated[
+        bool, typer.Option("--formats", help="List the file formats that can be read and written instead.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Say what a file holds: format, axes, voxel size, quantity, medium, and where each of these came from."""
+    """Show what a file contains: format, axes, voxel size, quantity, medium, and the origin of each of these.
+
+    The origin is the file, the user, or a measurement.
+    """
     import json
 
+    from tomocyte.errors import SettingsError
     from tomocyte.formats import ReadOptions, detect, read_volume
 
+    if lists_formats:
+        _list_formats(as_json=as_json)
+        return
+    if file is None:
+        raise SettingsError("E-USAGE", "no file is given.", cure="Give a file or folder, or --formats.")
+
     volume = read_volume(file, ReadOptions(axes=axes, dataset=dataset), is_size_required=False)
-    seen: dict[str, Any] = {
+    header: dict[str, Any] = {
         "file": str(file),
         "format": detect(file).name,
         "shape": volume.shape,
@@ -50,19 +63,44 @@ def info(
     }
     if as_json:
         size = volume.voxel_size_um
-        seen["voxel_size_um"] = None if size is None else [None if math.isnan(part) else part for part in size]
-        typer.echo(json.dumps(seen, indent=1, default=str))
+        header["voxel_size_um"] = None if size is None else [None if math.isnan(part) else part for part in size]
+        typer.echo(json.dumps(header, indent=1, default=str))
         return
-    typer.echo(f"{file}\n  format     {seen['format']}")
-    for line in describe(seen):
+    typer.echo(f"{file}\n  format     {header['format']}")
+    for line in describe(header):
         typer.echo(f"  {line}")
     if volume.channel_names:
         typer.echo(f"  channels   {', '.join(volume.channel_names)}")
 
 
+def _list_formats(*, as_json: bool) -> None:
+    """Every format of the registry: name, file endings, whether it is written too, description."""
+    import json
+
+    from tomocyte.formats import formats
+
+    rows = [
+        {
+            "name": entry.name,
+            "suffixes": list(entry.suffixes),
+            "is_written": entry.write is not None,
+            "description": entry.description,
+        }
+        for entry in formats().values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for entry in formats().values():
+        access = "read, write" if entry.write is not None else "read"
+        typer.echo(f"{entry.name:<10} {access:<12} {entry.description} ({' '.join(entry.suffixes) or 'folder'})")
+
+
 def convert(
     source: Annotated[Path, typer.Argument(help="File or folder to read.", metavar="IN")],
-    target: Annotated[Path, typer.Argument(help="File to write; its ending chooses the format.", metavar="OUT")],
+    target: Annotated[
+        Path, typer.Argument(help="File to write; its ending chooses the format: {written_formats}.", metavar="OUT")
+    ],
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
     axes: AxesOption = None,
@@ -71,7 +109,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Convert a file to another format, voxels unchanged, physical properties kept."""
+    """Convert a file to another format; voxel values and physical properties stay the same."""
     from tomocyte.cli.progress import count_progress
     from tomocyte.formats import ReadOptions
     from tomocyte.runs.convert import convert as convert_file
@@ -90,16 +128,16 @@ def convert(
 
 
 def verify(
-    output: Annotated[Path, typer.Argument(help="A folder that `tomocyte run` wrote.", metavar="OUT")],
+    output: Annotated[Path, typer.Argument(help="Output folder of `tomocyte run`.", metavar="OUT")],
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Read every result again and compare it with the hash in its commit record; changes nothing."""
+    """Check that every result is unchanged since it was written, by its SHA-256; nothing is changed."""
     from tomocyte.cli.progress import count_progress
     from tomocyte.ledger import verify as verify_output
 
     with count_progress("verify", None) as bar:
-        found = verify_output(output, on_item=lambda _: bar.advance())
-    for finding in found.findings:
+        result = verify_output(output, on_item=lambda _: bar.advance())
+    for finding in result.findings:
         typer.echo(f"{finding.kind}: {finding.path}: {finding.problem}", err=True)
-    typer.echo(f"{found.n_items} items, {found.n_files} files checked, {len(found.findings)} problems.")
-    raise typer.Exit(0 if found.is_ok else 1)
+    typer.echo(f"{result.n_items} items, {result.n_files} files checked, {len(result.findings)} problems.")
+    raise typer.Exit(0 if result.is_ok else 1)

@@ -10,12 +10,14 @@ from tomocyte.cli.options import DebugOption
 
 
 def measurements(
-    kind: Annotated[str | None, typer.Option("--kind", help="Only those of an object, a pair or a track.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Only measurements of this kind: object, pair or track.")
+    ] = None,
     debug: DebugOption = False,  # noqa: ARG001 - read by the command line's error handler
 ) -> None:
     """List what can be measured: of an object, of a pair of objects, of a track.
 
-    Objects and pairs are measured by `tomocyte run`, those beside the modality's own with --measure NAME.
+    `tomocyte run` measures what suits the modality; add further measurements of objects or pairs with --measure NAME.
     """
     from tomocyte.errors import SettingsError
     from tomocyte.measurements import measurements as find

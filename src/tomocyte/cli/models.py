@@ -1,4 +1,4 @@
-"""``tomocyte models``: what is installed, what it is good for, taking one in, giving one out, calibrating one."""
+"""``tomocyte models``: list trained models, show, import, export and calibrate them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from tomocyte.models import ModelCard, ModelEntry
 
 app = typer.Typer(
-    help="Trained models: list them, read their cards, import and export them.",
+    help="Trained models: list, show, import, export and calibrate them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 NameArgument = Annotated[
-    str, typer.Argument(help="Name from `tomocyte models list`, or the folder of a package.", metavar="NAME")
+    str, typer.Argument(help="Name of a model from `tomocyte models list`, or its folder.", metavar="NAME")
 ]
 ENDINGS = {"zip": ".zip", "onnx": ".onnx", "bioimageio": ".zip"}
 
 
 @app.command("list")
 def models_list(as_json: JsonOption = False, debug: DebugOption = False) -> None:  # noqa: ARG001
-    """List the models that ship and those you imported: name, version, modality, structures, size, where.
+    """List the models that come with tomocyte and those you imported.
 
-    Your own live in $TOMOCYTE_MODELS, or in the data folder of your system when that is not set.
+    Shown are name, version, modality, structures, size and place. Imported models are in the folder $TOMOCYTE_MODELS,
+    or in the data folder of your system if that is not set.
     """
     import json
 
@@ -61,9 +62,9 @@ def models_show(
     as_json: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Show a model's card: what it takes and gives, how good it was on held-out data, and its limits.
+    """Show a model's card: its input and output, its scores on held-out data, and its limits.
 
-    The card is read and its seal checked; the weights are checked when the model is used, imported or exported.
+    The card is checked for changes; the weights are checked when the model is used, imported or exported.
     """
     from tomocyte.models import find_model, read_card
 
@@ -79,14 +80,14 @@ def models_show(
 
 @app.command("import")
 def models_import(
-    source: Annotated[Path, typer.Argument(help="Folder of a package, or a .zip of one.", metavar="PATH")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of yours of that name.")] = False,
+    source: Annotated[Path, typer.Argument(help="Folder or .zip of a model package.", metavar="PATH")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an imported model of the same name.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Import a model: check it in full, then copy it into your own models.
+    """Import a model: check it completely, then copy it to your own models.
 
-    Nothing in a package is ever executed. Card, hashes, every tensor and the self-test are checked before the model
-    gets its name; only card.json, weights.safetensors and selftest.safetensors are copied, other files are ignored.
+    No code from a package is ever run. Card, hashes, every tensor and the self-test are checked first; only card.json,
+    weights.safetensors and selftest.safetensors are copied, other files are ignored.
     """
     from tomocyte.models import install_model
 
@@ -103,17 +104,17 @@ def models_export(
         str,
         typer.Option(
             "--format",
-            help="zip (for `tomocyte models import`), onnx, or bioimageio (for other programs; these two need "
+            help="zip (for `tomocyte models import`), onnx or bioimageio (for other programs; both need "
             "pip install 'tomocyte[export]').",
         ),
     ] = "zip",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Export a model as one file, checked before it is written.
+    """Export a model as one file; it is checked before it is written.
 
-    The .zip of a package is the same byte for byte each time. An .onnx takes the normalised image and gives
-    probabilities; a bioimage.io .zip takes the physical image.
+    Exporting a model as .zip twice gives identical files. The input of an .onnx file is the normalised image, that of a
+    bioimage.io .zip the physical image; both return probabilities.
     """
     from tomocyte.models import export_bioimageio, export_onnx, export_zip, find_model, load_package
 
@@ -136,43 +137,55 @@ def models_export(
 def models_calibrate(
     name: NameArgument,
     data: Annotated[
-        list[Path], typer.Option("--data", help="Folder of labelled images that the model never saw; repeat for more.")
+        list[Path],
+        typer.Option("--data", help="Folder of labelled images that the model was not trained on; may be repeated."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model/, plots and figures.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model/, plots and tables.")],
     split: Annotated[
-        str, typer.Option("--split", help="Which images of a benchmark to calibrate on; plain folders are taken whole.")
+        str,
+        typer.Option(
+            "--split", help="Which split of a benchmark to calibrate on; of other folders all images are used."
+        ),
     ] = "validation",
     check: Annotated[
         list[str] | None,
-        typer.Option("--check", help="A split to check the result on, e.g. test; repeat for several."),
+        typer.Option("--check", help="A split to check the calibration on, e.g. test; may be repeated."),
     ] = None,
     check_data: Annotated[
-        Path | None, typer.Option("--check-data", help="Where those splits are, if not in the folder of --data.")
+        Path | None, typer.Option("--check-data", help="Folder with the splits of --check, if they are not in --data.")
     ] = None,
     cells: Annotated[
-        str, typer.Option("--cells", help="How cells are told apart, as `tomocyte run` takes it.")
+        str, typer.Option("--cells", help="How touching cells are separated, as in `tomocyte run --cells`.")
     ] = "auto",
     n_training: Annotated[
-        int, typer.Option("--n-training", help="Training images to learn the usual look from.", min=0)
+        int,
+        typer.Option(
+            "--n-training", help="Number of training images to learn from what typical images look like.", min=0
+        ),
     ] = 60,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in the output folder.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Learn what a 3-D model's probabilities mean, and write it onto the card of a copy.
+    """Calibrate a 3-D model on labelled images and write a calibrated copy.
 
-    From labelled images (the validation split; never the training images): calibrated probabilities, 90 % intervals on
-    volume and dry mass, and what usual images look like. Masks do not change. Writes model/, calibration.json,
-    objects.csv and a reliability plot per structure. A model that needs finding by name stays as it is.
+    Learned from labelled images (the validation split, never the training images): calibrated probabilities, 90 %
+    intervals of volume and dry mass, and what typical images look like. Masks do not change. Writes model/,
+    calibration.json, objects.csv and a reliability plot for each structure. The original model is not changed.
     """
     from tomocyte.comparison.calibrate import calibrate, calibration_data
     from tomocyte.models import find_model, read_card
 
     folder = find_model(name)
-    found = calibration_data(
+    data_sets = calibration_data(
         data, read_card(folder), split=split, n_training=n_training, test=check or [], test_folder=check_data
     )
     figures = calibrate(
-        folder, found, output, cells=cells, is_overwriting=overwrite, callback=lambda line: typer.echo(line, err=True)
+        folder,
+        data_sets,
+        output,
+        cells=cells,
+        is_overwriting=overwrite,
+        callback=lambda line: typer.echo(line, err=True),
     )
     for title, content in figures.items():
         for line in _calibration_lines(title, content):
@@ -201,7 +214,7 @@ def _number(value: float | None) -> str:
 
 
 def _where(entry: ModelEntry) -> str:
-    return "ships with tomocyte" if entry.place == "bundled" else str(entry.folder)
+    return "comes with tomocyte" if entry.place == "bundled" else str(entry.folder)
 
 
 def _row(entry: ModelEntry) -> dict[str, Any]:
@@ -221,7 +234,7 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
 
 
 def _card_lines(card: ModelCard) -> list[str]:
-    """The card for people."""
+    """The card as lines for people."""
     low, high = card.voxel_size_range
     sizes = " x ".join("any" if size is None else f"{size:g}" for size in card.voxel_size_um)
     options = ", ".join(f"{key} {value}" for key, value in card.network.options.items())
@@ -230,12 +243,12 @@ def _card_lines(card: ModelCard) -> list[str]:
     trained = f"{card.training_data or 'not recorded'}{' (simulated data)' if card.is_trained_on_simulated else ''}"
     rows = {
         "about": card.description,
-        "takes": f"{card.quantity} ({card.modality}), channels {', '.join(card.channels)}, values "
+        "input": f"{card.quantity} ({card.modality}), channels {', '.join(card.channels)}, values "
         f"{card.value_range[0]:g} to {card.value_range[1]:g}",
         "voxel size": f"{sizes} um (z, y, x), from {low:g} to {high:g} times that",
-        "gives": f"probability of {', '.join(card.structures)}; threshold {cuts}",
+        "output": f"probability of {', '.join(card.structures)}; threshold {cuts}",
         "network": f"{card.network.name}, {card.dimensions}-D{sections}{'; ' + options if options else ''}",
-        "sees": f"{card.normalization.kind} normalisation, offset {card.normalization.offset:g}, scale "
+        "preparation": f"{card.normalization.kind} normalisation, offset {card.normalization.offset:g}, scale "
         f"{card.normalization.scale:g}; tiles {' x '.join(map(str, card.tile_shape))}",
         "trained on": trained,
         "trained": "" if card.date is None else card.date.isoformat(),
@@ -247,22 +260,22 @@ def _card_lines(card: ModelCard) -> list[str]:
     lines = [f"{card.name} {card.version}"]
     lines += [f"  {key:<12} " + value.replace("\n", f"\n{'':<15}") for key, value in rows.items() if value]
     lines += [f"  {'held out':<12} {name}: {value}" for name, value in _flat(card.figures)]
-    return lines if card.figures else [*lines, f"  {'held out':<12} no figures recorded"]
+    return lines if card.figures else [*lines, f"  {'held out':<12} no scores recorded"]
 
 
 def _calibrated(card: ModelCard) -> str:
     """What was learned about the model's probabilities, in a line."""
     parts = [f"{name} (on {one.n_objects} matched objects)" for name, one in card.calibration.items()]
-    domain = "" if card.domain is None else f"; knows the look of {card.domain.n_images} training images"
+    domain = "" if card.domain is None else f"; recognises unusual images (from {card.domain.n_images} training images)"
     return ", ".join(parts) + domain
 
 
 def _flat(figures: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    rows: list[tuple[str, str]] = []
     for name, value in figures.items():
         if isinstance(value, dict):
-            found += _flat(value, f"{above}{name} ")
+            rows += _flat(value, f"{above}{name} ")
         else:
             text = f"{value:.4g}" if isinstance(value, float) else str(value)
-            found.append((f"{above}{name}", text))
-    return found
+            rows.append((f"{above}{name}", text))
+    return rows

@@ -1,4 +1,4 @@
-"""``tomocyte networks``: the networks that can be asked for by name."""
+"""``tomocyte networks``: the networks that can be trained, by name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tomocyte.cli.options import DebugOption
 
 
 def networks(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the schema of the settings.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with all settings of each network.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """List the networks: name, dimensions, parameters, paper."""
+    """List the networks that can be trained: name, dimensions, number of parameters, paper."""
     from tomocyte.networks import network_entries
 
     entries = network_entries()

@@ -10,21 +10,25 @@ import typer
 
 from tomocyte.errors import SettingsError
 
-Inputs = Annotated[list[str], typer.Argument(help="Files, folders or glob patterns.", metavar="INPUT")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; run again to resume.")]
+Inputs = Annotated[list[str], typer.Argument(help="Files, folders, or patterns such as 'data/*.tif'.", metavar="INPUT")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the results; the same command again continues there.")
+]
 VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
-    typer.Option("--voxel-size-um", metavar="Z Y X", help="Voxel size in um, over what the file says."),
+    typer.Option("--voxel-size-um", metavar="Z Y X", help="Voxel size in um; replaces the one in the file."),
 ]
 PixelSizeOption = Annotated[
     tuple[float, float] | None,
-    typer.Option("--pixel-size-um", metavar="Y X", help="Pixel size in um of 2-D images."),
+    typer.Option("--pixel-size-um", metavar="Y X", help="Pixel size in um, for 2-D images."),
 ]
 AxesOption = Annotated[
-    str | None, typer.Option("--axes", help="One letter of TCZYX per stored axis, in its order, e.g. ZYX.")
+    str | None,
+    typer.Option("--axes", help="The axes of the stored array in order, one letter of TCZYX each, e.g. ZYX."),
 ]
 DatasetOption = Annotated[
-    str | None, typer.Option("--dataset", help="Array inside a container (HDF5, TCF, Zarr), e.g. 3DFL/CH0.")
+    str | None,
+    typer.Option("--dataset", help="Which array to read in a file with several (HDF5, TCF, Zarr), e.g. 3DFL/CH0."),
 ]
 TimeStepOption = Annotated[float | None, typer.Option("--time-step-s", help="Seconds between frames.", min=0.0)]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -35,7 +39,7 @@ def voxel_size(
 ) -> tuple[float, float, float] | None:
     """The voxel size z, y, x in µm from either option; z is NaN for a pixel size."""
     if voxel is not None and pixel is not None:
-        raise SettingsError("E-USAGE", "--voxel-size-um and --pixel-size-um exclude each other.")
+        raise SettingsError("E-USAGE", "--voxel-size-um and --pixel-size-um cannot be used together.")
     return (math.nan, *pixel) if pixel is not None else voxel
 
 
@@ -48,5 +52,5 @@ def medium(text: str | None) -> float | str | None:
     except ValueError:
         raise SettingsError("E-USAGE", f"--medium-ri {text!r} is neither a number nor `background`.") from None
     if not 1.0 <= value <= 2.0:
-        raise SettingsError("E-USAGE", f"--medium-ri {value} is no refractive index of a medium (1 to 2).")
+        raise SettingsError("E-USAGE", f"--medium-ri {value} is not a refractive index of a medium (1 to 2).")
     return value

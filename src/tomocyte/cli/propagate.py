@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperOption
 
 from tomocyte.cli.options import AxesOption, DatasetOption, DebugOption, VoxelSizeOption
 from tomocyte.errors import SettingsError
-
-
-class PropagateCommand(TyperCommand):
-    """The command with a help that lists the methods that exist when it is shown."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Name the methods in the help of ``--method``, then write the help."""
-        from tomocyte.propagation import methods
-
-        names = "; ".join(f"{name}: {entry.description}" for name, entry in sorted(methods().items()))
-        for parameter in self.params:
-            if parameter.name == "method" and isinstance(parameter, TyperOption):
-                parameter.help = f"How labels are propagated. {names}"
-        super().format_help(ctx, formatter)
 
 
 def propagate(
     labels: Annotated[Path, typer.Argument(help="Label image with some slices labelled.", metavar="LABELS")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its ending chooses the format.")],
     image: Annotated[
-        Path | None, typer.Option("--image", help="The image that was labelled, for methods that follow it.")
+        Path | None, typer.Option("--image", help="The image that was labelled, for methods that use it.")
     ] = None,
-    method: Annotated[str, typer.Option("--method", help="How labels are propagated.")] = "signed-distance",
+    method: Annotated[
+        str, typer.Option("--method", help="How labels are propagated. {propagation_methods}")
+    ] = "signed-distance",
     axis: Annotated[str, typer.Option("--axis", help="Axis along which slices were labelled: z, y or x.")] = "z",
     labelled_slices: Annotated[
         str | None,
@@ -45,7 +32,7 @@ def propagate(
     ] = None,
     uncertainty_map: Annotated[
         bool,
-        typer.Option("--uncertainty-map", help="Also write the uncertainty of every voxel, 0 to 1 (float32)."),
+        typer.Option("--uncertainty-map", help="Also write how uncertain each voxel is, from 0 to 1 (float32)."),
     ] = False,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting of the method, e.g. is_tapered=false.")
@@ -117,5 +104,5 @@ def parse_slices(text: str) -> tuple[int, ...]:
             slices.extend(numbers if len(numbers) == 1 else range(*numbers))
         except (ValueError, TypeError):
             cure = "Write slices like 0,20,40 or 0:261:20."
-            raise SettingsError("E-USAGE", f"--labelled-slices {text!r} is no list of slices.", cure=cure) from None
+            raise SettingsError("E-USAGE", f"--labelled-slices {text!r} is not a list of slices.", cure=cure) from None
     return tuple(slices)

@@ -1,4 +1,4 @@
-"""``tomocyte reproduce``: an experiment of a paper, from data to tables and pictures."""
+"""``tomocyte reproduce``: an experiment of a paper, from data to tables and figures."""
 
 from __future__ import annotations
 
@@ -13,28 +13,35 @@ from tomocyte.cli.options import DebugOption, Output
 def reproduce(
     recipe: Annotated[
         str,
-        typer.Argument(help="osnet-fig3b, osnet-fig4, choi-fig2c, choi-multitask, or a YAML file.", metavar="RECIPE"),
+        typer.Argument(help="A YAML file, or the name of a recipe: {paper_recipes}.", metavar="RECIPE"),
     ],
     output: Output,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model by name or folder, instead of the recipe's.")
+        str | None, typer.Option("--model", "-m", help="Name or folder of a model to use instead of the recipe's.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="A simulated data set, instead of making the recipe's own.")
+        Path | None,
+        typer.Option("--data", help="Folder of a simulated data set. Default: the recipe's own is simulated."),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting of the recipe, e.g. sections.n_shown=1.")
     ] = None,
-    picture_format: Annotated[str, typer.Option("--format", help="Of the pictures: png, pdf or svg.")] = "png",
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, …")] = "cpu",
-    workers: Annotated[int, typer.Option("--workers", "-j", help="Fields simulated at the same time.", min=1)] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and say what would be done.")] = False,
+    picture_format: Annotated[
+        str, typer.Option("--format", help="File format of the figures: png, pdf or svg.")
+    ] = "png",
+    device: Annotated[str, typer.Option("--device", help="Where networks run: cpu, cuda or cuda:1.")] = "cpu",
+    workers: Annotated[
+        int, typer.Option("--workers", "-j", help="Number of fields simulated at the same time.", min=1)
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and show what would be done; write nothing.")
+    ] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Repeat a figure of a paper, on simulated data that is made when it is not there.
+    """Repeat an experiment of a published paper, on data that are simulated if none are given.
 
-    osnet-…: with a trained model. choi-…: networks are trained first; killed at any moment, the same command goes on.
-    Leaves summary.md, tables (CSV), pictures, and experiment.json with the settings, hashes of the models and versions.
+    osnet-…: with a trained model. choi-…: networks are trained first; if interrupted, the same command continues.
+    Writes summary.md, tables (CSV), figures, and experiment.json with settings, model hashes and versions.
     """
     from tomocyte.cli.progress import task_progress
     from tomocyte.figures.canvas import picture_format as checked_format

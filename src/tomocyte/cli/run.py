@@ -1,4 +1,4 @@
-"""``tomocyte run`` and ``tomocyte settings``: the main job."""
+"""``tomocyte run`` and ``tomocyte settings``: the main command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tomocyte.cli.describe import describe, human_bytes, human_seconds
+from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
 from tomocyte.cli.options import (
     AxesOption,
     DatasetOption,
@@ -34,94 +34,120 @@ def run(
     modality: Annotated[
         str,
         typer.Option(
-            "--modality", "-m", help="odt, qpi, sxt, nile_red or fluorescence; not needed where the files say it (TCF)."
+            "--modality",
+            "-m",
+            help="Kind of microscopy: {modalities}. Not needed for files that name their quantity (TCF).",
         ),
     ] = "",
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Name of a trained model (`tomocyte models list`) or the folder of its package."),
+        typer.Option(
+            "--model",
+            help="Trained model: its name (`tomocyte models list`) or folder; `classical` for none. Default: auto.",
+        ),
     ] = None,
     cells: Annotated[
         str | None,
         typer.Option(
-            "--cells", help="How cells are told apart: auto, watershed, components, as-found, or the name of a network."
+            "--cells", help="How touching cells are separated: {cell_methods}, or the name of a network. Default: auto."
         ),
     ] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
     medium_ri: Annotated[
         str | None,
-        typer.Option("--medium-ri", help="RI of the medium, or `background` to measure it outside the cells."),
+        typer.Option(
+            "--medium-ri", help="Refractive index of the medium, or `background` to measure it outside the cells."
+        ),
     ] = None,
     quantity: Annotated[
-        str | None, typer.Option("--quantity", help="What a voxel means where a modality knows several, e.g. phase.")
+        str | None,
+        typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
     ] = None,
     structure: Annotated[
         str | None, typer.Option("--structure", help="What the main objects are called, e.g. nucleus.")
     ] = None,
     wavelength_um: Annotated[
-        float | None, typer.Option("--wavelength-um", help="Vacuum wavelength; turns phase into dry-mass density.")
+        float | None,
+        typer.Option("--wavelength-um", help="Wavelength in vacuum, in um; converts phase into dry-mass density."),
     ] = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
     time_step_s: TimeStepOption = None,
     channel: Annotated[
         str | None,
-        typer.Option("--channel", help="Channel to segment, by name or number from 0; all channels are measured."),
+        typer.Option(
+            "--channel", help="Channel to segment: its name, or its number from 0. All channels are measured."
+        ),
     ] = None,
     measurements: Annotated[
         list[str] | None,
-        typer.Option("--measure", help="A further column, of objects or pairs; see `tomocyte measurements`."),
+        typer.Option("--measure", help="A further measurement (`tomocyte measurements`); may be repeated."),
     ] = None,
     nan: Annotated[
-        str, typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input or `mask` them as outside.")
+        str,
+        typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input, or `mask` them as outside the image."),
     ] = "refuse",
     uncertainty: Annotated[
         str | None,
         typer.Option(
             "--uncertainty",
-            help="How a trained 3-D model says how sure it is: auto, none, single, flips (8 times the time), or the "
-            "names of further models, with commas between (an ensemble).",
+            help="How the confidence of a trained 3-D model is estimated: auto, none, single, flips (takes 8 times as "
+            "long), or the names of further models separated by commas (an ensemble).",
         ),
     ] = None,
     uncertainty_map: Annotated[
         bool,
-        typer.Option("--uncertainty-map", help="Write how unsure each voxel of a mask is, beside the mask."),
+        typer.Option(
+            "--uncertainty-map", help="Also write an image of the uncertainty of every voxel beside each mask."
+        ),
     ] = False,
     edits: Annotated[
         Path | None,
-        typer.Option("--edits", help="Corrections by hand: edits.yaml, or a folder of ITEM.edits.yaml."),
+        typer.Option("--edits", help="Corrections made by hand: edits.yaml, or a folder with ITEM.edits.yaml files."),
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option("--settings", help="YAML file of settings; see `tomocyte settings`.")
+        Path | None, typer.Option("--settings", help="YAML file with settings, as `tomocyte settings` prints them.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, e.g. segmentation.foreground.method=otsu.")
+        list[str] | None,
+        typer.Option("--set", help="One setting, e.g. segmentation.foreground.method=otsu; may be repeated."),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Go on although values do not fit modality or model; recorded in every output."),
+        typer.Option(
+            "--force",
+            help="Continue even if the values do not fit the modality or the model; recorded in every output.",
+        ),
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", "-j", help="Inputs at the same time.", min=1)] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", "-j", help="Number of inputs processed at the same time.", min=1)
+    ] = 1,
     item_timeout_s: Annotated[
-        float | None, typer.Option("--item-timeout-s", help="Give up on an input after this long.", min=1.0)
+        float | None, typer.Option("--item-timeout-s", help="Give up on an input after this many seconds.", min=1.0)
     ] = None,
     trust_times: Annotated[
-        bool, typer.Option("--trust-times", help="Resume without hashing inputs whose size and time are unchanged.")
+        bool,
+        typer.Option(
+            "--trust-times", help="Skip finished inputs whose size and date are unchanged, without reading them."
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what each file holds, the forecast and problems; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show each input, what would be done with it, time, memory and problems; write nothing."
+        ),
     ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Segment, label and measure every input; write labels, tables and a report.
+    """Segment, label and measure every input; write label images, tables and a report.
 
-    Results: labels per structure (OME-TIFF), objects.csv/.parquet with a data dictionary, status.csv, run.json and
-    report.html. The same command again resumes and repeats nothing that is done.
+    Results: a label image per structure (OME-TIFF), objects.csv and .parquet with a data dictionary, status.csv,
+    run.json and report.html. If a run is interrupted, the same command continues it; finished inputs are not repeated.
     """
     from tomocyte.datasets.inputs import find_inputs
 
-    chosen = _run_settings(
+    run_settings = _run_settings(
         inputs,
         settings,
         overrides or [],
@@ -147,24 +173,25 @@ def run(
     )
     paths = find_inputs(inputs, axes=axes)
     if dry_run:
-        raise typer.Exit(_dry_run(paths, chosen, workers))
-    how = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
-    raise typer.Exit(_run(paths, chosen, output, how, is_debug=debug))
+        raise typer.Exit(_dry_run(paths, run_settings, workers))
+    options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
+    raise typer.Exit(_run(paths, run_settings, output, options, is_debug=debug))
 
 
-def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, Any], *, is_debug: bool) -> int:
+def _run(paths: list[Path], settings: RunSettings, output: Path, options: dict[str, Any], *, is_debug: bool) -> int:
     from tomocyte.cli.progress import RunProgress
     from tomocyte.runs.run import run_inputs
 
     with RunProgress(n_items=len(paths)) as progress:
-        result = run_inputs(paths, chosen, output, callback=progress.on_event, **how)
+        result = run_inputs(paths, settings, output, callback=progress.on_event, **options)
     for failure in result.failures:
         typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
         if is_debug and failure.traceback:
             typer.echo(failure.traceback, err=True)
+    objects = ", ".join(f"{count} {name}" for name, count in result.n_objects.items())
     typer.echo(
-        f"{result.n_done} of {len(paths)} inputs done ({result.n_resumed} from before), {len(result.failures)} failed; "
-        f"{', '.join(f'{count} {name}' for name, count in result.n_objects.items()) or 'no objects'}."
+        f"{result.n_done} of {len(paths)} inputs done ({result.n_resumed} in an earlier run), "
+        f"{len(result.failures)} failed; {objects or 'no objects'}."
     )
     typer.echo(f"report: {output / 'report.html'}")
     if result.failures:
@@ -172,30 +199,28 @@ def _run(paths: list[Path], chosen: RunSettings, output: Path, how: dict[str, An
     return 0
 
 
-def _dry_run(paths: list[Path], chosen: RunSettings, workers: int) -> int:
+def _dry_run(paths: list[Path], settings: RunSettings, workers: int) -> int:
     from tomocyte.corrections.files import load_edits
     from tomocyte.errors import TomocyteError
     from tomocyte.ledger import item_names
     from tomocyte.pipeline import preview
 
     items = item_names(paths)
-    edits = {} if chosen.edits is None else load_edits(Path(chosen.edits), items)
+    edits = {} if settings.edits is None else load_edits(Path(settings.edits), items)
     n_bad, peak, seconds = 0, 0, 0.0
     for item, path in zip(items, paths, strict=True):
         try:
-            seen = preview(path, chosen, edits.get(item))
+            content = preview(path, settings, edits.get(item))
         except TomocyteError as problem:
             n_bad += 1
             typer.echo(f"{path}\n  problem    {problem.code}: {problem.problem} {problem.cure}")
             continue
-        peak, seconds = max(peak, seen["peak_bytes"]), seconds + seen["seconds"]
+        peak, seconds = max(peak, content["peak_bytes"]), seconds + content["seconds"]
         typer.echo(f"{path}")
-        for line in describe(seen):
+        for line in describe(content):
             typer.echo(f"  {line}")
-        if item in edits:
-            typer.echo(f"  edits      {len(edits[item].edits)}")
     typer.echo(
-        f"{len(paths)} inputs, {n_bad} with problems; forecast with {workers} worker(s): "
+        f"{count_of(len(paths), 'input')}, {n_bad} with problems; forecast with {count_of(workers, 'worker')}: "
         f"{human_bytes(peak * workers)} of memory, {human_seconds(seconds / workers)}."
     )
     return EXIT_ALL_FAILED if n_bad == len(paths) else EXIT_SOME_FAILED if n_bad else 0
@@ -213,8 +238,8 @@ def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], fl
         flags = {**flags, "uncertainty": {**content["uncertainty"], **flags["uncertainty"]}}
     content |= {name: value for name, value in flags.items() if value is not None}
     if "modality" not in content:
-        told = {name: flags[name] for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}
-        content["modality"] = modality_said(find_inputs(inputs, axes=flags["axes"]), ReadOptions(**told))
+        read_options = {name: flags[name] for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}
+        content["modality"] = modality_said(find_inputs(inputs, axes=flags["axes"]), ReadOptions(**read_options))
     kind = modality(str(content["modality"]))
     if isinstance(content.get("segmentation"), dict):
         content["segmentation"] = _merged(kind.segmentation.model_dump(), content["segmentation"])
@@ -223,12 +248,12 @@ def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], fl
 
 def _uncertainty(method: str | None, *, is_map_written: bool) -> dict[str, Any] | None:
     """The settings of both options; a word that is no method names further models."""
-    said: dict[str, Any] = {"is_map_written": True} if is_map_written else {}
+    settings: dict[str, Any] = {"is_map_written": True} if is_map_written else {}
     if method in ("auto", "none", "single", "flips"):
-        said["method"] = method
+        settings["method"] = method
     elif method is not None:
-        said |= {"method": "ensemble", "models": [name.strip() for name in method.split(",")]}
-    return said or None
+        settings |= {"method": "ensemble", "models": [name.strip() for name in method.split(",")]}
+    return settings or None
 
 
 def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -241,13 +266,13 @@ def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings(
-    modality: Annotated[str, typer.Option("--modality", "-m", help="odt, qpi, sxt, nile_red or fluorescence.")],
+    modality: Annotated[str, typer.Option("--modality", "-m", help="Kind of microscopy: {modalities}.")],
 ) -> None:
-    """Print the settings of a modality as YAML, to keep, change and give back with --settings."""
+    """Print the settings of a modality as YAML; save, change and use them with `tomocyte run --settings`."""
     import yaml
 
     from tomocyte.modalities import modality as find
     from tomocyte.pipeline.settings import RunSettings
 
-    chosen = RunSettings(modality=modality, segmentation=find(modality).segmentation)
-    typer.echo(yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False), nl=False)
+    content = RunSettings(modality=modality, segmentation=find(modality).segmentation)
+    typer.echo(yaml.safe_dump(content.model_dump(mode="json"), sort_keys=False), nl=False)

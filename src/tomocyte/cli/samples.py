@@ -9,12 +9,12 @@ import typer
 
 from tomocyte.cli.options import DebugOption
 
-app = typer.Typer(help="Open sample data: list it, get it.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Open sample data: list and download.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
 def samples_list() -> None:
-    """List the open samples: what, where from, licence, size."""
+    """List the open samples: content, source, licence."""
     from tomocyte.runs.samples import registry
 
     for entry in registry().values():
@@ -24,13 +24,13 @@ def samples_list() -> None:
 @app.command("get")
 def samples_get(
     name: Annotated[str, typer.Argument(help="Name from `tomocyte samples list`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to put it in.")] = Path(),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path(),
     source: Annotated[
-        Path | None, typer.Option("--from", help="A local folder that holds the files, instead of the network.")
+        Path | None, typer.Option("--from", help="Copy the files from this local folder instead of downloading them.")
     ] = None,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Get one sample: made, downloaded or copied, and checked against its SHA-256."""
+    """Download, copy or simulate one sample, and check it by its SHA-256."""
     from tomocyte.runs.samples import get_sample
 
     for path in get_sample(name, output, mirror=source):

@@ -1,8 +1,8 @@
-"""``tomocyte search``: the cells of a network, found on labelled images."""
+"""``tomocyte search``: a network architecture, searched on labelled images."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,14 +11,13 @@ from tomocyte.cli.training import (
     DataOption,
     DeviceOption,
     DryRunOption,
-    RecipeArgument,
     ResumeOption,
     SetOption,
 )
 
 
 def search(
-    recipe: RecipeArgument,
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe: {search_recipes}.")],
     output: Output,
     data: DataOption = None,
     overrides: SetOption = None,
@@ -27,12 +26,12 @@ def search(
     dry_run: DryRunOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Search the cells of a ScNAS network: which operations, connected how.
+    """Search for a good network architecture (ScNAS): which operations each cell of the network uses.
 
-    Weights learn on training images, the choice of operations on validation images; test images are never seen. The
-    output folder holds genotype.yaml (what was found), train.yaml (a recipe that trains it: `tomocyte train
-    OUT/train.yaml`), probabilities.csv, curves, a log and hashes of all data. Killed at any moment, the same command
-    goes on; on a CPU it finds the same genotype.
+    Weights are trained on the training images, the operations are chosen on the validation images; test images are not
+    used. The output folder contains genotype.yaml (the architecture), train.yaml (a recipe to train it: `tomocyte train
+    OUT/train.yaml`), probabilities.csv, curves, a log and hashes of all data. If the search is interrupted, the same
+    command continues it; on a CPU the result is the same.
     """
     from tomocyte.cli.progress import task_progress
     from tomocyte.runs.simulate.benchmark import labelled_images
@@ -49,7 +48,7 @@ def search(
             checked.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
         )
         sets = split_items(items, checked.validation_share, seed=checked.loop.seed)
-        typer.echo(f"{len(sets.train)} images for the weights, {len(sets.validation)} for the choice.")
+        typer.echo(f"{len(sets.train)} images to train the weights, {len(sets.validation)} to choose the operations.")
         if dry_run:
             for line in describe_search(checked):
                 typer.echo(line)
@@ -71,5 +70,5 @@ def _print_result(result: dict[str, Any]) -> None:
         typer.echo(f"{kind}: {nodes} (entropy {entropy:.2f} of no preference)")
     typer.echo(
         f"{result['n_parameters']:,} parameters, {result['multiply_adds_per_voxel']:,.0f} multiply-adds per voxel "
-        "at the width of the search."
+        "at the width used in the search."
     )

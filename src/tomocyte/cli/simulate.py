@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from tomocyte.cli.options import DebugOption, Output, PixelSizeOption, VoxelSizeOption, voxel_size
 
@@ -17,59 +16,62 @@ EXPERIMENT_SHAPE = (64, 448, 448)  # room for a dozen cells
 DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
 
 
-class InstrumentCommand(TyperCommand):
-    """A command whose help lists the instruments that there are; they are imported only when it is asked for."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        from tomocyte.simulation.instruments import instruments
-
-        names = [f"{name} ({entry.description})" for name, entry in instruments().items()]
-        for parameter in self.params:
-            if parameter.name == "modality":
-                parameter.help = f"{' or '.join(names)}."  # type: ignore[attr-defined]
-        super().format_help(ctx, formatter)
-
-
 def simulate(
-    modality: Annotated[str, typer.Argument(help="Instrument.", metavar="MODALITY")],
+    modality: Annotated[str, typer.Argument(help="Kind of microscopy: {instruments}.", metavar="MODALITY")],
     output: Output,
     preset: Annotated[
-        str | None, typer.Option("--preset", "-p", help="Cell line, e.g. HeLa (default), RAW264.7, HL60.")
+        str | None, typer.Option("--preset", "-p", help="Cell line: {cell_lines}. Default: HeLa.")
     ] = None,
-    n_items: Annotated[int, typer.Option("-n", help="How many fields.", min=1)] = 1,
-    frames: Annotated[int | None, typer.Option("--frames", help="Time points of each field.", min=1)] = None,
+    n_items: Annotated[int, typer.Option("-n", help="Number of fields of view.", min=1)] = 1,
+    frames: Annotated[int | None, typer.Option("--frames", help="Number of time points of each field.", min=1)] = None,
     experiment: Annotated[
-        str | None, typer.Option("--experiment", help="Time-lapse preset, e.g. macrophage-lps, macrophage-control.")
+        str | None, typer.Option("--experiment", help="Time-lapse experiment: {time_lapses}.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.", min=0)] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the random numbers; the same seed gives the same files.", min=0)
+    ] = 1,
     cells: Annotated[
-        tuple[int, int] | None, typer.Option("--cells", metavar="LOW HIGH", help="Cells per field.")
+        tuple[int, int] | None, typer.Option("--cells", metavar="LOW HIGH", help="Fewest and most cells per field.")
     ] = None,
-    shape: Annotated[tuple[int, int, int] | None, typer.Option("--shape", metavar="Z Y X", help="Voxels.")] = None,
-    voxel_size_um: VoxelSizeOption = None,
-    instrument: Annotated[str | None, typer.Option("--instrument", help="Microscope, e.g. HT-2H.")] = None,
-    shift: Annotated[str, typer.Option("--shift", help="Held-out domain: none, mild or strong.")] = "none",
+    shape: Annotated[
+        tuple[int, int, int] | None, typer.Option("--shape", metavar="Z Y X", help="Size of each field in voxels.")
+    ] = None,
+    voxel_size_um: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option("--voxel-size-um", metavar="Z Y X", help="Voxel size in um; default: the instrument's own."),
+    ] = None,
+    instrument: Annotated[str | None, typer.Option("--instrument", help="Microscope model, e.g. HT-2H.")] = None,
+    shift: Annotated[
+        str,
+        typer.Option("--shift", help="How much cells and optics differ from the training range: none, mild or strong."),
+    ] = "none",
     benchmark: Annotated[
-        str | None, typer.Option("--benchmark", help="Instead: the shipped benchmark, EXPERIMENT[/SIZE[/SPLIT]].")
+        str | None,
+        typer.Option("--benchmark", help="Simulate the shipped benchmark instead: EXPERIMENT[/SIZE[/SPLIT]]."),
     ] = None,
     structures: Annotated[
         str, typer.Option("--structures", help="Label images to write, separated by commas, or `all`.")
     ] = DEFAULT_STRUCTURES,
-    file_format: Annotated[str, typer.Option("--format", help="ome-tiff or tcf.")] = "ome-tiff",
+    file_format: Annotated[str, typer.Option("--format", help="File format: {simulated_formats}.")] = "ome-tiff",
     backend: Annotated[
-        str, typer.Option("--backend", help="Computes the optics: numpy, torch or torch:cuda.")
+        str, typer.Option("--backend", help="What computes the optics: numpy, torch or torch:cuda.")
     ] = "numpy",
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting, e.g. scene.medium_ri=[1.334,1.336].")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", "-j", help="Fields at the same time.", min=1)] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list; write nothing.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", "-j", help="Number of fields simulated at the same time.", min=1)
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the settings and list the fields; write nothing.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Simulate microscopy of cells with exact labels, tracks and a truth table.
+    """Simulate images of cells with exact labels, tracks and a table of the true values.
 
-    Each item is a volume in a real format with its label images beside it. truth.csv has one row per object: volume,
-    surface, mean RI, dry mass and contacts from the continuous shapes. The same command again resumes.
+    Each field is written as an image file with its label images beside it. truth.csv has one row per object: volume,
+    surface area, mean RI, dry mass and contacts, computed from the shapes before they are cut into voxels. If the
+    command is interrupted, the same command continues where it stopped.
     """
     from tomocyte.runs.simulate import dataset_plan, with_backend, write_dataset
     from tomocyte.settings import with_overrides
@@ -108,7 +110,9 @@ def simulate(
         if debug and failure.traceback:
             typer.echo(failure.traceback, err=True)
     cells_made = result.n_objects.get("cell", 0)
-    typer.echo(f"{result.n_done} of {len(plans)} simulated items ({result.n_resumed} from before), {cells_made} cells.")
+    typer.echo(
+        f"{result.n_done} of {len(plans)} simulated items ({result.n_resumed} in an earlier run), {cells_made} cells."
+    )
     typer.echo(f"truth: {output / 'truth.csv'}")
     if result.failures:
         raise typer.Exit(4 if result.n_done == 0 else 3)
@@ -116,21 +120,27 @@ def simulate(
 
 def beside(
     real: Annotated[Path, typer.Argument(help="A real tomogram or dry-mass density image.", metavar="REAL")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .pdf or .svg.")],
-    modality: Annotated[str, typer.Option("--modality", "-m", help="Instrument.")] = "odt",
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Cell line to simulate.")] = "HL60",
-    instrument: Annotated[str, typer.Option("--instrument", help="Microscope, e.g. HT-2H, HL60-rotation.")] = "",
-    cells: Annotated[tuple[int, int], typer.Option("--cells", metavar="LOW HIGH", help="Cells per field.")] = (1, 1),
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")],
+    modality: Annotated[str, typer.Option("--modality", "-m", help="Kind of microscopy: {instruments}.")] = "odt",
+    preset: Annotated[str, typer.Option("--preset", "-p", help="Cell line to simulate: {cell_lines}.")] = "HL60",
+    instrument: Annotated[str, typer.Option("--instrument", help="Microscope model, e.g. HT-2H, HL60-rotation.")] = "",
+    cells: Annotated[
+        tuple[int, int], typer.Option("--cells", metavar="LOW HIGH", help="Fewest and most cells per field.")
+    ] = (1, 1),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random numbers.")] = 1,
     medium_ri: Annotated[float | None, typer.Option("--medium-ri", help="RI of the medium of REAL.")] = None,
     pixel_size_um: PixelSizeOption = None,
     voxel_size_um: VoxelSizeOption = None,
     open_hl60: Annotated[
-        bool, typer.Option("--open-hl60", help="Degrade as fitted to the open HL60 tomogram of `tomocyte samples`.")
+        bool,
+        typer.Option(
+            "--open-hl60",
+            help="Add the noise and artefacts that were fitted to the open HL60 tomogram (`tomocyte samples`).",
+        ),
     ] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Draw a real volume beside a simulated one of the same grid: slices, histograms, power spectra, key figures."""
+    """Draw a real image beside a simulated one of the same size: slices, histograms, power spectra, key values."""
     from tomocyte.formats import ReadOptions, read_volume
     from tomocyte.runs.simulate.beside import real_beside_simulated
 

@@ -13,37 +13,45 @@ if TYPE_CHECKING:
     from tomocyte.datasets.labelled import LabelledItem
     from tomocyte.training import Recipe
 
-RecipeArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships.")]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of labelled images; without it, the recipe's simulated data are made."),
+    typer.Option("--data", help="Folder of labelled images. Default: the recipe's own data are simulated."),
 ]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the recipe, e.g. loop.n_epochs=20.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting of the recipe, e.g. loop.n_epochs=20; may be repeated.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where the network is trained: cpu, cuda or cuda:1.")]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume/--restart", help="Go on from the last checkpoint, or forget what is there.")
+    bool,
+    typer.Option("--resume/--restart", help="Continue from the last checkpoint, or start again from the beginning."),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check recipe and data; write nothing.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Check the recipe and the data and describe the training; write nothing.")
+]
 
 
 def train(
-    recipe: RecipeArgument,
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe: {training_recipes}.")],
     output: Output,
     data: DataOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "cpu",
     resume: ResumeOption = True,
-    init: Annotated[str | None, typer.Option("--init", help="Model whose weights to begin with.")] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", help="Name or folder of a model whose weights to start from.")
+    ] = None,
     held_out: Annotated[
-        Path | None, typer.Option("--held-out", help="Folder of the recipe's held-out data; else they are made.")
+        Path | None,
+        typer.Option("--held-out", help="Folder of the recipe's held-out data. Default: they are simulated."),
     ] = None,
     dry_run: DryRunOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """Train a network and write a model package that `tomocyte run --model` takes.
 
-    The output folder holds the recipe, hashes of all data, a log, curves, checkpoints and model/. Killed at any moment,
-    the same command goes on; on a CPU it ends with the same weights, bit for bit. Several GPUs: start it with torchrun.
+    The output folder contains the recipe, hashes of all data, a log, curves, checkpoints and model/. If the training is
+    interrupted, the same command continues it; on a CPU the weights are the same, bit for bit. To use several GPUs,
+    start it with torchrun.
     """
     from tomocyte.cli.progress import task_progress
     from tomocyte.comparison import train as train_model
@@ -60,7 +68,7 @@ def train(
             checked.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
         )
         sets = split_items(items, checked.validation_share, seed=checked.loop.seed, leaves_out=checked.leaves_out)
-        typer.echo(f"{len(sets.train)} images to train on, {len(sets.validation)} to validate on.")
+        typer.echo(f"{len(sets.train)} training images, {len(sets.validation)} validation images.")
         if dry_run:
             _print_description(checked, sets.train)
             return
@@ -84,22 +92,22 @@ def fine_tune(
     overrides: SetOption = None,
     pixel_size_um: Annotated[
         tuple[float, float] | None,
-        typer.Option("--pixel-size-um", metavar="Y X", help="Pixel size in um of images that carry none."),
+        typer.Option("--pixel-size-um", metavar="Y X", help="Pixel size in um of images whose files contain none."),
     ] = None,
     label_suffix: Annotated[
-        str | None, typer.Option("--label-suffix", help="How label file names end, e.g. _mask.")
+        str | None, typer.Option("--label-suffix", help="End of the names of label files, e.g. _mask.")
     ] = None,
     device: DeviceOption = "cpu",
     resume: ResumeOption = True,
     dry_run: DryRunOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Go on training a model on a few labelled images of your own.
+    """Adapt a trained model to a few labelled images of your own.
 
-    NAME.tif needs a label image NAME_STRUCTURE.tif, NAME_instances.tif, NAME_labels.tif or NAME_mask.tif beside it
-    (0 = background), or in labels/; or give what `tomocyte edits export` wrote from results that you corrected. In a
-    stack, sections without any label are not looked at. A fifth of the images is held out and scored; the model before
-    and after is compared on them.
+    NAME.tif needs a label image NAME_STRUCTURE.tif, NAME_instances.tif, NAME_labels.tif or NAME_mask.tif (0 =
+    background) beside it or in labels/. The output folder of `tomocyte edits export` can be used as well. In a stack,
+    sections without any label are ignored. One fifth of the images is held out; the model is scored on them before and
+    after.
     """
     from tomocyte.cli.progress import task_progress
     from tomocyte.comparison import fine_tune as tune_model
@@ -116,7 +124,7 @@ def fine_tune(
         extra.append(f"data.stored_pixel_size_um=[{pixel_size_um[0]}, {pixel_size_um[1]}]")
     checked = build_recipe(with_overrides(content, [*extra, *(overrides or [])]))
     sets = split_items(find_items(data, checked.data), checked.validation_share, seed=checked.loop.seed)
-    typer.echo(f"{len(sets.train)} images to learn from, {len(sets.validation)} held out.")
+    typer.echo(f"{len(sets.train)} training images, {len(sets.validation)} held out.")
     if dry_run:
         _print_description(checked, sets.train)
         return
@@ -131,25 +139,26 @@ def fine_tune(
 
 
 def crossval(
-    recipe: RecipeArgument,
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe: {crossval_recipes}.")],
     output: Output,
     data: DataOption = None,
     groups: Annotated[
-        str | None, typer.Option("--groups", help="What folds never part: cell or image; over the recipe's.")
+        str | None,
+        typer.Option("--groups", help="What is never split over two folds: cell or image. Default: the recipe's."),
     ] = None,
-    folds: Annotated[int | None, typer.Option("--folds", help="Number of folds; over the recipe's.", min=2)] = None,
+    folds: Annotated[int | None, typer.Option("--folds", help="Number of folds. Default: the recipe's.", min=2)] = None,
     rows: Annotated[
-        list[str] | None, typer.Option("--row", help="Only this row; repeat for several. Default: all.")
+        list[str] | None, typer.Option("--row", help="Only this row of the table; may be repeated. Default: all rows.")
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "cpu",
     dry_run: DryRunOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Compare networks by cross-validation and write the tables (Markdown, CSV, HTML) and pictures.
+    """Compare networks by cross-validation; write tables (Markdown, CSV, HTML) and figures.
 
-    Folds are dealt by cell or image, so that no cell is in two folds; this is checked. Every training is kept, so the
-    same command again goes on, or only writes the tables anew.
+    Folds are made of whole cells or images, so that no cell is in two folds; this is checked. Finished trainings are
+    kept: if the command is interrupted, the same command continues it; later it only writes the tables again.
     """
     from tomocyte.cli.progress import task_progress
     from tomocyte.comparison import CrossvalRecipe, crossvalidate
@@ -163,8 +172,8 @@ def crossval(
     content |= {"groups": groups} if groups is not None else {}
     content |= {"n_folds": folds} if folds is not None else {}
     checked = build_recipe(content, CrossvalRecipe)
-    laid_over = with_overrides({}, overrides or [])
-    first = checked.recipe(next(iter(checked.rows)), laid_over)
+    changes = with_overrides({}, overrides or [])
+    first = checked.recipe(next(iter(checked.rows)), changes)
     if dry_run and data is None and checked.benchmark is not None:
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
@@ -177,7 +186,7 @@ def crossval(
                 typer.echo(f"fold {index + 1}: {len(fold)} images")
             typer.echo(f"{len(checked.rows)} rows, {len(checked.rows) * checked.n_folds} trainings; nothing written.")
             return
-        result = crossvalidate(checked, items, output, rows=rows, overrides=laid_over, device=device, callback=callback)
+        result = crossvalidate(checked, items, output, rows=rows, overrides=changes, device=device, callback=callback)
     for text in write_tables(checked, result, output, items=items):
         typer.echo(text)
     typer.echo(f"wrote {output / 'tables'}")
@@ -200,7 +209,7 @@ def _print_result(result: dict[str, Any], output: Path) -> None:
     if "weights_sha256" not in result:
         return
     if result["n_skipped_steps"]:
-        typer.echo(f"{result['n_skipped_steps']} steps had gradients that were not finite and were left out.")
+        typer.echo(f"{result['n_skipped_steps']} training steps were skipped because their gradients were not finite.")
     for note in result["notes"]:
         typer.echo(f"note: {note}", err=True)
     for name, figures in result["figures"].items():

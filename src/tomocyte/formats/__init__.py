@@ -98,7 +98,7 @@ def _candidates(path: Path) -> Iterator[Format]:
 
 
 def detect(path: Path) -> Format:
-    """The format that understands ``path``.
+    """The format that can read ``path``.
 
     Raises
     ------

@@ -176,4 +176,4 @@ def _voxel_size_um(step: NDArray[Any] | None, depth: int, path: Path) -> VoxelSi
     return sizes[0], sizes[1], sizes[2]
 
 
-FORMAT = Format("hdf5", (".hdf5", ".h5", ".hdf"), "one array of an HDF5 file", verify, read)
+FORMAT = Format("hdf5", (".hdf5", ".h5", ".hdf"), "One array of an HDF5 file", verify, read)

@@ -1,4 +1,4 @@
-"""Door 2: a modality is a file in this folder; it says what a voxel value means.
+"""Door 2: a modality is a file in this folder; it defines what a voxel value means.
 
 To add one, put ``modalities/<name>.py`` here with a module constant ``MODALITY = Modality(...)``; it is found by
 itself.
@@ -34,7 +34,7 @@ def modality(name: str) -> Modality:
     Raises
     ------
     SettingsError
-        ``E-MODALITY`` with the list of known ones.
+        ``E-MODALITY-NAME`` with the list of known ones.
     """
     if name not in modalities():
         raise SettingsError("E-MODALITY-NAME", f"unknown modality {name!r}.", cure=f"Known: {', '.join(modalities())}.")

@@ -153,7 +153,7 @@ def test_one_file_is_found_in_help_settings_and_plan(dummy):
 
     for command in ("simulate", "beside"):
         shown = CliRunner().invoke(app, [command, "--help"]).output
-        assert "dummy (projections) or odt (tomograms) or qpi (images)." in " ".join(shown.split())
+        assert "dummy (projections), odt (tomograms) or qpi (images)." in " ".join(shown.split())
 
 
 def test_what_a_perfect_image_shows_of_the_medium():
