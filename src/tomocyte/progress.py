@@ -1,4 +1,4 @@
-"""What reports progress: one event, one callback, one that says nothing.
+"""What reports progress: one event, one callback, one that ignores events.
 
 Whoever works long takes ``callback: Callback = silent``. To report something new, add a field with a default.
 """

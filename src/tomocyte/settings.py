@@ -68,7 +68,7 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
         for parent in parents:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
-                raise SettingsError("E-SETTINGS", f"{dotted!r} goes through a value that has no parts.")
+                raise SettingsError("E-SETTINGS", f"{dotted!r} goes through a value that has no fields of its own.")
         place[last] = yaml.safe_load(text)
     return result
 

@@ -255,7 +255,7 @@ def register(entry: Structure) -> None:
     if taken:
         raise SettingsError(
             "E-STRUCTURE-NAME",
-            f"{taken[0]!r} already names the structure {canonical_name(taken[0])!r}.",
+            f"{taken[0]!r} is already a name of the structure {canonical_name(taken[0])!r}.",
             cure="Use that structure, or give the new one another name.",
         )
     if entry.parent is not None and entry.name in (entry.parent, *ancestors(entry.parent)):

@@ -60,10 +60,12 @@ class Column:
 
 
 LEADING = (
-    Column("item", "", "The input this row comes from.", kind="text"),
+    Column("item", "", "Name of the input.", kind="text"),
     Column("frame", "1", "Index of the time point, from 0.", kind="integer"),
-    Column("time_s", "s", "Time after the first frame.", "Empty when neither the file nor the user gave times."),
-    Column("structure", "", "What the object is: cell, nucleus, …", kind="text"),
+    Column(
+        "time_s", "s", "Time after the first frame.", "Empty when times are neither in the file nor given by the user."
+    ),
+    Column("structure", "", "Kind of the object: cell, nucleus, …", kind="text"),
     Column("label", "1", "Number of the object in the label image of its structure and frame.", kind="integer"),
     Column(
         "cell_id",
@@ -73,7 +75,12 @@ LEADING = (
     ),
     Column("parent", "1", "Label of the object that contains this one; 0 for none."),
     Column("track_id", "1", "Number of the object's track through time.", "Empty when objects were not tracked."),
-    Column("parent_id", "1", "Track that this track split from; 0 for none.", "Empty when objects were not tracked."),
+    Column(
+        "parent_id",
+        "1",
+        "Track of the mother cell, where this track begins with a division; 0 for none.",
+        "Empty when objects were not tracked.",
+    ),
 )
 """Columns that a table of objects starts with, where it has them."""
 

@@ -243,7 +243,7 @@ class Volume:
         if self.voxel_size_um is None:
             raise MetadataError(
                 "E-VOXEL-SIZE",
-                "the file carries no voxel size.",
+                "the file contains no voxel size.",
                 path=self.path,
                 cure="Give it in µm with --voxel-size-um Z Y X (for 2-D images: --pixel-size-um Y X).",
             )

@@ -56,7 +56,7 @@ def test_usual_mistakes_are_refused_with_a_cure(name: str, image: np.ndarray) ->
     with pytest.raises(ModalityError, match="E-MODALITY-RANGE") as caught:
         modality(name).check_values(image[None], Volume.from_array(image))
     assert "--force" in caught.value.cure
-    assert len(caught.value.cure) > len("Or --force to go on and have that recorded.")
+    assert len(caught.value.cure) > len("Or continue with --force; this is recorded in every output.")
 
 
 def test_nan_voxels_do_not_hide_the_values() -> None:

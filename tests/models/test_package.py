@@ -203,7 +203,7 @@ def test_weights_that_the_card_vouches_for_are_judged_all_the_same(
 def test_wrong_selftests_are_refused(made: Made, tmp_path: Path, change: Callable[[Tensors], Tensors]) -> None:
     selftest = change(load_file(made.folder / "selftest.safetensors"))
     write_package(tmp_path / "p", made.card, load_file(made.folder / "weights.safetensors"), selftest)
-    with pytest.raises(InputError, match=r"E-MODEL-SELFTEST.*is no self-test of this model"):
+    with pytest.raises(InputError, match=r"E-MODEL-SELFTEST.*is not a self-test of this model"):
         load_package(tmp_path / "p")
 
 

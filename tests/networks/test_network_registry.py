@@ -119,7 +119,7 @@ def test_a_sample_does_not_depend_on_its_batch(entry: NetworkEntry) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="E-NETWORK: no network is called 'os-net'") as caught:
+    with pytest.raises(SettingsError, match="E-NETWORK: unknown network 'os-net'") as caught:
         build_network("os-net")
     assert all(name in str(caught.value) for name in NAMES)
 

@@ -297,7 +297,7 @@ class _Pool(Generic[Task]):
         if job.n_attempts == 1:
             self.casualties.append(job)
             return None
-        cure = "The file may crash its codec, or the memory is too small; the other items are not affected."
+        cure = "Decoding the file may crash, or there is too little memory; the other inputs are not affected."
         error = WorkerError("E-WORKER-DIED", job.problem, cure=cure)
         seconds = time.monotonic() - worker.since
         return Outcome(job.index, job.task, error=error, n_attempts=job.n_attempts, seconds=seconds)
@@ -307,12 +307,12 @@ class _Pool(Generic[Task]):
         job, seconds = worker.job, time.monotonic() - worker.since
         worker.end()
         if not worker.is_ready:
-            self._fail_start(f"no sign of life for {START_TIMEOUT_S:g} s")
+            self._fail_start(f"no response for {START_TIMEOUT_S:g} s")
             return None
         if job is None:
             return None
         problem = f"took longer than {self.item_timeout_s:g} s and was stopped."
-        error = WorkerError("E-TIMEOUT", problem, cure="Raise --item-timeout if such items are expected.")
+        error = WorkerError("E-TIMEOUT", problem, cure="Give such inputs more time with --item-timeout-s.")
         return Outcome(job.index, job.task, error=error, n_attempts=job.n_attempts, seconds=seconds)
 
     def _fail_start(self, how: str) -> None:

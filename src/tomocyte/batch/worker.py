@@ -66,7 +66,7 @@ def _coded(error: Exception) -> TomocyteError:
     if isinstance(error, OSError) and is_disk_full(error):
         found: OutputError = output_error(error, error.filename or "output")
         return found
-    problem = f"an error nobody foresaw: {type(error).__name__}: {error}."
+    problem = f"an unexpected error: {type(error).__name__}: {error}."
     return TomocyteError("E-BUG", problem, cure="Please report it; --debug shows where.")
 
 

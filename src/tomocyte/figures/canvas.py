@@ -107,7 +107,7 @@ def picture(figure: Figure, file_format: PictureFormat = "png") -> bytes:
 
     hidden = {"pdf": {"Creator": None, "Producer": None, "CreationDate": None}, "svg": {"Creator": None, "Date": None}}
     if file_format not in hidden:
-        raise SettingsError("E-PICTURE", f"no picture is written as {file_format!r}.", cure="Known: png, pdf, svg.")
+        raise SettingsError("E-PICTURE", f"figures cannot be written as {file_format!r}.", cure="Known: png, pdf, svg.")
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "tomocyte", "pdf.fonttype": 42}):
         figure.savefig(buffer, format=file_format, dpi=DPI, metadata=hidden[file_format])
@@ -125,5 +125,5 @@ def picture_format(path: str | Path) -> PictureFormat:
     endings: dict[str, PictureFormat] = {".png": "png", ".pdf": "pdf", ".svg": "svg"}
     ending = Path(path).suffix.lower()
     if ending not in endings:
-        raise SettingsError("E-PICTURE", f"no picture is written as {ending!r}.", cure="Known: .png, .pdf, .svg.")
+        raise SettingsError("E-PICTURE", f"figures cannot be written as {ending!r}.", cure="Known: .png, .pdf, .svg.")
     return endings[ending]

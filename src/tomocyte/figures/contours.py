@@ -165,7 +165,7 @@ def _check(panels: Sequence[ContourPanel]) -> None:
         raise SettingsError(
             "E-SHAPE",
             f"panels and their masks must be planes Y, X of one shape, not {sorted(shapes)}.",
-            cure="Cut the same box out of everything, or draw several pictures.",
+            cure="Crop all to the same box, or draw several figures.",
         )
 
 

@@ -51,7 +51,7 @@ def feature_map_figure(
     from matplotlib.figure import Figure
 
     if not maps or not all(maps.values()):
-        raise SettingsError("E-PICTURE", "no feature maps were given.", cure="Give at least one network's.")
+        raise SettingsError("E-PICTURE", "no feature maps were given.", cure="Give those of at least one network.")
     rows = {
         network: ([] if image is None else [("input", _plane(np.asarray(image)), None)])
         + [(level, *_level_image(level, array, is_logit)) for level, array in levels.items()]

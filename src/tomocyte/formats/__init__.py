@@ -112,7 +112,10 @@ def detect(path: Path) -> Format:
             return entry
     known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in formats().values())
     raise InputError(
-        "E-FORMAT", "no reader understands this file.", path=path, cure=f"It may be damaged; known formats: {known}."
+        "E-FORMAT",
+        "the file has no format that can be read.",
+        path=path,
+        cure=f"It may be damaged; known formats: {known}.",
     )
 
 
@@ -184,5 +187,10 @@ def write_volume(
         writer = max(fitting, key=lambda pair: pair[0])[1] if fitting else None
     if writer is None or writer.write is None:
         known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in writers.values())
-        raise InputError("E-FORMAT-WRITE", "no writer for this kind of file.", path=place, cure=f"Writers: {known}.")
+        raise InputError(
+            "E-FORMAT-WRITE",
+            "files of this kind cannot be written.",
+            path=place,
+            cure=f"Formats that can be written: {known}.",
+        )
     writer.write(place, volume, on_planes or silent)

@@ -39,7 +39,7 @@ def checked_axes(axes: str, shape: Sequence[int], path: Path) -> str:
     return letters
 
 
-def ambiguous_axes(shape: Sequence[int], path: Path, *, what: str = "the file does not say") -> MetadataError:
+def ambiguous_axes(shape: Sequence[int], path: Path, *, what: str = "the file does not specify") -> MetadataError:
     """The error for axes that cannot be known."""
     example = "TCZYX"[-len(shape) :]
     return MetadataError(

@@ -224,7 +224,7 @@ def check_flat_size(planes: FlatPlanes) -> None:
             planes.code,
             f"holds {actual} bytes (counted up to {expected + 1}); its header declares {expected}.",
             path=path,
-            cure="It is cut off, damaged, or holds something else besides; export it again.",
+            cure="It is cut off, damaged, or contains something else as well; export it again.",
         )
 
 

@@ -199,7 +199,7 @@ def check_dataset(dataset: h5py.Dataset, file: h5py.File, path: Path, *, depth: 
     if not filters <= ALLOWED_FILTERS:
         raise InputError(
             "E-HDF5-FILTER",
-            f"{dataset.name} is packed with the filters {sorted(filters - ALLOWED_FILTERS)}, which are plugins.",
+            f"{dataset.name} is compressed with the filters {sorted(filters - ALLOWED_FILTERS)}, which are plugins.",
             path=path,
             cure="Repack it with gzip: h5repack -f GZIP=4 IN OUT.",
         )
@@ -245,10 +245,10 @@ def _check_virtual(layout: Any, file: h5py.File, path: Path, depth: int) -> tupl
     notes: list[str] = []
     for index in range(layout.get_virtual_count()):
         if layout.get_virtual_filename(index) != ".":
-            raise _refused("E-HDF5-VIRTUAL", "a virtual dataset is put together from other files", path)
+            raise _refused("E-HDF5-VIRTUAL", "a virtual dataset is made of parts of other files", path)
         source = object_at(file, layout.get_virtual_dsetname(index), path)
         if not isinstance(source, h5py.Dataset):
-            raise _refused("E-HDF5-VIRTUAL", "a virtual dataset is put together from something else", path)
+            raise _refused("E-HDF5-VIRTUAL", "a virtual dataset is made of something else", path)
         notes += check_dataset(source, file, path, depth=depth + 1)
     return tuple(notes)
 
@@ -270,7 +270,7 @@ def attribute(owner: Any, name: str, path: Path) -> Any | None:
     handle = h5py.h5a.open(owner.id, name.encode())
     text = h5py.check_string_dtype(handle.dtype)
     if handle.get_storage_size() > LARGEST_ATTRIBUTE_NBYTES or (handle.dtype.kind not in "biufS" and text is None):
-        raise InputError("E-HDF5-ATTRIBUTE", f"its attribute {name} is no number or text.", path=path)
+        raise InputError("E-HDF5-ATTRIBUTE", f"its attribute {name} is neither a number nor text.", path=path)
     values = np.atleast_1d(owner.attrs[name])
     if values.dtype.kind in "biuf":
         return values

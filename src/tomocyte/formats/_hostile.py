@@ -92,7 +92,7 @@ class FileStamp:
         try:
             now = FileStamp.of(self.path)
         except InputError as error:
-            raise _changed(self.path, "it is gone") from error
+            raise _changed(self.path, "it was deleted") from error
         if now != self:
             raise _changed(self.path, f"{self.nbytes} bytes became {now.nbytes}, or it was written again")
 
@@ -175,7 +175,7 @@ def declared_nbytes(shape: Sequence[int], dtype: DTypeLike, path: Path) -> int:
     if kind.kind not in "biuf":
         raise InputError(
             "E-DTYPE",
-            f"holds voxels of type {kind}; integers, floats and booleans are understood.",
+            f"holds voxels of type {kind}; integers, floats and booleans can be read.",
             path=path,
             cure="Export it as float32 or an integer type.",
         )

@@ -126,10 +126,10 @@ def _before_pixels(file: BinaryIO, path: Path) -> dict[bytes, bytes]:
 def _shape_and_type(header: bytes, path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     n_columns, n_rows, depth, colour, packing, filtering, interlace = struct.unpack(">IIBBBBB", header)
     if depth not in DEPTHS.get(colour, ()) or packing or filtering or interlace > 1:
-        raise damaged(path, f"has a header that no PNG has: {tuple(header[8:])}.")
+        raise damaged(path, f"has a header that is not valid for PNG: {tuple(header[8:])}.")
     if colour in COLOURS:
         what, cure = COLOURS[colour]
-        raise InputError("E-RGB", f"is {what}; 8 or 16 bit grey is understood.", path=path, cure=cure)
+        raise InputError("E-RGB", f"is {what}; only 8 or 16 bit grey can be read.", path=path, cure=cure)
     if depth < 8:
         raise InputError(
             "E-DTYPE", f"holds {depth} bits per pixel.", path=path, cure="Save it with 8 or 16 bits per pixel."
@@ -142,7 +142,7 @@ def _pixels_per_metre(body: bytes | None, path: Path) -> tuple[int, int] | None:
         return None
     along_x, along_y, unit = struct.unpack(">IIB", body)
     if unit > 1:
-        raise damaged(path, f"gives its pixels per unit {unit}, which no PNG does.")
+        raise damaged(path, f"gives its pixel size in unit {unit}, which PNG does not allow.")
     return (along_y, along_x) if unit == 1 and along_x and along_y else None
 
 

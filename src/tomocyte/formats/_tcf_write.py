@@ -156,7 +156,7 @@ def write_fluorescence(path: Path, volume: Volume, *, channel: int = 0, z_offset
 
 
 def _refused(what: str, path: Path) -> InputError:
-    return InputError("E-TCF-WRITE", f"TCF cannot hold {what}.", path=path, cure="Use .ome.zarr or .ome.tif.")
+    return InputError("E-TCF-WRITE", f"TCF cannot store {what}.", path=path, cure="Use .ome.zarr or .ome.tif.")
 
 
 def _check(path: Path, volume: Volume) -> None:

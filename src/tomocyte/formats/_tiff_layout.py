@@ -178,7 +178,7 @@ def _colour(shape: tuple[int, ...], tail: str, path: Path) -> InputError:
         "E-RGB",
         f"is a colour image, stored as {shape}.",
         path=path,
-        cure=f"Convert it to grey values; or, if its colours are channels, say so with --axes {axes}.",
+        cure=f"Convert it to grey values; or, if its colours are channels, give --axes {axes}.",
     )
 
 
@@ -211,7 +211,7 @@ def _ambiguous(shape: tuple[int, ...], axes: str, path: Path) -> MetadataError:
     examples = {1: ("ZYX", "TYX", "CYX"), 2: ("TZYX", "CZYX", "ZCYX")}.get(n_unknown, ("TCZYX",))
     return MetadataError(
         "E-AXES",
-        f"the file does not say what the axes of its array {shape} are, only {axes!r}.",
+        f"the file does not specify what the axes of its array {shape} are, only {axes!r}.",
         path=path,
-        cure=f"Say so with --axes {examples[0]}" + "".join(f" (or --axes {other})" for other in examples[1:]) + ".",
+        cure=f"Give --axes {examples[0]}" + "".join(f" (or --axes {other})" for other in examples[1:]) + ".",
     )

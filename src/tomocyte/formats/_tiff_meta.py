@@ -129,7 +129,7 @@ def length_um(value: object, unit: str, *, axis: str, notes: list[str]) -> float
     size = math.nan if found is None or factor is None else found * factor
     if SMALLEST_VOXEL_UM <= size <= LARGEST_VOXEL_UM:
         return size
-    notes.append(f"W-VOXEL-SIZE: the file gives {axis} = {str(value)[:40]} {unit[:40]!r}, which is no voxel size.")
+    notes.append(f"W-VOXEL-SIZE: the file gives {axis} = {str(value)[:40]} {unit[:40]!r}, which is not a voxel size.")
     return None
 
 
@@ -190,7 +190,7 @@ def declared_by_imagej(text: str, *, resolution: Mapping[str, float], n_samples:
     axes = said.get("order", "czt").upper()[::-1]
     axes = "TZC" if axes == "TLUAFED" else axes  # "default"
     if sorted(axes) != ["C", "T", "Z"]:
-        raise damaged(path, f"order = {said['order'][:20]!r} is none of ImageJ's.")
+        raise damaged(path, f"order = {said['order'][:20]!r} is not one of ImageJ's.")
     sizes = tuple(size[axis] for axis in axes)
     n_images = whole(said.get("images", str(math.prod(sizes))), path, "images")
     if math.prod(sizes) == 1 and n_images > 1:

@@ -76,7 +76,7 @@ def declared_by_ome(root: ElementTree.Element, path: Path) -> Declared:
     attributes = pixels[0].attrib
     order = attributes.get("DimensionOrder", "")
     if order[:2] != "XY" or sorted(order[2:]) != ["C", "T", "Z"]:
-        raise damaged(path, f"DimensionOrder = {order[:20]!r} is none of OME's.")
+        raise damaged(path, f"DimensionOrder = {order[:20]!r} is not one of OME's.")
     size = {axis: whole(attributes.get(f"Size{axis}"), path, f"Size{axis}") for axis in "XYZCT"}
     channels = _children(pixels[0], "Channel")
     samples = {whole(channel.get("SamplesPerPixel", "1"), path, "SamplesPerPixel") for channel in channels} or {1}

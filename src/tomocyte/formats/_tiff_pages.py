@@ -140,7 +140,9 @@ def directory_offsets(path: Path) -> list[int]:
         head = file.read(16)
         order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if head[:4] not in MAGIC or len(head) < 8:
-            raise InputError("E-TIFF", "not a TIFF file.", path=path, cure="Give the format with --format.")
+            raise InputError(
+                "E-TIFF", "not a TIFF file.", path=path, cure="Check the file; give it the ending of its real format."
+            )
         is_big = head[2:4] in (b"+\x00", b"\x00+")
         if is_big and len(head) < 16:
             raise truncated(path, f"holds only {nbytes} bytes.")

@@ -59,7 +59,7 @@ def write_ome_tiff(
     if volume.dtype.newbyteorder("=") not in [np.dtype(code) for code in OME_DTYPES.values()]:
         raise InputError(
             "E-DTYPE",
-            f"OME-TIFF holds no voxels of type {volume.dtype}.",
+            f"OME-TIFF cannot store voxels of type {volume.dtype}.",
             path=path,
             cure="Convert to float32, or labels to uint32, or write OME-Zarr.",
         )

@@ -63,7 +63,7 @@ def attributes_of(group: Path) -> tuple[dict[str, Any], int]:
     Raises
     ------
     InputError
-        ``E-ZARR-METADATA`` when there is no Zarr group.
+        ``E-ZARR-METADATA`` when there is not a Zarr group.
     """
     if (group / "zarr.json").is_file():
         node = load_json(group / "zarr.json")
@@ -72,7 +72,9 @@ def attributes_of(group: Path) -> tuple[dict[str, Any], int]:
             return attributes, 3
     elif (group / ".zgroup").is_file():
         return (load_json(group / ".zattrs") if (group / ".zattrs").is_file() else {}), 2
-    raise InputError("E-ZARR-METADATA", "is no Zarr group.", path=group, cure="Name the image's group with --dataset.")
+    raise InputError(
+        "E-ZARR-METADATA", "is not a Zarr group.", path=group, cure="Name the image's group with --dataset."
+    )
 
 
 def inside(root: Path, name: str) -> Path:
@@ -175,7 +177,7 @@ def _metadata_error(what: str, path: Path) -> InputError:
 def _codec_error(name: object, path: Path) -> InputError:
     return InputError(
         "E-ZARR-CODEC",
-        f"is packed with {str(name)[:60]!r}, which is not among the codecs understood.",
+        f"is compressed with {str(name)[:60]!r}, which is not one of the codecs that can be read.",
         path=path,
         cure="Write it again with zstd, blosc or gzip.",
     )
@@ -207,7 +209,7 @@ def _array_v2(node: Mapping[str, Any], path: Path) -> StoredArray:
 def _array_v3(node: Mapping[str, Any], path: Path) -> StoredArray:
     dtype = node.get("data_type")
     if node.get("zarr_format") != 3 or node.get("node_type") != "array" or not isinstance(dtype, str):
-        raise _metadata_error("is no Zarr array", path)
+        raise _metadata_error("is not a Zarr array", path)
     if not TYPES_V3.fullmatch(dtype) or node.get("storage_transformers"):
         raise _metadata_error(f"has the type {dtype[:60]!r} or storage transformers", path)
     names = list(_codecs_v3(node["codecs"], path))
@@ -353,12 +355,12 @@ def zstd_content_nbytes(start: bytes) -> int | None:
     RFC 8878, section 3.1.1
     """
     if start[:4] != b"\x28\xb5\x2f\xfd" or len(start) < 6:
-        raise ValueError("no zstd frame")
+        raise ValueError("not a zstd frame")
     descriptor = start[4]
     is_single, n_id = bool(descriptor & 0x20), (0, 1, 2, 4)[descriptor & 3]
     n_size = (1 if is_single else 0, 2, 4, 8)[descriptor >> 6]
     place = 5 + (0 if is_single else 1) + n_id
     if n_size == 0:
-        raise ValueError("a zstd frame that does not say its size")
+        raise ValueError("a zstd frame without its size")
     size = int.from_bytes(start[place : place + n_size], "little")
     return size + 256 if n_size == 2 else size

@@ -178,9 +178,9 @@ def _counted(files: Sequence[NumberedFile], options: ReadOptions, *, path: Path)
             name = files[0].path.name
             raise MetadataError(
                 "E-AXES",
-                f"{len(files)} numbered files such as {name!r}: the names do not say what the number counts.",
+                f"{len(files)} numbered files such as {name!r}: the names do not show what the number counts.",
                 path=path,
-                cure="Say so with --axes ZYX (planes) or --axes TYX (frames), or give the files themselves as inputs.",
+                cure="Give --axes ZYX (planes) or --axes TYX (frames), or give the files themselves as inputs.",
             )
         axes[axes.index("")] = said[0]
     if not axes or "" in axes or len(set(axes)) < len(axes):

@@ -132,7 +132,7 @@ def _stored_type(header: Any, raw: bytes, path: Path) -> np.dtype[Any]:
             "E-MRC-MODE",
             f"stores voxels in mode {mode} ({why}).",
             path=path,
-            cure="Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) are understood; convert it.",
+            cure="Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) can be read; convert it.",
         )
     # IMOD writes mode 0 unsigned unless bit 0 of its flags is set; only its own stamp tells.
     imod = np.frombuffer(raw[152:160], dtype=np.dtype("i4").newbyteorder(order))
@@ -250,7 +250,7 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
     if volume.n_channels != 1 or kind is None:
         raise InputError(
             "E-MRC-WRITE",
-            f"MRC cannot hold {volume.n_channels} channels of {volume.dtype}.",
+            f"MRC cannot store {volume.n_channels} channels of {volume.dtype}.",
             path=path,
             cure="Write one channel as float32, int16, uint16 or int8, or use .ome.zarr.",
         )

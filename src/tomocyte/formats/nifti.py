@@ -133,7 +133,7 @@ def _offset_and_scale(header: Any, path: Path) -> tuple[int, float, float]:
     offset, slope, intercept = (float(header[name]) for name in ("vox_offset", "scl_slope", "scl_inter"))
     smallest = header.template_dtype.itemsize + 4
     if not (math.isfinite(offset) and offset == int(offset) and offset >= smallest):
-        raise InputError("E-NIFTI-HEADER", f"puts its voxels at byte {offset}.", path=path, cure="Export it again.")
+        raise InputError("E-NIFTI-HEADER", f"places its voxels at byte {offset}.", path=path, cure="Export it again.")
     # NIfTI-1: a slope of 0 means "no scaling"; some programs write NaN for the same.
     if slope == 0 or not math.isfinite(slope):
         return int(offset), 1.0, 0.0
@@ -152,7 +152,7 @@ def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str,
             "E-NIFTI-HEADER",
             f"declares {count} axes {tuple(sizes)}.",
             path=path,
-            cure="x, y, z, time and channel are understood; export it again.",
+            cure="Only x, y, z, time and channel can be read; export it again.",
         )
     stored = tuple(reversed(sizes))
     if options.axes is not None:
@@ -214,7 +214,7 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
     if f"{stored.kind}{stored.itemsize}" not in STORED_KINDS:
         raise InputError(
             "E-NIFTI-WRITE",
-            f"NIfTI cannot hold {volume.dtype}.",
+            f"NIfTI cannot store {volume.dtype}.",
             path=path,
             cure="Convert to float32, or use .ome.zarr.",
         )

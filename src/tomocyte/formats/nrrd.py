@@ -160,7 +160,7 @@ def _sizes(header: Mapping[str, Any], path: Path) -> tuple[int, ...]:
             "E-NRRD-HEADER",
             f"declares {header['dimension']} axes and the sizes {sizes[::-1]}.",
             path=path,
-            cure="2 to 5 axes are understood; export it again.",
+            cure="2 to 5 axes can be read; export it again.",
         )
     return sizes
 

@@ -178,9 +178,9 @@ def _times_s(
         return None, ()
     step = next((value for owner in owners if (value := number(owner, "TimeInterval", path))), None)
     if step is None or not 0 < step < math.inf:
-        return None, ("W-TCF-TIME: frames carry no time.",)
+        return None, ("W-TCF-TIME: frames have no time.",)
     return tuple(index * step for index in range(len(names))), (
-        "W-TCF-TIME: frames carry no time of their own; the file's interval was used.",
+        "W-TCF-TIME: frames have no time of their own; the file's interval was used.",
     )
 
 

@@ -77,7 +77,9 @@ def output_error(error: OSError, path: str | Path, *, needed_bytes: int | None =
         needed = "" if needed_bytes is None else f"{needed_bytes} bytes needed, "
         free = _free_bytes(Path(path))
         problem = f"the disk is full ({needed}{'unknown' if free is None else free} bytes free; {reason})."
-        return OutputError("E-DISK", problem, path=path, cure="Free space or raise the quota, then run the same again.")
+        return OutputError(
+            "E-DISK", problem, path=path, cure="Free space or raise the quota, then run the same command again."
+        )
     if error.errno in _FORBIDDEN:
         cure = "Choose a folder you may write to."
         return OutputError("E-OUT-RO", f"cannot be written ({reason}).", path=path, cure=cure)
@@ -86,7 +88,7 @@ def output_error(error: OSError, path: str | Path, *, needed_bytes: int | None =
     if isinstance(error, NotADirectoryError | FileExistsError):
         problem = f"a file stands where a folder is needed ({reason})."
         return OutputError("E-OUT-NOTDIR", problem, path=path, cure="Choose another folder.")
-    cure = "Check the disk or the network share, then run the same again."
+    cure = "Check the disk or the network share, then run the same command again."
     return OutputError("E-OUT-IO", f"writing failed ({reason}).", path=path, cure=cure)
 
 

@@ -119,7 +119,7 @@ class Ledger:
             ``E-DISK``, ``E-OUT-RO``, ``E-OUT-IO``.
         """
         if not is_safe_name(item):
-            raise SettingsError("E-ITEM-NAME", f"{item!r} cannot name an item.", cure="Use item_names().")
+            raise SettingsError("E-ITEM-NAME", f"{item!r} cannot be the name of an item.", cure="Use item_names().")
         staged = self.items / part_folder(item)
         with writing(staged):
             os.mkdir(staged)

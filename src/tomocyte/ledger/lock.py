@@ -70,7 +70,7 @@ class FolderLock:
                 if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
                     raise output_error(error, self.path) from error
                 if time.monotonic() > deadline:
-                    cure = "Wait for it or choose another folder; the lock frees itself when that process ends."
+                    cure = "Wait for it or choose another folder; the folder is free again when that process ends."
                     problem = f"another run is using this folder ({self._holder()})."
                     raise OutputError("E-LOCKED", problem, path=self.path.parent, cure=cure) from error
             time.sleep(0.05)
@@ -100,7 +100,7 @@ class FolderLock:
         except FileNotFoundError:
             is_ours = False
         if not is_ours:
-            cure = "Never delete it: the lock frees itself. Run the same again."
+            cure = "Never delete it: it is released by itself. Run the same command again."
             raise OutputError("E-LOCK-LOST", "the lock file was removed while in use.", path=self.path, cure=cure)
 
     def release(self) -> None:

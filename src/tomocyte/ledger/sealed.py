@@ -27,7 +27,7 @@ def seal(content: Mapping[str, Any]) -> bytes:
     except (TypeError, ValueError) as error:
         cure = "Use numbers, text, lists and None; None for NaN."
         raise SettingsError(
-            "E-RECORD-VALUE", f"a record holds a value that JSON cannot ({error}).", cure=cure
+            "E-RECORD-VALUE", f"a record contains a value that JSON cannot store ({error}).", cure=cure
         ) from error
 
 

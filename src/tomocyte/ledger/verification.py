@@ -123,9 +123,9 @@ class _Check:
         self.manifest(records)
         for path in sorted(self.present - self.known):
             if any(PART.search(part) for part in path.split("/")):
-                self.find("leftover", path, "unfinished write of an interrupted run; run the same again.")
+                self.find("leftover", path, "unfinished write of an interrupted run; run the same command again.")
             elif path.rsplit("/", 1)[-1] not in LITTER:
-                self.find("unexpected", path, "no commit record or manifest names this file.")
+                self.find("unexpected", path, "this file does not belong to the results.")
         findings = tuple(sorted(self.findings, key=lambda finding: (finding.path, finding.kind)))
         return VerifyReport(n_items=len(records), n_files=self.n_files, n_bytes=self.n_bytes, findings=findings)
 
@@ -163,7 +163,7 @@ class _Check:
             self.on_item(name)
             if entry is None:
                 self.known.add(name)
-                self.find("stale", name, "was being replaced when a run was interrupted; run the same again.")
+                self.find("stale", name, "was being replaced when a run was interrupted; run the same command again.")
             else:
                 self.file(name, OutputFile.model_validate(entry))
         now = {item: record.sha256() for item, record in records.items()}
@@ -171,22 +171,24 @@ class _Check:
             item for item in now.keys() | content["items"].keys() if now.get(item) != content["items"].get(item)
         ):
             self.find(
-                "stale", MANIFEST_NAME, f"the tables do not belong to the committed item {item!r}; run the same again."
+                "stale",
+                MANIFEST_NAME,
+                f"the tables do not belong to the committed item {item!r}; run the same command again.",
             )
 
     def file(self, path: str, expected: OutputFile) -> None:
         self.known.add(path)
         if path not in self.present:
-            self.find("missing", path, "was committed and is gone.")
+            self.find("missing", path, "was written and is missing now.")
             return
         full = self.out / path
         size = full.stat().st_size
         self.n_files += 1
         self.n_bytes += size
         if size != expected.bytes:
-            self.find("changed", path, f"has {size} bytes, {expected.bytes} were committed.")
+            self.find("changed", path, f"has {size} bytes, {expected.bytes} were written.")
         elif sha256_file(full) != expected.sha256:
-            self.find("changed", path, "has another content than was committed.")
+            self.find("changed", path, "has changed since it was written.")
 
 
 def _all_files(out: Path) -> Iterator[str]:

@@ -133,7 +133,7 @@ class Modality:
         if quantity is None:
             raise ModalityError(
                 "E-QUANTITY",
-                f"{self.name} volumes hold {' or '.join(known)}, and the file does not say which.",
+                f"{self.name} volumes contain {' or '.join(known)}, and the file does not specify which.",
                 path=volume.path,
                 cure=f"Give --quantity {' or --quantity '.join(known)}.",
             )
@@ -210,5 +210,5 @@ class Modality:
                 f"{self.plausible_range[1]:g} with a median of {self.plausible_median[0]:g} to "
                 f"{self.plausible_median[1]:g}.",
                 path=volume.path,
-                cure=f"{self.hint} Or --force to go on and have that recorded.",
+                cure=f"{self.hint} Or continue with --force; this is recorded in every output.",
             )

@@ -16,8 +16,8 @@ MODALITY = Modality(
     plausible_range=(1.25, 1.70),
     plausible_median=(1.30, 1.55),
     hint=(
-        "Integers around 13000 are RI x 10000 (divide by 10000 or read the TCF itself); 8-bit values are an image, "
-        "not RI; values around 0.01 are RI minus that of the medium."
+        "Integers around 13000 are RI x 10000 (divide by 10000, or use the original TCF file); 8-bit values are a "
+        "picture, not RI; values around 0.01 are RI minus that of the medium."
     ),
     normalization=Normalization("ri-1.337-0.02", offset=1.337, scale=0.02),
     structures=structures("cell", "nucleus", "nucleolus", "lipid_droplet", "inclusion"),

@@ -33,7 +33,7 @@ _ZIP64_LOCATOR_BYTES = 20
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-CURE = "Do not use this file; get the package from where you trust it."
+CURE = "Do not use this file; get the package from a source that you trust."
 
 
 def read_archive(path: Path) -> dict[str, bytes]:
@@ -81,9 +81,9 @@ def _check_end(path: Path) -> None:
         tail = stream.read()
     end = tail[-_END.size :]
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or end[-2:] != b"\0\0":
-        raise InputError("E-MODEL-ZIP", "is cut, has a comment, or is no .zip.", path=path, cure=CURE)
+        raise InputError("E-MODEL-ZIP", "is cut off, has a comment, or is not a .zip file.", path=path, cure=CURE)
     if tail[: -_END.size].startswith(_ZIP64_LOCATOR):
-        raise InputError("E-MODEL-ZIP", "is a ZIP64 archive, which no package needs.", path=path, cure=CURE)
+        raise InputError("E-MODEL-ZIP", "is a ZIP64 archive, which a model package never is.", path=path, cure=CURE)
     _, _, _, _, count, directory_nbytes, _, _ = _END.unpack(end)
     if count > MOST_MEMBERS or directory_nbytes > LARGEST_DIRECTORY_BYTES:
         problem = f"declares {count} members; a package has {len(PACKAGE_FILES)}, {MOST_MEMBERS} are allowed."
@@ -100,14 +100,14 @@ def _judge(members: list[zipfile.ZipInfo], path: Path) -> None:
         problem = _name_problem(name)
         folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold()).rstrip("/")
         if not problem and folded in seen:
-            problem = "is there twice (or differs only in case or Unicode form)"
+            problem = "occurs twice (or differs only in case or Unicode form)"
         seen.add(folded)
         if problem:
             raise InputError("E-MODEL-ZIP-NAME", f"member {name!r} {problem}.", path=path, cure=CURE)
         kind = stat.S_IFMT(member.external_attr >> 16)
         wanted = stat.S_IFDIR if name.endswith("/") else stat.S_IFREG
         if kind not in (0, wanted):
-            raise InputError("E-MODEL-ZIP-LINK", f"member {name!r} is no plain file.", path=path, cure=CURE)
+            raise InputError("E-MODEL-ZIP-LINK", f"member {name!r} is not a plain file.", path=path, cure=CURE)
         if member.flag_bits & 0x1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             problem = f"member {name!r} is encrypted or compressed in an unusual way."
             raise InputError("E-MODEL-ZIP", problem, path=path, cure=CURE)
@@ -129,7 +129,7 @@ def _name_problem(name: str) -> str:
     if any(part in ("", ".", "..") for part in parts):
         return "has a name that leaves its folder"
     if any(part.partition(".")[0].casefold() in _RESERVED or part != part.rstrip(". ") for part in parts):
-        return "has a name that some systems cannot hold"
+        return "has a name that some systems cannot store"
     return ""
 
 
@@ -137,12 +137,12 @@ def _choose(members: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.Zip
     files = {member.filename: member for member in members if not member.filename.endswith("/")}
     cards = sorted(name for name in files if PurePosixPath(name).name == CARD_FILE and name.count("/") <= 1)
     if len(cards) != 1:
-        problem = f"has {len(cards)} files {CARD_FILE} at its top or in a folder there; a package has one."
+        problem = f"has {len(cards)} files {CARD_FILE} at its top level or in a folder there; a package has one."
         raise InputError("E-MODEL-ZIP", problem, path=path, cure=CURE)
     place = cards[0].removesuffix(CARD_FILE)
     missing = [name for name in PACKAGE_FILES if place + name not in files]
     if missing:
-        raise InputError("E-MODEL-ZIP", f"lacks {', '.join(missing)}.", path=path, cure=CURE)
+        raise InputError("E-MODEL-ZIP", f"does not contain {', '.join(missing)}.", path=path, cure=CURE)
     return {name: files[place + name] for name in PACKAGE_FILES}
 
 
@@ -153,7 +153,7 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest_nbytes: i
     with archive.open(member) as stream:
         data = stream.read(member.file_size + 1)
     if len(data) != member.file_size:
-        raise InputError("E-MODEL-ZIP", f"member {member.filename!r} is cut.", path=path, cure=CURE)
+        raise InputError("E-MODEL-ZIP", f"member {member.filename!r} is cut off.", path=path, cure=CURE)
     return data
 
 

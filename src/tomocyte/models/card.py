@@ -36,7 +36,7 @@ _HIDDEN = {"\u2028", "\u2029", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202
 def _plain_text(text: str) -> str:
     """Text that a terminal can show as it is: no control characters, nothing that turns the writing direction."""
     if any((unicodedata.category(c) == "Cc" and c not in "\n\t") or c in _HIDDEN for c in text):
-        raise ValueError("holds control characters")
+        raise ValueError("contains control characters")
     return text
 
 
@@ -53,13 +53,13 @@ def _plain_values(content: dict[str, JsonValue]) -> dict[str, JsonValue]:
                 below += value
             elif isinstance(value, str):
                 if len(value) > LONGEST_TEXT:
-                    raise ValueError(f"holds a text of more than {LONGEST_TEXT} characters")
+                    raise ValueError(f"contains a text of more than {LONGEST_TEXT} characters")
                 _plain_text(value)
             elif isinstance(value, float) and not math.isfinite(value):
-                raise ValueError("holds a number that is not finite")
+                raise ValueError("contains a number that is not finite")
         left -= len(below)
         if left < 0:
-            raise ValueError(f"holds more than {MOST_VALUES} values")
+            raise ValueError(f"contains more than {MOST_VALUES} values")
         level = below
     if level:
         raise ValueError(f"is nested more than {DEEPEST - 1} deep")
@@ -69,7 +69,7 @@ def _plain_values(content: dict[str, JsonValue]) -> dict[str, JsonValue]:
 def _small_numbers(content: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for value in _leaves(content):
         if isinstance(value, int | float) and abs(value) > LARGEST_OPTION:
-            raise ValueError(f"holds a number above {LARGEST_OPTION}")
+            raise ValueError(f"contains a number above {LARGEST_OPTION}")
     return content
 
 
@@ -185,7 +185,7 @@ class ModelCard(Settings):
     @model_validator(mode="after")
     def _is_consistent(self) -> ModelCard:
         if len(set(self.channels)) < len(self.channels) or len(set(self.structures)) < len(self.structures):
-            raise ValueError("each channel and each structure has its own name")
+            raise ValueError("each channel and each structure needs its own name")
         if self.role == "cell-by-cell" and (len(self.channels), len(self.structures), self.dimensions) != (3, 1, 3):
             raise ValueError("a 'cell-by-cell' network is 3-D, with three channels and one structure")
         if self.activation == "softmax" and ("background" not in self.structures or len(self.structures) < 2):
@@ -199,7 +199,7 @@ class ModelCard(Settings):
         if not 0.01 <= self.voxel_size_range[0] <= 1 <= self.voxel_size_range[1] <= 100:
             raise ValueError("'voxel_size_range' must enclose 1, within 0.01 to 100")
         if not self.value_range[0] < self.value_range[1]:
-            raise ValueError("'value_range' must rise")
+            raise ValueError("the second number of 'value_range' must be larger than the first")
         if not set(self.threshold) <= set(self.structures):
             raise ValueError("'threshold' names an unknown structure")
         if not set(self.calibration) <= set(self.structures):
@@ -223,7 +223,7 @@ def card_from_bytes(data: bytes, path: Path | None = None) -> ModelCard:
     InputError
         ``E-MODEL-CARD``: not sealed JSON, a bit differs from what was written, or a field is unknown or out of bounds.
     """
-    cure = "Cards are written by tomocyte and not edited by hand; get the package again."
+    cure = "Model cards must not be edited by hand; get the package again."
     try:
         content = json.loads(data)
         content.pop("sha256")

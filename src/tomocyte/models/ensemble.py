@@ -99,7 +99,7 @@ def _predicted(model: LoadedModel, frame: ModelInput, rules: ObjectRules, callba
 
 def _probability_of(masks: PredictedMasks) -> Byte:
     if masks.probability is None:
-        raise SettingsError("E-UNCERTAINTY", "probabilities were not kept.")
+        raise SettingsError("E-UNCERTAINTY", "the probabilities were not stored.")
     return masks.probability
 
 
@@ -118,7 +118,7 @@ def not_streamed(name: str) -> SettingsError:
     """The error of a model whose probabilities are not kept."""
     return SettingsError(
         "E-UNCERTAINTY",
-        f"{name} cannot say how sure it is: only 3-D models with one output per structure can.",
+        f"{name} cannot estimate its confidence: only 3-D models with one output per structure can.",
         cure="Use --uncertainty none.",
     )
 
@@ -136,5 +136,5 @@ def check_member(member: ModelCard, first: ModelCard) -> None:
         raise SettingsError(
             "E-UNCERTAINTY",
             f"{member.name} does not find the same structures at the same voxel size as {first.name}.",
-            cure="Give models that were trained alike.",
+            cure="Use models of the same structures and voxel size.",
         )

@@ -124,7 +124,7 @@ def _compare(package: ModelPackage, data: bytes, path: Path) -> None:
     (output,) = session.run(None, {"image": package.selftest["input"].numpy()})
     difference = float(np.abs(output - package.selftest["output"].numpy()).max())
     if not difference <= TOLERANCE:
-        problem = f"onnxruntime gives probabilities that differ by {difference:.3g}; {TOLERANCE:g} is allowed."
+        problem = f"onnxruntime computes probabilities that differ by {difference:.3g}; {TOLERANCE:g} is allowed."
         raise OutputError("E-MODEL-EXPORT", problem, path=path, cure="Report it with the model and your versions.")
 
 
@@ -253,7 +253,7 @@ def _description(package: ModelPackage) -> dict[str, Any]:
 
 def _documentation(card: ModelCard) -> str:
     figures = "\n".join(f"- {name}: {value}" for name, value in card.figures.items()) or "None are recorded."
-    simulated = " Simulated data took part in the training." if card.is_trained_on_simulated else ""
+    simulated = " Simulated data were used for training." if card.is_trained_on_simulated else ""
     return (
         f"# {card.name} {card.version}\n\n{card.description}\n\n"
         f"Modality {card.modality}; trained on: {card.training_data or 'not recorded'}.{simulated}\n\n"

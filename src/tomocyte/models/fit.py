@@ -87,7 +87,7 @@ def check_fit(
         return tuple(f"W-MODEL-FIT-{entry.code}: {card.name} {card.version}: {entry.problem}" for entry in found)
     if found:
         problem = f"{card.name} does not fit: " + " ".join(entry.problem for entry in found)
-        cure = " ".join(entry.cure for entry in found) + " Or --force to go on and have that recorded."
+        cure = " ".join(entry.cure for entry in found) + " Or continue with --force; this is recorded in every output."
         raise ModalityError(f"E-MODEL-FIT-{found[0].code}", problem, path=volume.path, cure=cure)
     return ()
 
@@ -96,7 +96,7 @@ def _quantity(card: ModelCard, volume: Volume) -> Iterator[Mismatch]:
     if volume.quantity not in (*UNSAID, card.quantity):
         yield Mismatch(
             "QUANTITY",
-            f"a voxel is {volume.quantity}, the model was trained on {card.quantity}.",
+            f"the values are {volume.quantity}, the model was trained on {card.quantity}.",
             f"Choose a model for {volume.quantity} (`tomocyte models list`).",
         )
 
@@ -106,7 +106,7 @@ def _channels(card: ModelCard, volume: Volume, chosen: tuple[int, ...]) -> Itera
     if len(chosen) != len(card.channels) or not is_inside:
         yield Mismatch(
             "CHANNELS",
-            f"the model sees {len(card.channels)} channels ({', '.join(card.channels)}), not {list(chosen)} of "
+            f"the model needs {len(card.channels)} channels ({', '.join(card.channels)}), not {list(chosen)} of "
             f"{volume.n_channels}.",
             "Choose the channel with --channel.",
         )
@@ -142,7 +142,7 @@ def _voxel_size(card: ModelCard, size: tuple[float, float, float]) -> Iterator[M
     if not 1 / LARGEST_STRETCH <= stretch <= LARGEST_STRETCH:
         yield Mismatch(
             "VOXEL-SIZE",
-            f"pixels of {size[1]:g} x {size[2]:g} um (y, x) have another shape than the model's "
+            f"pixels of {size[1]:g} x {size[2]:g} um (y, x) have a different shape from the model's "
             f"{card.voxel_size_um[1]:g} x {card.voxel_size_um[2]:g} um.",
             "Two axes may be swapped: give the right order with --axes.",
         )
@@ -156,8 +156,8 @@ def _values(card: ModelCard, samples: list[NDArray[np.float64]], chosen: tuple[i
         if not (low <= bottom and top <= high):
             yield Mismatch(
                 "VALUES",
-                f"values of channel {channel} go from {bottom:.6g} to {top:.6g}, the model knows {low:g} to {high:g} "
-                f"({card.quantity}).",
+                f"values of channel {channel} go from {bottom:.6g} to {top:.6g}, the model was trained for "
+                f"{low:g} to {high:g} ({card.quantity}).",
                 "Check what a voxel value means and its unit (RI x 10000 must be divided by 10000; 8-bit values are an "
                 "image, not RI).",
             )

@@ -43,10 +43,12 @@ def install_model(source: str | Path, *, is_overwriting: bool = False) -> ModelE
     elif path.is_file():
         files = read_archive(path)
     else:
-        raise InputError("E-MODEL-FILE", "does not exist.", path=path, cure="Give a package folder or a .zip of one.")
+        raise InputError(
+            "E-MODEL-FILE", "does not exist.", path=path, cure="Give the folder or .zip of a model package."
+        )
     card = card_from_bytes(files[CARD_FILE], path)
     if is_bundled(card.name):
-        problem = f"{card.name!r} is the name of a model that ships with tomocyte."
+        problem = f"{card.name!r} is the name of a model that comes with tomocyte."
         raise OutputError("E-MODEL-EXISTS", problem, path=path, cure="Save the package under another name.")
     folder = user_folder() / card.name
     publish_package(folder, files, is_overwriting=is_overwriting, check=load_package)

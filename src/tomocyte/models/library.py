@@ -90,7 +90,7 @@ def _entry(folder: Path, place: Literal["bundled", "user"]) -> ModelEntry:
     except InputError as error:
         return ModelEntry(folder.name, folder, place, problem=str(error))
     if card.name != folder.name:
-        return ModelEntry(folder.name, folder, place, problem=f"its card says that it is {card.name!r}")
+        return ModelEntry(folder.name, folder, place, problem=f"its card names it {card.name!r}")
     return ModelEntry(card.name, folder, place, card)
 
 
@@ -119,8 +119,8 @@ def find_model(path_or_name: str | Path) -> Path:
     if path.is_dir() and os.path.lexists(path / CARD_FILE):
         return path
     known = ", ".join(entry.name for entry in list_models()) or "none"
-    cure = f"Known: {known}; or give the folder of a package (a .zip: `tomocyte models import` first)."
-    raise SettingsError("E-MODEL-NAME", f"no model {str(path_or_name)!r}.", cure=cure)
+    cure = f"Known: {known}; or give the folder of a model package (import a .zip with `tomocyte models import` first)."
+    raise SettingsError("E-MODEL-NAME", f"unknown model {str(path_or_name)!r}.", cure=cure)
 
 
 def is_bundled(name: str) -> bool:

@@ -81,8 +81,8 @@ def read_organelles_card(name: str) -> ModelCard:
     if card.role != "organelles":
         raise SettingsError(
             "E-MODEL-ROLE",
-            f"{card.name} tells cells apart by their masks; it finds nothing in an image.",
-            cure=f"Use --cells {card.name}, and --model with one that finds cells and nuclei.",
+            f"{card.name} separates cells that another model has found; it cannot segment an image by itself.",
+            cure=f"Use --cells {card.name} together with a --model that finds cells and nuclei.",
         )
     return card
 
@@ -171,9 +171,9 @@ def prediction_settings(card: ModelCard, inference: InferenceSettings) -> Predic
     if inference.tile_shape is None and card.dimensions == 2:
         tile = tuple(size * math.ceil(LARGE_SECTION / size) for size in card.tile_shape)
     if len(tile) != card.dimensions:
-        raise SettingsError("E-SETTINGS", f"{card.name} needs tiles of {card.dimensions} sizes, not {tile}.")
+        raise SettingsError("E-SETTINGS", f"{card.name} needs tiles with {card.dimensions} sizes, not {tile}.")
     if card.dimensions == 3 and inference.section_axes is not None:
-        raise SettingsError("E-SETTINGS", f"{card.name} sees volumes: it knows no section axes.")
+        raise SettingsError("E-SETTINGS", f"{card.name} is for volumes and has no section axes.")
     tiling = build_settings(
         TilingSettings,
         {

@@ -116,8 +116,8 @@ def load_package(path_or_name: str | Path) -> ModelPackage:
 def _vouched(path: Path, largest_nbytes: int, sha256: str) -> bytes:
     data = read_plain(path, largest_nbytes=largest_nbytes)
     if hashlib.sha256(data).hexdigest() != sha256:
-        cure = "Get the package again from where it came."
-        raise InputError("E-MODEL-HASH", "is not the file that the card vouches for.", path=path, cure=cure)
+        cure = "Get the package again from its source."
+        raise InputError("E-MODEL-HASH", "is not the file that belongs to the model card.", path=path, cure=cure)
     return data
 
 
@@ -248,7 +248,7 @@ def _refuse_existing(folder: Path, *, is_overwriting: bool) -> None:
     is_package = folder.is_dir() and not folder.is_symlink() and (folder / CARD_FILE).is_file()
     is_empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
     if not is_empty and not (is_overwriting and is_package):
-        problem = "a model is there already." if is_package else "something that is no model package is there."
+        problem = "there is already a model." if is_package else "there is something that is not a model package."
         cure = "Replace it with --overwrite, or choose another place." if is_package else "Choose another place."
         raise OutputError("E-MODEL-EXISTS", problem, path=folder, cure=cure)
 

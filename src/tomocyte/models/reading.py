@@ -37,10 +37,10 @@ def read_plain(path: Path, *, largest_nbytes: int) -> bytes:
     InputError
         ``E-MODEL-FILE``: missing, not a plain file, too large, or not readable.
     """
-    cure = "Get the package again from where it came."
+    cure = "Get the package again from its source."
     try:
         if stat.S_ISLNK(os.lstat(path).st_mode):
-            raise InputError("E-MODEL-FILE", "is a link; a package holds plain files only.", path=path, cure=cure)
+            raise InputError("E-MODEL-FILE", "is a link; a package contains plain files only.", path=path, cure=cure)
         descriptor = os.open(path, _OPEN)
         with os.fdopen(descriptor, "rb") as stream:
             facts = os.fstat(descriptor)

@@ -71,9 +71,9 @@ def selftest_tensor(card: ModelCard, image: NDArray[Any] | torch.Tensor, divisor
     values = values[np.newaxis] if values.ndim == card.dimensions + 1 else values
     problem = _shape_problem(card, values.shape, divisor)
     if not problem and not bool(np.isfinite(values).all()):
-        problem = "it holds NaN or infinity"
+        problem = "it contains NaN or infinity"
     if not problem and float(values.min()) == float(values.max()):
-        problem = "it is constant, which would test next to nothing"
+        problem = "it is constant, which would test almost nothing"
     if problem:
         cure = "Give one normalised tile of real or simulated data, e.g. 64 x 64."
         raise SettingsError("E-MODEL-SELFTEST-INPUT", f"the self-test's input cannot be used: {problem}.", cure=cure)
@@ -102,9 +102,9 @@ def check_selftest(card: ModelCard, tensors: State, module: torch.nn.Module, pat
         seen = tuple(tensors["output"].shape)
         problem = "" if seen == expected else f"its output is {seen}, not {expected}"
     if not problem and not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        problem = "holds NaN or infinity"
+        problem = "contains NaN or infinity"
     if problem:
-        raise InputError("E-MODEL-SELFTEST", f"is no self-test of this model: {problem}.", path=path, cure=cure)
+        raise InputError("E-MODEL-SELFTEST", f"is not a self-test of this model: {problem}.", path=path, cure=cure)
     difference = float((probabilities(module, tensors["input"], card.activation) - tensors["output"]).abs().max())
     if not difference <= TOLERANCE:  # NaN fails too
         text = f"the network's output differs from the stored one by {difference:.3g}; {TOLERANCE:g} is allowed."

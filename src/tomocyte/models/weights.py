@@ -49,13 +49,13 @@ def empty_state(card: ModelCard, path: Path | None = None) -> dict[str, torch.Te
         card.
     """
     try:
-        seen, state = _outline(card.network.name, json.dumps(card.network.options, sort_keys=True))
+        actual, state = _outline(card.network.name, json.dumps(card.network.options, sort_keys=True))
     except TomocyteError as error:
-        cure = "The package is from another version, or not what it says."
+        cure = "The package was made with another version, or its card is wrong."
         raise InputError("E-MODEL-NETWORK", f"{error.problem} {error.cure}", path=path, cure=cure) from error
-    said = (len(card.channels), len(card.structures), card.dimensions)
-    if seen != said:
-        problem = f"the network has (inputs, outputs, dimensions) {seen}, the card says {said}."
+    declared = (len(card.channels), len(card.structures), card.dimensions)
+    if actual != declared:
+        problem = f"the network has (inputs, outputs, dimensions) {actual}, the card says {declared}."
         raise InputError("E-MODEL-NETWORK", problem, path=path, cure="Set n_inputs and n_outputs in network.options.")
     return dict(state)
 
@@ -97,8 +97,8 @@ def parse_tensors(data: bytes, path: Path | None = None) -> dict[str, torch.Tens
     try:
         return dict(load(data))
     except (SafetensorError, KeyError, ValueError) as error:
-        cure = "Get the package again from where it came."
-        raise InputError("E-MODEL-TENSORS", f"is not safetensors ({error}).", path=path, cure=cure) from error
+        cure = "Get the package again from its source."
+        raise InputError("E-MODEL-TENSORS", f"is not a safetensors file ({error}).", path=path, cure=cure) from error
 
 
 def check_tensors(card: ModelCard, tensors: State, empty: State, path: Path | None = None) -> None:
@@ -111,7 +111,9 @@ def check_tensors(card: ModelCard, tensors: State, empty: State, path: Path | No
     """
     missing, strange = sorted(set(empty) - set(tensors)), sorted(set(tensors) - set(empty))
     if missing or strange:
-        problem = f"the network has tensors that the file lacks ({_some(missing)}), or the reverse ({_some(strange)})."
+        problem = (
+            f"the network needs tensors that are not in the file ({_some(missing)}), or the reverse ({_some(strange)})."
+        )
         raise InputError("E-MODEL-TENSORS", problem, path=path, cure="The weights belong to another network.")
     for name, expected in empty.items():
         seen, wanted = tensors[name], (tuple(expected.shape), stored_dtype(card, expected))
@@ -120,7 +122,7 @@ def check_tensors(card: ModelCard, tensors: State, empty: State, path: Path | No
             raise InputError("E-MODEL-TENSORS", problem, path=path, cure="The weights belong to another network.")
         if not bool(seen.isfinite().all()):
             cure = "The training diverged, or the file is damaged."
-            raise InputError("E-MODEL-NONFINITE", f"tensor {name!r} holds NaN or infinity.", path=path, cure=cure)
+            raise InputError("E-MODEL-NONFINITE", f"tensor {name!r} contains NaN or infinity.", path=path, cure=cure)
 
 
 def store_tensors(card: ModelCard, state: State, empty: State) -> State:
@@ -139,12 +141,12 @@ def store_tensors(card: ModelCard, state: State, empty: State) -> State:
         stored[name] = kept.to(dtype).contiguous().clone()
         is_lost = bool(kept.isfinite().all()) and not bool(stored[name].isfinite().all())
         if is_lost:
-            problem = f"tensor {name!r} reaches {float(kept.abs().max()):g}, too much for {dtype}."
+            problem = f"tensor {name!r} has values up to {float(kept.abs().max()):g}, too much for {dtype}."
             raise SettingsError("E-MODEL-DTYPE", problem, cure="Store the weights as float32 or bfloat16.")
     try:
         check_tensors(card, stored, empty)
     except InputError as error:
-        raise SettingsError(error.code, error.problem, cure="Give the state of the card's network.") from error
+        raise SettingsError(error.code, error.problem, cure="Give the weights of the network on the card.") from error
     return stored
 
 

@@ -54,11 +54,11 @@ def feature_maps(module: nn.Module, image: NDArray[np.float32]) -> dict[str, NDA
     """
     if not isinstance(module, Network):
         kind = type(module).__name__
-        raise SettingsError("E-NETWORK", f"a {kind} names no levels.", cure="Build it with build_network.")
+        raise SettingsError("E-NETWORK", f"a {kind} has no named levels.", cure="Build it with build_network.")
     is_fit = image.ndim == len(module.divisor) + 1 and image.shape[0] == module.n_inputs
     if not is_fit or any(size % step for size, step in zip(image.shape[1:], module.divisor, strict=True)):
         cure = f"Give {module.n_inputs} channels and spatial sizes that are multiples of {module.divisor}."
-        raise SettingsError("E-NETWORK-SHAPE", f"the network got an image {image.shape}.", cure=cure)
+        raise SettingsError("E-NETWORK-SHAPE", f"the network's input is an image {image.shape}.", cure=cure)
     network = copy.deepcopy(module).cpu().float().eval()
     maps: dict[str, NDArray[np.float32]] = {}
     for name, part in network.levels().items():

@@ -129,7 +129,7 @@ def find_network(name: str) -> NetworkEntry:
     entry = _entries().get(name)
     if entry is None:
         names = ", ".join(sorted(_entries()))
-        raise SettingsError("E-NETWORK", f"no network is called {name!r}.", cure=f"Known networks: {names}.")
+        raise SettingsError("E-NETWORK", f"unknown network {name!r}.", cure=f"Known networks: {names}.")
     return entry
 
 

@@ -46,7 +46,7 @@ class ExportSettings(Settings):
     @model_validator(mode="after")
     def _margin_needs_edits(self) -> ExportSettings:
         if self.is_all and self.margin_um is not None:
-            raise ValueError("'margin_um' is a distance from corrections, and 'is_all' exports what has none")
+            raise ValueError("'margin_um' is a distance from corrections, but 'is_all' exports items without any")
         return self
 
 
@@ -120,7 +120,7 @@ def export_corrected(
             plans.append((item, plan))
     if not plans:
         raise SettingsError(
-            "E-EDIT-NONE", "holds nothing that was corrected.", path=run, cure="Run with --edits, or export --all."
+            "E-EDIT-NONE", "contains no corrections.", path=run, cure="Run with --edits, or export --all."
         )
     with Ledger(output) as ledger:
         for item, plan in plans:
@@ -152,7 +152,10 @@ def _about(run: Path) -> dict[str, Any]:
         return {"settings": content["settings"], "paths": {entry["item"]: entry["path"] for entry in content["inputs"]}}
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SettingsError(
-            "E-EDIT-RUN", f"is no folder of a finished run ({problem}).", path=run, cure="Give the -o of tomocyte run."
+            "E-EDIT-RUN",
+            f"is not the folder of a finished run ({problem}).",
+            path=run,
+            cure="Give the output folder (-o) of `tomocyte run`.",
         ) from problem
 
 
@@ -175,9 +178,11 @@ def _plan(item: DoneItem, settings: ExportSettings) -> _Plan | None:
 def _input_of(item: DoneItem, about: dict[str, Any], inputs: Path | None) -> Path:
     path = Path(about["paths"].get(item.name, item.record.source)) if inputs is None else inputs / item.record.source
     if not path.exists():
-        raise InputError("E-NOT-FOUND", "the input is not there any more.", path=path, cure="Say --inputs FOLDER.")
+        raise InputError(
+            "E-NOT-FOUND", "the input file does not exist any more.", path=path, cure="Give --inputs FOLDER."
+        )
     if sha256_of_path(path) != item.record.input_sha256:
-        raise InputError("E-INPUT-CHANGED", "is no longer what was segmented.", path=path, cure="Run again first.")
+        raise InputError("E-INPUT-CHANGED", "has changed since it was segmented.", path=path, cure="Run again first.")
     return path
 
 

@@ -155,7 +155,7 @@ def _only_frame(volume: Volume) -> NDArray[Any]:
     if volume.n_frames > 1 or volume.n_channels > 1:
         raise InputError(
             "E-PROPAGATION-AXES",
-            f"holds {volume.n_frames} frames and {volume.n_channels} channels; one of each can be propagated.",
+            f"contains {volume.n_frames} frames and {volume.n_channels} channels; one of each can be propagated.",
             path=volume.path,
             cure="Save one frame of one channel as its own file.",
         )
@@ -187,7 +187,9 @@ def _outputs_of(output: Path, *, is_map_written: bool) -> Outputs:
     suffix = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len, default="")
     if not suffix:
         known = ", ".join(sorted(suffixes))
-        raise InputError("E-FORMAT-WRITE", "no writer for this ending.", path=output, cure=f"Endings: {known}.")
+        raise InputError(
+            "E-FORMAT-WRITE", "files with this ending cannot be written.", path=output, cure=f"Endings: {known}."
+        )
     stem, ending = output.name[: -len(suffix)], output.name[-len(suffix) :]
     return Outputs(
         labels=output,

@@ -81,8 +81,8 @@ def _make_simulated_odt(folder: Path) -> list[Path]:
 REGISTRY = (
     Sample(
         "simulated-odt",
-        "a simulated field of cells as an RI tomogram, with exact truth beside it",
-        "made by this program",
+        "a simulated field of cells as an RI tomogram, with the exact truth",
+        "simulated by this program",
         "CC0-1.0",
         hint="--modality odt",
         make=_make_simulated_odt,
@@ -195,7 +195,9 @@ def _get_file(sample: Sample, file: SampleFile, folder: Path, mirror: Path | Non
     if target.exists():
         if _sha256(target) == file.sha256:
             return target
-        raise OutputError("E-EXISTS", "another file of this name is there.", path=target, cure="Choose another folder.")
+        raise OutputError(
+            "E-EXISTS", "there is already another file of this name.", path=target, cure="Choose another folder."
+        )
     part = folder / f"{file.name}.part{os.getpid()}"
     try:
         if mirror is not None:
@@ -205,8 +207,8 @@ def _get_file(sample: Sample, file: SampleFile, folder: Path, mirror: Path | Non
         else:
             raise InputError(
                 "E-SAMPLE-SOURCE",
-                f"{file.name} is a re-encoding and cannot be downloaded as it is; its source: {sample.source}.",
-                cure="Give the folder that holds it with --from DIR.",
+                f"{file.name} is a converted file and cannot be downloaded; its source: {sample.source}.",
+                cure="Give the folder that contains it with --from DIR.",
             )
         if (seen := _sha256(part)) != file.sha256:
             raise InputError(
@@ -235,12 +237,14 @@ def _download(url: str, part: Path) -> None:
     try:
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as answer, part.open("wb") as target:
             if not answer.geturl().startswith("https://"):
-                raise InputError("E-SAMPLE-SOURCE", f"was sent on to {answer.geturl()}, which is not https.", path=url)
+                raise InputError(
+                    "E-SAMPLE-SOURCE", f"was redirected to {answer.geturl()}, which is not https.", path=url
+                )
             n_bytes = 0
             while chunk := answer.read(1 << 20):
                 n_bytes += len(chunk)
                 if n_bytes > LARGEST_DOWNLOAD_BYTES:
-                    raise InputError("E-SAMPLE-SOURCE", "sends more than 1 GB.", path=url)
+                    raise InputError("E-SAMPLE-SOURCE", "is larger than 1 GB.", path=url)
                 target.write(chunk)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as problem:
         raise InputError(

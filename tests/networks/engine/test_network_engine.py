@@ -306,7 +306,7 @@ def test_without_openvino_auto_is_torch_and_says_why(monkeypatch: pytest.MonkeyP
 
 def test_compiled_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictor.shutil, "which", lambda _name: None)
-    with pytest.raises(SettingsError, match="E-ENGINE: compiled needs"):
+    with pytest.raises(SettingsError, match="E-ENGINE: the engine `compiled` needs"):
         choose_engine("compiled")
 
 

@@ -68,9 +68,9 @@ def test_what_ships_fits_the_published_form_and_comes_back(name: str, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"encoder_normal": [[[0, "max-pool"]]]}, "'max-pool' cannot stand"),
-        ({"reduction": [[[0, "identity"]]]}, "'identity' cannot stand"),
-        ({"expansion": [[[0, "conv"]]]}, "'conv' cannot stand"),
+        ({"encoder_normal": [[[0, "max-pool"]]]}, "'max-pool' is not allowed"),
+        ({"reduction": [[[0, "identity"]]]}, "'identity' is not allowed"),
+        ({"expansion": [[[0, "conv"]]]}, "'conv' is not allowed"),
         ({"encoder_normal": [[[2, "conv"]]]}, "takes source 2"),
         ({"encoder_normal": [[[-1, "conv"]]]}, "takes source -1"),
         ({"encoder_normal": [[[0, "conv"], [0, "identity"]]]}, "two edges from one source"),

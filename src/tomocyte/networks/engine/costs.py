@@ -55,7 +55,7 @@ def multiply_adds_per_voxel(module: nn.Module, shape: Sequence[int] | None = Non
     """
     if not isinstance(module, Network):
         kind = type(module).__name__
-        raise SettingsError("E-NETWORK", f"a {kind} says no divisor.", cure="Build it with build_network.")
+        raise SettingsError("E-NETWORK", f"a {kind} has no divisor.", cure="Build it with build_network.")
     size = tuple(shape) if shape is not None else tuple(STEPS * step for step in module.divisor)
     ghost = copy.deepcopy(module).to("meta").eval()
     total = 0

@@ -65,15 +65,15 @@ def check_device(device: str) -> torch.device:
     try:
         checked = torch.device(device)
     except RuntimeError as problem:
-        raise SettingsError(
-            "E-DEVICE", f"no device is called {device!r}.", cure="Use cpu, cuda or cuda:0."
-        ) from problem
+        raise SettingsError("E-DEVICE", f"unknown device {device!r}.", cure="Use cpu, cuda or cuda:0.") from problem
     if checked.type == "cpu":
         return checked
     if checked.type != "cuda" or not torch.cuda.is_available() or (checked.index or 0) >= torch.cuda.device_count():
         n_devices = torch.cuda.device_count()
         raise SettingsError(
-            "E-DEVICE", f"{device!r} is not here; torch sees {n_devices} CUDA devices.", cure="Use --device cpu."
+            "E-DEVICE",
+            f"{device!r} does not exist here; torch finds {n_devices} CUDA devices.",
+            cure="Use --device cpu.",
         )
     return checked
 
@@ -92,7 +92,7 @@ def choose_engine(engine: str = "auto", *, device: str = "cpu", precision: str =
     """
     where = check_device(device)
     if engine not in ENGINES:
-        raise SettingsError("E-ENGINE", f"no engine is called {engine!r}.", cure=f"Use one of {', '.join(ENGINES)}.")
+        raise SettingsError("E-ENGINE", f"unknown engine {engine!r}.", cure=f"Use one of {', '.join(ENGINES)}.")
     exactness, why_exactness = choose_precision(precision, device)
     problem = _openvino_problem(where) if engine in ("auto", "openvino") else ""
     if engine == "auto":
@@ -165,7 +165,7 @@ def make_predictor(
         ``E-NETWORK``: the module was not built here.
     """
     if activation not in ("sigmoid", "softmax"):
-        raise SettingsError("E-ACTIVATION", f"no activation is called {activation!r}.", cure="Use sigmoid or softmax.")
+        raise SettingsError("E-ACTIVATION", f"unknown activation {activation!r}.", cure="Use sigmoid or softmax.")
     choice = choose_engine(engine, device=device, precision=precision)
     folded = prepare(module)
     runners: dict[PrecisionName, Runner] = {}
@@ -184,7 +184,7 @@ def make_predictor(
         else:
             logits = run(batch, choice.precision)
         probability = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, dim=1)
-        _check_finite(probability, "the network's result", cure="Look for huge values or broken weights.")
+        _check_finite(probability, "the network's result", cure="Look for very large values or damaged weights.")
         result: NDArray[np.float32] = probability.numpy()
         return result
 
@@ -252,7 +252,9 @@ def _check_image(image: NDArray[Any], module: Network) -> None:
         and all(size > 0 and size % step == 0 for size, step in zip(image.shape[2:], divisor, strict=True))
     )
     if not is_fit:
-        raise SettingsError("E-NETWORK-SHAPE", f"the network got {image.dtype} {image.shape}.", cure=f"Give {wanted}.")
+        raise SettingsError(
+            "E-NETWORK-SHAPE", f"the network's input is {image.dtype} {image.shape}.", cure=f"Give {wanted}."
+        )
 
 
 def _check_finite(values: torch.Tensor, what: str, *, cure: str) -> None:
@@ -270,7 +272,7 @@ def choose_precision(precision: str, device: str) -> tuple[PrecisionName, str]:
     """
     if precision not in PRECISIONS:
         names = ", ".join(PRECISIONS)
-        raise SettingsError("E-PRECISION", f"no precision is called {precision!r}.", cure=f"Use one of {names}.")
+        raise SettingsError("E-PRECISION", f"unknown precision {precision!r}.", cure=f"Use one of {names}.")
     if precision == "fp32":
         return "fp32", "fp32 was asked for"
     is_native = has_bf16(device)
@@ -286,11 +288,15 @@ def choose_precision(precision: str, device: str) -> tuple[PrecisionName, str]:
 def _named_engine(engine: str, problem: str) -> EngineName:
     if engine == "openvino":
         if problem:
-            raise SettingsError("E-ENGINE", f"openvino cannot be used: {problem}.", cure="Use --engine torch.")
+            raise SettingsError(
+                "E-ENGINE", f"openvino cannot be used: {problem}.", cure="Use --set inference.engine=torch."
+            )
         return "openvino"
     if engine == "compiled":
         if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++", "cl") if name):
-            raise SettingsError("E-ENGINE", "compiled needs a C++ compiler, and there is none.", cure="Install g++.")
+            raise SettingsError(
+                "E-ENGINE", "the engine `compiled` needs a C++ compiler, and none was found.", cure="Install g++."
+            )
         return "compiled"
     return "torch"
 

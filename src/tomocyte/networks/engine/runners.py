@@ -38,7 +38,7 @@ def prepare(module: nn.Module) -> Network:
     """
     if not isinstance(module, Network):
         kind = type(module).__name__
-        raise SettingsError("E-NETWORK", f"a {kind} says no divisor.", cure="Build it with build_network.")
+        raise SettingsError("E-NETWORK", f"a {kind} has no divisor.", cure="Build it with build_network.")
     folded = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
     for part in folded.modules():
         if not isinstance(part, nn.Sequential):

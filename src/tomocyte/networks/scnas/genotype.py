@@ -84,7 +84,7 @@ class Genotype(Settings):
             for index, node in enumerate(self.cell(kind)):
                 _check_node(kind, index, node)
             if 0 not in {source for node in self.cell(kind) for source, _ in node}:
-                raise ValueError(f"{kind} never uses its input 0, so that all before it would do nothing")
+                raise ValueError(f"{kind} never uses its input 0, so that everything before it would have no effect")
         return self
 
     @property
@@ -127,7 +127,7 @@ def _check_node(kind: CellKind, index: int, node: Node) -> None:
             raise ValueError(f"{place} takes source {source}; 0 to {N_INPUTS + index - 1} exist")
         allowed = operations_for(kind, source)
         if operation not in allowed:
-            raise ValueError(f"{place}: {operation!r} cannot stand on an edge from source {source}, only {allowed}")
+            raise ValueError(f"{place}: {operation!r} is not allowed on an edge from source {source}, only {allowed}")
 
 
 def genotype_names() -> list[str]:
@@ -162,5 +162,7 @@ def load_shipped_genotype(name: str) -> Genotype:
     """
     names = genotype_names()
     if name not in names:
-        raise SettingsError("E-GENOTYPE", f"no genotype {name!r}.", cure=f"One of: {', '.join(names)}, or its content.")
+        raise SettingsError(
+            "E-GENOTYPE", f"unknown genotype {name!r}.", cure=f"One of: {', '.join(names)}, or its content."
+        )
     return load_genotype(Path(str(resources.files("tomocyte") / "networks" / "scnas" / "genotypes" / f"{name}.yaml")))
