@@ -54,5 +54,5 @@ def test_comparison_with_the_training_images_is_a_fact(tmp_path: Path) -> None:
         ]
         return page(tmp_path, [ReportItem("a", facts(domain=domain))], objects("a", [500.0])).text
 
-    assert "like them (0.25 of the limit)" in said(1.0)
-    assert "unlike: noise 12 times (3.00 of the limit)" in said(1.0, 12.0, 2.0)
+    assert "similar (distance 0.25 of the limit)" in said(1.0)
+    assert "different: noise 12 times (distance 3.00 of the limit)" in said(1.0, 12.0, 2.0)

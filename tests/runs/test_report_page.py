@@ -187,12 +187,12 @@ def test_facts_say_where_they_come_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"medium_ri": [None, None]}, "unknown: concentration and dry mass cannot be given"),
+        ({"medium_ri": [None, None]}, "unknown: concentration and dry mass cannot be computed"),
         ({"medium_ri": [1.3371, 1.3375], "origin": {"medium_ri": "measured"}}, "1.3371 to 1.3375 (measured outside"),
         ({"shape_tczyx": [1, 1, 1, 30, 50], "voxel_size_um": [None, 0.25, 0.125]}, "0.25 × 0.125 µm"),
         ({"shape_tczyx": [7, 2, 14, 30, 50]}, "14 × 30 × 50 voxels (z, y, x), 7 frames, 2 channels"),
         ({"quantity": "dry_mass_density", "unit": "pg/µm²"}, "dry mass density in pg/µm²"),
-        ({"n_masked_voxels": 12}, "masked voxels 12"),
+        ({"n_masked_voxels": 12}, "voxels without a value 12"),
     ],
 )
 def test_facts_of_all_kinds(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
@@ -210,7 +210,7 @@ def test_missing_values_carry_their_reason(tmp_path: Path) -> None:
     many = page(tmp_path, [ReportItem("a.tif", facts())], table)
     titles = [span["title"] for span in many.all("span") if span.get("class") == "missing"]
     assert titles.count("fewer than three voxels") == 1
-    assert "Without a value for every object: dry mass : the medium's RI is unknown" in many.text
+    assert "No value for any object: dry mass : the medium's RI is unknown" in many.text
 
 
 def test_an_object_cut_by_the_border_is_marked(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_no_object_is_a_result(tmp_path: Path) -> None:
         shown = page(tmp_path, [item], table)
         assert "1 of 1 inputs done" in shown.text
         assert "0 cell" in shown.text
-        assert "No object was found" in shown.text
+        assert "No objects were found" in shown.text
 
 
 def test_values_sort_by_their_full_number(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_only_the_first_of_many_items_are_shown_whole(tmp_path: Path, picture: P
     assert time.perf_counter() - start < 10
     assert len(shown.all("img")) == 10
     assert [section["id"] for section in shown.all("section")][1:-1] == [f"item-{n}" for n in [*range(1, 12), 3000]]
-    assert "Only the first 10 of 2998 good inputs are shown with pictures" in shown.text
+    assert "Only the first 10 of 2998 finished inputs are shown with images" in shown.text
     text = shown.text
     assert all(name in text for name in names)
     assert "2998 of 3000 inputs done" in shown.text

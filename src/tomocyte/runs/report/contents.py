@@ -1,4 +1,4 @@
-"""What the page's tables say: statistics per structure, and the rows of an item's objects, ready to be written.
+"""The contents of the page's tables: statistics per structure, and the rows of an item's objects, ready to be written.
 
 Everything here returns plain text and numbers; escaping is the template's work. To give the summary another column,
 add its name to ``KEY_COLUMNS``.
@@ -49,9 +49,9 @@ def summary_rows(table: pd.DataFrame, dictionary: Dictionary, structures: Sequen
     dict
         ``structures`` (name and number of objects) and ``rows`` (a column's name, unit, meaning and its cells).
     """
-    found = [str(name) for name in table["structure"]] if len(table) else []
-    names = in_drawing_order([*structures, *found])
-    if not found:
+    measured = [str(name) for name in table["structure"]] if len(table) else []
+    names = in_drawing_order([*structures, *measured])
+    if not measured:
         return {"structures": [{"name": name, "n": 0} for name in names], "rows": []}
     groups = {name: table[table["structure"] == name] for name in names}
     present = measured_columns(table)
@@ -193,8 +193,8 @@ def without_ends(columns: Sequence[str]) -> list[str]:
     >>> without_ends(["volume_um3", "volume_um3_low", "volume_um3_high", "tide_low"])
     ['volume_um3', 'tide_low']
     """
-    known = set(columns)
-    ends = {name + end for name in columns for end in (LOW, HIGH) if {name + LOW, name + HIGH} <= known}
+    all_names = set(columns)
+    ends = {name + end for name in columns for end in (LOW, HIGH) if {name + LOW, name + HIGH} <= all_names}
     return [name for name in columns if name not in ends]
 
 

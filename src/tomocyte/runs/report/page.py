@@ -227,12 +227,12 @@ def _item_views(
 
 
 def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is known of an input and where it came from, as pairs of words."""
+    """The properties of an input and their origin, as pairs of name and value."""
     origin = facts.get("origin", {})
 
     def source(name: str) -> str:
-        says = {"file": "from the file", "user": "given by the user", "measured": "measured outside the cells"}
-        return f" ({says.get(origin[name], origin[name])})" if name in origin else ""
+        texts = {"file": "from the file", "user": "given by the user", "measured": "measured outside the cells", "simulated": "from the simulation"}
+        return f" ({texts.get(origin[name], origin[name])})" if name in origin else ""
 
     if "shape_tczyx" in facts:
         frames, channels, *space = facts["shape_tczyx"]
@@ -257,18 +257,18 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if facts.get("quantity") == "refractive_index":
         media = [value for value in facts.get("medium_ri", []) if value is not None]
         low, high = (rounded(float(end), "medium_ri") for end in (min(media), max(media))) if media else ("", "")
-        known = low if low == high else f"{low} to {high}"
+        medium = low if low == high else f"{low} to {high}"
         yield (
             "medium RI",
-            known + source("medium_ri") if media else "unknown: concentration and dry mass cannot be given",
+            medium + source("medium_ri") if media else "unknown: concentration and dry mass cannot be computed",
         )
     if facts.get("domain"):
         worst = max(facts["domain"], key=lambda one: one["distance"] / one["limit"])
-        verdict = f"unlike: {worst['what']}" if worst["is_outside"] else "like them"
-        times = f"{worst['distance'] / worst['limit']:.2f} of the limit"
+        verdict = f"different: {worst['what']}" if worst["is_outside"] else "similar"
+        times = f"distance {worst['distance'] / worst['limit']:.2f} of the limit"
         yield "compared with the model's training images", f"{verdict} ({times})"
     if facts.get("n_masked_voxels"):
-        yield "masked voxels", str(facts["n_masked_voxels"])
+        yield "voxels without a value", str(facts["n_masked_voxels"])
 
 
 def _is_planar(facts: Mapping[str, Any]) -> bool:
@@ -283,7 +283,7 @@ def _charts(
     unit, quantity = item.facts.get("unit", ""), item.facts.get("quantity", "")
     if "histogram" in item.facts:
         chart = histogram_figure(item.facts["histogram"], unit=unit, quantity=quantity)
-        yield "How often each value occurs in each structure (first frame of a series)", _data_uri(chart)
+        yield "Histogram of the voxel values in each structure (first frame of a series)", _data_uri(chart)
     if not len(rows) or "frame" not in rows or rows["frame"].nunique() < 2:
         return
     cells = rows[rows["structure"] == "cell"]
