@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from tomocyte.errors import MetadataError
-from tomocyte.volume import Volume
+from tomocyte.volume import Frame, Volume, check_voxel_size
 
 SIZE_UM = (0.31, 0.17, 0.13)
 
@@ -118,3 +119,74 @@ def test_origins_are_merged_and_cannot_be_changed() -> None:
 
 def test_bytes_of_a_frame() -> None:
     assert counting_volume()[0].frame_nbytes == 3 * 4 * 5 * 6 * 4
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), ("channel_0", "channel_1", "channel_2")),
+        (("DNA", " actin ", ""), ("DNA", "actin", "channel_2")),
+        (("DNA", "DNA", "DNA"), ("DNA", "DNA_1", "DNA_2")),
+        (("DNA_2", "DNA", "DNA"), ("DNA_2", "DNA", "DNA_2_2")),
+    ],
+)
+def test_every_channel_has_a_name_of_its_own(names: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    volume, _ = counting_volume(channel_names=names)
+    assert volume.channels == expected
+
+
+def test_channels_are_told_apart_whatever_the_file_calls_them() -> None:
+    for names in itertools.product(["", "a", "a_1", "a_2", "channel_1"], repeat=3):
+        volume, _ = counting_volume(channel_names=names)
+        assert [volume.channel_index(name) for name in volume.channels] == [0, 1, 2], names
+
+
+@pytest.mark.parametrize(
+    ("channel", "index"),
+    [(0, 0), (2, 2), ("1", 1), ("DNA", 0), ("dna", 2), ("Actin", 1), ("0", 0)],
+)
+def test_channels_are_found_by_index_and_by_name(channel: int | str, index: int) -> None:
+    """The exact name comes first, then the name in other case, then the number."""
+    volume, _ = counting_volume(channel_names=("DNA", "actin", "dna"))
+    assert volume.channel_index(channel) == index
+
+
+@pytest.mark.parametrize("channel", [3, -1, "3", "tubulin", "Dna", ""])
+def test_channels_that_there_are_not_are_refused_with_those_that_there_are(channel: int | str) -> None:
+    volume, _ = counting_volume(channel_names=("DNA", "actin", "dna"))
+    with pytest.raises(MetadataError, match=r"E-CHANNEL.*0 \(DNA\), 1 \(actin\), 2 \(dna\)"):
+        volume.channel_index(channel)
+
+
+def test_a_frame_is_that_of_its_segmented_channel() -> None:
+    """Its first voxel is named by its digits c, z, y, x."""
+    voxels = counting_volume()[0].frame(0).astype(np.float32)
+    frame = Frame(0, voxels, ("a", "b", "c"), ("phase", "intensity", "labels"), ("rad", "", "1"), SIZE_UM, channel=1)
+    assert frame.segmented.shape == (4, 5, 6)
+    assert frame.segmented[3, 2, 1] == 1321
+    assert (frame.quantity, frame.unit) == ("intensity", "")
+    assert np.shares_memory(frame.segmented, voxels)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_2d", "is_good"),
+    [
+        (None, False, True),
+        ((0.001, 1.0, 100.0), False, True),
+        ((0.0009, 1.0, 1.0), False, False),
+        ((1.0, 1.0, 101.0), False, False),
+        ((math.nan, 1.0, 1.0), True, True),
+        ((math.nan, 1.0, 1.0), False, False),
+        ((1.0, math.nan, 1.0), True, False),
+        ((1.0, 1.0), True, False),
+        ((math.nan, 1.0), True, False),
+    ],
+)
+def test_voxel_sizes_are_between_a_nanometre_and_a_tenth_of_a_millimetre(
+    size: tuple[float, ...] | None, is_2d: bool, is_good: bool
+) -> None:
+    if is_good:
+        check_voxel_size(size, is_2d=is_2d)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(MetadataError, match="E-VOXEL-SIZE"):
+            check_voxel_size(size, is_2d=is_2d)  # type: ignore[arg-type]

@@ -151,7 +151,9 @@ class Volume:
         names: list[str] = []
         for index, given in enumerate(self.channel_names or ("",) * self.n_channels):
             name = given.strip() or f"channel_{index}"
-            names.append(name if name not in names else f"{name}_{index}")
+            while name in names:
+                name = f"{name}_{index}"
+            names.append(name)
         return tuple(names)
 
     def channel_index(self, channel: int | str) -> int:
