@@ -11,8 +11,6 @@ from tests.conftest import BALL_RADIUS_UM, BALL_SIZE_UM, MEDIUM_RI, ball_ri
 from tomocyte.errors import InputError, MetadataError, ModalityError, SettingsError
 from tomocyte.measurements import Region
 from tomocyte.pipeline import analyse
-from tomocyte.pipeline.forecast import forecast_classical
-from tomocyte.pipeline.frames import background_mode, has_background
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Volume
@@ -55,27 +53,6 @@ def test_without_a_medium_the_columns_are_empty_and_say_why() -> None:
     assert analysis.table["dry_mass_pg"].isna().all()
     assert analysis.table["volume_um3"].iloc[0] == pytest.approx(VOLUME_UM3, rel=0.02)
     assert any(warning.startswith("W-NO-MEDIUM") for warning in analysis.warnings)
-
-
-def test_background_is_the_mode_outside_the_cells() -> None:
-    """Not the mean, which the cell and its blur would move."""
-    image = np.full((1, 40, 60), 1.0, np.float32)
-    image[:, 6:34, 6:34] = 1.4
-    image[:, 10:30, 10:30] = 9.0
-    assert background_mode(image) == pytest.approx(1.0, abs=8 / 256)
-    image[0, 0] = np.nan
-    assert background_mode(image) == pytest.approx(1.0, abs=8 / 256)
-    assert background_mode(np.full_like(image, np.nan)) is None
-
-
-def test_there_is_background_only_away_from_cells() -> None:
-    """1 µm = 5 pixels: 4 free pixels beside a cell are none, 6 are."""
-    cells = np.ones((1, 40, 60), np.uint8)
-    for n_free, expected in ((4, False), (6, True)):
-        cells[:, :, 60 - n_free :] = 0
-        assert has_background(cells, (math.nan, 0.2, 0.2)) is expected
-    outside = cells == 0
-    assert not has_background(cells, (math.nan, 0.2, 0.2), outside=outside)
 
 
 def disc_phase() -> np.ndarray:
@@ -123,17 +100,6 @@ def test_values_and_nan_are_checked_in_every_frame() -> None:
     everywhere = np.full_like(hole, np.nan)
     masked = analyse(odt_volume(ball_ri(), everywhere), RunSettings(modality="odt", model="classical", nan="mask"))
     assert list(masked.table.query("structure == 'cell'")["frame"]) == [0]
-
-
-def test_forecast_grows_with_the_frame_and_not_with_their_number() -> None:
-    engine = SegmentationSettings()
-    small, _ = forecast_classical(odt_volume(ball_ri()), engine)
-    seen = {
-        n: forecast_classical(Volume.from_array(np.broadcast_to(np.float32(0), (n, 1, 64, 256, 256))), engine)
-        for n in (1, 2, 9)
-    }
-    assert small < seen[1][0] == seen[9][0]
-    assert seen[9][1] - seen[1][1] == pytest.approx(8 * (seen[2][1] - seen[1][1]))
 
 
 def test_organelles_belong_to_the_cell_around_them() -> None:
