@@ -19,6 +19,8 @@ def test_statistics_against_numpy_and_fsum(make_region) -> None:
     for name, percent in (("p05", 5), ("p50", 50), ("p95", 95)):
         for kind in ("value", "ri"):
             assert getattr(intensity, f"{name}_{kind}")(one) == pytest.approx(np.percentile(values, percent), rel=1e-12)
+    for name in ("mean_dry_mass_density_pg_per_um2", "mean_lac_per_um", "mean_phase_rad", "mean_intensity"):
+        assert getattr(intensity, name)(one) == pytest.approx(values.mean(), rel=1e-12)
     assert intensity.n_nonfinite_voxels(one) == 0
 
 

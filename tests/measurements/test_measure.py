@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from tomocyte.errors import InputError, MetadataError, SettingsError
 from tomocyte.measurements import PlanesImage, measure, measurements
-from tomocyte.measurements.measure import label_boxes
+from tomocyte.measurements.measure import as_image, label_boxes, roomy_box
 
 VOXEL = (0.31, 0.17, 0.13)
 ALL = sorted(measurements("object"))
@@ -143,6 +143,39 @@ def test_boxes_against_scipy(monkeypatch) -> None:
     expected = [[edge for side in box for edge in (side.start, side.stop)] for box in ndimage.find_objects(labels)]
     assert numbers.tolist() == list(range(1, 12))
     assert boxes.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("tight", "is_2d", "box", "borders"),
+    [
+        ((2, 4, 3, 5, 4, 6), False, ((1, 5), (2, 6), (3, 7)), (False, False, False)),
+        ((0, 4, 3, 5, 4, 6), False, ((0, 5), (2, 6), (3, 7)), (True, False, True)),
+        ((2, 7, 3, 9, 4, 6), False, ((1, 7), (2, 9), (3, 7)), (True, True, True)),
+        ((2, 4, 3, 5, 0, 11), False, ((1, 5), (2, 6), (0, 11)), (True, True, False)),
+        ((0, 7, 3, 5, 4, 6), True, ((0, 7), (2, 6), (3, 7)), (False, False, False)),
+    ],
+)
+def test_boxes_have_a_margin_and_know_their_borders_by_hand(tight, is_2d, box, borders) -> None:
+    """In a volume of 7 x 9 x 11; a plane is not cut along z."""
+    slices, flags = roomy_box(np.array(tight), (7, 9, 11), is_2d=is_2d)
+    assert slices == tuple(slice(*side) for side in box)
+    assert (flags["is_cut"], flags["is_cut_lateral"], flags["is_cut_z"]) == borders
+
+
+def test_images_are_read_through_a_cache_unless_they_are_arrays() -> None:
+    array = np.arange(48, dtype=np.float32).reshape(2, 2, 3, 4)
+    assert as_image(None) is None
+    assert as_image(array) is array
+
+    class Reader:
+        shape = array.shape
+
+        def __getitem__(self, index: tuple[int, slice]) -> np.ndarray:
+            return array[index]
+
+    image = as_image(Reader())
+    assert as_image(image) is image
+    np.testing.assert_array_equal(image[1, 0:2, 1:3, 2:4], array[1, :, 1:3, 2:4])
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "uint32", "uint64"])

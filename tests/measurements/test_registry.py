@@ -25,7 +25,8 @@ from tomocyte.measurements import (
     measurements,
     object_measurements,
 )
-from tomocyte.pipeline.columns import object_columns
+from tomocyte.measurements.registry import check_unique, select_measurements
+from tomocyte.pipeline.columns import object_columns, pair_columns
 from tomocyte.tables import data_dictionary, find_columns
 
 VOXEL = (0.31, 0.17, 0.13)
@@ -90,7 +91,8 @@ def test_one_file_behind_the_door_is_found_everywhere(labels, tmp_path, open_doo
         assert measurements()[name].kind == kind
         assert name in measurements(kind)
         assert find_measurements([name], kind)[0].name == name
-    described = data_dictionary(find_columns(new, object_columns())).set_index("column")
+    columns = (*object_columns(), *pair_columns(), *(one.column for one in measurements("track").values()))
+    described = data_dictionary(find_columns(new, columns)).set_index("column")
     assert described.loc["doubled_mean", "meaning"] == "Twice the mean of the image."
     assert described.loc["first_frame", "meaning"] == "Frame in which the track begins."
     assert described["unit"].tolist() == ["µm³", "native", "1", "1"]
@@ -256,3 +258,39 @@ def test_the_unit_follows_from_the_name(name, unit, power) -> None:
     function.__name__ = name
     one = as_measurement(function)
     assert (one.unit, one.length_power) == (unit, power)
+
+
+@pytest.mark.parametrize(
+    ("columns", "twice"),
+    [((), ""), (("a", "b"), ""), (("a", "b", "a"), "'a'"), (("b", "a", "b", "a", "a"), "'a', 'b'")],
+)
+def test_a_table_has_no_two_columns_of_one_name(columns, twice) -> None:
+    if twice:
+        with pytest.raises(SettingsError, match=f"E-MEASUREMENT-CLASH.*the column {twice} would"):
+            check_unique(columns)
+    else:
+        check_unique(columns)
+
+
+def test_measurements_are_those_named_in_order_then_ones_own() -> None:
+    def own(region: Region) -> float:
+        """One."""
+        return 1.0
+
+    def apart(pair: Pair) -> float:
+        """Two."""
+        return 2.0
+
+    chosen = select_measurements(["n_voxels", "mean_ri"], "object", extra_measurements=[own])
+    assert [one.name for one in chosen] == ["n_voxels", "mean_ri", "own"]
+    assert {one.name for one in select_measurements(None, "pair")} == set(measurements("pair"))
+    for names, extra, reserved, code in (
+        (["n_voxels", "n_voxels"], [], [], "CLASH"),
+        ([], [apart], [], "KIND"),
+        ([], [own, own], [], "CLASH"),
+        ([], [own], ["own"], "CLASH"),
+        (["n_voxels"], [], ["n_voxels"], "CLASH"),
+        (["no_such"], [], [], "NAME"),
+    ):
+        with pytest.raises(SettingsError, match=f"E-MEASUREMENT-{code}"):
+            select_measurements(names, "object", extra_measurements=extra, reserved=reserved)
