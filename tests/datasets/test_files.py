@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tomocyte.datasets.files import image_files, item_folders, named_images, stem_of
+from tomocyte.datasets.files import image_endings, image_files, item_folders, named_images, stem_of
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,9 @@ def test_items_are_folders_in_items(tmp_path: Path) -> None:
         (tmp_path / "items" / name).mkdir(parents=True)
     (tmp_path / "items" / "a.done.json").touch()
     assert [path.name for path in item_folders(tmp_path)] == ["a", "b"]
+
+
+def test_endings_are_in_lower_case_and_those_of_the_formats() -> None:
+    endings = image_endings()
+    assert {".tif", ".ome.tif", ".nrrd", ".tcf", ".mrc", ".zarr", ".png"} <= set(endings)
+    assert all(ending == ending.lower() and ending.startswith(".") for ending in endings)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tomocyte.datasets.labelled import LabelledItem, find_items, folder_settings
+from tomocyte.datasets.labelled import LabelledFrame, LabelledItem, describe_items, find_items, folder_settings
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.datasets.writer import write_item, write_json
 from tomocyte.errors import InputError, MetadataError, TomocyteError
@@ -225,3 +225,26 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path, labels: NDArray[Any]
         item.read_frame()
     with pytest.raises(InputError, match=code):
         item.read_labels("cell")
+
+
+def test_every_file_of_an_item_is_described_by_its_hash(tmp_path: Path) -> None:
+    cell, nucleus = tmp_path / "cell.tif", tmp_path / "nucleus.tif"
+    item = LabelledItem("one", tmp_path / "one.tif", {"cell": cell, "nucleus": nucleus}, group="g", domain="far")
+    hashes = {str(path): str(number) * 64 for number, path in enumerate((item.image, cell, nucleus))}
+    (described,) = describe_items([item], hashes)
+    assert described == {
+        "name": "one",
+        "group": "g",
+        "split": "",
+        "domain": "far",
+        "files": {"one.tif": "0" * 64, "cell.tif": "1" * 64, "nucleus.tif": "2" * 64},
+    }
+    assert describe_items([], {}) == []
+
+
+@pytest.mark.parametrize(("ignore_label", "n_labelled"), [(None, 24), (255, 22), (0, 3), (7, 23)])
+def test_voxels_of_the_ignored_label_are_not_looked_at(ignore_label: int | None, n_labelled: int) -> None:
+    labels = np.zeros((2, 3, 4), np.uint8)
+    labels[0, 0, 0], labels[1, 2, 2:] = 7, 255
+    frame = LabelledFrame(np.zeros((1, 2, 3, 4)), {"cell": labels}, SIZE_UM, ignore_label)
+    assert np.count_nonzero(frame.is_labelled("cell")) == n_labelled
