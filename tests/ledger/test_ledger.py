@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,10 @@ import tomocyte.ledger.folder
 import tomocyte.ledger.names
 from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.ledger import CommitRecord, Ledger, item_name, item_names, sha256_file, verify, writing
+from tomocyte.ledger.atomic import is_disk_full, part_folder, part_name, plain_files, write_atomic, write_whole
+from tomocyte.ledger.names import is_safe_name
+from tomocyte.ledger.record import read_record, record_bytes
+from tomocyte.ledger.sealed import seal, unseal
 
 KEY = {"input_sha256": "in", "request_sha256": "request", "model_sha256": "model", "code_version": "1.0"}
 FILES = {"labels.ome.tif": b"II*\0" + bytes(range(256)) * 3, "zarr/0/c/0": b"chunk", "zarr/zarr.json": b"{}"}
@@ -142,6 +147,34 @@ def test_publish_keeps_the_old_file_when_writing_fails(out: Path) -> None:
         ledger.publish("objects.csv", fail)
     assert (out / "objects.csv").read_text() == "item,volume_um3\na,523.6\n"
     assert not list(out.glob("*.part*"))
+
+
+def test_a_withdrawn_file_is_gone_from_disk_and_manifest_and_all_others_stay(out: Path) -> None:
+    (out / "notes.txt").write_text("mine")
+    before = contents(out)
+    with Ledger(out) as ledger:
+        ledger.withdraw("objects.csv")
+        ledger.withdraw("objects.csv")  # there is none any more
+        ledger.withdraw("notes.txt")  # never published
+        ledger.withdraw("../out/run.json")
+        files = json.loads((out / "manifest.json").read_text())["files"]
+        assert files == {"run.json": {"sha256": hashlib.sha256(b"{}").hexdigest(), "bytes": 2}}
+    after = contents(out)
+    assert set(before) - set(after) == {"objects.csv"}
+    assert {name for name in after if after[name] != before[name]} == {"manifest.json"}
+    (out / "notes.txt").unlink()
+    assert verify(out).is_ok
+    with Ledger(out) as ledger:  # and it can come back
+        ledger.publish("objects.csv", lambda path: path.write_text("item\n") and None)
+    assert verify(out).is_ok
+
+
+def test_nothing_is_withdrawn_once_the_lock_is_lost(out: Path) -> None:
+    with Ledger(out) as ledger:
+        (out / ".lock").unlink()
+        with pytest.raises(OutputError, match="E-LOCK-LOST"):
+            ledger.withdraw("objects.csv")
+        assert (out / "objects.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "manifest.json", "items", ".hidden", "x.part1-00000000.csv", ""])
@@ -304,6 +337,66 @@ def test_errors_of_the_system_in_plain_words(tmp_path: Path, problem: OSError, c
     if code == "E-DISK":
         assert "12 bytes needed" in str(caught.value)
         assert "bytes free" in str(caught.value)
+
+
+def test_a_full_disk_is_seen_through_the_errors_around_it() -> None:
+    """Libraries wrap what the system said."""
+    outer = RuntimeError("write failed")
+    assert not is_disk_full(outer)
+    outer.__cause__ = OSError(28, "No space left on device")
+    assert is_disk_full(outer)
+    assert not is_disk_full(OSError(5, "Input/output error"))
+    assert not is_disk_full(ValueError("no space left on device"))
+
+
+def test_a_record_survives_its_round_trip_and_a_seal_is_recomputed_by_hand(tmp_path: Path) -> None:
+    record = CommitRecord(item="a", source="a.tif", **KEY, facts={"note": "µm", "n": 3}, timings={"s": 1.5})
+    path = tmp_path / "a.done.json"
+    path.write_bytes(record_bytes(record))
+    assert read_record(path) == record
+    content = json.loads(path.read_text())
+    claimed = content.pop("sha256")
+    plain = json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+    assert claimed == hashlib.sha256(plain.encode()).hexdigest()
+    assert unseal(path) == content
+
+
+@pytest.mark.parametrize(
+    "content", [{"record": {"item": "a"}, "timings": {}}, {"timings": {}}, {"record": None, "timings": {}}]
+)
+def test_a_sealed_file_of_another_form_is_no_record(tmp_path: Path, content: dict[str, object]) -> None:
+    (tmp_path / "a.done.json").write_bytes(seal(content))
+    with pytest.raises(InputError, match=r"E-RECORD.*another version"):
+        read_record(tmp_path / "a.done.json")
+
+
+def test_files_of_a_tree_come_sorted_with_slashes(tmp_path: Path) -> None:
+    for name in ("b/2", "b/10", "a", "b.x", "c/d/e"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [name for name, _ in plain_files(tmp_path)] == ["a", "b/10", "b/2", "b.x", "c/d/e"]
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_atomic(path, b"old")
+    with pytest.raises(FileExistsError):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    write_atomic(path, b"new, longer")
+    assert contents(tmp_path) == {"table.csv": b"new, longer"}
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("objects.csv", r"objects\.part\d+-[0-9a-f]{8}\.csv"), ("a.ome.tif", r"a\.part\d+-[0-9a-f]{8}\.ome\.tif")],
+)
+def test_unfinished_files_keep_their_suffixes_and_are_marked(name: str, pattern: str) -> None:
+    part = part_name(name)
+    assert re.fullmatch(pattern, part)
+    assert part != part_name(name)
+    assert not is_safe_name(part)
+    assert re.fullmatch(r"cell 1\.part\d+-[0-9a-f]{8}", part_folder("cell 1"))
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------

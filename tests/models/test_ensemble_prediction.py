@@ -102,7 +102,7 @@ def test_probabilities_of_sections_are_the_formula_pixel_by_pixel(axes: Any) -> 
 
 
 def test_an_unknown_structure_lists_those_of_the_model() -> None:
-    with pytest.raises(SettingsError, match="E-MODEL-STRUCTURE.*'mitochondria'") as caught:
+    with pytest.raises(SettingsError, match=r"E-MODEL-STRUCTURE.*'mitochondria'") as caught:
         predict_structure(model_of(linear), frame_of(values()), "mitochondria")
     assert "cell, nucleus" in caught.value.cure
 
@@ -186,7 +186,7 @@ def test_members_that_cannot_be_joined_are_refused() -> None:
 def test_a_member_trained_on_something_else_is_refused(changes: dict[str, Any]) -> None:
     first = solid_card(name="first")
     check_member(solid_card(name="second", limits="others", threshold={"cell": 0.4}), first)
-    with pytest.raises(SettingsError, match="E-UNCERTAINTY: second does not find .* as first"):
+    with pytest.raises(SettingsError, match=r"E-UNCERTAINTY: second does not find .* as first"):
         check_member(solid_card(name="second", **changes), first)
 
 

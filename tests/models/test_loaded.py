@@ -29,11 +29,11 @@ CARDS = {
     "odt-organelles": "5f7dc5fcc1b26989153b21dc6735fba826dc8b0b08d7b9ebe21a4b06fb0750ad",
     "osnet-nucleus": "3b5cc79d18a57b2b62f7941a9ea4f6ed63e9b2d83edb71de0946b745edf4aa45",
 }
-"""Hashes of the bundled models' cards as the version before the stages computed them; each card holds the hash of its weights."""
+"""Hashes of the bundled cards, each with that of its weights, as the version before the stages computed them."""
 
 
 def unet_forward(tensors: dict[str, torch.Tensor], image: NDArray[np.float32], strides: Any) -> NDArray[np.float64]:
-    """Çiçek's U-Net written out in double precision: convolution, batch normalisation, leaky ReLU, pool, concatenate."""
+    """Çiçek's U-Net in double precision: convolution, batch normalisation, leaky ReLU, pool, concatenate."""
     weights = {name: tensor.double() for name, tensor in tensors.items()}
 
     def unit(name: str, x: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,8 @@ def test_facts_name_what_decides_a_result(made: Made) -> None:
     assert model.facts["card_sha256"] == on_disk["card.json"]
     assert model.facts["weights_sha256"] == on_disk["weights.safetensors"]
     expected = {
-        "name": "small-nucleus", "version": "1.2.3", "structures": ["nucleus", "nucleolus"], "limits": "Not for fixed cells.",
+        "name": "small-nucleus", "version": "1.2.3", "structures": ["nucleus", "nucleolus"],
+        "limits": "Not for fixed cells.",
         "is_trained_on_simulated": True, "engine": "torch", "precision": "fp32", "device": "cpu",
         "engine_version": torch.__version__,
     }  # fmt: skip
@@ -133,7 +134,7 @@ def test_only_a_model_of_images_is_read_as_one(made: Made) -> None:
     with pytest.raises(SettingsError, match="E-MODEL-ROLE") as caught:
         read_organelles_card(str(BUNDLED / "odt-cells"))
     assert "--cells odt-cells" in caught.value.cure
-    with pytest.raises(SettingsError, match="E-MODEL-NAME.*classical"):
+    with pytest.raises(SettingsError, match=r"E-MODEL-NAME.*classical"):
         read_organelles_card("no-such-model")
 
 

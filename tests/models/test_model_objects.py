@@ -41,7 +41,8 @@ def test_outputs_of_each_structure(structures: tuple[str, ...], expected: dict[s
         ("cell", {}, "cell", {"threshold": 0.7, "min_volume_um3": 7.0, "min_area_um2": 3.0, "is_hole_filled": False,
                               "is_border_cleared": True, "split": SPLIT}),
         # a nucleus beside it: the registry's 5 µm³ and 5 µm²; split because the model is a 3-D one
-        ("nucleus", {}, "cell", {"threshold": 0.5, "min_volume_um3": 5.0, "min_area_um2": 5.0, "is_hole_filled": True, "is_border_cleared": False, "split": SPLIT}),
+        ("nucleus", {}, "cell", {"threshold": 0.5, "min_volume_um3": 5.0, "min_area_um2": 5.0,
+                               "is_hole_filled": True, "is_border_cleared": False, "split": SPLIT}),
         ("nucleolus", {}, "cell", {"split": NO_SPLIT}),
         # the nucleus is what the run is about
         ("nucleus", {}, "nucleus", {"min_volume_um3": 7.0, "is_border_cleared": True}),

@@ -67,7 +67,7 @@ def selftest_tensor(card: ModelCard, image: NDArray[Any] | torch.Tensor, divisor
     """
     import torch
 
-    values = np.array(image, dtype=np.float32)
+    values = np.asarray(image).astype(np.float32)  # asked for a type, torch tensors warn
     values = values[np.newaxis] if values.ndim == card.dimensions + 1 else values
     problem = _shape_problem(card, values.shape, divisor)
     if not problem and not bool(np.isfinite(values).all()):
