@@ -21,6 +21,7 @@ from tomocyte.figures import (
     reliability_figure,
     training_figure,
 )
+from tomocyte.figures.curves import course_figure
 
 
 @pytest.fixture
@@ -51,6 +52,22 @@ def test_training_curves_skip_what_was_not_measured(drawn: list[Figure]) -> None
     assert np.asarray(validation.get_xydata()).tolist() == [[2, 2.5]]
     assert list(np.asarray(kept.get_xdata())) == [2, 2]
     assert (loss.get_ylabel(), dice.get_ylabel(), dice.get_xlabel()) == ("loss", "Dice", "epoch")
+
+
+def test_a_course_leaves_out_what_is_not_known(drawn: list[Figure]) -> None:
+    panels = {
+        "volume (µm³)": {"cell": [3.0, math.nan, 5.0], "nucleus": [1.0, 2.0, 1.5]},
+        "mass (pg)": {"cell": [math.nan] * 3},
+    }
+    course_figure([0.0, 0.5, 1.5], panels, x_label="time (h)")
+    volume, mass = drawn[0].axes
+    assert [np.asarray(line.get_xydata()).tolist() for line in volume.get_lines()] == [
+        [[0, 3], [1.5, 5]],
+        [[0, 1], [0.5, 2], [1.5, 1.5]],
+    ]
+    assert (volume.get_xlabel(), volume.get_ylabel(), mass.get_ylabel()) == ("time (h)", "volume (µm³)", "mass (pg)")
+    with pytest.raises(SettingsError, match="E-PICTURE"):
+        course_figure([0.0], {}, x_label="time (h)")
 
 
 def test_precision_recall_says_the_area(drawn: list[Figure]) -> None:
