@@ -73,9 +73,9 @@ def test_probabilities_and_streamed_masks_of_a_volume_are_the_formula_voxel_by_v
     v = values()
     frame = frame_of(v)
     frame.image[0, 2:4, 5] = np.nan
-    model = model_of(linear)
+    model = model_of(lambda batch: linear(batch, 0.1))  # medium, too, has some probability
     probability = predict_probabilities(model, frame, INFERENCE)
-    expected = np.stack([v / 4, v / 8])
+    expected = np.stack([np.clip(v / 4 + 0.1, 0, 1), np.clip(v / 4 + 0.1, 0, 1) / 2])
     expected[:, 2:4, 5] = 0
     assert probability.dtype == np.float32
     np.testing.assert_allclose(probability, expected, atol=1e-4)
@@ -157,9 +157,9 @@ def test_flips_are_turned_back_before_they_are_compared() -> None:
 
 
 def test_voxels_outside_belong_to_nothing_in_an_ensemble() -> None:
-    frame = frame_of(np.full(SHAPE, 4.0, np.float32))
+    frame = frame_of(np.zeros(SHAPE, np.float32))
     frame.image[0, :, :, 20:] = np.nan
-    found = predict_ensemble([model_of(linear)] * 2, frame, RULES, method="ensemble")
+    found = predict_ensemble([model_of(lambda batch: linear(batch, 1.0))] * 2, frame, RULES, method="ensemble")
     assert (found.labels["cell"][:, :, :20] == 1).all()
     assert not found.labels["cell"][:, :, 20:].any()
 

@@ -8,8 +8,11 @@ from tomocyte.simulation.instruments.odt import VARIANTS as TOMOGRAPHS
 from tomocyte.simulation.physics.fourier_support import (
     MIN_COVERAGE,
     angular_frequencies,
+    cap_points,
     fourier_coverage,
     illumination_vectors,
+    splat_cap,
+    symmetrize_half_grid,
 )
 from tomocyte.simulation.physics.optics import (
     OdtInstrument,
@@ -149,3 +152,40 @@ def test_phase_microscope_is_checked():
     assert "0.6 µm" in caught.value.cure
     with pytest.raises(SettingsError, match="E-OPTICS-NA"):
         check_qpi(QpiInstrument(objective_na=1.4), MEDIUM, FINE)
+
+
+def test_samples_of_a_cap_lie_on_the_ewald_sphere_and_their_weights_sum_to_one():
+    """|k_in + q| = km; a sample is split between two planes by its distance, mirrored where the half grid ends."""
+    k0 = 2 * np.pi / 0.532
+    km, shape, size = k0 * MEDIUM, (64, 48, 50), (0.4, 0.15, 0.16)
+    k_in = np.array([np.sqrt(km**2 - 6.0**2), 3.6, 4.8])
+    points = cap_points(shape[1:], size[1:], k_in, km=km, k_pupil=k0 * 0.9)
+    qy = angular_frequencies(shape[1], size[1])[points.row]
+    qx = angular_frequencies(shape[2], size[2])[points.column]
+    out = np.stack([points.qz, qy, qx], axis=1) + k_in
+    np.testing.assert_allclose(np.linalg.norm(out, axis=1), km)
+    assert np.hypot(out[:, 1], out[:, 2]).max() <= k0 * 0.9 * (1 + 1e-6)
+    total, centre = np.zeros(len(points.qz)), np.zeros(len(points.qz))
+    planes = angular_frequencies(shape[0], size[0])
+    for (plane, row, column), weight, selection, is_mirrored in splat_cap(points, shape, size[0]):
+        sign = -1 if is_mirrored else 1
+        total[selection] += weight
+        centre[selection] += weight * sign * planes[plane]
+        assert column.max(initial=0) <= shape[2] // 2
+        np.testing.assert_array_equal(row, (sign * points.row[selection]) % shape[1])
+        np.testing.assert_array_equal(column, (sign * points.column[selection]) % shape[2])
+    np.testing.assert_allclose(total, 1)
+    np.testing.assert_allclose(centre, points.qz, atol=1e-9)  # the centre of gravity of the two planes
+
+
+@pytest.mark.parametrize("n_columns", [6, 7])
+def test_a_symmetrised_half_grid_is_that_of_a_real_volume(n_columns):
+    """What is added to the self-mirrored columns is what numpy finds in the real part of the inverse transform."""
+    rng = np.random.default_rng(n_columns)
+    shape = (4, 5, n_columns)
+    half = rng.normal(size=(4, 5, n_columns // 2 + 1)) + 1j * rng.normal(size=(4, 5, n_columns // 2 + 1))
+    full = np.zeros(shape, complex)
+    full[..., : n_columns // 2 + 1] = half
+    expected = np.fft.rfftn(2 * np.fft.ifftn(full).real)  # every sample and its mirrored conjugate
+    symmetrize_half_grid(half, n_columns)
+    np.testing.assert_allclose(half, expected, atol=1e-12)
