@@ -132,3 +132,16 @@ def test_phase_of_a_sphere_gives_its_dry_mass() -> None:
     thickness = 2 * np.sqrt(np.clip(radius_um**2 - x**2 - y**2, 0, None))
     density = phase_to_dry_mass_density(2 * math.pi / wavelength_um * contrast * thickness, wavelength_um)
     assert float(density.sum(dtype=np.float64)) * pixel_um**2 == pytest.approx(55.116, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("offset", "scale", "physical", "network"), [(1.337, 0.02, [1.337, 1.357, 1.317], [0, 1, -1]), (0, 2, [3], [1.5])]
+)
+def test_a_normalisation_and_its_inverse(
+    offset: float, scale: float, physical: list[float], network: list[float]
+) -> None:
+    scaling = replace(modality("odt").normalization, offset=offset, scale=scale)
+    found = scaling.apply(np.array(physical))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, network, atol=2e-5)
+    np.testing.assert_allclose(scaling.invert(found), physical, rtol=1e-6)

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from tomocyte.evaluation.nuclear_position import NucleusComparison
-from tomocyte.papers.choi.report import ALL_NUCLEI, nucleus_table, position_table
 from tomocyte.papers import reproduce
+from tomocyte.papers.choi.report import ALL_NUCLEI, nucleus_table, position_table
 from tomocyte.papers.osnet import pictures
 from tomocyte.papers.osnet.pictures import course_pictures, track_of
 from tomocyte.papers.osnet.sections import around_object
