@@ -1,8 +1,8 @@
 """The road of one input: read, planned, taken through stages, measured, written.
 
-``planning`` decides everything and ``plan`` holds it, ``frames`` reads, ``stage`` says what a stage is and ``stages`` holds
-them, ``analysis`` walks the frames through them, ``item`` is one input from file to staged results. Names are imported
-when first used.
+``planning`` decides everything and ``plan`` holds it, ``frames`` reads, ``stage`` says what a stage is and ``stages``
+holds them, ``analysis`` walks the frames through them, ``item`` is one input from file to staged results. Names are
+imported when first used.
 """
 
 import lazy_loader

@@ -231,7 +231,12 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     origin = facts.get("origin", {})
 
     def source(name: str) -> str:
-        texts = {"file": "from the file", "user": "given by the user", "measured": "measured outside the cells", "simulated": "from the simulation"}
+        texts = {
+            "file": "from the file",
+            "user": "given by the user",
+            "measured": "measured outside the cells",
+            "simulated": "from the simulation",
+        }
         return f" ({texts.get(origin[name], origin[name])})" if name in origin else ""
 
     if "shape_tczyx" in facts:
