@@ -18,6 +18,7 @@ from typing import Any
 
 from tomocyte import __version__
 from tomocyte.errors import InputError
+from tomocyte.progress import silent
 
 RECORDED_LIBRARIES = (
     "numpy", "scipy", "scikit-image", "tifffile", "zarr", "h5py", "mrcfile", "numba", "torch",
@@ -55,14 +56,14 @@ def sha256_of_json(content: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def sha256_of_path(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+def sha256_of_path(path: Path, on_bytes: Callable[[int], None] = silent) -> str:
     """SHA-256 of a file, or of a folder's files with their relative names.
 
     Parameters
     ----------
     path : Path
         A file, or a folder (an OME-Zarr store, a folder of planes).
-    on_bytes : callable, optional
+    on_bytes : callable
         Called with the number of bytes read since the last call.
 
     Raises
@@ -79,8 +80,7 @@ def sha256_of_path(path: Path, on_bytes: Callable[[int], None] | None = None) ->
         with file.open("rb") as stream:
             while chunk := stream.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)
-                if on_bytes is not None:
-                    on_bytes(len(chunk))
+                on_bytes(len(chunk))
         after = file.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise InputError("E-INPUT-CHANGED", "the file changed while it was read.", path=file, cure="Run again.")

@@ -18,6 +18,7 @@ from tomocyte.comparison.samples import Sample, pixel_fields, score_samples, sum
 from tomocyte.comparison.score import Field, score_model
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.progress import Progress
 from tomocyte.training import build_recipe, load_recipe
 from tomocyte.training.data.samples import Samples
 
@@ -149,9 +150,9 @@ def _nucleus(field: Field[Sample], _: str) -> Any:
 
 def test_a_comparison_trains_scores_and_resumes(data: Path, tmp_path: Path) -> None:
     items, chosen = find_items(data, small_recipe().data), recipe()
-    events: list[dict[str, Any]] = []
+    events: list[Progress] = []
     result = crossvalidate(chosen, items, tmp_path / "out", callback=events.append)
-    assert sum(event["event"] == "epoch" for event in events) == 2 * 2 * 2
+    assert sum(event.step == "epoch" for event in events) == 2 * 2 * 2
     scores = result.scores.frame()
     assert sorted(scores["method"].unique()) == ["otsu", "plain", "wide"]
     assert (scores.groupby("method").size() == 2).all()
@@ -161,9 +162,9 @@ def test_a_comparison_trains_scores_and_resumes(data: Path, tmp_path: Path) -> N
     assert not result.is_simulated
     folds = [{row["group"] for row in result.images.rows if row["fold"] == fold} for fold in (1, 2)]
     assert not folds[0] & folds[1]
-    again: list[dict[str, Any]] = []
+    again: list[Progress] = []
     same = crossvalidate(chosen, items, tmp_path / "out", callback=again.append)
-    assert not [event for event in again if event["event"] == "epoch"]
+    assert not [event for event in again if event.step == "epoch"]
     assert same.scores.frame().equals(scores)
     assert (row_folder(tmp_path / "out", "plain", 0) / "model" / "card.json").exists()
 

@@ -20,6 +20,7 @@ from tomocyte.comparison import fine_tune, train
 from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError, ModalityError, SettingsError
 from tomocyte.models import load_package, read_card
+from tomocyte.progress import Progress
 from tomocyte.training import LabelledData, Recipe, build_recipe, fine_tuning_recipe, load_recipe, split_items
 
 HELD_OUT = {"benchmark": "none/small", "sets": {"in-domain": {"split": "test"}}}
@@ -88,7 +89,7 @@ def test_python_and_the_command_make_the_same_model(tmp_path: Path) -> None:
 
 
 def test_what_the_recipe_asks_for_afterwards_is_checked_before_the_first_step(data: Path, tmp_path: Path) -> None:
-    steps: list[dict[str, Any]] = []
+    events: list[Progress] = []
     items = find_items(data, small_recipe().data)
     for changes, validation, held_out, code in (
         ({"calibrate": True}, [], None, "E-RECIPE"),
@@ -102,9 +103,9 @@ def test_what_the_recipe_asks_for_afterwards_is_checked_before_the_first_step(da
                 LabelledData(items[:4], validation),
                 folder=tmp_path / "out",
                 held_out=held_out,
-                callback=steps.append,
+                callback=events.append,
             )
-    assert not [event for event in steps if event["event"] == "step"]
+    assert not [event for event in events if event.step == "train"]
     assert not (tmp_path / "out" / "model").exists()
 
 

@@ -27,6 +27,7 @@ from tomocyte.papers.choi.recipe import (
 )
 from tomocyte.papers.choi.report import MEAN_OF_SETS, comparison_result, field_table, score_table
 from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
+from tomocyte.progress import Progress
 from tomocyte.segmentation.cells.windows import CellByCellSettings
 from tomocyte.settings import build_settings
 from tomocyte.training.recipe import build_recipe, load_recipe
@@ -142,23 +143,23 @@ def test_rows_may_not_share_a_structure() -> None:
 
 def test_a_comparison_is_done_once_and_reported(data: Path, tmp_path: Path) -> None:
     folder, recipe = tmp_path / "out", small_recipe()
-    told: list[Any] = []
-    entries = compare_trainings(recipe, data, folder, callback=told.append)
+    events: list[Progress] = []
+    entries = compare_trainings(recipe, data, folder, callback=events.append)
     assert [(e["row"], e["set"], e["item"]) for e in entries] == [
         (row, name, item) for row in recipe.rows for name, item in (("NIH3T3", "c"), ("HeLa", "d"))
     ]
     # 'again' is 'together': three trainings, and two fields scored for two different sets of weights.
     assert len(list((folder / "trainings").iterdir())) == 3
-    assert sum(event["event"] == "field" for event in told) == 4
+    assert sum(event.step == "score" for event in events) == 4
     by_row = {entry["row"]: entry for entry in entries}
     assert by_row["again"]["scores"] == by_row["together"]["scores"]
     assert (by_row["together"]["n_networks"], by_row["apart"]["n_networks"]) == (1, 2)
     assert (by_row["together"]["n_steps"], by_row["apart"]["n_steps"]) == (2, 4)
     assert by_row["apart"]["n_parameters"] > 1.9 * by_row["together"]["n_parameters"]
-    told.clear()
-    again = compare_trainings(recipe, data, folder, callback=told.append)
+    events.clear()
+    again = compare_trainings(recipe, data, folder, callback=events.append)
     assert again == entries
-    assert {event["event"] for event in told} == {"row"}
+    assert {event.step for event in events} == {"fold"}
     # A damaged score is made anew.
     path = next((folder / "scores" / "c").iterdir())
     path.write_bytes(path.read_bytes()[:-5])

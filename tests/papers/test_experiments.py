@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from tomocyte.papers.osnet.recipe import SectionsRecipe, SectionsSettings, TimeL
 from tomocyte.papers.osnet.sections import container_of, sections_experiment
 from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
 from tomocyte.papers.result import write_result
+from tomocyte.progress import Progress
 from tomocyte.training.recipe import build_recipe, load_recipe
 from tomocyte.volume import Volume
 
@@ -110,9 +110,9 @@ def test_another_working_size_and_a_solid_model(material: Material) -> None:
 
 def test_sections_experiment_on_balls(model: LoadedModel, material: Material, tmp_path: Path) -> None:
     items = material(first=[2.5], second=[3.0], third=[2.0])
-    told: list[Any] = []
+    events: list[Progress] = []
     settings = SectionsSettings(n_sections=4, n_shown=2)
-    result = sections_experiment(model, items, settings, title="Test", callback=told.append)
+    result = sections_experiment(model, items, settings, title="Test", callback=events.append)
     objects = result.tables["objects"]
     assert objects["item"].tolist() == ["first", "second", "third"]
     assert objects["dice"].tolist() == [1.0] * 3
@@ -126,7 +126,11 @@ def test_sections_experiment_on_balls(model: LoadedModel, material: Material, tm
     assert "# Test, simulated HeLa" in result.summary
     assert "3 of 3 true objects were found; 0 found objects" in result.summary
     assert "1.0000" in result.summary
-    assert [entry["item"] for entry in told] == ["first", "second", "third"]
+    assert [(event.item, event.done, event.total) for event in events] == [
+        ("first", 1, 3),
+        ("second", 2, 3),
+        ("third", 3, 3),
+    ]
     picture = np.asarray(Image.open(io.BytesIO(result.pictures["sections-first"])).convert("RGB")).astype(int)
     assert (np.abs(picture - [255, 225, 0]).sum(axis=-1) < 40).any()  # OS-Net's yellow lies on top
     files = write_result(result, tmp_path / "out", about={"recipe": "x"})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.progress import Progress
 from tomocyte.runs.simulate import dataset_plan
 from tomocyte.runs.simulate.benchmark import labelled_images, simulate_plans
 
@@ -17,17 +17,17 @@ SMALL = {"preset": "T cell", "n_cells": (1, 1), "shape": (24, 64, 60), "voxel_si
 
 def test_planned_items_are_made_once_and_found(tmp_path: Path) -> None:
     plans = dataset_plan(SMALL, 2, seed=5)
-    events: list[dict[str, Any]] = []
+    events: list[Progress] = []
     folder = simulate_plans(plans, tmp_path / "data", structures=("cell", "cell"), callback=events.append)
-    done = [event for event in events if event.get("state") == "done"]
-    assert [(event["event"], event["task"], event["n_items"]) for event in done] == [("item", "simulating", 2)] * 2
+    ends = [event for event in events if event.state == "done"]
+    assert [(event.step, event.done, event.total) for event in ends] == [("simulate", 1, 2), ("simulate", 2, 2)]
     settings = LabelledSettings(structures=("cell",))
     items = labelled_images(settings, folder, benchmark=None, folder=tmp_path / "unused")
     assert [item.name for item in items] == [plan.name for plan in plans]
     assert not (tmp_path / "unused").exists()
     events.clear()
     simulate_plans(plans, folder, structures=("cell",), callback=events.append)
-    assert {event["state"] for event in events} == {"resumed"}
+    assert {event.state for event in events} == {"resumed"}
 
 
 def test_an_item_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.training.conftest import small_recipe
 
 from tomocyte.comparison import train
 from tomocyte.datasets.labelled import find_items
+from tomocyte.progress import Progress
 from tomocyte.training import LabelledData
 from tomocyte.training.recipe import Recipe
 
@@ -34,12 +35,13 @@ def main(data: Path, output: Path) -> None:
     """Train, or go on."""
     torch.set_num_threads(1)
     items = find_items(data, recipe().data)
-    train(recipe(), LabelledData(items[:4], items[4:]), folder=output, callback=lambda event: _tell(event))
+    train(recipe(), LabelledData(items[:4], items[4:]), folder=output, callback=print_step)
 
 
-def _tell(event: dict[str, object]) -> None:
-    if event["event"] == "step":
-        sys.stdout.write(f"{event['step']}\n")
+def print_step(event: Progress) -> None:
+    """One line per step that was taken."""
+    if event.step == "train" and event.state == "at-work":
+        sys.stdout.write(f"{event.done}\n")
         sys.stdout.flush()
 
 

@@ -25,6 +25,7 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.networks import build_network
 from tomocyte.networks.engine.costs import multiply_adds_per_voxel
 from tomocyte.networks.scnas.genotype import CELL_KINDS, STAY, load_genotype, operations_for
+from tomocyte.progress import Progress
 from tomocyte.training import LabelledData, build_recipe, load_recipe
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.recipe import recipe_names
@@ -90,11 +91,11 @@ def recipe(**changes: Any) -> SearchRecipe:
 def run(chosen: SearchRecipe, data: Path, folder: Path, *, dies_after: int | None = None) -> dict[str, Any]:
     items = find_items(data, chosen.data)
 
-    def tell(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == dies_after:
+    def kill(event: Progress) -> None:
+        if event.step == "train" and event.state == "at-work" and event.done == dies_after:
             raise KilledError
 
-    return search_architecture(chosen, LabelledData(items[:3], items[3:]), folder=folder, callback=tell)
+    return search_architecture(chosen, LabelledData(items[:3], items[3:]), folder=folder, callback=kill)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Progress of a training: whole again after a file, of this recipe only, readable as it was written before."""
+"""The state of a training: whole again after a file, of this recipe only, readable as it was written before."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import pytest
 import torch
 
 from tomocyte.errors import SettingsError
-from tomocyte.training.checkpoint import Progress, load_progress, save_checkpoint, save_progress
+from tomocyte.training.checkpoint import TrainingState, load_training, save_checkpoint, save_training
 
 
 def test_progress_comes_back_as_it_was(tmp_path: Path) -> None:
     parts = {"module": {"w": torch.arange(6.0).reshape(2, 3)}, "optimiser": {"state": {0: {"step": torch.tensor(2.0)}}}}
-    saved = Progress(parts, {"n_taken": 7, "notes": ["one"]}, {"rng": torch.arange(4, dtype=torch.uint8)})
-    path = save_progress(tmp_path, 7, saved, recipe_sha256="a" * 64)
-    found = load_progress(tmp_path, recipe_sha256="a" * 64)
+    saved = TrainingState(parts, {"n_taken": 7, "notes": ["one"]}, {"rng": torch.arange(4, dtype=torch.uint8)})
+    path = save_training(tmp_path, 7, saved, recipe_sha256="a" * 64)
+    found = load_training(tmp_path, recipe_sha256="a" * 64)
     assert found is not None
     assert torch.equal(found.parts["module"]["w"], parts["module"]["w"])
     assert found.parts["optimiser"]["state"][0]["step"] == 2
     assert torch.equal(found.tensors["rng"], saved.tensors["rng"])
     assert (found.state["n_taken"], found.state["notes"]) == (7, ["one"])
     with pytest.raises(SettingsError, match="E-RESUME"):
-        load_progress(tmp_path, recipe_sha256="b" * 64)
-    assert load_progress(tmp_path / "nothing", recipe_sha256="a" * 64) is None
+        load_training(tmp_path, recipe_sha256="b" * 64)
+    assert load_training(tmp_path / "nothing", recipe_sha256="a" * 64) is None
     # A newer one that is damaged is named, and the one before it taken.
-    newer = save_progress(tmp_path, 8, saved, recipe_sha256="a" * 64)
+    newer = save_training(tmp_path, 8, saved, recipe_sha256="a" * 64)
     newer.write_bytes(newer.read_bytes()[:-1])
-    found = load_progress(tmp_path, recipe_sha256="a" * 64)
+    found = load_training(tmp_path, recipe_sha256="a" * 64)
     assert found is not None
     assert path.exists()
     assert found.state["notes"][0] == "one"
@@ -39,7 +39,7 @@ def test_a_checkpoint_of_the_former_layout_is_read(tmp_path: Path) -> None:
     tensors = {"best/w": torch.ones(2), "rng": torch.zeros(1)}
     state = {"recipe": "r", "parts": {"best_weights": {"w": {"tensor": "best/w"}}}, "notes": [], "place": [1, 2, 3]}
     save_checkpoint(tmp_path, 3, tensors, state)
-    found = load_progress(tmp_path, recipe_sha256="r")
+    found = load_training(tmp_path, recipe_sha256="r")
     assert found is not None
     assert torch.equal(found.parts["best_weights"]["w"], torch.ones(2))
     assert found.state["place"] == [1, 2, 3]

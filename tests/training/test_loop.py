@@ -16,6 +16,7 @@ from tomocyte.comparison import train
 from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError, ModalityError, SettingsError
 from tomocyte.models import load_package
+from tomocyte.progress import Progress
 from tomocyte.training import LabelledData
 from tomocyte.training.checkpoint import load_checkpoint, pack, read_checkpoint, save_checkpoint, unpack
 from tomocyte.training.data.batches import as_loss_target, epoch_order
@@ -37,11 +38,11 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def run(recipe: Recipe, data: Path, folder: Path, *, dies_after: int | None = None) -> dict[str, Any]:
     items = find_items(data, recipe.data)
 
-    def tell(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == dies_after:
+    def kill(event: Progress) -> None:
+        if event.step == "train" and event.state == "at-work" and event.done == dies_after:
             raise KilledError
 
-    return train(recipe, LabelledData(items[:4], items[4:]), folder=folder, callback=tell)
+    return train(recipe, LabelledData(items[:4], items[4:]), folder=folder, callback=kill)
 
 
 VARIED = {

@@ -172,6 +172,7 @@ def models_calibrate(
     intervals of volume and dry mass, and what typical images look like. Masks do not change. Writes model/,
     calibration.json, objects.csv and a reliability plot for each structure. The original model is not changed.
     """
+    from tomocyte.cli.progress import task_progress
     from tomocyte.comparison.calibrate import calibrate, calibration_data
     from tomocyte.models import find_model, read_card
 
@@ -179,14 +180,8 @@ def models_calibrate(
     data_sets = calibration_data(
         data, read_card(folder), split=split, n_training=n_training, test=check or [], test_folder=check_data
     )
-    figures = calibrate(
-        folder,
-        data_sets,
-        output,
-        cells=cells,
-        is_overwriting=overwrite,
-        callback=lambda line: typer.echo(line, err=True),
-    )
+    with task_progress() as callback:
+        figures = calibrate(folder, data_sets, output, cells=cells, is_overwriting=overwrite, callback=callback)
     for title, content in figures.items():
         for line in _calibration_lines(title, content):
             typer.echo(line)

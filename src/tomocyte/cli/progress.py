@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,7 +19,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from tomocyte.progress import Progress
+from tomocyte.progress import ENDED, Callback, Progress
 
 LONGEST_NAME = 24
 # Share of one frame's time that has passed when a step begins.
@@ -104,14 +103,14 @@ class RunProgress:
         """Take one event."""
         item = event.item
         shown = item if len(item) <= LONGEST_NAME else f"{item[: LONGEST_NAME - 1]}…"
-        if event.state in {"done", "failed", "resumed"}:
+        if event.state in ENDED:
             self._n_done += 1
             self._share.pop(item, None)
             if item in self._tasks:
                 self._progress.remove_task(self._tasks.pop(item))
             if not self._console.is_terminal and event.state != "resumed":
                 text = f"[{self._n_done}/{self._n_items}] {item}: {event.state}"
-                self._console.print(text, markup=False, highlight=False)
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif event.state == "at-work":
             share = (event.frame + STEP_SHARE.get(event.step.partition(":")[0], 0.0)) / event.n_frames
             self._share[item] = share
@@ -123,10 +122,10 @@ class RunProgress:
 
 
 @contextmanager
-def task_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+def task_progress() -> Iterator[Callback]:
     """A bar with the steps or items of the present task and the time left on a screen; lines elsewhere.
 
-    Gives the callback of trainings, searches, comparisons and experiments.
+    Gives the callback of trainings, searches, comparisons, calibrations and experiments.
     """
     console = Console(stderr=True)
     columns = [
@@ -141,7 +140,7 @@ def task_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
         try:
             yield bar.on_event
         except KeyboardInterrupt:
-            console.print("Interrupted; the same command goes on from the last checkpoint.", highlight=False)
+            console.print("Interrupted; what was finished is kept. Run the same command again.", highlight=False)
             raise
 
 
@@ -152,45 +151,43 @@ class _TaskBar:
         self._console, self._progress = console, progress
         self._task = progress.add_task("reading", total=None)
         self._title = ""
-        self._counted, self._n_done = "", 0
+        self._kind = ""
 
-    def on_event(self, event: dict[str, Any]) -> None:
-        kind = event["event"]
-        if kind == "row":
-            self._title = f"{event['row']}, fold {event['fold'] + 1} of {event['n_folds']}: "
-            self._progress.reset(self._task, total=None, description=self._title)
+    def on_event(self, event: Progress) -> None:
+        """Take one event."""
+        kind, _, purpose = event.step.partition(": ")
+        if kind == "fold":
+            self._title = f"{event.item}, fold {event.done + 1} of {event.total}: "
+            self._show(event.step, self._title)
             self._line(self._title)
-        elif kind in ("step", "resumed"):
-            loss = f"loss {event['loss']:.4f}" if "loss" in event else "resumed"
-            self._progress.update(
-                self._task, total=event["n_steps"], completed=event["step"], description=f"{self._title}{loss}"
-            )
         elif kind == "epoch":
             self._line(f"{self._title}{_epoch_line(event)}")
-        elif kind == "calibration":
-            self._progress.update(self._task, description=event["text"])
-            self._line(event["text"])
-        elif kind == "item":
-            self._on_item(event)
+        elif kind == "train":
+            loss = f"loss {event.values['loss']:.4f}" if "loss" in event.values else "resumed"
+            self._show(event.step, f"{self._title}{loss}", event.done, event.total)
+        elif kind == "calibrate":
+            text = f"{purpose}: {event.item} ({event.done + 1} of {event.total})"
+            self._show(event.step, text, event.done, event.total)
+            self._line(text)
+        elif event.state in ENDED:
+            self._show(event.step, event.step, event.done, event.total)
+            if event.state != "resumed":
+                self._line(f"[{event.done}/{event.total}] {event.item}: {event.state}")
 
-    def _on_item(self, event: dict[str, Any]) -> None:
-        if event["task"] != self._counted:
-            self._counted, self._n_done = event["task"], 0
-            self._progress.reset(self._task, total=event["n_items"], description=event["task"])
-        state = event.get("state")
-        if state in ("done", "failed", "resumed"):
-            self._n_done += 1
-            self._progress.update(self._task, completed=self._n_done)
-            if state != "resumed":
-                self._line(f"[{self._n_done}/{event['n_items']}] {event['item']}: {state}")
+    def _show(self, step: str, text: str, done: int = 0, total: int | None = None) -> None:
+        """Another step begins with a clock of its own."""
+        if step != self._kind:
+            self._kind = step
+            self._progress.reset(self._task, total=total)
+        self._progress.update(self._task, total=total, completed=done, description=text)
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _epoch_line(event: dict[str, Any]) -> str:
-    scores = event.get("validation", {})
-    dice = f", Dice {scores['dice']:.3f}" if scores else ""
-    loss = "none" if event["loss"] is None else f"{event['loss']:.4f}"
-    return f"epoch {event['epoch']}: loss {loss}{dice}, {event['seconds']:.0f} s"
+def _epoch_line(event: Progress) -> str:
+    values = event.values
+    dice = f", Dice {values['dice']:.3f}" if "dice" in values else ""
+    loss = f"{values['loss']:.4f}" if "loss" in values else "none"
+    return f"epoch {event.done}: loss {loss}{dice}, {values['seconds']:.0f} s"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from tomocyte.labels.stack import LabelStack
 from tomocyte.models import ModelCard, load_package
 from tomocyte.models.package import write_package
 from tomocyte.pipeline.settings import RunSettings
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def calibrate(
     *,
     cells: str = "auto",
     is_overwriting: bool = False,
-    callback: Callable[[str], None] | None = None,
+    callback: Callback = silent,
 ) -> dict[str, Any]:
     """Calibrate a model and write ``model/``, ``calibration.json``, ``objects.csv`` and reliability plots.
 
@@ -232,8 +233,8 @@ def calibrate(
         How cells are told apart, as ``RunSettings.cells`` says it.
     is_overwriting : bool
         Whether a model in ``output / "model"`` is replaced.
-    callback : callable, optional
-        Receives a line per image.
+    callback : callable
+        Receives an event of the step ``calibrate: PURPOSE`` before each image.
 
     Returns
     -------
@@ -249,8 +250,7 @@ def calibrate(
 
     def examined(items: Sequence[LabelledItem], purpose: str) -> Iterator[Examined]:
         for number, item in enumerate(items):
-            if callback is not None:
-                callback(f"{purpose}: {item.name} ({number + 1} of {len(items)})")
+            callback(Progress(item.name, f"calibrate: {purpose}", done=number, total=len(items)))
             yield examiner.examine(item)
 
     described = [image.figures for image in examined(data.training, "usual look")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from tomocyte.evaluation import ScoreTable
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.networks import find_network
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import environment, sha256_of_json
 from tomocyte.training.data.samples import Samples
-from tomocyte.training.loop import Callback, recipe_hash
+from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe, TestSet
 from tomocyte.training.training import LabelledData, check_positives
 
@@ -92,7 +93,7 @@ def crossvalidate(
     rows: Sequence[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> CrossvalResult:
     """Train and score every row on every fold; what is there already is not done again.
 
@@ -106,14 +107,14 @@ def crossvalidate(
     overrides : mapping, optional
         Laid over every row's recipe.
     device : str
-    callback : callable, optional
-        Receives ``{"event": "row", "row", "fold", "n_folds"}`` and the events of each training.
+    callback : callable
+        Receives an event of the step ``fold`` before each training, its ``item`` being the row, and those of the
+        trainings.
 
     Raises
     ------
     SettingsError, InputError, OutputError
     """
-    report = callback or (lambda _: None)
     chosen = list(recipe.rows) if rows is None else list(rows)
     recipes = {row: recipe.recipe(row, overrides) for row in chosen}
     folds = folds_of(items, recipe)
@@ -122,10 +123,10 @@ def crossvalidate(
     _write_json(folder / "folds.json", [[item.name for item in fold] for fold in folds])
     for row in chosen:
         for index in range(len(folds)):
-            report({"event": "row", "row": row, "fold": index, "n_folds": len(folds)})
-            _train_and_score(recipe, recipes[row], row, _Fold(index, folds, items, folder), device, report)
+            callback(Progress(row, "fold", state="started", done=index, total=len(folds)))
+            _train_and_score(recipe, recipes[row], row, _Fold(index, folds, items, folder), device, callback)
     for name in recipe.baselines:
-        report({"event": "row", "row": name, "fold": 0, "n_folds": 1})
+        callback(Progress(name, "fold", state="started", total=1))
         _score_baseline(recipe, name, folds, items, folder)
     return collect(recipe, folder)
 
@@ -155,10 +156,10 @@ def row_folder(folder: Path, row: str, fold: int) -> Path:
 
 
 def _train_and_score(
-    recipe: CrossvalRecipe, row_recipe: Recipe, row: str, fold: _Fold, device: str, report: Callable[[Any], None]
+    recipe: CrossvalRecipe, row_recipe: Recipe, row: str, fold: _Fold, device: str, callback: Callback
 ) -> None:
     place = row_folder(fold.folder, row, fold.index)
-    result = train(row_recipe, fold.data(), folder=place, device=device, callback=report)
+    result = train(row_recipe, fold.data(), folder=place, device=device, callback=callback)
     path = place / "scores.json"
     sets = fold.sets(recipe, row)
     key = sha256_of_json(

@@ -15,10 +15,10 @@ from tomocyte.comparison.held_out import chosen_items, score_on_card
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import SettingsError
 from tomocyte.models import ModelCard, ModelPackage, check_fit, read_card
+from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate.benchmark import labelled_images
 from tomocyte.training.checkpoint import Tensors
 from tomocyte.training.fine_tuning import dice_of
-from tomocyte.training.loop import Callback
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.training import LabelledData, train_network
 
@@ -32,7 +32,7 @@ def train(
     initial: Tensors | None = None,
     held_out: Path | None = None,
     restarts: bool = False,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> dict[str, Any]:
     """Train a model as its recipe says, or go on with a training that was broken off.
 
@@ -53,8 +53,8 @@ def train(
         Folder of the recipe's held-out data; without it, they are simulated into ``folder / "held-out"``.
     restarts : bool
         Whether to forget what the folder holds.
-    callback : callable, optional
-        Receives progress events.
+    callback : callable
+        Receives progress events of the training, of simulated held-out data, and of the calibration.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def finish_model(
     data: LabelledData,
     held_out: Sequence[LabelledItem] = (),
     *,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> ModelCard:
     """Do with a trained model what its recipe asks for: score it on held-out data, then calibrate it.
 
@@ -111,8 +111,8 @@ def finish_model(
         What the model was trained with; calibrated on ``validation``.
     held_out : sequence of LabelledItem
         For the recipe's ``held_out``.
-    callback : callable, optional
-        Receives ``{"event": "calibration", "text"}``.
+    callback : callable
+        Receives the events of :func:`tomocyte.comparison.calibrate.calibrate`.
 
     Returns
     -------
@@ -125,17 +125,12 @@ def finish_model(
     SettingsError
         ``E-UNCERTAINTY``: a model that cannot be calibrated.
     """
-
-    def report(text: str) -> None:
-        if callback is not None:
-            callback({"event": "calibration", "text": text})
-
     model = folder / "model"
     if recipe.held_out is not None:
         score_on_card(model, recipe, held_out)
     if recipe.calibrate:
         images = CalibrationData(data.validation, spaced(data.train), {})
-        calibrate(model, images, folder, is_overwriting=True, callback=report)
+        calibrate(model, images, folder, is_overwriting=True, callback=callback)
     return read_card(model)
 
 
@@ -147,7 +142,7 @@ def fine_tune(
     folder: Path,
     device: str = "cpu",
     restarts: bool = False,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> dict[str, Any]:
     """Go on training a finished model on other labelled images.
 
@@ -182,7 +177,7 @@ def fine_tune(
     return {**result, "dice_before": before, "dice_after": result["history"][-1]["validation"]["dice"]}
 
 
-def _held_out_items(recipe: Recipe, data: Path | None, folder: Path, callback: Callback | None) -> list[LabelledItem]:
+def _held_out_items(recipe: Recipe, data: Path | None, folder: Path, callback: Callback) -> list[LabelledItem]:
     """The images of the recipe's held-out sets, none of the sets empty."""
     if recipe.held_out is None:
         return []

@@ -166,7 +166,7 @@ def _apply(volume: Volume, options: ReadOptions) -> Volume:
 
 
 def write_volume(
-    path: str | Path, volume: Volume, *, format_name: str | None = None, on_planes: Callable[[int], None] | None = None
+    path: str | Path, volume: Volume, *, format_name: str | None = None, on_planes: Callable[[int], None] = silent
 ) -> None:
     """Write a volume, streaming plane by plane; the format follows from the suffix or ``format_name``.
 
@@ -193,4 +193,4 @@ def write_volume(
             path=place,
             cure=f"Formats that can be written: {known}.",
         )
-    writer.write(place, volume, on_planes or silent)
+    writer.write(place, volume, on_planes)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats._hdf5_safety import release
+from tomocyte.progress import silent
 from tomocyte.volume import Volume
 
 RI_STEP: Final = 1e-4
@@ -73,7 +74,7 @@ def write_tiled(
     *,
     tile_shape: tuple[int, int, int] = (64, 256, 256),
     scalar_type: Literal[0, 1] = 0,
-    on_planes: Callable[[int], None] | None = None,
+    on_planes: Callable[[int], None] = silent,
 ) -> None:
     """Write refractive index in the tiled form of TCF; for simulated data and tests only.
 
@@ -87,7 +88,7 @@ def write_tiled(
         z, y, x; tiles at the far borders are smaller.
     scalar_type : 0 or 1
         0: uint16 in steps of 10⁻⁴; 1: uint8 in steps of 10⁻³ above the frame's minimum.
-    on_planes : callable, optional
+    on_planes : callable
         Called with the number of planes written so far.
 
     Raises
@@ -99,7 +100,6 @@ def write_tiled(
     """
     _check(path, volume)
     dtype, step = (np.dtype(np.uint16), RI_STEP) if scalar_type == 0 else (np.dtype(np.uint8), RI_STEP_UINT8)
-    report = on_planes or (lambda _: None)
     release(path)
     with h5py.File(path, "w") as file:
         group = _describe(file, volume)
@@ -112,7 +112,7 @@ def write_tiled(
             low, high = float(values.min()), float(values.max())
             _describe_frame(tiles, volume, frame, (minimum if scalar_type == 1 else low, high))
             _set(tiles, ScalarType=np.int64(scalar_type), **_named("DataSize", volume.spatial_shape))
-            report((frame + 1) * volume.shape[2])
+            on_planes((frame + 1) * volume.shape[2])
 
 
 def write_fluorescence(path: Path, volume: Volume, *, channel: int = 0, z_offset_um: float = 0.0) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats._tiff_ome import OME_DTYPES, ome_xml
+from tomocyte.progress import silent
 from tomocyte.volume import Volume
 
 BIGTIFF_ABOVE = 2**32 - 2**25
@@ -25,7 +26,7 @@ DIRECTORY_NBYTES = 512
 def write_ome_tiff(
     path: Path,
     volume: Volume,
-    on_planes: Callable[[int], None] | None = None,
+    on_planes: Callable[[int], None] = silent,
     *,
     compression: Literal["zlib", "none"] = "zlib",
 ) -> None:
@@ -65,10 +66,9 @@ def write_ome_tiff(
         )
     n_planes = volume.shape[0] * volume.shape[1] * volume.shape[2]
     nbytes = volume.shape[0] * volume.frame_nbytes + n_planes * DIRECTORY_NBYTES
-    report = on_planes or (lambda _count: None)
     with tifffile.TiffWriter(path, bigtiff=nbytes > BIGTIFF_ABOVE, ome=False) as writer:
         writer.write(
-            _planes(volume, report),
+            _planes(volume, on_planes),
             shape=(n_planes, *volume.shape[3:]),
             dtype=volume.dtype,
             photometric="minisblack",
@@ -79,16 +79,16 @@ def write_ome_tiff(
             software="tomocyte",
             maxworkers=1,
         )
-    report(n_planes)
+    on_planes(n_planes)
 
 
-def _planes(volume: Volume, report: Callable[[int], None]) -> Iterator[NDArray[Any]]:
+def _planes(volume: Volume, on_planes: Callable[[int], None]) -> Iterator[NDArray[Any]]:
     """Planes in the order written, one at a time; when one is asked for, those before it are written."""
     n_written = 0
     for frame in range(volume.n_frames):
         for channel in range(volume.n_channels):
             for plane in range(volume.shape[2]):
                 if n_written:
-                    report(n_written)
+                    on_planes(n_written)
                 yield np.ascontiguousarray(volume.planes(frame, channel, plane, plane + 1)[0], dtype=volume.dtype)
                 n_written += 1

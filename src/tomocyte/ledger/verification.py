@@ -20,6 +20,7 @@ from tomocyte.ledger.lock import FolderLock
 from tomocyte.ledger.names import RECORD_SUFFIX
 from tomocyte.ledger.record import CommitRecord, OutputFile, read_record
 from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.progress import silent
 
 
 class Finding(BaseModel):
@@ -55,14 +56,14 @@ class VerifyReport(BaseModel):
         return not self.findings
 
 
-def verify(out: str | Path, on_item: Callable[[str], None] | None = None) -> VerifyReport:
+def verify(out: str | Path, on_item: Callable[[str], None] = silent) -> VerifyReport:
     """Read every output of a run again and compare it with what was committed; never writes.
 
     Parameters
     ----------
     out : path-like
         Output folder of a run.
-    on_item : callable, optional
+    on_item : callable
         Called with the name of each item and published file before it is read.
 
     Returns
@@ -96,9 +97,9 @@ def verify(out: str | Path, on_item: Callable[[str], None] | None = None) -> Ver
 class _Check:
     """One pass over an output folder."""
 
-    def __init__(self, out: Path, on_item: Callable[[str], None] | None) -> None:
+    def __init__(self, out: Path, on_item: Callable[[str], None]) -> None:
         self.out = out
-        self.tell = on_item
+        self.on_item = on_item
         self.present = set(_all_files(out))
         self.known = {LOCK_NAME}
         self.findings: list[Finding] = []
@@ -108,10 +109,6 @@ class _Check:
         self, kind: Literal["changed", "missing", "unexpected", "leftover", "stale"], path: str, problem: str
     ) -> None:
         self.findings.append(Finding(kind=kind, path=path, problem=problem))
-
-    def on_item(self, name: str) -> None:
-        if self.tell is not None:
-            self.tell(name)
 
     def run(self) -> VerifyReport:
         self.marker()

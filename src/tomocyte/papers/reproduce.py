@@ -21,7 +21,8 @@ from tomocyte.papers.osnet.recipe import SectionsRecipe, TimeLapseRecipe
 from tomocyte.papers.osnet.sections import sections_experiment
 from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
 from tomocyte.papers.recipe import PaperRecipe
-from tomocyte.papers.result import Callback, ExperimentResult, write_result
+from tomocyte.papers.result import ExperimentResult, write_result
+from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
 from tomocyte.runs.simulate.benchmark import simulate_plans
 from tomocyte.simulation.benchmark import SPLITS
@@ -39,7 +40,7 @@ def reproduce(
     file_format: PictureFormat = "png",
     device: str = "cpu",
     n_workers: int = 1,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> ExperimentResult:
     """Do an experiment and write summary.md, tables (CSV), pictures and experiment.json.
 
@@ -59,8 +60,8 @@ def reproduce(
         ``cpu`` or ``cuda[:n]``.
     n_workers : int
         Items simulated at the same time.
-    callback : callable, optional
-        Receives ``{"event": "item", "task", "item", "state", "n_items"}`` and the events of trainings.
+    callback : callable
+        Receives an event of the step ``simulate`` or ``experiment`` as each item ends, and those of trainings.
 
     Raises
     ------
@@ -93,15 +94,14 @@ def reproduce(
         items = _items(recipe, folder)
         package = load_package(model or recipe.model)
         loaded = load_from_package(package, device=device)
-        report = _per_item(callback, recipe.experiment, len(items))
         title = recipe.title
         if isinstance(recipe, SectionsRecipe):
             result = sections_experiment(
-                loaded, items, recipe.sections, title=title, file_format=file_format, callback=report
+                loaded, items, recipe.sections, title=title, file_format=file_format, callback=callback
             )
         else:
             result = time_lapse_experiment(
-                loaded, items, recipe.time_lapse, title=title, file_format=file_format, callback=report
+                loaded, items, recipe.time_lapse, title=title, file_format=file_format, callback=callback
             )
         card = package.card
         about["model"] = {"name": card.name, "version": card.version, "sha256": card.weights_sha256}
@@ -165,10 +165,3 @@ def _items(recipe: SectionsRecipe | TimeLapseRecipe, folder: Path) -> list[Label
     splits = recipe.data.splits if recipe.data.benchmark is not None else ()
     is_divided = any(item.split for item in find_items(folder))
     return find_items(folder, splits=splits if is_divided else ())
-
-
-def _per_item(callback: Callback | None, task: str, n_items: int) -> Callback:
-    """A receiver of an experiment's events that says of which task they are."""
-    return lambda event: (
-        None if callback is None else callback({"event": "item", "task": task, "n_items": n_items, **event})
-    )

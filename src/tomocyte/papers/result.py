@@ -6,7 +6,7 @@ To leave another kind of file, add it to :class:`ExperimentResult` and write it 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tomocyte.datasets.labelled import LabelledItem
     from tomocyte.models import ModelCard
 
-Callback = Callable[[dict[str, Any]], None]
 OS_NETS = ("osnet", "unet16-gcn-ssc")
 """Networks that the paper calls OS-Net."""
 

@@ -88,7 +88,7 @@ def propagate(
     axis: Axis = "z",
     method: str = DEFAULT_METHOD,
     settings: Settings | None = None,
-    on_slices: Callable[[int, int], None] | None = None,
+    on_slices: Callable[[int, int], None] = silent,
 ) -> DenseLabels:
     """Labels on every slice from labels on a few.
 
@@ -159,7 +159,7 @@ def propagate(
         voxel_size_um=(voxel_size_um[order[0]], voxel_size_um[order[1]], voxel_size_um[order[2]]),
         image=None if image is None else image.transpose(order),
     )
-    dense = entry.propagate(sparse, options, on_slices or silent)
+    dense = entry.propagate(sparse, options, on_slices)
     back = tuple(np.argsort(order).tolist())
     return DenseLabels(dense.labels.transpose(back), dense.uncertainty.transpose(back))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tomocyte.errors import OutputError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger.atomic import part_name, sync_file, sync_folder, sync_tree, writing
+from tomocyte.progress import silent
 from tomocyte.volume import Volume
 
 
@@ -19,8 +20,8 @@ def convert(
     options: ReadOptions,
     *,
     is_overwriting: bool = False,
-    on_open: Callable[[Volume], None] | None = None,
-    on_planes: Callable[[int], None] | None = None,
+    on_open: Callable[[Volume], None] = silent,
+    on_planes: Callable[[int], None] = silent,
 ) -> None:
     """Read one file and write it in the format that the target's ending names.
 
@@ -31,9 +32,9 @@ def convert(
         What the user says about the source.
     is_overwriting : bool
         Whether an existing target may be replaced; it stays until the new one is whole.
-    on_open : callable, optional
+    on_open : callable
         Called with the opened volume before anything is written.
-    on_planes : callable, optional
+    on_planes : callable
         Called with the number of planes written so far.
 
     Raises
@@ -46,8 +47,7 @@ def convert(
     if not is_overwriting:
         refuse_existing(target, cure="Choose another name, or --overwrite.")
     volume = read_volume(source, options)
-    if on_open is not None:
-        on_open(volume)
+    on_open(volume)
     write_whole_volume(target, volume, on_planes=on_planes)
 
 
@@ -58,7 +58,7 @@ def refuse_existing(*targets: Path, cure: str = "Choose another name.") -> None:
             raise OutputError("E-EXISTS", "exists already.", path=target, cure=cure)
 
 
-def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int], None] | None = None) -> None:
+def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int], None] = silent) -> None:
     """Write a volume so that its name holds the whole of it or nothing; what had that name stays until then.
 
     Parameters
@@ -66,7 +66,7 @@ def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int
     target : Path
         A file, or a folder for OME-Zarr; its ending chooses the format.
     volume : Volume
-    on_planes : callable, optional
+    on_planes : callable
         Called with the number of planes written so far.
 
     Raises

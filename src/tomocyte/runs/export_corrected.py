@@ -25,6 +25,7 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.labels.stack import LabelStack
 from tomocyte.ledger import CommitRecord, Ledger, writing
 from tomocyte.pipeline.settings import RunSettings
+from tomocyte.progress import silent
 from tomocyte.provenance import sha256_of_json, sha256_of_path
 from tomocyte.settings import Settings
 from tomocyte.volume import Volume
@@ -77,7 +78,7 @@ def export_corrected(
     settings: ExportSettings | None = None,
     *,
     inputs: Path | None = None,
-    on_item: Callable[[str], None] | None = None,
+    on_item: Callable[[str], None] = silent,
 ) -> ExportResult:
     """Write the corrected items of a run as a folder that ``tomocyte fine-tune --data`` takes.
 
@@ -90,8 +91,8 @@ def export_corrected(
     settings : ExportSettings, optional
     inputs : Path, optional
         Folder where the inputs lie now; empty: where the run found them.
-    on_item : callable, optional
-        Told the name of each item that is done.
+    on_item : callable
+        Receives the name of each item that is done.
 
     Returns
     -------
@@ -130,8 +131,7 @@ def export_corrected(
             result.n_frames += len(plan.frames)
             for structure in plan.structures:
                 result.structures[structure] = result.structures.get(structure, 0) + 1
-            if on_item is not None:
-                on_item(item.name)
+            on_item(item.name)
         ledger.publish(SET_CARD, lambda path: write_json(path, {"ignore_label": IGNORE_LABEL}))
     return result
 

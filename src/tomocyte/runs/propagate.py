@@ -21,6 +21,7 @@ from tomocyte.errors import InputError
 from tomocyte.formats import ReadOptions, formats, read_volume
 from tomocyte.labels.dtypes import refit
 from tomocyte.ledger.atomic import write_atomic, writing
+from tomocyte.progress import silent
 from tomocyte.propagation import DEFAULT_METHOD, Axis, labelled_slices, method_of, propagate
 from tomocyte.provenance import environment, now_utc, sha256_of_path
 from tomocyte.runs.convert import refuse_existing, write_whole_volume
@@ -92,7 +93,7 @@ def propagate_file(
     image: Path | None = None,
     options: ReadOptions | None = None,
     is_dry_run: bool = False,
-    on_slices: Callable[[int, int], None] | None = None,
+    on_slices: Callable[[int, int], None] = silent,
 ) -> PropagationPlan:
     """Propagate the labels of a file to all its slices and write the result beside a record of how.
 
@@ -109,7 +110,7 @@ def propagate_file(
         What the user says about the label image.
     is_dry_run : bool
         Whether everything is checked and nothing computed or written.
-    on_slices : callable, optional
+    on_slices : callable
         Called with the number of slices done and of all.
 
     Raises

@@ -1,7 +1,7 @@
 """Checkpoints: one file that is whole or absent, vouches for itself, and holds all that a resumed training needs.
 
 A checkpoint is a safetensors file whose name carries its own hash; plain numbers travel in its header as JSON. Nothing
-is ever unpickled. Trainings and searches save with :func:`save_progress` and go on with :func:`load_progress`; nested
+is ever unpickled. Trainings and searches save with :func:`save_training` and go on with :func:`load_training`; nested
 states are taken apart by :func:`pack` and put together by :func:`unpack`.
 """
 
@@ -28,8 +28,8 @@ Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a training stands.
+class TrainingState:
+    """Everything that a training needs to go on.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Progress:
     tensors: Tensors
 
 
-def save_progress(folder: Path, step: int, progress: Progress, *, recipe_sha256: str, n_kept: int = 2) -> Path:
+def save_training(folder: Path, step: int, training: TrainingState, *, recipe_sha256: str, n_kept: int = 2) -> Path:
     """Write a checkpoint of a training with this recipe, then delete all but the newest ``n_kept``.
 
     Raises
@@ -54,13 +54,13 @@ def save_progress(folder: Path, step: int, progress: Progress, *, recipe_sha256:
     OutputError
         The disk is full or the folder read-only; the older checkpoints stay.
     """
-    tensors = dict(progress.tensors)
-    parts = {name: pack(name, content, tensors) for name, content in progress.parts.items()}
-    state = {"recipe": recipe_sha256, "parts": parts, **progress.state}
+    tensors = dict(training.tensors)
+    parts = {name: pack(name, content, tensors) for name, content in training.parts.items()}
+    state = {"recipe": recipe_sha256, "parts": parts, **training.state}
     return save_checkpoint(folder, step, tensors, state, n_kept=n_kept)
 
 
-def load_progress(folder: Path, *, recipe_sha256: str) -> Progress | None:
+def load_training(folder: Path, *, recipe_sha256: str) -> TrainingState | None:
     """The newest sound checkpoint; ``notes`` name newer ones that are not; ``None`` without any.
 
     Raises
@@ -82,7 +82,7 @@ def load_progress(folder: Path, *, recipe_sha256: str) -> Progress | None:
             cure="Use another output folder, or the recipe this folder was begun with.",
         )
     parts = {name: unpack(content, tensors) for name, content in state["parts"].items()}
-    return Progress(parts, {**state, "notes": [*state["notes"], *notes]}, tensors)
+    return TrainingState(parts, {**state, "notes": [*state["notes"], *notes]}, tensors)
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Tensors, state: Mapping[str, Any], *, n_kept: int = 2) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,9 @@ from tomocyte import __version__
 from tomocyte.errors import SettingsError
 from tomocyte.networks import build_network
 from tomocyte.networks.engine.precision import autocast_for
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
-from tomocyte.training.checkpoint import Progress, Tensors, load_progress, save_progress
+from tomocyte.training.checkpoint import Tensors, TrainingState, load_training, save_training
 from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
@@ -32,8 +33,8 @@ from tomocyte.training.predictions import predict_samples
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.validation import selection_score, validation_scores
 
-Event = dict[str, Any]
-Callback = Callable[[Event], None]
+Log = Callable[[dict[str, Any]], None]
+"""What takes the entries of ``log.jsonl``."""
 
 
 @dataclass
@@ -105,8 +106,10 @@ class Trainer:
         Holds ``checkpoints/``.
     processes : Processes, optional
         Which of how many processes this is, and on which device; alone on the CPU by default.
-    callback : callable, optional
-        Receives ``{"event": "step" | "epoch" | "resumed", ...}``.
+    callback : callable
+        Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
+    log : callable
+        Receives the entries of the training's log: ``{"event": "step" | "epoch" | "resumed", ...}``.
     """
 
     def __init__(
@@ -117,14 +120,15 @@ class Trainer:
         validation: Samples | None,
         folder: Path,
         processes: Processes | None = None,
-        callback: Callback | None = None,
+        callback: Callback = silent,
+        log: Log = silent,
     ) -> None:
         self.recipe, self.samples, self.validation = recipe, train, validation
         self.checkpoints = folder / "checkpoints"
         self.processes = processes or Processes.from_environment("cpu")
         self.processes.check_batch(min(recipe.loop.batch_size, len(epoch_order(recipe, len(train), 0))))
         self.device = self.processes.device
-        self.callback = callback or (lambda _: None)
+        self.callback, self.log = callback, log
         # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
         self.layout = torch.channels_last if train.n_axes == 2 else torch.contiguous_format
         self.module = build_module(recipe, train.n_channels)
@@ -229,7 +233,8 @@ class Trainer:
         self.history.append(entry)
         self.epoch, self.batch, self.loss_sum, self.loss_count = self.epoch + 1, 0, 0.0, 0
         self.save()
-        self.callback({"event": "epoch", **entry})
+        self.log({"event": "epoch", **entry})
+        self.callback(epoch_progress(entry, self.recipe.loop.n_epochs))
 
     def _validate(self) -> dict[str, float]:
         validation = self.validation
@@ -255,9 +260,8 @@ class Trainer:
         return patience is not None and bool(self.best) and self.epoch - int(self.best["epoch"]) >= patience
 
     def _report_step(self, value: float) -> None:
-        self.callback(
-            {"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": self.epoch}
-        )
+        self.log({"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": self.epoch})
+        self.callback(Progress(step="train", done=self.n_taken, total=self.n_steps, values={"loss": value}))
 
     def save(self) -> None:
         """Write a checkpoint (the first process only)."""
@@ -279,9 +283,9 @@ class Trainer:
             "best": self.best,
             "notes": self.notes,
         }
-        progress = Progress(parts, state, {"rng": torch.get_rng_state()})
+        training = TrainingState(parts, state, {"rng": torch.get_rng_state()})
         n_kept = self.recipe.loop.n_checkpoints
-        save_progress(self.checkpoints, self.n_taken, progress, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
+        save_training(self.checkpoints, self.n_taken, training, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
 
     def resume(self) -> None:
         """Go on from the newest sound checkpoint of this very recipe, if there is one.
@@ -289,12 +293,12 @@ class Trainer:
         Raises
         ------
         SettingsError, InputError
-            ``E-RESUME``, ``E-CHECKPOINT``; see :func:`tomocyte.training.checkpoint.load_progress`.
+            ``E-RESUME``, ``E-CHECKPOINT``; see :func:`tomocyte.training.checkpoint.load_training`.
         """
-        progress = load_progress(self.checkpoints, recipe_sha256=recipe_hash(self.recipe))
-        if progress is None:
+        training = load_training(self.checkpoints, recipe_sha256=recipe_hash(self.recipe))
+        if training is None:
             return
-        parts, state = progress.parts, progress.state
+        parts, state = training.parts, training.state
         self.module.load_state_dict(parts["module"])
         self.optimiser.load_state_dict(parts["optimiser"])
         self.best_weights = parts["best_weights"]
@@ -302,11 +306,26 @@ class Trainer:
             self.average.load_state_dict(parts["average"])
         self.schedule.load_state_dict(state["schedule"])
         self.guard.load_state_dict(state["guard"])
-        torch.set_rng_state(progress.tensors["rng"])
+        torch.set_rng_state(training.tensors["rng"])
         self.epoch, self.batch, self.n_taken = state["place"]
         self.loss_sum, self.loss_count = state["loss"]
         self.history, self.best, self.notes = state["history"], state["best"], state["notes"]
-        self.callback({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": self.epoch})
+        self.log({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": self.epoch})
+        self.callback(Progress(step="train", state="started", done=self.n_taken, total=self.n_steps))
+
+
+def epoch_progress(entry: Mapping[str, Any], n_epochs: int) -> Progress:
+    """The event that ends an epoch: the numbers of its entry in the history, validation scores among them.
+
+    Examples
+    --------
+    >>> epoch_progress({"epoch": 2, "loss": None, "seconds": 1.5, "validation": {"dice": 0.75}}, 9).values
+    {'seconds': 1.5, 'dice': 0.75}
+    """
+    numbers = {name: value for name, value in entry.items() if isinstance(value, int | float) and name != "epoch"}
+    return Progress(
+        step="epoch", done=entry["epoch"], total=n_epochs, values={**numbers, **entry.get("validation", {})}
+    )
 
 
 def recipe_hash(recipe: Recipe) -> str:

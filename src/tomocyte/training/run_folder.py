@@ -1,7 +1,7 @@
 """The folder of one training: what went in, how it went, and the model that came out.
 
-``recipe.json``, ``data.json`` (every file with its SHA-256), ``environment.json``, ``log.jsonl`` (one line per step
-that is told and per epoch), ``curves.csv`` and ``curves.png``, ``checkpoints/``, ``model/`` (the package) and, last of
+``recipe.json``, ``data.json`` (every file with its SHA-256), ``environment.json``, ``log.jsonl`` (one line per tenth
+step and per epoch), ``curves.csv`` and ``curves.png``, ``checkpoints/``, ``model/`` (the package) and, last of
 all, ``result.json``: a training without it is not finished. To add a file, write it in :func:`finish`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from tomocyte.ledger.atomic import write_atomic, writing
 from tomocyte.ledger.lock import FolderLock
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.provenance import environment, sha256_of_path
-from tomocyte.training.loop import recipe_hash
+from tomocyte.training.loop import Log, recipe_hash
 from tomocyte.training.recipe import Recipe
 
-Event = dict[str, Any]
 STEPS_PER_LINE = 10
 
 
@@ -70,17 +68,17 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            found = unseal(path)
+            content = unseal(path)
         except InputError:
             return None
-        if found["recipe_sha256"] != recipe_hash(self.recipe):
+        if content["recipe_sha256"] != recipe_hash(self.recipe):
             raise SettingsError(
                 "E-RESUME",
                 "the folder holds a finished training of another recipe.",
                 path=self.folder,
                 cure="Use another output folder, or --restart.",
             )
-        return found
+        return content
 
     def begin(self, train: list[LabelledItem], validation: list[LabelledItem]) -> None:
         """Write what goes in; refuse data that changed since the training was begun.
@@ -106,23 +104,22 @@ class RunFolder:
         self._write("data.json", content)
         self._write("environment.json", environment())
 
-    def logger(self, callback: Callable[[Event], None]) -> Callable[[Event], None]:
-        """A receiver of events that writes ``log.jsonl`` and passes everything on."""
+    def logger(self) -> Log:
+        """What writes the entries of the training's log into ``log.jsonl``, and shows them to TensorBoard."""
         path = self.folder / "log.jsonl"
         board = _tensorboard(self.folder)
 
-        def receive(event: Event) -> None:
-            if event["event"] == "resumed":
-                _forget_later(path, int(event["step"]))
-            is_told = event["event"] != "step" or event["step"] % STEPS_PER_LINE == 0
-            if is_told:
-                with writing(path), path.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(event) + "\n")
-                if board is not None:
-                    _to_board(board, event)
-            callback(event)
+        def log(entry: dict[str, Any]) -> None:
+            if entry["event"] == "resumed":
+                _forget_later(path, int(entry["step"]))
+            if entry["event"] == "step" and entry["step"] % STEPS_PER_LINE:
+                return
+            with writing(path), path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+            if board is not None:
+                _to_board(board, entry)
 
-        return receive
+        return log
 
     def finish(self, content: dict[str, Any]) -> None:
         """Write the last file, which says that all others are complete."""
@@ -138,15 +135,15 @@ def _forget_later(path: Path, step: int) -> None:
     """Drop the lines that a killed training wrote after its last checkpoint, and a last line cut in two."""
     if not path.exists():
         return
-    kept = []
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if entry.get("event") != "resumed" and int(entry.get("step", 0)) <= step:
-            kept.append(line)
-    write_atomic(path, "".join(f"{line}\n" for line in kept).encode("utf-8"))
+            lines.append(line)
+    write_atomic(path, "".join(f"{line}\n" for line in lines).encode("utf-8"))
 
 
 def _tensorboard(folder: Path) -> Any:
@@ -160,10 +157,10 @@ def _tensorboard(folder: Path) -> Any:
     return SummaryWriter(str(folder / "tensorboard"))
 
 
-def _to_board(board: Any, event: Event) -> None:
-    if event.get("loss") is not None:
-        board.add_scalar(f"loss/{event['event']}", event["loss"], event["step"])
-    for name, value in event.get("validation", {}).items():
-        board.add_scalar(f"validation/{name}", value, event["step"])
-    if event["event"] == "epoch":
+def _to_board(board: Any, entry: dict[str, Any]) -> None:
+    if entry.get("loss") is not None:
+        board.add_scalar(f"loss/{entry['event']}", entry["loss"], entry["step"])
+    for name, value in entry.get("validation", {}).items():
+        board.add_scalar(f"validation/{name}", value, entry["step"])
+    if entry["event"] == "epoch":
         board.flush()

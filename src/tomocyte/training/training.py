@@ -23,12 +23,13 @@ from tomocyte.modalities import modality
 from tomocyte.models import ModelCard, save_package
 from tomocyte.models.card import NetworkChoice
 from tomocyte.networks import find_network
+from tomocyte.progress import Callback, silent
 from tomocyte.training.checkpoint import Tensors
 from tomocyte.training.data.cell_samples import CellSamples, make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.distributed import Processes
-from tomocyte.training.loop import Callback, Trainer, TrainingResult
+from tomocyte.training.loop import Trainer, TrainingResult
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.run_folder import RunFolder
 
@@ -62,7 +63,7 @@ def train_network(
     device: str = "cpu",
     initial: Tensors | None = None,
     restarts: bool = False,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> dict[str, Any]:
     """Train one network, or go on with a training that was broken off; without what its recipe asks for afterwards.
 
@@ -78,8 +79,8 @@ def train_network(
         Weights to begin with, e.g. of a model that ships.
     restarts : bool
         Whether to forget what the folder holds.
-    callback : callable, optional
-        Receives progress events.
+    callback : callable
+        Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
 
     Returns
     -------
@@ -110,8 +111,15 @@ def train_network(
             return finished
         run.begin(data.train, data.validation)
         processes.wait()
-        report = run.logger(callback or (lambda _: None))
-        trainer = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes, callback=report)
+        trainer = Trainer(
+            recipe,
+            samples,
+            validation=validation,
+            folder=folder,
+            processes=processes,
+            callback=callback,
+            log=run.logger(),
+        )
         outcome = _begun(trainer, initial).run()
         card = card_of(recipe, samples, outcome)
         image = selftest_image(samples, trainer)

@@ -22,7 +22,7 @@ from tomocyte.models.loaded import LoadedModel, load_from_package, load_model
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.papers.choi.recipe import BY_NETWORK, INSTANCES, CellLineSet, OrganellesRecipe, training_folder
 from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
-from tomocyte.papers.result import Callback
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training.data.batches import epoch_order
 from tomocyte.training.recipe import Recipe
@@ -38,7 +38,7 @@ def compare_trainings(
     *,
     rows: Sequence[str] | None = None,
     device: str = "cpu",
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> list[Entry]:
     """Train what is not trained yet, score what is not scored yet.
 
@@ -53,9 +53,9 @@ def compare_trainings(
         Only these.
     device : str
         Of training and prediction.
-    callback : callable, optional
-        Receives ``{"event": "row", "row", "fold", "n_folds"}`` (a fold is one of the row's trainings), the events of
-        each training, and ``{"event": "field", "row", "item"}``.
+    callback : callable
+        Receives an event of the step ``fold`` before each of a row's trainings, its ``item`` being the row, the events
+        of the training, and one of the step ``score`` before each field.
 
     Returns
     -------
@@ -68,7 +68,6 @@ def compare_trainings(
     SettingsError, InputError, OutputError
         As :func:`tomocyte.comparison.train`; ``E-NO-DATA``: a set without fields.
     """
-    report = callback or (lambda _: None)
     sets = {name: fields_of(data, test) for name, test in recipe.tests.items()}
     entries: list[Entry] = []
     for row in recipe.rows if rows is None else rows:
@@ -76,20 +75,20 @@ def compare_trainings(
             trainings = recipe.trainings(row, seed)
             n_steps = 0
             for index, training in enumerate(trainings):
-                report({"event": "row", "row": row, "fold": index, "n_folds": len(trainings)})
+                callback(Progress(row, "fold", state="started", done=index, total=len(trainings)))
                 place = training_folder(folder, training)
-                result = train(training, _data_of(training, data), folder=place, device=device, callback=report)
+                result = train(training, _data_of(training, data), folder=place, device=device, callback=callback)
                 n_steps += sum(_n_steps(training, result["n_train"], epoch) for epoch in range(len(result["history"])))
             about = {"row": row, "seed": seed, "n_networks": len(trainings), "n_steps": n_steps}
             packages = [load_package(training_folder(folder, training) / "model") for training in trainings]
             about["n_parameters"] = _n_parameters(packages)
-            scorer = _Scorer(recipe, packages, folder, device, report)
+            scorer = _Scorer(recipe, packages, folder, device, callback)
             entries += [{**about, "set": name, **scorer.entry(item)} for name in sets for item in sets[name]]
     for row, model in recipe.models.items() if rows is None else ():
-        report({"event": "row", "row": row, "fold": 0, "n_folds": 1})
+        callback(Progress(row, "fold", state="started", total=1))
         package = load_package(find_model(model))
         about = {"row": row, "seed": 0, "n_networks": 1, "n_steps": 0, "n_parameters": _n_parameters([package])}
-        scorer = _Scorer(recipe, [package], folder, device, report)
+        scorer = _Scorer(recipe, [package], folder, device, callback)
         entries += [{**about, "set": name, **scorer.entry(item)} for name in sets for item in sets[name]]
     return entries
 
@@ -153,9 +152,9 @@ class _Scorer:
     """The networks of one row at work on held-out fields; loaded when the first field is not scored yet."""
 
     def __init__(
-        self, recipe: OrganellesRecipe, packages: list[ModelPackage], folder: Path, device: str, report: Callback
+        self, recipe: OrganellesRecipe, packages: list[ModelPackage], folder: Path, device: str, callback: Callback
     ) -> None:
-        self.packages, self.folder, self.device, self.report = packages, folder / "scores", device, report
+        self.packages, self.folder, self.device, self.callback = packages, folder / "scores", device, callback
         self.inference = recipe.inference
         self.ways = ways_of(recipe, device)
         self.said = {
@@ -175,7 +174,7 @@ class _Scorer:
             self._models = self._models or [
                 load_from_package(one, engine=self.inference.engine, device=self.device) for one in self.packages
             ]
-            self.report({"event": "field", "item": item.name})
+            self.callback(Progress(item.name, "score"))
             scores = score_field(predict_field(self._models, item, self.inference), item, self.ways)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, seal({"key": key, "scores": scores}))

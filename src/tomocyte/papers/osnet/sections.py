@@ -31,7 +31,8 @@ from tomocyte.models.loaded import LoadedModel
 from tomocyte.models.prediction import ModelInput, predict_structure
 from tomocyte.papers.osnet.objects import MEASURED, agreement_table, compare_objects
 from tomocyte.papers.osnet.recipe import SectionsSettings
-from tomocyte.papers.result import Callback, ExperimentResult, method_colours, method_name, origin_words
+from tomocyte.papers.result import ExperimentResult, method_colours, method_name, origin_words
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def sections_experiment(
     *,
     title: str,
     file_format: PictureFormat = "png",
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> ExperimentResult:
     """Segment volumes section by section and compare each object's size with the truth.
 
@@ -70,8 +71,8 @@ def sections_experiment(
     title : str
         Of the pictures; what the data are is added.
     file_format : {"png", "pdf", "svg"}
-    callback : callable, optional
-        Receives ``{"item", "state"}`` after each volume.
+    callback : callable
+        Receives an event of the step ``experiment`` after each volume.
 
     Returns
     -------
@@ -88,10 +89,9 @@ def sections_experiment(
     import pandas as pd
 
     scored = []
-    for item in items:
+    for index, item in enumerate(items):
         scored.append(_score(model, item, settings))
-        if callback is not None:
-            callback({"item": item.name, "state": "done"})
+        callback(Progress(item.name, "experiment", state="done", done=index + 1, total=len(items)))
     objects = pd.concat([one.objects for one in scored], ignore_index=True)
     agreement = agreement_table(objects)
     is_simulated = any(one.is_simulated for one in scored)

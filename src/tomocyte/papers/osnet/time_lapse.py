@@ -23,7 +23,8 @@ from tomocyte.models.prediction import ModelInput, predict_structure
 from tomocyte.papers.osnet.objects import compare_objects
 from tomocyte.papers.osnet.pictures import Moment, course_pictures, moment_box, moment_pictures, track_of
 from tomocyte.papers.osnet.recipe import TimeLapseSettings
-from tomocyte.papers.result import Callback, ExperimentResult, method_name, origin_words
+from tomocyte.papers.result import ExperimentResult, method_name, origin_words
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.simulation.instruments.odt import INSTRUMENT as ODT
 from tomocyte.simulation.physics.degradation import OdtDegradation
 from tomocyte.simulation.physics.fringe_noise import add_fringes
@@ -52,7 +53,7 @@ def time_lapse_experiment(
     *,
     title: str,
     file_format: PictureFormat = "png",
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> ExperimentResult:
     """Segment time-lapses frame by frame while fringes grow from nothing to what the settings say.
 
@@ -65,8 +66,8 @@ def time_lapse_experiment(
     title : str
         Of the pictures; what the data are is added.
     file_format : {"png", "pdf", "svg"}
-    callback : callable, optional
-        Receives ``{"item", "state"}`` after each time-lapse.
+    callback : callable
+        Receives an event of the step ``experiment`` after each time-lapse.
 
     Returns
     -------
@@ -88,8 +89,7 @@ def time_lapse_experiment(
     followed = []
     for index, item in enumerate(items):
         followed.append(_follow(model, item, index, settings))
-        if callback is not None:
-            callback({"item": item.name, "state": "done"})
+        callback(Progress(item.name, "experiment", state="done", done=index + 1, total=len(items)))
     is_simulated = any(one.is_simulated for one in followed)
     words = f"{title}, {origin_words(list(items), is_simulated=is_simulated)}"
     frames = pd.DataFrame([row for one in followed for row in one.frames])

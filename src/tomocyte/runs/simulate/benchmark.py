@@ -7,18 +7,15 @@ What an item consists of stands in ``item``; to take labelled images from anothe
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, SettingsError
-from tomocyte.progress import Progress
+from tomocyte.progress import ENDED, Callback, Progress, silent
 from tomocyte.runs.simulate import write_dataset
 from tomocyte.runs.simulate.plan import ItemPlan, benchmark_plan
-
-Callback = Callable[[dict[str, Any]], None]
 
 
 def labelled_images(
@@ -27,7 +24,7 @@ def labelled_images(
     *,
     benchmark: str | None,
     folder: Path,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> list[LabelledItem]:
     """The user's labelled images, or those that a recipe names, simulated where they are not there yet.
 
@@ -41,8 +38,8 @@ def labelled_images(
         EXPERIMENT/SIZE.
     folder : Path
         Where it is simulated.
-    callback : callable, optional
-        Receives ``{"event": "item", "task": "simulating", "item", "state", "n_items"}``.
+    callback : callable
+        Receives events of the step ``simulate``, counting the items that ended.
 
     Raises
     ------
@@ -83,7 +80,7 @@ def simulate_plans(
     *,
     structures: tuple[str, ...],
     n_workers: int = 1,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> Path:
     """Make every planned item that is not there yet, all of them or none counts.
 
@@ -95,8 +92,8 @@ def simulate_plans(
         Which label images are written; repeated names count once.
     n_workers : int
         Items simulated at the same time.
-    callback : callable, optional
-        Receives ``{"event": "item", "task": "simulating", "item", "state", "n_items"}``.
+    callback : callable
+        Receives events of the step ``simulate``, counting the items that ended.
 
     Returns
     -------
@@ -108,11 +105,12 @@ def simulate_plans(
     InputError
         ``E-SIM-FAILED``: an item could not be made; the others are kept.
     """
+    ended: set[str] = set()
 
     def report(event: Progress) -> None:
-        if callback is not None:
-            item = {"item": event.item, "state": event.state}
-            callback({"event": "item", "task": "simulating", "n_items": len(plans), **item})
+        if event.state in ENDED:
+            ended.add(event.item)
+        callback(replace(event, step="simulate", done=len(ended), total=len(plans)))
 
     names = tuple(dict.fromkeys(structures))
     result = write_dataset(plans, folder, structures=names, n_workers=n_workers, callback=report)

@@ -23,12 +23,13 @@ from tomocyte.networks.engine.costs import multiply_adds_per_voxel
 from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.networks.scnas.genotype import Genotype
 from tomocyte.networks.scnas.supernet import SuperNetwork
-from tomocyte.training.checkpoint import Progress, load_progress, save_progress
+from tomocyte.progress import Callback, Progress, silent
+from tomocyte.training.checkpoint import TrainingState, load_training, save_training
 from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
-from tomocyte.training.loop import Callback, recipe_hash, set_initial_shares
+from tomocyte.training.loop import Log, epoch_progress, recipe_hash, set_initial_shares
 from tomocyte.training.losses import build_loss
 from tomocyte.training.optimisation import Schedule, StepGuard, build_optimiser, step_if_finite
 from tomocyte.training.run_folder import RunFolder
@@ -48,7 +49,7 @@ def search_architecture(
     folder: Path,
     device: str = "cpu",
     restarts: bool = False,
-    callback: Callback | None = None,
+    callback: Callback = silent,
 ) -> dict[str, Any]:
     """Search a network's cells, or go on with a search that was broken off.
 
@@ -67,8 +68,8 @@ def search_architecture(
         ``cpu`` or ``cuda[:n]``.
     restarts : bool
         Whether to forget what the folder holds.
-    callback : callable, optional
-        Receives progress events.
+    callback : callable
+        Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
 
     Returns
     -------
@@ -99,9 +100,7 @@ def search_architecture(
         if finished is not None:
             return finished
         run.begin(data.train, data.validation)
-        search = Search(
-            recipe, samples, held, folder=folder, device=device, callback=run.logger(callback or (lambda _: None))
-        )
+        search = Search(recipe, samples, held, folder=folder, device=device, callback=callback, log=run.logger())
         genotype = search.run()
         module = search.found(genotype)
         content = {
@@ -145,8 +144,10 @@ class Search:
     folder : Path
         Holds ``checkpoints/``.
     device : str
-    callback : callable, optional
-        Receives ``{"event": "step" | "epoch" | "resumed", ...}``.
+    callback : callable
+        Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
+    log : callable
+        Receives the entries of the search's log: ``{"event": "step" | "epoch" | "resumed", ...}``.
     """
 
     def __init__(
@@ -157,11 +158,12 @@ class Search:
         *,
         folder: Path,
         device: str = "cpu",
-        callback: Callback | None = None,
+        callback: Callback = silent,
+        log: Log = silent,
     ) -> None:
         self.recipe, self.samples, self.held, self.device = recipe, train, held, device
         self.checkpoints = folder / "checkpoints"
-        self.callback = callback or (lambda _: None)
+        self.callback, self.log = callback, log
         self.n_channels, self.n_outputs = train.n_channels, len(output_names(recipe.data))
         self.n_outputs += recipe.loss.activation == "softmax"
         torch.manual_seed(recipe.loop.seed)
@@ -219,9 +221,8 @@ class Search:
         for batch in prefetchers[0].epoch(order, epoch, first * self.recipe.loop.batch_size):
             value = self.step(batch, None if held is None else next(held), is_warm_up=is_warm_up)
             self.n_taken += 1
-            self.callback(
-                {"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": epoch}
-            )
+            self.log({"event": "step", "step": self.n_taken, "n_steps": self.n_steps, "loss": value, "epoch": epoch})
+            self.callback(Progress(step="train", done=self.n_taken, total=self.n_steps, values={"loss": value}))
             is_last = self.n_taken % self.steps_per_epoch == 0
             if self.n_taken % self.recipe.loop.checkpoint_every_steps == 0 and not is_last:
                 self.save()
@@ -308,7 +309,8 @@ class Search:
         self.history.append(entry)
         self.sums = {name: [0.0, 0] for name in self.sums}
         self.save()
-        self.callback({"event": "epoch", **entry})
+        self.log({"event": "epoch", **entry})
+        self.callback(epoch_progress(entry, self.recipe.loop.n_epochs))
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -325,8 +327,8 @@ class Search:
             "history": self.history,
             "notes": self.notes,
         }
-        progress, n_kept = Progress(parts, state, {}), self.recipe.loop.n_checkpoints
-        save_progress(self.checkpoints, self.n_taken, progress, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
+        training, n_kept = TrainingState(parts, state, {}), self.recipe.loop.n_checkpoints
+        save_training(self.checkpoints, self.n_taken, training, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
 
     def resume(self) -> None:
         """Go on from the newest sound checkpoint of this very recipe, if there is one.
@@ -334,12 +336,12 @@ class Search:
         Raises
         ------
         SettingsError, InputError
-            ``E-RESUME``, ``E-CHECKPOINT``; see :func:`tomocyte.training.checkpoint.load_progress`.
+            ``E-RESUME``, ``E-CHECKPOINT``; see :func:`tomocyte.training.checkpoint.load_training`.
         """
-        progress = load_progress(self.checkpoints, recipe_sha256=recipe_hash(self.recipe))
-        if progress is None:
+        training = load_training(self.checkpoints, recipe_sha256=recipe_hash(self.recipe))
+        if training is None:
             return
-        parts, state = progress.parts, progress.state
+        parts, state = training.parts, training.state
         self.module.load_state_dict(parts["module"])
         self.optimiser.load_state_dict(parts["optimiser"])
         self.chooser.load_state_dict(parts["chooser"])
@@ -348,4 +350,5 @@ class Search:
         self.n_taken, self.sums = state["n_taken"], state["sums"]
         self.history, self.notes = state["history"], state["notes"]
         epoch = self.n_taken // self.steps_per_epoch
-        self.callback({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": epoch})
+        self.log({"event": "resumed", "step": self.n_taken, "n_steps": self.n_steps, "epoch": epoch})
+        self.callback(Progress(step="train", state="started", done=self.n_taken, total=self.n_steps))
