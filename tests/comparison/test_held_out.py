@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.training.conftest import small_recipe
 
-from tomocyte.comparison.held_out import chosen_items, dice_per_output, score_on_card
+from tomocyte.comparison.held_out import dice_per_output, held_out_items, score_on_card
 from tomocyte.datasets.labelled import find_items
 from tomocyte.errors import InputError
 from tomocyte.models import load_package
@@ -49,10 +49,10 @@ def test_what_is_scored_afterwards_does_not_change_the_training() -> None:
 
 def test_a_set_takes_the_items_whose_name_matches(data: Path) -> None:
     items = [replace(item, split="test") for item in find_items(data, small_recipe().data)]
-    chosen = chosen_items(items, "some", TestSet(split="test", match="cell[13]"))
+    chosen = held_out_items(items, "some", TestSet(split="test", match="cell[13]"))
     assert [item.name for item in chosen] == ["cell1", "cell3"]
     with pytest.raises(InputError, match="E-NO-DATA"):
-        chosen_items(items, "none", TestSet(split="test", match="A549"))
+        held_out_items(items, "none", TestSet(split="test", match="A549"))
 
 
 def test_dice_of_each_output_leaves_out_what_is_nowhere() -> None:

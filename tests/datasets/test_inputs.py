@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from tomocyte.datasets.inputs import find_inputs, modality_said
+from tomocyte.datasets.inputs import find_inputs, modality_of_files
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import ReadOptions, write_volume
 from tomocyte.volume import Volume
@@ -72,9 +72,9 @@ def test_files_that_say_what_they_measure_need_no_modality(tmp_path: Path) -> No
     save(tmp_path, "grey.tif")
     (tmp_path / "broken.ome.tif").write_bytes(b"II*\0")
     options = ReadOptions()
-    assert modality_said([tmp_path / "broken.ome.tif", tomogram], options) == "odt"
-    assert modality_said([density], options) == "qpi"
+    assert modality_of_files([tmp_path / "broken.ome.tif", tomogram], options) == "odt"
+    assert modality_of_files([density], options) == "qpi"
     with pytest.raises(SettingsError, match=r"E-USAGE.*a\.ome\.tif is odt, b\.ome\.tif is qpi"):
-        modality_said([tomogram, density], options)
+        modality_of_files([tomogram, density], options)
     with pytest.raises(SettingsError, match=r"E-USAGE.*do not say.*--modality"):
-        modality_said([tmp_path / "grey.tif"], ReadOptions(voxel_size_um=(float("nan"), 0.3, 0.2)))
+        modality_of_files([tmp_path / "grey.tif"], ReadOptions(voxel_size_um=(float("nan"), 0.3, 0.2)))

@@ -26,13 +26,13 @@ from tomocyte.papers.choi.recipe import (
     training_folder,
 )
 from tomocyte.papers.choi.report import MEAN_OF_SETS, comparison_result, field_table, score_table
-from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
+from tomocyte.papers.choi.scores import SeparationMethod, predict_field, score_field
 from tomocyte.progress import Progress
 from tomocyte.segmentation.cells.windows import CellByCellSettings
 from tomocyte.settings import build_settings
 from tomocyte.training.recipe import build_recipe, load_recipe
 
-WAYS = {INSTANCES: CellsBy(CellByCellSettings(method="watershed"))}
+METHODS = {INSTANCES: SeparationMethod(CellByCellSettings(method="watershed"))}
 
 
 def write_line(folder: Path, name: str, line: str, split: str, radius: float = 2.5) -> None:
@@ -94,7 +94,7 @@ def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> No
     solid = make_card(dimensions=3, section_axis=None, voxel_size_um=SIZE, tile_shape=(16, 32, 48))
     masks = predict_field([LoadedModel(solid, by_value, (4, 16, 16))], item)
     assert set(masks) == {"cell", "nucleus"}
-    found = score_field(masks, item, WAYS)
+    found = score_field(masks, item, METHODS)
     assert found["structures"]["cell"]["dice"] == found["structures"]["nucleus"]["dice"] == 1.0
     assert found["cells"][INSTANCES] == {"dice": 1.0, "f1": 1.0, "n_truth": 1, "n_prediction": 1}
     (nucleus,) = found["nuclei"]
@@ -102,7 +102,7 @@ def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> No
     assert nucleus["truth_contrast"] == pytest.approx(1.350 - 1.360, abs=1e-6)
     # A ball of half the radius, 1 um off.
     masks["nucleus"] = ball((7.0, 8.0, 7.0), 1.25)
-    worse = score_field(masks, item, WAYS)
+    worse = score_field(masks, item, METHODS)
     assert worse["structures"]["nucleus"]["dice"] == pytest.approx(2 / 9, abs=0.02)
     assert worse["nuclei"][0]["distance_um"] == pytest.approx(1.0, abs=0.1)
     counts = worse["structures"]["nucleus"]
@@ -113,12 +113,12 @@ def test_a_perfect_model_scores_one_and_a_centred_blob_is_seen(data: Path) -> No
 def test_an_empty_field_has_no_dice_and_a_missed_cell_scores_nothing(data: Path) -> None:
     item = find_items(data, splits=("test",))[0]
     nothing = np.zeros(SHAPE, bool)
-    found = score_field({"cell": nothing, "nucleus": nothing}, item, WAYS)
+    found = score_field({"cell": nothing, "nucleus": nothing}, item, METHODS)
     assert found["structures"]["cell"]["dice"] == 0
     assert found["cells"][INSTANCES]["dice"] == 0
     assert found["nuclei"][0]["prediction_label"] == 0
     assert found["nuclei"][0]["distance_um"] is None
-    assert score_field({"cell": nothing}, item, WAYS)["cells"] == {}
+    assert score_field({"cell": nothing}, item, METHODS)["cells"] == {}
 
 
 def test_something_must_be_compared_under_names_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""Samples of the cell-by-cell network: what is shown, what is learned, and masks spoiled on purpose."""
+"""Samples of the cell-by-cell network: what is shown, what is learned, and masks corrupted on purpose."""
 
 from __future__ import annotations
 
@@ -168,6 +168,18 @@ def test_a_turned_view_looks_where_it_says() -> None:
     assert np.argwhere(seen).tolist() == [[1, 4, 3]]
 
 
+def test_labels_that_do_not_cover_the_frame_are_refused(cell_data: Path) -> None:
+    """255 is no cell where it means that nobody looked there; where it occurs nowhere, nothing is missing."""
+    complete = samples_of(cell_data, ignore_label=255)
+    assert [place.cell for place in complete.cells] == [3, 8, 3, 8]
+    cells, nuclei = two_cells()
+    cells[:, :, 52:] = 255
+    write_cells(cell_data, "partial", cells, nuclei)
+    with pytest.raises(InputError, match=r"E-LABELS-PARTIAL.*cell do not cover.*without --margin-um") as error:
+        samples_of(cell_data, ignore_label=255)
+    assert str(error.value.path).endswith("partial.ome.tif")
+
+
 def test_fields_without_nuclei_are_refused(tmp_path: Path) -> None:
     cells, _ = two_cells()
     write_cells(tmp_path / "none", "field", cells, np.zeros_like(cells))
@@ -235,7 +247,7 @@ def test_a_slit_is_narrow() -> None:
     assert not slit(np.zeros_like(mask), (0.5, 0.5, 0.5), np.random.default_rng(2)).any()
 
 
-def test_spoiled_masks_keep_the_chosen_nucleus_apart_from_the_others() -> None:
+def test_corrupted_masks_keep_the_chosen_nucleus_apart_from_the_others() -> None:
     cells, nuclei = two_cells()
     chosen = nuclei == 5
     others = np.where(chosen, 0, nuclei)
@@ -258,7 +270,7 @@ def test_spoiled_masks_keep_the_chosen_nucleus_apart_from_the_others() -> None:
         assert not (mine & rest).any()
 
 
-def test_ways_are_compared_on_the_same_masks(cell_data: Path) -> None:
+def test_methods_are_compared_on_the_same_masks(cell_data: Path) -> None:
     settings = DataSettings.model_validate(data_settings())
     seen: dict[str, list[NDArray[np.bool_]]] = {"one": [], "other": []}
 
@@ -282,7 +294,7 @@ def test_ways_are_compared_on_the_same_masks(cell_data: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(seen["one"], seen["other"], strict=True))
 
 
-def test_ways_are_the_network_watershed_and_the_nearest_nucleus() -> None:
+def test_methods_are_the_network_watershed_and_the_nearest_nucleus() -> None:
     cells = np.zeros((8, 12, 40), dtype=bool)
     cells[2:6, 2:10, 2:38] = True
     nuclei = np.zeros_like(cells)
@@ -299,10 +311,10 @@ def test_ways_are_the_network_watershed_and_the_nearest_nucleus() -> None:
 def test_exact_masks_are_the_labels(cell_data: Path) -> None:
     scene = samples_of(cell_data).scene(0, 0)
     cells, nuclei = two_cells()
-    membrane, seeds = field_masks(scene, is_spoiled=False, seed=1)
+    membrane, seeds = field_masks(scene, is_corrupted=False, seed=1)
     assert np.array_equal(membrane, cells != 0)
     assert np.array_equal(seeds, nuclei != 0)
-    spoiled = [field_masks(scene, is_spoiled=True, seed=seed)[0] for seed in (1, 1, 2)]
+    spoiled = [field_masks(scene, is_corrupted=True, seed=seed)[0] for seed in (1, 1, 2)]
     assert np.array_equal(spoiled[0], spoiled[1])
     assert not np.array_equal(spoiled[0], spoiled[2])
 

@@ -227,7 +227,7 @@ def _dry_run(paths: list[Path], settings: RunSettings, workers: int) -> int:
 
 
 def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
-    from tomocyte.datasets.inputs import find_inputs, modality_said
+    from tomocyte.datasets.inputs import find_inputs, modality_of_files
     from tomocyte.formats import ReadOptions
     from tomocyte.modalities import modality
     from tomocyte.pipeline.settings import RunSettings
@@ -239,7 +239,7 @@ def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], fl
     content |= {name: value for name, value in flags.items() if value is not None}
     if "modality" not in content:
         read_options = {name: flags[name] for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}
-        content["modality"] = modality_said(find_inputs(inputs, axes=flags["axes"]), ReadOptions(**read_options))
+        content["modality"] = modality_of_files(find_inputs(inputs, axes=flags["axes"]), ReadOptions(**read_options))
     kind = modality(str(content["modality"]))
     if isinstance(content.get("segmentation"), dict):
         content["segmentation"] = _merged(kind.segmentation.model_dump(), content["segmentation"])

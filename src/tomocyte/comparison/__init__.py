@@ -1,6 +1,6 @@
 """A model scored on labelled images: held-out sets, cross-validation, baselines, calibration; whole trainings.
 
-``train_model`` trains as a recipe says and finishes the model, ``crossval`` compares many trainings. Names are imported
+``train_model`` trains by a recipe and finishes the model, ``crossval`` compares many trainings. Names are imported
 when first used.
 """
 

@@ -62,7 +62,7 @@ def baseline_predictor(name: str, kind: Kind = "pixels") -> Predictor[Sample]:
     Raises
     ------
     SettingsError
-        ``E-BASELINE`` with the known names.
+        ``E-BASELINE`` with the valid names.
     """
     names = [*_MASKS, *_NETWORK_MASKS] if kind == "pixels" else [*_OBJECTS]
     if name not in names:

@@ -121,7 +121,7 @@ class Examiner:
         Of the model's package.
     card : ModelCard
     cells : str
-        How cells are told apart, as ``RunSettings.cells`` says it.
+        How touching cells are separated, as in ``RunSettings.cells``.
     """
 
     def __init__(self, folder: Path, card: ModelCard, *, cells: str = "auto") -> None:
@@ -132,14 +132,14 @@ class Examiner:
         self._results: dict[Path, _PackedResult] = {}
 
     def examine(self, item: LabelledItem) -> Examined:
-        """What the model finds in the first frame of a labelled image, beside what is true.
+        """The model's prediction in the first frame of a labelled image, with the truth.
 
         Raises
         ------
         SettingsError
             ``E-UNCERTAINTY``: a model whose probabilities cannot be stored.
         InputError
-            ``E-LABELS-PARTIAL``: somebody looked at some of the voxels only.
+            ``E-LABELS-PARTIAL``: only some of the voxels are labelled.
         """
         from tomocyte.confidence.assessment import Examined
 
@@ -230,7 +230,7 @@ def calibrate(
     data : CalibrationData
     output : Path
     cells : str
-        How cells are told apart, as ``RunSettings.cells`` says it.
+        How touching cells are separated, as in ``RunSettings.cells``.
     is_overwriting : bool
         Whether a model in ``output / "model"`` is replaced.
     callback : callable
@@ -280,15 +280,15 @@ def data_is_simulated(items: Sequence[LabelledItem]) -> bool:
     return any(item.open_image().is_simulated for item in items)
 
 
-def _figures(one: Assessment, is_simulated: bool) -> dict[str, Any]:
+def _figures(assessment: Assessment, is_simulated: bool) -> dict[str, Any]:
     rounded = {
         structure: {name: _short(value) for name, value in values.items()}
-        for structure, values in one.figures().items()
+        for structure, values in assessment.figures().items()
     }
-    finite = [value for value in one.distances.values() if math.isfinite(value)]
+    finite = [value for value in assessment.distances.values() if math.isfinite(value)]
     share = sum(value > 1 for value in finite) / len(finite) if finite else math.nan
     return {
-        "n_images": len(one.distances),
+        "n_images": len(assessment.distances),
         "is_simulated": is_simulated,
         "share_outside_domain": _short(share),
         **rounded,
@@ -306,17 +306,17 @@ def _write(output: Path, card: ModelCard, figures: dict[str, Any], results: dict
     from tomocyte.ledger.atomic import write_atomic
     from tomocyte.tables import csv_content
 
-    learned = {name: one.model_dump(mode="json") for name, one in card.calibration.items()}
+    learned = {name: entry.model_dump(mode="json") for name, entry in card.calibration.items()}
     content = {
         "model": card.name,
         "learned": learned,
         "sets": figures,
         "distances": {
-            name: {item: _short(value) for item, value in one.distances.items()} for name, one in results.items()
+            name: {item: _short(value) for item, value in result.distances.items()} for name, result in results.items()
         },
     }
     write_atomic(output / "calibration.json", json.dumps(content, indent=1).encode("utf-8"))
-    tables = [one.objects.assign(set=name) for name, one in results.items() if len(one.objects)]
+    tables = [result.objects.assign(set=name) for name, result in results.items() if len(result.objects)]
     if tables:
         write_atomic(output / "objects.csv", csv_content(pd.concat(tables, ignore_index=True)).encode("utf-8"))
     last = list(results)[-1]

@@ -1,4 +1,4 @@
-"""How well cells are told apart: the network, seeded watershed and the nearest nucleus, on exact and corrupted masks.
+"""How well touching cells are separated: the network, seeded watershed, the nearest nucleus; exact and corrupted masks.
 
 The figures are Hungarian-matched mean Dice against the true cells, as the paper gives them. To compare another method,
 add it to :func:`cell_methods`.
@@ -64,13 +64,13 @@ def compare_cell_methods(
     -------
     dict
         ``exact`` and ``spoiled`` -> table with a row per field and method and the column ``hungarian_dice`` (0 to 1).
-        Spoiled masks are corrupted in the same manner for every method: edges moved, blobs lost and added, nuclei
+        ``spoiled``: corrupted masks, the same for every method: edges moved, blobs lost and added, nuclei
         missing and invented.
     """
     samples = CellSamples(list(items), settings, n_axes=3)
     predictors = {name: _predictor(method) for name, method in methods.items()}
     return {
-        kind: score_model(predictors, _fields(samples, is_spoiled=kind == "spoiled"), metrics=["hungarian_dice"])
+        kind: score_model(predictors, _fields(samples, is_corrupted=kind == "spoiled"), metrics=["hungarian_dice"])
         for kind in ("exact", "spoiled")
     }
 
@@ -79,17 +79,17 @@ def _predictor(method: CellMethod) -> Callable[[CellMasks], dict[str, Labels]]:
     return lambda masks: {CELL: method(masks.cells, masks.nuclei, masks.voxel_size_um)}
 
 
-def _fields(samples: CellSamples, *, is_spoiled: bool) -> Iterator[Field[CellMasks]]:
+def _fields(samples: CellSamples, *, is_corrupted: bool) -> Iterator[Field[CellMasks]]:
     for item, frame in dict.fromkeys((place.item, place.frame) for place in samples.cells):
         scene, entry = samples.scene(item, frame), samples.items[item]
-        masks = CellMasks(*field_masks(scene, is_spoiled=is_spoiled, seed=SEED + item), scene.voxel_size_um)
+        masks = CellMasks(*field_masks(scene, is_corrupted=is_corrupted, seed=SEED + item), scene.voxel_size_um)
         yield Field(entry.name, entry.group, masks, {CELL: scene.cells}.__getitem__, frame=frame)
 
 
-def field_masks(scene: Scene, *, is_spoiled: bool, seed: int) -> tuple[Mask, Mask]:
-    """The masks of all cells and of all nuclei of a field, exact or with faults."""
+def field_masks(scene: Scene, *, is_corrupted: bool, seed: int) -> tuple[Mask, Mask]:
+    """The masks of all cells and of all nuclei of a field, exact or corrupted."""
     cells: Mask = scene.cells != 0
-    if not is_spoiled:
+    if not is_corrupted:
         return cells, scene.nuclei != 0
     nobody = np.zeros(cells.shape, dtype=bool)
     membrane, _, nuclei = corrupted(cells, nobody, scene.nuclei, scene.voxel_size_um, np.random.default_rng(seed))
@@ -159,6 +159,6 @@ def score_cells_on_card(folder: Path, recipe: Recipe, sets: dict[str, list[Label
             values = {name: table.values("hungarian_dice", method=name) for name in table.unique("method")}
             means = {f"matched_dice_{name}": round(float(np.mean(dices)), DIGITS) for name, dices in values.items()}
             figures[f"{name}, {kind} masks (simulated, {len(items)} fields)"] = means
-    said = {"limits": recipe.limits, "recipe": recipe.model_dump(mode="json")}
-    card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **said})
+    changes = {"limits": recipe.limits, "recipe": recipe.model_dump(mode="json")}
+    card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **changes})
     return write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)

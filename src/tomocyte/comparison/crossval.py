@@ -1,7 +1,7 @@
 """Cross-validation: every row of a table trained on every fold, scored on what it never saw.
 
-Each training has its own run folder below ``rows/``; what is finished is never done again, so the same command resumes.
-The order of the steps stands in :func:`crossvalidate`; scores come from ``comparison``.
+Each training has its own run folder below ``rows/``; a finished one is never repeated, so the same command resumes.
+The order of the steps is in :func:`crossvalidate`; scores come from ``comparison``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from tomocyte.comparison.baselines import baseline_predictor
 from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, grouped_folds
-from tomocyte.comparison.held_out import chosen_items
+from tomocyte.comparison.held_out import held_out_items
 from tomocyte.comparison.samples import Sample, image_rows, network_predictor, score_samples, summary_of
 from tomocyte.comparison.score import Predictor
 from tomocyte.comparison.train_model import train
@@ -65,7 +65,7 @@ def folds_of(items: Sequence[LabelledItem], recipe: CrossvalRecipe) -> list[list
     ------
     InputError
         ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``, ``E-CLASS-MISSING``: a fold that shows
-        no object, or none of a structure; the message says which fold.
+        no object, or none of a structure; the message names the fold.
     """
     pool = [item for item in items if not item.split or item.split in recipe.splits]
     if recipe.groups == "image":
@@ -95,7 +95,7 @@ def crossvalidate(
     device: str = "cpu",
     callback: Callback = silent,
 ) -> CrossvalResult:
-    """Train and score every row on every fold; what is there already is not done again.
+    """Train and score every row on every fold; finished parts are not repeated.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def crossvalidate(
     rows : sequence of str, optional
         Only these; the tables then hold what is finished.
     overrides : mapping, optional
-        Laid over every row's recipe.
+        Merged into every row's recipe.
     device : str
     callback : callable
         Receives an event of the step ``fold`` before each training, its ``item`` being the row, and those of the
@@ -115,13 +115,13 @@ def crossvalidate(
     ------
     SettingsError, InputError, OutputError
     """
-    chosen = list(recipe.rows) if rows is None else list(rows)
-    recipes = {row: recipe.recipe(row, overrides) for row in chosen}
+    methods = list(recipe.rows) if rows is None else list(rows)
+    recipes = {row: recipe.recipe(row, overrides) for row in methods}
     folds = folds_of(items, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "crossval.json", {**recipe.model_dump(mode="json"), "environment": environment()})
     _write_json(folder / "folds.json", [[item.name for item in fold] for fold in folds])
-    for row in chosen:
+    for row in methods:
         for index in range(len(folds)):
             callback(Progress(row, "fold", state="started", done=index, total=len(folds)))
             _train_and_score(recipe, recipes[row], row, _Fold(index, folds, items, folder), device, callback)
@@ -143,11 +143,11 @@ class _Fold:
         return LabelledData(others, [])
 
     def sets(self, recipe: CrossvalRecipe, row: str) -> dict[str, tuple[list[LabelledItem], TestSet | None]]:
-        found: dict[str, tuple[list[LabelledItem], TestSet | None]] = {VALIDATION: (self.folds[self.index], None)}
+        result: dict[str, tuple[list[LabelledItem], TestSet | None]] = {VALIDATION: (self.folds[self.index], None)}
         for name, test in recipe.tests.items():
             if test.rows is None or row in test.rows:
-                found[name] = (chosen_items(self.items, name, test), test)
-        return found
+                result[name] = (held_out_items(self.items, name, test), test)
+        return result
 
 
 def row_folder(folder: Path, row: str, fold: int) -> Path:
@@ -211,17 +211,17 @@ def _score_baseline(
     sets: dict[str, tuple[list[LabelledItem], TestSet | None]] = {
         f"{VALIDATION}/{i + 1}": (fold, None) for i, fold in enumerate(folds)
     }
-    sets |= {f"{key}/0": (chosen_items(items, key, test), test) for key, test in recipe.tests.items()}
+    sets |= {f"{key}/0": (held_out_items(items, key, test), test) for key, test in recipe.tests.items()}
     path = folder / "baselines" / f"{name}.json"
     key = sha256_of_json(
-        {k: [[i.name for i in found], t and t.model_dump()] for k, (found, t) in sets.items()}
+        {k: [[i.name for i in members], t and t.model_dump()] for k, (members, t) in sets.items()}
         | {"data": data.model_dump(mode="json"), "scores": recipe.scores}
     )
     if _scores(path, key) is not None:
         return
     content: dict[str, Any] = {"key": key, "method": name, "sets": {}}
-    for set_name, (found, test) in sets.items():
-        samples = Samples(found, data, n_axes=n_axes)
+    for set_name, (members, test) in sets.items():
+        samples = Samples(members, data, n_axes=n_axes)
         content["sets"][set_name] = _set_scores(recipe, samples, baseline_predictor(name, recipe.scores), test)
         content["is_simulated"] = content.get("is_simulated", False) or samples.volume(0)[0].is_simulated
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,13 +244,13 @@ def collect(recipe: CrossvalRecipe, folder: Path) -> CrossvalResult:
                 continue
             n_parameters[row] = int(content["n_parameters"])
             simulated = simulated or bool(content["is_simulated"])
-            for name, found in content["sets"].items():
-                _add_set(scores, images, {"method": row, "set": name, "fold": index + 1}, found)
+            for name, stored in content["sets"].items():
+                _add_set(scores, images, {"method": row, "set": name, "fold": index + 1}, stored)
     for name in recipe.baselines:
         content = _scores(folder / "baselines" / f"{name}.json", None)
-        for key, found in (content or {"sets": {}})["sets"].items():
+        for key, stored in (content or {"sets": {}})["sets"].items():
             set_name, _, fold = key.rpartition("/")
-            _add_set(scores, images, {"method": name, "set": set_name, "fold": int(fold)}, found)
+            _add_set(scores, images, {"method": name, "set": set_name, "fold": int(fold)}, stored)
     if not len(scores):
         raise SettingsError("E-NO-SCORES", "nothing is finished in this folder.", path=folder, cure="Run it first.")
     return CrossvalResult(scores, images, n_parameters, simulated)

@@ -29,11 +29,11 @@ class CrossvalRecipe(TaggedRecipe):
     paper: str = ""
     """Paper and table it follows."""
     published: str | None = None
-    """Name of the file of published values that the result is set beside."""
+    """Name of the file of published values that the result is compared with."""
     benchmark: str | None = None
     """Simulated data made when no other are given: EXPERIMENT/SIZE."""
     groups: Literal["cell", "image"] = "cell"
-    """What is never parted by the folds: cells (all images whose name says the same cell by ``data.group_pattern``; the
+    """What the folds never divide: cells (all images whose name gives the same cell by ``data.group_pattern``; the
     cells of one image always stay together), or images."""
     n_folds: int = Field(default=4, ge=2, le=100)
     """Number of folds."""
@@ -44,7 +44,7 @@ class CrossvalRecipe(TaggedRecipe):
     scores: Literal["pixels", "instances"] = "pixels"
     """Masks pixel by pixel, or objects as well."""
     base: dict[str, Any]
-    """A recipe, without what the rows say."""
+    """A recipe, without the settings of the rows."""
     rows: dict[str, dict[str, Any]] = Field(min_length=1, max_length=64)
     """Name of a row -> what differs from ``base``."""
     tests: dict[str, TestSet] = Field(default_factory=dict)
@@ -73,7 +73,7 @@ class CrossvalRecipe(TaggedRecipe):
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over`` laid over it, mapping by mapping.
+    """``base`` with the values of ``over`` in place of its own, mapping by mapping.
 
     A network of another name takes none of the options of the one below.
 
@@ -146,14 +146,14 @@ def check_disjoint(folds: Sequence[Sequence[LabelledItem]]) -> None:
     InputError
         ``E-FOLDS``.
     """
-    seen: dict[str, int] = {}
+    fold_of: dict[str, int] = {}
     for index, fold in enumerate(folds):
         for item in fold:
             for key in {f"group {item.group}", f"image {item.image}"}:
-                if seen.setdefault(key, index) != index:
+                if fold_of.setdefault(key, index) != index:
                     raise InputError(
                         "E-FOLDS",
-                        f"{key} is in fold {seen[key] + 1} and in fold {index + 1}.",
+                        f"{key} is in fold {fold_of[key] + 1} and in fold {index + 1}.",
                         path=item.image,
                         cure="Give each cell's images one group.",
                     )

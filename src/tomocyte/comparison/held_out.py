@@ -1,4 +1,4 @@
-"""The figures on a model's card: a finished model scored on data that have nothing in common with its training."""
+"""The figures on a model's card: a finished model scored on data that are independent of its training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     if recipe.held_out is None:
         return load_package(folder).card
     if recipe.data.targets == "cell-by-cell":
-        sets = {name: chosen_items(items, name, test) for name, test in recipe.held_out.sets.items()}
+        sets = {name: held_out_items(items, name, test) for name, test in recipe.held_out.sets.items()}
         return score_cells_on_card(folder, recipe, sets)
     package = load_package(folder)
     module = package.build()
@@ -52,7 +52,7 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     figures: dict[str, Any] = {}
     outputs = output_names(recipe.data)
     for name, test in recipe.held_out.sets.items():
-        samples = Samples(chosen_items(items, name, test), settings, n_axes=package.card.dimensions)
+        samples = Samples(held_out_items(items, name, test), settings, n_axes=package.card.dimensions)
         predict = network_predictor(module, is_softmax=package.card.activation == "softmax")
         table = score_samples(samples, predict, test=test)
         scores = summary_of(table, "pixels")
@@ -61,17 +61,17 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
             **dice_per_output(image_rows(table, "pixels"), outputs),
             **{key: round(scores[key], DIGITS) for key in SHOWN},
         }
-    said = {
+    content = {
         "limits": recipe.limits,
         "recipe": recipe.model_dump(mode="json"),
         "voxel_size_range": VOXEL_SIZE_RANGE,
     }
-    card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **said})
+    card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **content})
     return write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)
 
 
 def dice_per_output(rows: Sequence[dict[str, Any]], outputs: tuple[str, ...]) -> dict[str, float]:
-    """Mean Dice over the images that show an output or were said to, for each of several outputs; nothing for one.
+    """Mean Dice over the images with an output in truth or prediction, for each of several outputs; empty for one.
 
     Examples
     --------
@@ -81,12 +81,12 @@ def dice_per_output(rows: Sequence[dict[str, Any]], outputs: tuple[str, ...]) ->
     """
     if len(outputs) == 1:
         return {}
-    found = {name: [row["dice"] for row in rows if row["output"] == name] for name in outputs}
-    finite = {name: [value for value in values if math.isfinite(value)] for name, values in found.items()}
+    values_of = {name: [row["dice"] for row in rows if row["output"] == name] for name in outputs}
+    finite = {name: [value for value in values if math.isfinite(value)] for name, values in values_of.items()}
     return {f"dice {name}": round(sum(values) / len(values), DIGITS) for name, values in finite.items() if values}
 
 
-def chosen_items(items: Sequence[LabelledItem], name: str, test: TestSet) -> list[LabelledItem]:
+def held_out_items(items: Sequence[LabelledItem], name: str, test: TestSet) -> list[LabelledItem]:
     """The items of a held-out set.
 
     Raises
@@ -94,15 +94,15 @@ def chosen_items(items: Sequence[LabelledItem], name: str, test: TestSet) -> lis
     InputError
         ``E-NO-DATA``: none.
     """
-    found = [
+    matches = [
         item
         for item in items
         if item.split == test.split and test.domain in (None, item.domain) and re.search(test.match or "", item.name)
     ]
-    if not found:
+    if not matches:
         raise InputError(
             "E-NO-DATA",
             f"no item of split {test.split!r}{f' and domain {test.domain!r}' if test.domain else ''} for {name!r}.",
             cure="Use the whole benchmark, or take the set out of the recipe.",
         )
-    return found
+    return matches

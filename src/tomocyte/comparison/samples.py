@@ -92,7 +92,7 @@ def score_samples(
         pixel size, with ``instances`` labels (Z, Y, X) at the image's own.
     kind : {"pixels", "instances"}
     test : TestSet, optional
-        Says what is taken for the truth; by default the labels.
+        Chooses the truth; by default the labels.
     """
     fields = pixel_fields(samples, test) if kind == "pixels" else object_fields(samples)
     settings = ScoreSettings(is_curve_exact=False, is_group_pooled=False, min_ious=(0.5,))

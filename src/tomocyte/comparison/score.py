@@ -1,7 +1,7 @@
 """One scorer of a model, or of any other method, on a data set: fields in, a score table out.
 
 A method is a function from what a field was read from to its masks, probabilities or objects; networks and methods
-without training differ in nothing. Where fields come from stands in :mod:`tomocyte.comparison.samples`.
+without training differ in nothing. Fields are made in :mod:`tomocyte.comparison.samples`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Field(Generic[Source]):
     truth : callable
         Structure -> mask or labels, bool or integer, on the grid on which methods give theirs.
     ignored : int, optional
-        Value in the truth where nobody labelled; such voxels do not count.
+        Value of unlabelled voxels in the truth; they do not count.
     voxel_size_um : tuple of float, optional
         Of the grid, in µm.
     frame : int

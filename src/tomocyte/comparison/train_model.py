@@ -1,7 +1,7 @@
 """A whole recipe: weights trained, the finished model scored on held-out data and calibrated, all on its card.
 
-:func:`train` is what both faces call, Python and ``tomocyte train``; :func:`fine_tune` begins with a model that is
-there. What a recipe may ask for after the training is done in :func:`finish_model`: add it there.
+:func:`train` is what both faces call, Python and ``tomocyte train``; :func:`fine_tune` begins with an existing
+model. Steps after the training are in :func:`finish_model`: add others there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.comparison.calibrate import CalibrationData, calibrate, spaced
-from tomocyte.comparison.held_out import chosen_items, score_on_card
+from tomocyte.comparison.held_out import held_out_items, score_on_card
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import SettingsError
 from tomocyte.models import ModelCard, ModelPackage, check_fit, read_card
@@ -34,7 +34,7 @@ def train(
     restarts: bool = False,
     callback: Callback = silent,
 ) -> dict[str, Any]:
-    """Train a model as its recipe says, or go on with a training that was broken off.
+    """Train a model by its recipe, or resume an interrupted training.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def train(
     data : LabelledData
         From :func:`tomocyte.training.split_items`.
     folder : Path
-        The run folder; the same call again goes on from its last checkpoint, a finished training is not done again.
+        The run folder; the same call resumes from its last checkpoint, a finished training is not repeated.
         Holds ``model/``, the package that ``tomocyte run --model`` takes.
     device : str
         ``cpu`` or ``cuda[:n]``.
@@ -52,7 +52,7 @@ def train(
     held_out : Path, optional
         Folder of the recipe's held-out data; without it, they are simulated into ``folder / "held-out"``.
     restarts : bool
-        Whether to forget what the folder holds.
+        Whether to delete what the folder holds and start again.
     callback : callable
         Receives progress events of the training, of simulated held-out data, and of the calibration.
 
@@ -64,7 +64,7 @@ def train(
     Raises
     ------
     SettingsError, InputError, OutputError
-        Coded, with a cure. What the recipe asks for afterwards is checked before the first step: ``E-RECIPE`` for
+        Coded, with a cure. What follows the training is checked before the first step: ``E-RECIPE`` for
         ``calibrate`` without validation images, ``E-NO-DATA`` for a held-out set without images.
 
     Examples
@@ -100,7 +100,7 @@ def finish_model(
     *,
     callback: Callback = silent,
 ) -> ModelCard:
-    """Do with a trained model what its recipe asks for: score it on held-out data, then calibrate it.
+    """Finish a trained model as its recipe says: score it on held-out data, then calibrate it.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def fine_tune(
     restarts: bool = False,
     callback: Callback = silent,
 ) -> dict[str, Any]:
-    """Go on training a finished model on other labelled images.
+    """Train a finished model further on other labelled images.
 
     Parameters
     ----------
@@ -185,5 +185,5 @@ def _held_out_items(recipe: Recipe, data: Path | None, folder: Path, callback: C
         recipe.data, data, benchmark=recipe.held_out.benchmark, folder=folder / "held-out", callback=callback
     )
     for name, test in recipe.held_out.sets.items():
-        chosen_items(items, name, test)
+        held_out_items(items, name, test)
     return items

@@ -12,7 +12,7 @@ from tomocyte.formats import formats
 ITEMS = "items"
 """Folder of one folder per item, in data sets and in the results of a run."""
 LABELS = "labels"
-"""Folder of an item's label images, beside its image."""
+"""Folder of an item's label images, next to its image."""
 
 
 def image_endings() -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def item_folders(folder: Path) -> list[Path]:
 def named_images(folder: Path) -> dict[str, Path]:
     """Name without ending -> image file of a folder; a PNG gives way to another format of the same name.
 
-    A PNG beside a volume of the same name is a picture of it.
+    A PNG next to a volume of the same name is a picture of it.
     """
     files = sorted(image_files(folder), key=lambda path: not path.name.lower().endswith(".png"))
     return {stem_of(path): path for path in files}

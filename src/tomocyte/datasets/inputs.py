@@ -15,28 +15,29 @@ from tomocyte.modalities import modalities_of
 def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Path]:
     """Files named by paths, folders and glob patterns, each once, sorted within an argument.
 
-    A folder stands for the files in it that a reader's suffix fits; PNGs beside files of another kind are pictures or
-    labels of those and no inputs (name them, or a pattern, to have them). A folder that is itself a volume is one
-    input: an OME-Zarr store, planes or frames whose names say z or t, or numbered files when the user says ``axes``.
+    A folder stands for the files in it that a reader's suffix fits; PNGs next to files of another kind are pictures or
+    labels of those and no inputs (give their names, or a pattern, to include them). A folder that is itself a volume is
+    one input: an OME-Zarr store, planes or frames with z or t in their names, or numbered files when the user gives
+    ``axes``.
 
     Raises
     ------
     InputError
-        ``E-NO-INPUT``: an argument that names nothing.
+        ``E-NO-INPUT``: an argument that matches no file.
     """
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            some = _in_folder(path, axes)
+            matches = _in_folder(path, axes)
         elif path.exists():
-            some = [path]
+            matches = [path]
         else:
-            some = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
-        if not some:
+            matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
+        if not matches:
             raise InputError("E-NO-INPUT", "names no file that can be read.", path=argument, cure="Check the path.")
-        found |= dict.fromkeys(some)
-    return list(found)
+        paths |= dict.fromkeys(matches)
+    return list(paths)
 
 
 def _in_folder(folder: Path, axes: str | None) -> list[Path]:
@@ -56,28 +57,28 @@ def _is_one_volume(folder: Path, axes: str | None) -> bool:
     return True
 
 
-def modality_said(paths: Iterable[Path], options: ReadOptions) -> str:
-    """The one modality that the files themselves name by what their values are; unreadable files have no say.
+def modality_of_files(paths: Iterable[Path], options: ReadOptions) -> str:
+    """The one modality that follows from the quantity in the files' metadata; unreadable files are skipped.
 
     Raises
     ------
     SettingsError
-        ``E-USAGE``: no file says, or two say different things.
+        ``E-USAGE``: no file names its quantity, or two differ.
     """
-    said: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in paths:
         try:
             volume = read_volume(path, options)
         except TomocyteError:
-            continue  # reported with its own error when its turn comes
+            continue  # reported with its own error when it is processed
         names = modalities_of(volume.quantity) if volume.quantity != "intensity" else []
         if len(names) == 1:
-            said.setdefault(names[0], path)
-    if len(said) == 1:
-        return next(iter(said))
-    found = ", ".join(f"{path.name} is {name}" for name, path in said.items())
+            files.setdefault(names[0], path)
+    if len(files) == 1:
+        return next(iter(files))
+    listing = ", ".join(f"{path.name} is {name}" for name, path in files.items())
     raise SettingsError(
         "E-USAGE",
-        f"no modality given, and the files {f'differ: {found}' if said else 'do not say what their values are'}.",
+        f"no modality given, and the files {f'differ: {listing}' if files else 'do not say what their values are'}.",
         cure="Give --modality, e.g. --modality odt.",
     )

@@ -1,6 +1,6 @@
 """Labelled images on disk: which image belongs to which label images, who must not be parted, and how they are read.
 
-Two layouts are known: a data set that tomocyte wrote (``items/<item>/`` with ``labels/<structure>``; see
+Two layouts are read: a data set that tomocyte wrote (``items/<item>/`` with ``labels/<structure>``; see
 :mod:`tomocyte.datasets.writer`), and a plain folder of pairs. To read another one, write a function like
 :func:`_of_pairs` and add it to ``_LAYOUTS``.
 
@@ -53,7 +53,7 @@ class LabelledItem:
         Tables of a simulated item: ``track_id`` and ``parent_id`` of each cell's label in each frame; one row per
         object and frame with its exact size and mass.
     ignore_label : int, optional
-        Label value meaning "nobody looked here".
+        Label value of unlabelled voxels.
     pixel_size_um : tuple of 2 float, optional
         Pixel size y, x in µm given by the user for all files of the item.
     """
@@ -76,7 +76,7 @@ class LabelledItem:
         Raises
         ------
         MetadataError
-            ``E-VOXEL-SIZE``: the file carries none and nobody gave it.
+            ``E-VOXEL-SIZE``: neither the file nor the user gives it.
         """
         volume = self._open(self.image)
         if volume.voxel_size_um is None:
@@ -89,7 +89,7 @@ class LabelledItem:
         return volume
 
     def open_labels(self, structure: str, image: Volume) -> Volume | None:
-        """The label image of a structure, lazily; ``None`` where nobody labelled it.
+        """The label image of a structure, lazily; ``None`` where it is not labelled.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class LabelledItem:
         Raises
         ------
         InputError
-            ``E-NO-DATA``: nobody labelled the structure; and as :meth:`open_labels`.
+            ``E-NO-DATA``: the structure is not labelled; and as :meth:`open_labels`.
         """
         labels = self.open_labels(structure, self.open_image())
         if labels is None:
@@ -167,7 +167,7 @@ class LabelledFrame:
     voxel_size_um : tuple of 3 float
         z is NaN for a single plane without a thickness.
     ignore_label : int, optional
-        Label value meaning "nobody looked here".
+        Label value of unlabelled voxels.
     """
 
     image: NDArray[Any]
@@ -176,7 +176,7 @@ class LabelledFrame:
     ignore_label: int | None = None
 
     def is_labelled(self, structure: str) -> NDArray[np.bool_]:
-        """Voxels (Z, Y, X) that somebody looked at.
+        """Voxels (Z, Y, X) that are labelled, background included.
 
         Examples
         --------
@@ -252,9 +252,9 @@ def _of_data_set(folder: Path, settings: LabelledSettings) -> list[LabelledItem]
 
 
 def _of_pairs(folder: Path, settings: LabelledSettings) -> list[LabelledItem]:
-    """Images with label images of the same name beside them, or in ``labels/`` or ``masks/``."""
+    """Images with label images of the same name next to them, or in ``labels/`` or ``masks/``."""
     images = named_images(folder)
-    beside = {stem: path for name in (LABELS, "masks") for stem, path in named_images(folder / name).items()}
+    label_files = {stem: path for name in (LABELS, "masks") for stem, path in named_images(folder / name).items()}
     items = []
     for stem, path in sorted(images.items()):
         if not stem.endswith(settings.image_suffix):
@@ -266,7 +266,8 @@ def _of_pairs(folder: Path, settings: LabelledSettings) -> list[LabelledItem]:
             if settings.label_suffix is not None:
                 endings = (settings.label_suffix,)
             candidates = [images[f"{name}{end}"] for end in endings if f"{name}{end}" in images.keys() - {stem}]
-            candidates += [beside[key] for key in (stem, *(f"{name}{end}" for end in endings)) if key in beside]
+            keys = (stem, *(f"{name}{end}" for end in endings))
+            candidates += [label_files[key] for key in keys if key in label_files]
             if candidates:
                 labels[structure] = candidates[0]
         if labels:
@@ -275,7 +276,7 @@ def _of_pairs(folder: Path, settings: LabelledSettings) -> list[LabelledItem]:
 
 
 _LAYOUTS: tuple[Callable[[Path, LabelledSettings], list[LabelledItem] | None], ...] = (_of_data_set, _of_pairs)
-"""Tried in this order; ``None`` means that the folder is laid out in another way."""
+"""Tried in this order; ``None`` means that the folder has another layout."""
 
 
 def _item(name: str, image: Path, labels: dict[str, Path], settings: LabelledSettings, **more: Any) -> LabelledItem:
@@ -328,7 +329,7 @@ def folder_settings(folder: Path) -> dict[str, Any]:
 
 
 def describe_items(items: Sequence[LabelledItem], hashes: dict[str, str]) -> list[dict[str, Any]]:
-    """What ``data.json`` of a run folder says: every file with its SHA-256."""
+    """Content of ``data.json`` of a run folder: every file with its SHA-256."""
     return [
         {
             "name": item.name,

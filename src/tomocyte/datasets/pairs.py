@@ -1,6 +1,6 @@
 """Which prediction belongs to which truth, and how a pair is read; serves ``tomocyte evaluate``.
 
-To let folders be matched in another way, change :func:`find_pairs`.
+To match folders by another rule, change :func:`find_pairs`.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
     inputs = find_inputs([str(path)])
     if inputs == [path]:
         return path
-    named: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for file in inputs:
         name = stem_of(file)
-        if name in named:
+        if name in files:
             raise InputError(
-                "E-PAIR", f"{named[name].name} and {file.name} have the same name.", path=path, cure="Keep one of them."
+                "E-PAIR", f"{files[name].name} and {file.name} have the same name.", path=path, cure="Keep one of them."
             )
-        named[name] = file
-    return named
+        files[name] = file
+    return files
 
 
 def _label_images(folder: Path, structure: str | None) -> dict[str, Path]:
@@ -118,7 +118,7 @@ def _label_images(folder: Path, structure: str | None) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class OpenPair:
-    """A pair opened and found to fit; the frames are read when asked for."""
+    """A pair, opened and checked; frames are read when they are needed."""
 
     pair: Pair
     prediction: Volume
@@ -186,7 +186,7 @@ def open_pair(pair: Pair, options: ReadOptions, *, channel: int | None, structur
 
 
 def _channel(volume: Volume, channel: int | None, structure: str | None) -> int:
-    """The channel to compare: the only one, the one asked for, or the one called like the structure."""
+    """The channel to compare: the only one, the one given, or the one named like the structure."""
     if volume.n_channels == 1:
         return 0
     if channel is not None and channel < volume.n_channels:
@@ -215,7 +215,7 @@ def _kind(volume: Volume, channel: int, name: str) -> Kind:
 
 
 def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
-    """A frame of probabilities once it is known to be one."""
+    """A frame of probabilities, checked."""
     from tomocyte.evaluation.kinds import kind_of
 
     kind_of(values, "probability", name=name)
@@ -223,13 +223,13 @@ def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _voxel_size(prediction: Volume, truth: Volume) -> VoxelSize | None:
-    """The size both files agree on, or the one that is known."""
+    """The size both files agree on, or the only one given."""
     ours, theirs = prediction.voxel_size_um, truth.voxel_size_um
     if ours is None or theirs is None:
         return theirs if ours is None else ours
-    for one, other in zip(ours, theirs, strict=True):
-        both = not (math.isnan(one) or math.isnan(other))
-        if both and abs(one - other) > SIZE_TOLERANCE * other:
+    for size, true_size in zip(ours, theirs, strict=True):
+        is_comparable = not (math.isnan(size) or math.isnan(true_size))
+        if is_comparable and abs(size - true_size) > SIZE_TOLERANCE * true_size:
             raise MetadataError(
                 "E-VOXEL-SIZE",
                 f"prediction {ours} and truth {theirs} differ in voxel size (z, y, x in um).",

@@ -28,16 +28,16 @@ class LabelledSettings(Settings):
     stored_pixel_size_um: tuple[float, float] | None = None
     """Pixel size y, x in µm of images that do not carry one."""
     ignore_label: int | None = Field(default=None, ge=1)
-    """Label value meaning "nobody looked here"; such voxels give no loss."""
+    """Label value of unlabelled voxels; they give no loss."""
 
     @field_validator("group_pattern")
     @classmethod
-    def _is_an_expression(cls, given: str | None) -> str | None:
+    def _is_an_expression(cls, pattern: str | None) -> str | None:
         try:
-            re.compile(given or "")
+            re.compile(pattern or "")
         except re.error as problem:
             raise ValueError(f"not a regular expression: {problem}") from problem
-        return given
+        return pattern
 
     def group_of(self, name: str) -> str:
         """The group of an image, from its name.

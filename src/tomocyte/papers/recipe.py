@@ -1,4 +1,4 @@
-"""Recipes of the papers' experiments: what all of them say, and where their files come from.
+"""Recipes of the papers' experiments: what all of them share, and where their data come from.
 
 Each experiment has a class of its own in its paper's folder, with a value of ``experiment`` that names it. To add one,
 derive it from :class:`PaperRecipe` and name it in ``reproduce``.

@@ -42,14 +42,14 @@ def reproduce(
     n_workers: int = 1,
     callback: Callback = silent,
 ) -> ExperimentResult:
-    """Do an experiment and write summary.md, tables (CSV), pictures and experiment.json.
+    """Repeat an experiment and write summary.md, tables (CSV), pictures and experiment.json.
 
     Parameters
     ----------
     recipe : PaperRecipe
         Of one of the classes in :data:`EXPERIMENTS`.
     output : Path
-        Made if missing; the same call goes on where it was broken off.
+        Made if missing; the same call resumes where it was interrupted.
     data : Path, optional
         A simulated data set; without it, the recipe's own is made in ``output / "data"``.
     model : str, optional
@@ -66,7 +66,7 @@ def reproduce(
     Raises
     ------
     SettingsError
-        ``E-USAGE``: a model for an experiment that trains its own; ``E-RECIPE``: a recipe of no known experiment.
+        ``E-USAGE``: a model for an experiment that trains its own; ``E-RECIPE``: a recipe of another experiment.
     InputError, OutputError
         Coded, with a cure.
 

@@ -1,6 +1,6 @@
-"""What an experiment leaves behind: tables, pictures, and a summary in plain words.
+"""Results of an experiment: tables, pictures, and a summary in plain words.
 
-To leave another kind of file, add it to :class:`ExperimentResult` and write it in :func:`write_result`.
+To write another kind of file, add it to :class:`ExperimentResult` and write it in :func:`write_result`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OS_NETS = ("osnet", "unet16-gcn-ssc")
 
 @dataclass(frozen=True, eq=False)
 class ExperimentResult:
-    """Everything an experiment found.
+    """All results of an experiment.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class ExperimentResult:
     pictures : mapping of str to bytes
         File name without ending -> picture.
     summary : str
-        Markdown; says whether data are simulated.
+        Markdown; states whether data are simulated.
     file_format : {"png", "pdf", "svg"}
         Of the pictures.
     """
@@ -83,7 +83,7 @@ def write_result(result: ExperimentResult, folder: Path, *, about: Mapping[str, 
 
 
 def method_name(card: ModelCard, item: LabelledItem) -> str:
-    """What a model's outline is called: OS-Net (with its own colour in another laboratory), or the model's name."""
+    """Name of a model's outline: OS-Net (with its own colour in another laboratory), or the model's name."""
     if card.network.name not in OS_NETS:
         return card.name
     return "OS-Net (cross-laboratory)" if item.domain == "other-laboratory" else "OS-Net"
@@ -95,7 +95,7 @@ def method_colours(name: str) -> dict[str, str]:
 
 
 def origin_words(items: list[LabelledItem], *, is_simulated: bool) -> str:
-    """``simulated MDA-MB-231``, or what is known about measured cells."""
+    """``simulated MDA-MB-231``, or the cell lines of measured cells."""
     lines = sorted({item.cell_line for item in items if item.cell_line})
     cells = ", ".join(lines) if lines else "cells"
     return f"simulated {cells}" if is_simulated else cells

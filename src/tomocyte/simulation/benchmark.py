@@ -82,9 +82,9 @@ class Benchmark(Settings):
     """All experiments."""
 
     name: str
-    """Stands in every result."""
+    """Copied into every result."""
     version: PositiveInt
-    """Stands in every result."""
+    """Copied into every result."""
     experiments: dict[str, BenchmarkExperiment]
     """By name."""
 
@@ -101,14 +101,14 @@ class Benchmark(Settings):
         Raises
         ------
         SettingsError
-            ``E-BENCHMARK`` with the known names.
+            ``E-BENCHMARK`` with the valid names.
         """
-        known = [f"{name}/{key}" for name, entry in self.experiments.items() for key in entry.sizes]
-        if f"{experiment}/{size}" not in known:
+        names = [f"{name}/{key}" for name, entry in self.experiments.items() for key in entry.sizes]
+        if f"{experiment}/{size}" not in names:
             raise SettingsError(
                 "E-BENCHMARK",
                 f"unknown experiment {experiment!r} or size {size!r}.",
-                cure=f"Known: {', '.join(known)}.",
+                cure=f"Known: {', '.join(names)}.",
             )
         return dict(self.experiments[experiment].sizes.items())[size]  # type: ignore[index]
 

@@ -1,4 +1,4 @@
-"""Real beside simulated: the same slices, histograms and power spectra of two volumes.
+"""Real next to simulated: the same slices, histograms and power spectra of two volumes.
 
 The numbers come from :func:`profile_volume`; :func:`draw_beside` puts two of them on one page. To compare one more
 property, add it to :class:`VolumeProfile` and give it a panel.
@@ -108,8 +108,8 @@ def radial_power(voxels: NDArray[Any], voxel_size_um: VoxelSize, *, n_bins: int 
     is_inside = shell < n_bins
     counts = np.bincount(shell[is_inside], minlength=n_bins)
     sums = np.bincount(shell[is_inside], weights=power.ravel()[is_inside], minlength=n_bins)
-    is_known = counts > 0
-    return ((edges[:-1] + edges[1:]) / 2)[is_known], sums[is_known] / counts[is_known]
+    is_sampled = counts > 0
+    return ((edges[:-1] + edges[1:]) / 2)[is_sampled], sums[is_sampled] / counts[is_sampled]
 
 
 def draw_beside(

@@ -1,7 +1,7 @@
 """Whole data sets of simulated microscopy: measured volumes with exact labels, tracks and truth, item by item.
 
 An item depends on the seed and its index alone, so any number of workers makes the same set in any order. Geometry
-stays continuous until a frame is asked for, so that a long time-lapse needs the memory of one frame. To add an
+stays continuous until a frame is needed, so that a long time-lapse needs the memory of one frame. To add an
 instrument, see ``instruments``; a knob, ``dataset_settings.py``.
 """
 
@@ -66,7 +66,7 @@ class SimulatedFrame:
         return labels if labels.shape == self.measured.shape else topmost(labels)
 
     def recovered(self) -> Mapping[int, float]:
-        """Fraction of each cell's true Δn that a tomogram kept, by label.
+        """Fraction of each cell's true Δn that remains in the tomogram, by label.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class SimulatedFrame:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedItem:
-    """One simulated file with its truth; frames are rendered when asked for.
+    """One simulated file with its truth; frames are rendered at access.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class SimulatedItem:
     seed, index : int
         What the item was made from.
     scenes : tuple of Scene
-        The continuous truth, one per frame kept.
+        The continuous truth, one per remaining frame.
     origins_um : tuple of (z, y, x)
         Corner of each frame in its scene: the stage's drift.
     tracks : DataFrame
@@ -126,12 +126,12 @@ class SimulatedItem:
         return tuple(scene.time_s - self.scenes[0].time_s for scene in self.scenes)
 
     def frame(self, frame: int, *, backend: str = "numpy") -> SimulatedFrame:
-        """One frame, rendered and measured; the same every time it is asked for.
+        """One frame, rendered and measured; the same at every call.
 
         Parameters
         ----------
         frame : int
-            From 0, among the frames kept.
+            From 0, among the remaining frames.
         backend : str
             See :func:`~tomocyte.simulation.physics.formation.simulate_odt`.
         """
@@ -144,7 +144,7 @@ class SimulatedItem:
         return SimulatedFrame(channels, truth, self.instrument.quantity)
 
     def volume(self, *, backend: str = "numpy") -> Volume:
-        """All frames as a lazy :class:`~tomocyte.volume.Volume`; the frame read last is kept."""
+        """All frames as a lazy :class:`~tomocyte.volume.Volume`; the last frame read stays in memory."""
         kind = self.instrument
         n_planes = kind.n_planes or self.settings.shape[0]
         shape = (len(self.scenes), len(kind.channels), n_planes, *self.settings.shape[1:])
@@ -170,7 +170,7 @@ class SimulatedItem:
         )
 
     def truth(self) -> pd.DataFrame:
-        """The truth table of every frame, from the continuous shapes; ``frame`` counts the frames kept.
+        """The truth table of every frame, from the continuous shapes; ``frame`` counts the remaining frames.
 
         Places are those in the frame: the stage's drift is taken off.
         """

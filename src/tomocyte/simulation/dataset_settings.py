@@ -46,7 +46,7 @@ class DatasetSettings(Settings):
     n_cells: tuple[PositiveInt, PositiveInt] = (3, 5)
     """Cells per field, both ends included, drawn uniformly; fewer of the range where the drawn cells do not fit."""
     n_frames: PositiveInt = 1
-    """Time points; from 2 on the cells move as ``motion`` says."""
+    """Time points; with 2 or more the cells move by ``motion``."""
     shift: Shift = "none"
     """Domain of the optics (noise, fringes, beams); the domain of the cells is ``scene.shift``."""
     scene: SceneSettings = SceneSettings()

@@ -1,6 +1,6 @@
 """Training: from labelled images to weights that can be trusted.
 
-``recipe`` says everything that decides a training, ``data`` reads and augments, ``loop`` changes the weights,
+``recipe`` holds every setting of a training, ``data`` reads and augments, ``loop`` changes the weights,
 ``checkpoint`` and ``run_folder`` keep them, ``search`` looks for an architecture. To add a loss, an augmentation, an
 optimiser or a kind of target, see the docstring of its module. Names are imported when first used.
 """

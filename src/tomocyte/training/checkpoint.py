@@ -1,7 +1,7 @@
-"""Checkpoints: one file that is whole or absent, vouches for itself, and holds all that a resumed training needs.
+"""Checkpoints: one file, written whole or not at all, checked by its own hash, with all that a resumed training needs.
 
 A checkpoint is a safetensors file whose name carries its own hash; plain numbers travel in its header as JSON. Nothing
-is ever unpickled. Trainings and searches save with :func:`save_training` and go on with :func:`load_training`; nested
+is ever unpickled. Trainings and searches save with :func:`save_training` and resume with :func:`load_training`; nested
 states are taken apart by :func:`pack` and put together by :func:`unpack`.
 """
 
@@ -29,14 +29,14 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything that a training needs to go on.
+    """Everything that is needed to resume a training.
 
     Parameters
     ----------
     parts : dict of str to dict
         Nested states with tensors, as ``state_dict`` gives them, by name.
     state : dict
-        Everything else that is no tensor, fit for JSON; ``notes`` is a list of str.
+        Everything that is not a tensor, ready for JSON; ``notes`` is a list of str.
     tensors : dict of str to Tensor
         Tensors that belong to no part.
     """
@@ -97,7 +97,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Tensors, state: Mapping[st
     tensors : dict
         Everything that is a tensor.
     state : mapping
-        Everything else, JSON-able.
+        Everything else, ready for JSON.
     n_kept : int
 
     Raises

@@ -1,7 +1,7 @@
-"""Several processes that train one network: what ``torchrun`` sets in the environment, and nothing else.
+"""Several processes that train one network: what ``torchrun`` sets in the environment.
 
 Every process makes the same batches and takes its share of each; gradients are averaged by torch. With one process
-nothing of torch.distributed is touched.
+torch.distributed is not used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tomocyte.errors import SettingsError
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this is, and where it computes.
+    """The number of this process, how many there are, and the device it computes on.
 
     Parameters
     ----------

@@ -19,9 +19,9 @@ LEARNING_RATE = 5e-4
 
 
 def fine_tuning_recipe(card: ModelCard) -> dict[str, Any]:
-    """The content of a recipe that goes on training the card's model; unchecked, so that more can be laid over it.
+    """The content of a recipe that trains the card's model further; unchecked, so that overrides can be merged into it.
 
-    Everything about the input stays the model's own: network, normalisation, voxel size, structures, loss. About 4,000
+    All about the input is as in the model: network, normalisation, voxel size, structures, loss. About 4,000
     strongly augmented samples at a falling learning rate, with averaged weights.
     """
     earlier: dict[str, Any] = dict(card.recipe)
@@ -67,7 +67,7 @@ def dice_of(module: torch.nn.Module, recipe: Recipe, items: list[LabelledItem]) 
 
 
 def describe_training(recipe: Recipe, items: list[LabelledItem]) -> list[str]:
-    """What ``--dry-run`` says: samples, steps, network."""
+    """What ``--dry-run`` prints: samples, steps, network."""
     from tomocyte.training.data.batches import epoch_order
     from tomocyte.training.loop import build_module
 

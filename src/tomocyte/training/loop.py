@@ -1,6 +1,6 @@
 """The training loop, for 2-D and 3-D alike: it reads from top to bottom.
 
-What a step consists of stands in :meth:`Trainer.step`; what survives a kill in :meth:`Trainer.save` and
+A step is in :meth:`Trainer.step`; what is needed to resume a killed training in :meth:`Trainer.save` and
 :meth:`Trainer.resume`.
 """
 
@@ -105,7 +105,7 @@ class Trainer:
     folder : Path
         Holds ``checkpoints/``.
     processes : Processes, optional
-        Which of how many processes this is, and on which device; alone on the CPU by default.
+        Number of this process among others, and its device; alone on the CPU by default.
     callback : callable
         Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
     log : callable
@@ -288,7 +288,7 @@ class Trainer:
         save_training(self.checkpoints, self.n_taken, training, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
 
     def resume(self) -> None:
-        """Go on from the newest sound checkpoint of this very recipe, if there is one.
+        """Resume from the newest sound checkpoint of this recipe, if there is one.
 
         Raises
         ------
@@ -329,7 +329,7 @@ def epoch_progress(entry: Mapping[str, Any], n_epochs: int) -> Progress:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """SHA-256 of everything that decides the weights: what differs from the defaults, and the program's version."""
+    """SHA-256 of all that decides the weights: what differs from the defaults, and the program's version."""
     content = recipe.model_dump(
         mode="json",
         exclude={"description", "paper", "benchmark", "held_out", "limits", "calibrate"},

@@ -1,9 +1,9 @@
-"""What training makes small: losses on logits, with voxels that nobody labelled left out exactly.
+"""Losses on logits, which training minimises; unlabelled voxels are left out exactly.
 
 A target value of 255 means "not labelled": such a voxel adds nothing to the value and its gradient is exactly zero. A
 head that a sample has no labels for is simply 255 everywhere. Everything is computed in float32 (float64 stays), also
 under autocast. To add a loss, write a function ``(logits, target, settings) -> scalar``, name it in
-``LossSettings.kind`` and in ``_LOSSES``, and say in ``_APPLIES`` which settings it reads.
+``LossSettings.kind`` and in ``_LOSSES``, and list in ``_APPLIES`` the settings it reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.settings import Settings
 
 IGNORED = 255
-"""Target value of a voxel that nobody labelled."""
+"""Target value of an unlabelled voxel."""
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _Rule = Callable[[torch.Tensor, torch.Tensor, "LossSettings"], torch.Tensor]
@@ -70,7 +70,7 @@ class LossSettings(Settings):
     """Weight of the cross-entropy part in ``dice+bce``."""
 
     @model_validator(mode="after")
-    def _reads_what_it_is_given(self) -> LossSettings:
+    def _has_no_unused_option(self) -> LossSettings:
         for name, kinds in _APPLIES.items():
             if self.kind not in kinds and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name!r} does not apply to the loss {self.kind!r}, only to {sorted(kinds)}")
@@ -129,8 +129,8 @@ def build_loss(settings: LossSettings, n_outputs: int) -> Loss:
     is_softmax = settings.activation == "softmax"
 
     def loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        wanted = (logits.shape[0], *logits.shape[2:]) if is_softmax else tuple(logits.shape)
-        if logits.ndim < 3 or logits.shape[1] != n_outputs or tuple(target.shape) != wanted:
+        shape = (logits.shape[0], *logits.shape[2:]) if is_softmax else tuple(logits.shape)
+        if logits.ndim < 3 or logits.shape[1] != n_outputs or tuple(target.shape) != shape:
             raise InputError(
                 "E-LOSS-SHAPE",
                 f"logits {tuple(logits.shape)} with {n_outputs} outputs and target {tuple(target.shape)}.",
@@ -160,7 +160,7 @@ def _summed(function: _Rule) -> _Rule:
 
 
 def _labelled(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits and target with zeros where nobody labelled, and where somebody did (as numbers)."""
+    """Logits and target with zeros in unlabelled voxels, and where voxels are labelled (as numbers)."""
     is_labelled = target != IGNORED
     zero = torch.zeros((), dtype=logits.dtype, device=logits.device)
     return (

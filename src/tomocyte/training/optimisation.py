@@ -1,6 +1,6 @@
 """How weights move: optimisers, learning-rate schedules, averaged weights, and a guard against broken steps.
 
-Everything that has a state gives it as a plain dictionary and takes it back, so that a resumed training takes the same
+Every object with a state gives it as a plain dictionary and takes it back, so that a resumed training takes the same
 steps bit for bit. To add an optimiser or a schedule, name it in its settings and add its branch here.
 """
 
@@ -33,7 +33,7 @@ class OptimiserSettings(Settings):
     weight_decay: float = Field(default=0.0, ge=0, lt=1)
     """Pull towards zero: added to the gradient (``adam``, ``sgd``) or to the step (``adamw``)."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """``sgd``: how much of the last step goes on."""
+    """``sgd``: momentum, the share of the last step that is added to the next."""
     is_nesterov: bool = True
     """``sgd``: whether the gradient is taken ahead of the momentum."""
     clip_norm: float | None = Field(default=None, gt=0)
@@ -91,7 +91,7 @@ class ScheduleSettings(Settings):
 
 
 # torch's schedulers multiply the last rate or a factor, so they differ from these closed forms in the last bit, and a
-# training begun earlier would not go on bit for bit; its plateau also takes any rise of a score below zero for a fall.
+# training begun earlier would not resume bit for bit; its plateau also takes any rise of a score below zero for a fall.
 class Schedule:
     """The learning rate of every step, as a function of the step and (for ``plateau``) of the scores so far.
 
@@ -154,7 +154,7 @@ class Schedule:
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed schedule needs, as plain numbers."""
+        """All that a resumed schedule needs, as plain numbers."""
         return {
             "step": self._step,
             "n_steps": self.n_steps,
@@ -165,7 +165,7 @@ class Schedule:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken; sets the optimiser's rates."""
+        """Resume where ``state_dict`` was taken; sets the optimiser's rates."""
         self._step, self.n_steps = int(state["step"]), int(state["n_steps"])
         self._base = [float(value) for value in state["base"]]
         self._scale, self._best, self._n_bad = float(state["scale"]), float(state["best"]), int(state["n_bad"])
@@ -247,7 +247,7 @@ class WeightAverage:
         return {"n_updates": self.n_updates, "average": self.weights()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken."""
+        """Resume where ``state_dict`` was taken."""
         if state["average"].keys() != self._model.module.state_dict().keys():
             raise SettingsError("E-AVERAGE", "the saved average belongs to another network.")
         self._model.module.load_state_dict(state["average"])
@@ -288,14 +288,14 @@ class StepGuard:
         return {"n_steps": self.n_steps, "n_skipped": self.n_skipped, "n_in_a_row": self.n_in_a_row}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken; load the module first."""
+        """Resume where ``state_dict`` was taken; load the module first."""
         self.n_steps, self.n_skipped = int(state["n_steps"]), int(state["n_skipped"])
         self.n_in_a_row = int(state["n_in_a_row"])
         self.remember()
 
 
 def step_if_finite(optimiser: torch.optim.Optimizer, guard: StepGuard, settings: OptimiserSettings) -> bool:
-    """Clip the gradients and step, or, where a gradient is NaN or infinite, leave everything as it was.
+    """Clip the gradients and step, or, where a gradient is NaN or infinite, change nothing.
 
     A skipped step leaves weights, moments and running statistics bit for bit as after the last good step. Judged by the
     gradients alone, which all processes of a distributed training share, so that none steps alone.

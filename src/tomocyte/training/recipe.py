@@ -1,8 +1,8 @@
-"""Recipes: everything that decides a training, a search, a comparison or an experiment, read from tagged YAML files.
+"""Recipes: all settings of a training, a search, a comparison or an experiment, read from tagged YAML files.
 
-Every file says with ``kind:`` what it is (``train``, ``search``, ``crossval``, ``paper``); :func:`load_recipe` reads
-all of them, :func:`build_recipe` checks one with the settings class of its kind. A recipe and its data give the same
-weights on the same machine. To add a setting, add a field with its meaning here and use it in the module that does that
+The line ``kind:`` of a file names its purpose (``train``, ``search``, ``crossval``, ``paper``); :func:`load_recipe`
+reads all of them, :func:`build_recipe` checks one with the settings class of its kind. A recipe and its data give the
+same weights on the same machine. To add a setting, add a field with its meaning here and use it in the module of that
 step; to add an experiment, add a YAML file to ``recipes/``; to add a kind, derive a class from :class:`TaggedRecipe` in
 the room that uses it and name its command in :data:`COMMANDS`.
 """
@@ -26,7 +26,7 @@ from tomocyte.training.optimisation import OptimiserSettings, ScheduleSettings
 COMMANDS = {"train": "train", "search": "search", "crossval": "crossval", "paper": "reproduce"}
 """Kind of a recipe -> the command that takes it."""
 _FIELD_OF_KIND = {"experiment": "paper", "rows": "crossval", "search": "search"}
-"""Fields that tell which line a recipe without ``kind`` lacks."""
+"""Fields by which the kind of a recipe without ``kind`` is recognised."""
 
 
 class TaggedRecipe(Settings):
@@ -35,7 +35,7 @@ class TaggedRecipe(Settings):
     kind: str
     """Which kind of recipe this is: train, search, crossval or paper."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")
-    """As it is asked for on the command line."""
+    """As it is written on the command line."""
 
     def check_parts(self) -> None:
         """Refuse parts that are recipes themselves and wrong; :func:`build_recipe` calls it."""
@@ -76,8 +76,8 @@ class LoopSettings(Settings):
     seed: int = Field(default=1, ge=0)
     """Of weights, order and augmentation."""
     select: Literal["last", "best"] = "last"
-    """Which weights are kept: the last, or those of the best validation score. ``best`` makes the validation score
-    optimistic; never select on the samples that are reported."""
+    """Which weights the model gets: the last, or those of the best validation score. ``best`` makes the validation
+    score optimistic; never select on the samples that are reported."""
     select_by: Literal["dice", "as-published"] = "dice"
     """``as-published``: F0.5 + Jaccard + Dice, as OS-Net's authors chose."""
     patience: int | None = Field(default=None, ge=1)
@@ -87,14 +87,14 @@ class LoopSettings(Settings):
     checkpoint_every_steps: int = Field(default=200, ge=1)
     """Steps between checkpoints; one is also written at the end of every epoch."""
     n_checkpoints: int = Field(default=2, ge=1, le=100)
-    """How many checkpoints are kept."""
+    """How many checkpoints stay on disk."""
 
     @field_validator("initial_shares")
     @classmethod
-    def _are_shares(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if given is not None and not all(0 < share < 1 for share in given):
+    def _are_shares(cls, shares: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if shares is not None and not all(0 < share < 1 for share in shares):
             raise ValueError("every share must lie between 0 and 1")
-        return given
+        return shares
 
     @model_validator(mode="after")
     def _patience_needs_scores(self) -> LoopSettings:
@@ -126,7 +126,7 @@ class HeldOut(Settings):
     """Where a finished model is scored, for its card."""
 
     benchmark: str
-    """Simulated data that have nothing in common with the training: EXPERIMENT/SIZE."""
+    """Simulated data that are independent of the training: EXPERIMENT/SIZE."""
     min_section_area_um2: float = Field(default=0.0, ge=0)
     """Sections that show less than this are not scored."""
     sets: dict[str, TestSet] = Field(min_length=1, max_length=32)
@@ -152,13 +152,13 @@ class Recipe(TaggedRecipe):
     """What is done to training samples; settings, or the name of a preset (``none``, ``osnet-published``,
     ``strong-2d``, ``strong-3d``, ``choi-published``)."""
     loss: LossSettings = LossSettings()
-    """What is made small."""
+    """What training minimises."""
     loop: LoopSettings = LoopSettings()
     """How the weights change."""
     leaves_out: str | None = None
     """Images whose name matches this regular expression somewhere are not learned from; empty: none is left out."""
     validation_share: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the groups held out for validation where the data do not say which."""
+    """Share of the groups held out for validation where the data are not split already."""
 
     calibrate: bool = False
     """Whether the finished model is calibrated on its validation images (3-D models with one output per structure); see
@@ -170,12 +170,12 @@ class Recipe(TaggedRecipe):
 
     @field_validator("augmentation", mode="before")
     @classmethod
-    def _preset_by_name(cls, given: Any) -> Any:
-        if not isinstance(given, str):
-            return given
-        if given not in PRESETS:
-            raise ValueError(f"no preset {given!r}; known: {', '.join(PRESETS)}")
-        return PRESETS[given]()
+    def _preset_by_name(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in PRESETS:
+            raise ValueError(f"no preset {value!r}; known: {', '.join(PRESETS)}")
+        return PRESETS[value]()
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict
     name_or_path : path-like
         The name of a recipe that ships, or a YAML file.
     overrides : sequence of str
-        ``dotted.key=value``, laid over the content.
+        ``dotted.key=value``, merged into the content.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         return with_overrides(load_settings(path), list(overrides))
     content = load_settings(_shipped()[str(name_or_path)]) if str(name_or_path) in _shipped() else {}
-    if "kind" not in content:  # some tables that are no recipes lie beside them
+    if "kind" not in content:  # some tables that are no recipes are in the same folder
         names = "; ".join(f"{kind}: {', '.join(recipe_names(kind))}" for kind in COMMANDS)
         raise SettingsError(
             "E-RECIPE", f"no recipe {str(name_or_path)!r}.", cure=f"Give a YAML file or one of: {names}."
@@ -254,10 +254,10 @@ def build_recipe(content: Mapping[str, Any], *kinds: type[Any]) -> Any:
     'osnet'
     """
     classes: Sequence[type[TaggedRecipe]] = kinds or (Recipe,)
-    tags = [_values_of(one, "kind")[0] for one in classes]
+    tags = [_values_of(entry, "kind")[0] for entry in classes]
     kind = _kind_of(content, tags)
     label = f"the recipe {content['name']!r}" if "name" in content else "the recipe"
-    fitting = [one for one, tag in zip(classes, tags, strict=True) if tag == kind]
+    fitting = [entry for entry, tag in zip(classes, tags, strict=True) if tag == kind]
     if not fitting:
         command = COMMANDS.get(str(kind))
         raise SettingsError(
@@ -266,14 +266,14 @@ def build_recipe(content: Mapping[str, Any], *kinds: type[Any]) -> Any:
             cure=f"Use `tomocyte {command}`." if command else f"Known kinds: {', '.join(COMMANDS)}.",
         )
     if "experiment" in fitting[0].model_fields:
-        known = {name: one for one in fitting for name in _values_of(one, "experiment")}
-        if str(content.get("experiment")) not in known:
+        experiments = {name: entry for entry in fitting for name in _values_of(entry, "experiment")}
+        if str(content.get("experiment")) not in experiments:
             raise SettingsError(
                 "E-RECIPE",
                 f"{label} names no known experiment: {content.get('experiment')!r}.",
-                cure=f"Write `experiment: NAME`, one of: {', '.join(known)}.",
+                cure=f"Write `experiment: NAME`, one of: {', '.join(experiments)}.",
             )
-        fitting = [known[content["experiment"]]]
+        fitting = [experiments[content["experiment"]]]
     recipe = build_settings(fitting[0], dict(content))
     recipe.check_parts()
     return recipe
@@ -284,12 +284,12 @@ def _values_of(kind: type[TaggedRecipe], field: str) -> tuple[Any, ...]:
     return get_args(kind.model_fields[field].annotation)
 
 
-def _kind_of(content: Mapping[str, Any], wanted: Sequence[str]) -> Any:
-    """What a recipe says of its kind; one from before there were kinds is a training where it can be nothing else."""
+def _kind_of(content: Mapping[str, Any], tags: Sequence[str]) -> Any:
+    """The kind that a recipe names; an older one without ``kind`` is a training where it cannot be anything else."""
     if "kind" in content:
         return content["kind"]
     by_field = next((kind for field, kind in _FIELD_OF_KIND.items() if field in content), None)
-    lacking = by_field or ("search" if "search" in wanted else None)
+    lacking = by_field or ("search" if "search" in tags else None)
     if lacking is None:
         return "train"
     raise SettingsError(

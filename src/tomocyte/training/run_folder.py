@@ -49,7 +49,7 @@ class RunFolder:
         self._lock.release()
 
     def restart(self) -> None:
-        """Forget everything that an earlier training left here."""
+        """Delete the files of an earlier training."""
         for name in ("checkpoints", "model"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("result.json", "log.jsonl", "curves.csv", "curves.png", "data.json"):
@@ -81,7 +81,7 @@ class RunFolder:
         return content
 
     def begin(self, train: list[LabelledItem], validation: list[LabelledItem]) -> None:
-        """Write what goes in; refuse data that changed since the training was begun.
+        """Write recipe, data and environment; refuse data that changed since the training began.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class RunFolder:
         return log
 
     def finish(self, content: dict[str, Any]) -> None:
-        """Write the last file, which says that all others are complete."""
+        """Write the last file; its presence means that all others are complete."""
         write_atomic(self.folder / "result.json", seal({"recipe_sha256": recipe_hash(self.recipe), **content}))
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
 

@@ -1,7 +1,7 @@
 """One training: from labelled images to a checked model package in a run folder.
 
-The steps stand in :func:`train_network`; what a recipe asks for afterwards, in :func:`tomocyte.comparison.train`.
-What a model card says after training is collected in :func:`card_of`.
+The steps are in :func:`train_network`; scoring and calibration follow in :func:`tomocyte.comparison.train`. The model
+card of a finished training is filled in :func:`card_of`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tomocyte.training.run_folder import RunFolder
 SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
 VOXEL_SIZE_RANGE = (0.1, 1.5)
-"""Finer voxels are averaged to the network's size and lose nothing; much coarser ones never had the detail."""
+"""Finer voxels are averaged to the network's size; much coarser ones lack the detail."""
 CELL_CHANNELS = ("membrane", "nucleus", "other_nuclei")
 NOT_OPTIONS = {"n_inputs", "n_outputs"}
 
@@ -65,20 +65,20 @@ def train_network(
     restarts: bool = False,
     callback: Callback = silent,
 ) -> dict[str, Any]:
-    """Train one network, or go on with a training that was broken off; without what its recipe asks for afterwards.
+    """Train one network, or resume an interrupted training; without scoring and calibration afterwards.
 
     Parameters
     ----------
     recipe : Recipe
     data : LabelledData
     folder : Path
-        The run folder; the same command again goes on from its last checkpoint, a finished one is returned as it is.
+        The run folder; the same call resumes from its last checkpoint, a finished training is returned as it is.
     device : str
         ``cpu`` or ``cuda[:n]``.
     initial : dict of str to Tensor, optional
         Weights to begin with, e.g. of a model that ships.
     restarts : bool
-        Whether to forget what the folder holds.
+        Whether to delete what the folder holds and start again.
     callback : callable
         Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
 
@@ -101,8 +101,8 @@ def train_network(
     check_positives(samples)
     if not processes.is_first:
         processes.wait()
-        beside = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes)
-        return {"history": _begun(beside, initial).run().history}
+        trainer = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes)
+        return {"history": _started(trainer, initial).run().history}
     with RunFolder(folder, recipe) as run:
         if restarts:
             run.restart()
@@ -120,7 +120,7 @@ def train_network(
             callback=callback,
             log=run.logger(),
         )
-        outcome = _begun(trainer, initial).run()
+        outcome = _started(trainer, initial).run()
         card = card_of(recipe, samples, outcome)
         image = selftest_image(samples, trainer)
         saved = save_package(folder / "model", outcome.weights, card, image, is_overwriting=True)
@@ -140,7 +140,7 @@ def train_network(
         return content
 
 
-def _begun(trainer: Trainer, initial: Tensors | None) -> Trainer:
+def _started(trainer: Trainer, initial: Tensors | None) -> Trainer:
     if initial is not None:
         trainer.start_from(initial)
     return trainer
@@ -239,7 +239,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         fixed_frame=recipe.data.fixed_frame,
         is_trained_on_simulated=any(simulated),
         training_data=(
-            f"{len(samples)} {_what(samples)} of {len(samples.items)} "
+            f"{len(samples)} {_sample_noun(samples)} of {len(samples.items)} "
             f"{'simulated ' if all(simulated) else ''}images: {', '.join(names)[:1500]}"
         ),
         date=datetime.now(tz=UTC).date(),
@@ -250,15 +250,15 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
     )
 
 
-def _what(samples: Samples) -> str:
-    """What a sample is called."""
+def _sample_noun(samples: Samples) -> str:
+    """Noun for the samples on the card."""
     if isinstance(samples, CellSamples):
         return "cells"
     return "sections" if samples.n_axes == 2 else "volumes"
 
 
 def _input_of(recipe: Recipe, samples: Samples) -> dict[str, Any]:
-    """What a card says of the network's input: an image of the modality, or the masks that cells are told apart by."""
+    """The network's input on a card: an image of the modality, or the masks by which touching cells are separated."""
     kind = modality(recipe.data.modality)
     if isinstance(samples, CellSamples):
         return {
@@ -297,15 +297,15 @@ def selftest_image(samples: Samples, trainer: Trainer) -> Any:
     image, target = samples.whole(0)
     divisor: Any = trainer.module.divisor
     side = [SELFTEST_DEPTH, SELFTEST_SIDE, SELFTEST_SIDE][3 - samples.n_axes :]
-    shape = [-(-want // unit) * unit for want, unit in zip(side, divisor, strict=True)]
-    grown = [(0, 0), *((0, max(0, want - size)) for want, size in zip(shape, image.shape[1:], strict=True))]
-    image = np.pad(image, grown, mode="edge")
+    shape = [-(-length // unit) * unit for length, unit in zip(side, divisor, strict=True)]
+    padding = [(0, 0), *((0, max(0, length - size)) for length, size in zip(shape, image.shape[1:], strict=True))]
+    image = np.pad(image, padding, mode="edge")
     inside = np.argwhere((target == 1).any(axis=0))
     centre = inside.mean(axis=0) if len(inside) else np.asarray(image.shape[1:]) / 2
     window = [slice(None)]
-    for at, want, size in zip(centre, shape, image.shape[1:], strict=True):
-        start = int(np.clip(round(float(at)) - want // 2, 0, size - want))
-        window.append(slice(start, start + want))
+    for at, length, size in zip(centre, shape, image.shape[1:], strict=True):
+        start = int(np.clip(round(float(at)) - length // 2, 0, size - length))
+        window.append(slice(start, start + length))
     return np.ascontiguousarray(image[tuple(window)])
 
 
@@ -333,7 +333,7 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> None:
 
 
 def split_items(items: list[LabelledItem], share: float, *, seed: int, leaves_out: str | None = None) -> LabelledData:
-    """Items for training and validation: as the data say, else a share of the groups drawn with the seed.
+    """Items for training and validation: by the splits of the data, else a share of the groups drawn with the seed.
 
     Of a benchmark, ``train`` and ``validation`` are taken and the test splits left alone; items whose name matches
     ``leaves_out`` are in neither.

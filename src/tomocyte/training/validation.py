@@ -1,4 +1,4 @@
-"""Scores on held-out samples while training goes on: what stops it and what selects the weights.
+"""Scores on held-out samples during training, which stop it and select the weights.
 
 Finished models are scored by :func:`tomocyte.comparison.score.score_model`.
 """
@@ -23,7 +23,7 @@ def validation_scores(
 ) -> dict[str, float]:
     """Mean Dice over samples and heads, and precision, recall, Jaccard and F0.5 of all their pixels pooled.
 
-    Samples that show nothing of a head and get nothing predicted are left out of the mean Dice. Unlabelled pixels do
+    Samples in which a head has neither truth nor prediction are left out of the mean Dice. Unlabelled pixels do
     not count. What cannot be computed, such as the precision of an empty prediction, is 0.
     """
     dices, pooled = [], MaskCounts()

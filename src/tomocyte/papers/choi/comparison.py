@@ -1,8 +1,8 @@
 """Organelle networks compared on cell lines they have not seen (Choi et al., Fig. 2c; one network against four).
 
-Every training of every row is done once and every held-out field is scored once; the same command goes on where it was
-broken off. The order of the steps stands in :func:`compare_trainings`; tables, pictures and words are made in
-``choi_report``.
+Every training of every row is done once and every held-out field is scored once; the same command resumes where it was
+interrupted. The order of the steps is in :func:`compare_trainings`; tables, pictures and the summary are made in
+``report``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tomocyte.models.cells import cells_settings
 from tomocyte.models.loaded import LoadedModel, load_from_package, load_model
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.papers.choi.recipe import BY_NETWORK, INSTANCES, CellLineSet, OrganellesRecipe, training_folder
-from tomocyte.papers.choi.scores import CellsBy, predict_field, score_field
+from tomocyte.papers.choi.scores import SeparationMethod, predict_field, score_field
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
 from tomocyte.training.data.batches import epoch_order
@@ -110,23 +110,23 @@ def fields_of(data: Path, test: CellLineSet) -> list[LabelledItem]:
         item for item in find_items(data, splits=(test.split,), domains=domains) if item.cell_line == test.cell_line
     ]
     if not items:
-        where = test.split if test.domain is None else f"{test.split}, domain {test.domain}"
+        split = test.split if test.domain is None else f"{test.split}, domain {test.domain}"
         raise InputError(
             "E-NO-DATA",
-            f"no field of {test.cell_line} in the split {where}.",
+            f"no field of {test.cell_line} in the split {split}.",
             path=data,
             cure="Use the whole benchmark, or take the set out of the recipe.",
         )
     return items
 
 
-def ways_of(recipe: OrganellesRecipe, device: str) -> dict[str, CellsBy]:
-    """How cells are told apart: as the recipe says, and by the cell-by-cell network where it names one."""
-    ways = {INSTANCES: CellsBy(recipe.cells)}
+def separation_methods(recipe: OrganellesRecipe, device: str) -> dict[str, SeparationMethod]:
+    """How touching cells are separated: as the recipe says, and by the cell-by-cell network where it names one."""
+    methods = {INSTANCES: SeparationMethod(recipe.cells)}
     if recipe.cells_model is not None:
         network = load_model(recipe.cells_model, InferenceSettings(device=device))
-        ways[BY_NETWORK] = CellsBy(cells_settings(network.card, network.divisor), network.predictor)
-    return ways
+        methods[BY_NETWORK] = SeparationMethod(cells_settings(network.card, network.divisor), network.predictor)
+    return methods
 
 
 def is_simulated(recipe: OrganellesRecipe, data: Path) -> bool:
@@ -149,39 +149,40 @@ def _n_steps(training: Recipe, n_samples: int, epoch: int) -> int:
 
 
 class _Scorer:
-    """The networks of one row at work on held-out fields; loaded when the first field is not scored yet."""
+    """The networks of one row applied to held-out fields; loaded when a field is not scored yet."""
 
     def __init__(
         self, recipe: OrganellesRecipe, packages: list[ModelPackage], folder: Path, device: str, callback: Callback
     ) -> None:
         self.packages, self.folder, self.device, self.callback = packages, folder / "scores", device, callback
         self.inference = recipe.inference
-        self.ways = ways_of(recipe, device)
-        self.said = {
+        self.methods = separation_methods(recipe, device)
+        self.key_content = {
             "weights": [package.card.weights_sha256 for package in packages],
             "inference": recipe.inference.model_dump(mode="json"),
-            "cells": {way: how.settings.model_dump(mode="json") for way, how in self.ways.items()},
+            "cells": {name: method.settings.model_dump(mode="json") for name, method in self.methods.items()},
             "cells_model": None if recipe.cells_model is None else load_package(recipe.cells_model).card.weights_sha256,
         }
         self._models: list[LoadedModel] = []
 
     def entry(self, item: LabelledItem) -> Entry:
         """A field's name and scores."""
-        key = sha256_of_json({**self.said, "item": item.name})
+        key = sha256_of_json({**self.key_content, "item": item.name})
         path = self.folder / item.name / f"{key[:16]}.json"
-        scores = _kept(path, key)
+        scores = _stored_scores(path, key)
         if scores is None:
             self._models = self._models or [
-                load_from_package(one, engine=self.inference.engine, device=self.device) for one in self.packages
+                load_from_package(package, engine=self.inference.engine, device=self.device)
+                for package in self.packages
             ]
             self.callback(Progress(item.name, "score"))
-            scores = score_field(predict_field(self._models, item, self.inference), item, self.ways)
+            scores = score_field(predict_field(self._models, item, self.inference), item, self.methods)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, seal({"key": key, "scores": scores}))
         return {"item": item.name, "scores": scores}
 
 
-def _kept(path: Path, key: str) -> dict[str, Any] | None:
+def _stored_scores(path: Path, key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:

@@ -22,7 +22,7 @@ from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe, build_recipe
 
 INSTANCES = "cell instances"
-"""Name of the score of single cells in tables, beside the structures."""
+"""Name of the score of single cells in tables, next to the structures."""
 BY_NETWORK = "cell instances, network"
 """The same with the cell-by-cell network."""
 
@@ -60,7 +60,7 @@ class OrganellesRecipe(PaperRecipe):
     cells: CellByCellSettings = CellByCellSettings(method="watershed")
     """How the mask of all cells becomes single cells."""
     cells_model: str | None = None
-    """A cell-by-cell network, by name or folder, scored beside it."""
+    """A cell-by-cell network, by name or folder, scored in addition."""
     inference: InferenceSettings = InferenceSettings()
     """How networks are applied to the held-out fields; those of a fixed frame as they were trained."""
 
@@ -88,8 +88,8 @@ class OrganellesRecipe(PaperRecipe):
         """
         if row not in self.rows:
             raise SettingsError("E-ROW", f"no row {row!r}.", cure=f"Known: {', '.join(self.rows)}.")
-        given = self.rows[row]
-        parts = given if isinstance(given, list) else [given]
+        content = self.rows[row]
+        parts = content if isinstance(content, list) else [content]
         recipes = [build_recipe(merged(merged(self.base, part), {"loop": {"seed": seed}})) for part in parts]
         structures = [name for recipe in recipes for name in recipe.data.structures]
         if not recipes or len(set(structures)) < len(structures):
@@ -103,5 +103,5 @@ class OrganellesRecipe(PaperRecipe):
 
 
 def training_folder(folder: Path, recipe: Recipe) -> Path:
-    """Where a training lives: its name and the beginning of the hash of everything that decides its weights."""
+    """Folder of a training: its name and the first digits of the hash of all settings that decide its weights."""
     return folder / "trainings" / f"{recipe.name}-{recipe_hash(recipe)[:12]}"

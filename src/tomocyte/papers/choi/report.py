@@ -1,4 +1,4 @@
-"""What a comparison of organelle networks leaves behind: tables, grouped bars, and a page of words.
+"""Results of a comparison of organelle networks: tables, grouped bars, and a summary.
 
 ``fields`` has a row per field and structure, ``scores`` the means per cell line, ``nuclei`` and ``position`` where
 nuclei lie and how they differ from their cytoplasm. To add a column, add it to the function of its table.
@@ -47,7 +47,7 @@ def comparison_result(
     entries : sequence of dict
         From :func:`tomocyte.papers.choi.comparison.compare_trainings`.
     is_simulated : bool
-        Said in every title.
+        Part of every title.
     file_format : {"png", "pdf", "svg"}
     """
     fields, nuclei = field_table(entries), nucleus_table(entries)
@@ -78,10 +78,10 @@ def field_table(entries: Sequence[Entry]) -> pd.DataFrame:
     for entry in entries:
         place = {key: entry[key] for key in ("row", "seed", "set", "item")}
         parts = {**entry["scores"]["structures"], **entry["scores"]["cells"]}
-        for structure, found in parts.items():
-            line = {**place, "structure": structure, "dice": _number(found["dice"])}
+        for structure, figures in parts.items():
+            line = {**place, "structure": structure, "dice": _number(figures["dice"])}
             counts = ("n_truth", "n_prediction", "n_common")
-            lines.append(line | {key: _number(found.get(key)) for key in counts} | {"f1": _number(found.get("f1"))})
+            lines.append(line | {key: _number(figures.get(key)) for key in counts} | {"f1": _number(figures.get("f1"))})
     return pd.DataFrame(lines)
 
 
@@ -206,8 +206,8 @@ def _cell(own: pd.DataFrame, name: str, structure: str) -> str:
 
 
 def _dice(own: pd.DataFrame, name: str, structure: str) -> list[float]:
-    chosen = own[(own["set"] == name) & (own["structure"] == structure)]
-    return [float(value) for value in chosen.groupby("item")["dice"].mean()]
+    rows = own[(own["set"] == name) & (own["structure"] == structure)]
+    return [float(value) for value in rows.groupby("item")["dice"].mean()]
 
 
 def _number(value: float | None) -> float:

@@ -1,6 +1,6 @@
 """One held-out field scored: Dice of every structure, cells one by one, and where the nuclei lie.
 
-Everything a score needs is a plain number, so that a field is scored once and kept as JSON. To add a score, add
+All scores are plain numbers, so that a field is scored once and stored as JSON. To add a score, add
 its metric to :data:`MASK_METRICS` or :data:`CELL_METRICS` and its name to :func:`score_field`.
 """
 
@@ -46,16 +46,16 @@ def predict_field(
     image = volume.frame(0)
     masks: dict[str, Mask] = {}
     for model in models:
-        chosen = inference if model.card.fixed_frame is None else None
+        options = inference if model.card.fixed_frame is None else None
         frame = ModelInput(image, volume.require_voxel_size(), volume.medium_ri)
-        for name, probability in zip(model.card.structures, predict_probabilities(model, frame, chosen), strict=True):
+        for name, probability in zip(model.card.structures, predict_probabilities(model, frame, options), strict=True):
             masks[name] = np.asarray(probability > model.card.threshold_of(name))
     return masks
 
 
 @dataclass(frozen=True, eq=False)
-class CellsBy:
-    """A way to tell cells apart.
+class SeparationMethod:
+    """How touching cells are separated.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class CellsBy:
     predictor: Predictor | None = None
 
 
-def score_field(masks: dict[str, Mask], item: LabelledItem, ways: Mapping[str, CellsBy]) -> dict[str, Any]:
+def score_field(masks: dict[str, Mask], item: LabelledItem, methods: Mapping[str, SeparationMethod]) -> dict[str, Any]:
     """Scores of one field.
 
     Parameters
@@ -77,16 +77,16 @@ def score_field(masks: dict[str, Mask], item: LabelledItem, ways: Mapping[str, C
         What was found.
     item : LabelledItem
         With true labels of each of these structures.
-    ways : mapping of str to CellsBy
+    methods : mapping of str to SeparationMethod
         Name in tables -> how the mask of all cells becomes single cells, by the nuclei found.
 
     Returns
     -------
     dict
         ``structures``: name -> ``dice``, ``n_truth``, ``n_prediction``, ``n_common`` (voxels). With cells and nuclei
-        among the masks ``cells``: way -> Hungarian-matched ``dice``, ``f1``, ``n_truth``, ``n_prediction`` (cells), and
-        ``nuclei``: one entry per true nucleus
-        (:class:`tomocyte.evaluation.nuclear_position.NucleusComparison`), as the first way told them apart.
+        among the masks also ``cells``: method -> Hungarian-matched ``dice``, ``f1``, ``n_truth``, ``n_prediction``
+        (cells), and ``nuclei``: one entry per true nucleus
+        (:class:`tomocyte.evaluation.nuclear_position.NucleusComparison`), with the cells of the first method.
     """
     volume = item.open_image()
     size = volume.require_voxel_size()
@@ -102,13 +102,14 @@ def score_field(masks: dict[str, Mask], item: LabelledItem, ways: Mapping[str, C
             "n_prediction": n_common + row["n_false_positive"],
             "n_common": n_common,
         }
-    if not ways or not {CELL, NUCLEUS} <= set(masks):
+    if not methods or not {CELL, NUCLEUS} <= set(masks):
         return result
     separated = {
-        way: separate_cells(masks[CELL], masks[NUCLEUS], size, how.predictor, how.settings) for way, how in ways.items()
+        name: separate_cells(masks[CELL], masks[NUCLEUS], size, method.predictor, method.settings)
+        for name, method in methods.items()
     }
-    methods = {way: _labels_of(cells) for way, cells in separated.items()}
-    for row in score_model(methods, [field], metrics=CELL_METRICS).rows:
+    predictors = {name: _labels_of(cells) for name, cells in separated.items()}
+    for row in score_model(predictors, [field], metrics=CELL_METRICS).rows:
         result["cells"][row["method"]] = {
             "dice": _plain(row["hungarian_dice"]),
             "f1": _plain(row["instance_f1_iou50"]),

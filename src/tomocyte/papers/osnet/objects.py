@@ -32,7 +32,7 @@ MEASURED: dict[str, tuple[str, str]] = {
 def compare_objects(
     truth: NDArray[Any], inside: NDArray[np.bool_], voxel_size_um: VoxelSize, *, structure: str, min_volume_um3: float
 ) -> tuple[pd.DataFrame, int]:
-    """Each true object beside what was found in its place.
+    """Each true object and the predicted one that matches it.
 
     Found objects are the connected parts of the mask; the best one-to-one assignment by Dice pairs them with the true
     ones. Two true objects that were found as one therefore share it: the larger overlap gets it, the other gets none.
@@ -60,11 +60,11 @@ def compare_objects(
         Found objects that belong to no true one.
     """
     components = connected_components(inside)
-    is_kept = components.n_voxels * math.prod(voxel_size_um) >= min_volume_um3
-    found = components.paint(is_kept)
+    is_large = components.n_voxels * math.prod(voxel_size_um) >= min_volume_um3
+    prediction = components.paint(is_large)
     table = _sizes(truth, voxel_size_um, structure)
-    sizes = _sizes(found, voxel_size_um, structure).set_index("label")
-    pairs = {int(row["label"]): row for row in score_objects(truth, found) if row["label"]}
+    sizes = _sizes(prediction, voxel_size_um, structure).set_index("label")
+    pairs = {int(row["label"]): row for row in score_objects(truth, prediction) if row["label"]}
     result = table[["label", "is_cut", "z_um", "y_um", "x_um"]].copy()
     result["partner"] = [int(pairs[int(label)]["prediction_label"]) for label in table["label"]]
     result["dice"] = [pairs[int(label)]["object_dice"] for label in table["label"]]
@@ -100,20 +100,20 @@ def agreement_table(objects: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, (unit, meaning) in MEASURED.items():
         truth, prediction = usable[f"{name}_truth"].to_numpy(), usable[f"{name}_prediction"].to_numpy()
-        found = paired_agreement(truth, prediction)
+        agreement = paired_agreement(truth, prediction)
         rows.append(
             {
                 "quantity": name,
                 "unit": unit,
                 "meaning": meaning,
-                "n_pairs": found.n_pairs,
+                "n_pairs": agreement.n_pairs,
                 "mean_truth": float(np.mean(truth)) if len(truth) else math.nan,
-                "bias": found.bias,
-                "difference_sd": found.difference_sd,
-                "lower_limit": found.lower_limit,
-                "upper_limit": found.upper_limit,
-                "concordance": found.concordance,
-                "mean_relative_error": found.mean_relative_error,
+                "bias": agreement.bias,
+                "difference_sd": agreement.difference_sd,
+                "lower_limit": agreement.lower_limit,
+                "upper_limit": agreement.upper_limit,
+                "concordance": agreement.concordance,
+                "mean_relative_error": agreement.mean_relative_error,
             }
         )
     return pd.DataFrame(rows)

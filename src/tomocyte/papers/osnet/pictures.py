@@ -1,6 +1,6 @@
 """Pictures of a time-lapse, as in OS-Net's Fig. 4: sections over time, bodies over time, outlines over one image.
 
-To draw one thing more at every time point, add it to :class:`Moment` and draw it in :func:`moment_pictures`.
+To draw something else at every time point, add it to :class:`Moment` and draw it in :func:`moment_pictures`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Moment:
     Parameters
     ----------
     time_s : float
-        NaN where it is not known.
+        NaN where the file does not give it.
     image : ndarray (Z, Y, X), float32
         As the model saw it.
     truth, around : ndarray (Z, Y, X), unsigned integer
@@ -63,30 +63,30 @@ class Moment:
 
 
 def track_of(tracks: Tracks, frame: int, mask: NDArray[np.bool_], around: NDArray[Any]) -> int:
-    """The track of the cell that holds most of a mask; 0 where it is not known."""
+    """The track of the cell that holds most of a mask; 0 without tracks."""
     names, counts = np.unique(around[mask], return_counts=True)
     names, counts = names[names != 0], counts[names != 0]
     return tracks.get((frame, int(names[np.argmax(counts)])), 0) if len(names) else 0
 
 
 def moment_box(item: LabelledItem, volume: Volume, tracks: Tracks, settings: TimeLapseSettings) -> Box:
-    """What is shown of a time-lapse: the largest object of the first frame, wherever it goes, and a margin.
+    """The region shown of a time-lapse: the largest object of the first frame, all its positions, and a margin.
 
-    Without tracks, or without an object, everything is shown.
+    Without tracks, or without an object, the whole volume is shown.
     """
     size = volume.require_voxel_size()
     everything = (slice(0, volume.shape[2]), slice(0, volume.shape[3]), slice(0, volume.shape[4]))
-    wanted, boxes = 0, []
+    track, boxes = 0, []
     for frame in range(volume.n_frames):
         truth, around = item.read_labels(settings.structure, frame), item.read_labels(settings.around, frame)
         names, counts = np.unique(truth, return_counts=True)
         order = [int(name) for name in names[np.argsort(-counts, kind="stable")] if name != 0]
         of_track = {track_of(tracks, frame, truth == label, around): label for label in reversed(order)}
         if frame == 0:
-            wanted = track_of(tracks, 0, truth == order[0], around) if order else 0
-        if wanted in of_track:
-            boxes.append(around_object(truth == of_track[wanted], size, settings.margin_um))
-    if wanted == 0 or not boxes:
+            track = track_of(tracks, 0, truth == order[0], around) if order else 0
+        if track in of_track:
+            boxes.append(around_object(truth == of_track[track], size, settings.margin_um))
+    if track == 0 or not boxes:
         return everything
     low = [min(box[axis].start for box in boxes) for axis in range(3)]
     high = [max(box[axis].stop for box in boxes) for axis in range(3)]
@@ -105,15 +105,15 @@ def moment_pictures(
         ContourPanel(m.image[z], {"truth": m.truth[z] > 0, method: m.inside[z]}, colours=method_colours(method))
         for m in moments
     ]
-    how: dict[str, Any] = {"title": title, "file_format": file_format}
+    options: dict[str, Any] = {"title": title, "file_format": file_format}
     bodies = [
         BodyPanel((Body(_cell_of(m), CELL_BODY_COLOUR, CELL_OPACITY), Body(m.inside, PREDICTION_BODY_COLOUR)), caption)
         for m, caption in zip(moments, captions, strict=True)
     ]
     return {
-        f"sections-{item}": contour_figure([*plain, *outlined], size[1:], n_columns=len(moments), **how),
-        f"bodies-{item}": body_figure(bodies, size, n_columns=3, **how),
-        f"outlines-{item}": contour_figure([_outlines(moments, captions, z)], size[1:], **how),
+        f"sections-{item}": contour_figure([*plain, *outlined], size[1:], n_columns=len(moments), **options),
+        f"bodies-{item}": body_figure(bodies, size, n_columns=3, **options),
+        f"outlines-{item}": contour_figure([_outlines(moments, captions, z)], size[1:], **options),
     }
 
 

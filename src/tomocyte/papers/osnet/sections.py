@@ -92,13 +92,13 @@ def sections_experiment(
     for index, item in enumerate(items):
         scored.append(_score(model, item, settings))
         callback(Progress(item.name, "experiment", state="done", done=index + 1, total=len(items)))
-    objects = pd.concat([one.objects for one in scored], ignore_index=True)
+    objects = pd.concat([volume.objects for volume in scored], ignore_index=True)
     agreement = agreement_table(objects)
-    is_simulated = any(one.is_simulated for one in scored)
+    is_simulated = any(volume.is_simulated for volume in scored)
     words = f"{title}, {origin_words(list(items), is_simulated=is_simulated)}"
     pictures: dict[str, bytes] = {}
     for item, label in _shown(scored, settings.n_shown):
-        pictures |= _pictures_of(model, item, label, settings, (words, file_format))
+        pictures |= _pictures_of(model, item, label, settings, title=words, file_format=file_format)
     usable = objects[~objects["is_cut"] & (objects["partner"] > 0)]
     for name in ("section_diameter_um", "volume_um3"):
         unit, meaning = MEASURED[name]
@@ -106,7 +106,7 @@ def sections_experiment(
             usable[f"{name}_truth"], usable[f"{name}_prediction"], name=meaning, unit=unit, title=words,
             file_format=file_format,
         )  # fmt: skip
-    summary = _summary(words, objects, agreement, sum(one.n_without_truth for one in scored))
+    summary = _summary(words, objects, agreement, sum(volume.n_without_truth for volume in scored))
     return ExperimentResult({"objects": objects, "agreement": agreement}, pictures, summary, file_format)
 
 
@@ -138,12 +138,12 @@ def _predicted(model: LoadedModel, item: LabelledItem, structure: str) -> NDArra
 
 def _shown(scored: list[_Scored], n_shown: int) -> list[tuple[LabelledItem, int]]:
     """The largest object of each volume, whole ones first; the volumes in their own order."""
-    chosen = []
-    for one in scored:
-        if len(one.objects):
-            order = one.objects.sort_values(["is_cut", "volume_um3_truth"], ascending=[True, False])
-            chosen.append((one.item, int(order["label"].iloc[0])))
-    return chosen[:n_shown]
+    largest = []
+    for volume in scored:
+        if len(volume.objects):
+            order = volume.objects.sort_values(["is_cut", "volume_um3_truth"], ascending=[True, False])
+            largest.append((volume.item, int(order["label"].iloc[0])))
+    return largest[:n_shown]
 
 
 def _pictures_of(
@@ -151,10 +151,11 @@ def _pictures_of(
     item: LabelledItem,
     label: int,
     settings: SectionsSettings,
-    how: tuple[str, PictureFormat],
+    *,
+    title: str,
+    file_format: PictureFormat,
 ) -> dict[str, bytes]:
     """Sections with outlines, and the bodies, of one object and what is around it."""
-    title, file_format = how
     volume = item.open_image()
     size = volume.require_voxel_size()
     truth, around = item.read_labels(settings.structure), item.read_labels(settings.around)
@@ -215,16 +216,17 @@ def container_of(around: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _summary(title: str, objects: pd.DataFrame, agreement: pd.DataFrame, n_without_truth: int) -> str:
-    found = objects["partner"] > 0
-    whole = ~objects["is_cut"].astype(bool)
+    is_matched = objects["partner"] > 0
+    is_whole = ~objects["is_cut"].astype(bool)
     lines = [
         f"# {title}",
         "",
-        f"{int(found.sum())} of {len(objects)} true objects were found; {n_without_truth} found objects belong to no "
-        f"true one. Mean Dice of all true objects, those not found as 0: {objects['dice'].mean():.4f}.",
+        f"{int(is_matched.sum())} of {len(objects)} true objects were found; "
+        f"{n_without_truth} found objects belong to no true one. "
+        f"Mean Dice of all true objects, those not found as 0: {objects['dice'].mean():.4f}.",
         "",
-        f"Sizes of the {int((found & whole).sum())} objects that were found and that no border cuts, prediction minus "
-        "truth:",
+        f"Sizes of the {int((is_matched & is_whole).sum())} objects that were found and that no border cuts, "
+        "prediction minus truth:",
         "",
         "| Quantity | True mean | Bias | Limits of agreement | Relative | Concordance |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

@@ -1,4 +1,4 @@
-"""The tables of a comparison: in the paper's layout, beside the paper's figures, with what holds and what does not.
+"""The tables of a comparison: in the paper's layout, with the paper's figures and with the claims that hold here.
 
 ``tables/`` holds, per set of images, ``<set>.md``, ``.csv``, ``.html`` and a picture of the folds, all scores as
 ``scores.csv`` and ``images.csv``, ``orderings.md``, and contours of truth and methods in the paper's colours. To add a
@@ -16,7 +16,7 @@ import numpy as np
 from tomocyte.comparison.baselines import baseline_predictor
 from tomocyte.comparison.crossval import VALIDATION, CrossvalResult, row_folder
 from tomocyte.comparison.crossval_recipe import CrossvalRecipe
-from tomocyte.comparison.held_out import chosen_items
+from tomocyte.comparison.held_out import held_out_items
 from tomocyte.comparison.samples import Sample, network_predictor, truth_of
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.evaluation import ScoreTable
@@ -81,8 +81,8 @@ def write_tables(
         if paper is not None and published is not None:
             judged = judge_orderings(table.scores, paper, labels=published.labels)
             verdicts.append(f"## {table.title}\n\n{orderings_markdown(judged)}\n")
-            n_held = sum(one.verdict.startswith("holds") for one in judged)
-            n_measured = sum(one.verdict != "not measured" for one in judged)
+            n_held = sum(ordering.verdict.startswith("holds") for ordering in judged)
+            n_measured = sum(ordering.verdict != "not measured" for ordering in judged)
             texts.append(f"{n_held} of {n_measured} orderings of the paper hold; each one in orderings.md.\n")
     write_atomic(place / "scores.csv", csv_content(result.scores.frame()).encode("utf-8"))
     write_atomic(place / "images.csv", csv_content(result.images.frame()).encode("utf-8"))
@@ -151,21 +151,21 @@ def contour_pictures(recipe: CrossvalRecipe, folder: Path, items: Sequence[Label
     module = package.build()
     network, pictures = "OS-Net", {}
     for name, test in recipe.tests.items():
-        samples = Samples(chosen_items(items, name, test), recipe.recipe(row).data, n_axes=package.card.dimensions)
+        samples = Samples(held_out_items(items, name, test), recipe.recipe(row).data, n_axes=package.card.dimensions)
         truths = [truth_of(samples, index, test) for index in range(len(samples))]
         methods = {network: network_predictor(module, is_softmax=package.card.activation == "softmax")}
         if "edge-based" in recipe.baselines:
             methods["edge-based"] = baseline_predictor("edge-based")
-        chosen = _spread(samples, truths)
+        indices = _spread(samples, truths)
         colours = {network: OTHER_LABORATORY_COLOUR} if name == "cross-laboratory" else {}
         panels: list[ContourPanel] = []
-        for index in chosen:
+        for index in indices:
             image, _ = samples.whole(index)
             first = {key: next(iter(predict(Sample(samples, index)).values())) for key, predict in methods.items()}
             contours = {"edge-based": first["edge-based"] >= 0.5} if "edge-based" in first else {}
             contours |= {"truth": truths[index][0] == 1, network: first[network] >= 0.5}
             panels.append(ContourPanel(image[0], contours, caption=samples.name(index), colours=colours))
-        pixel: Any = samples.pixel_size_um(chosen[0])
+        pixel: Any = samples.pixel_size_um(indices[0])
         title = f"{name}: {'simulated' if samples.volume(0)[0].is_simulated else 'real'} data, as the network sees it"
         pictures[name] = contour_figure(panels, pixel, n_columns=N_PICTURES, title=title, quantity="", unit="")
     return pictures

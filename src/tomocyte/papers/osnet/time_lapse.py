@@ -1,7 +1,7 @@
 """Frame-wise segmentation in four dimensions: OS-Net's Fig. 4, with fringe noise that grows during the time-lapse.
 
-Every frame is segmented alone, once with the fringes and once without, so that what the fringes cost is known. To
-disturb the frames in another way, do it in :func:`_disturbed`; pictures are in ``time_pictures``.
+Every frame is segmented alone, once with the fringes and once without, which shows what the fringes cost. To
+disturb the frames differently, change :func:`_disturbed`; pictures are in ``pictures``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def time_lapse_experiment(
     file_format: PictureFormat = "png",
     callback: Callback = silent,
 ) -> ExperimentResult:
-    """Segment time-lapses frame by frame while fringes grow from nothing to what the settings say.
+    """Segment time-lapses frame by frame while fringes grow from zero to the amplitude in the settings.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def time_lapse_experiment(
     Raises
     ------
     MetadataError
-        ``E-TIME``: no time-lapse; ``E-MEDIUM``: nobody gave the medium's refractive index.
+        ``E-TIME``: no time-lapse; ``E-MEDIUM``: the medium's refractive index is missing.
     ModalityError
         ``E-MODEL-FIT-…``: a volume that the model was not made for.
     InputError, SettingsError
@@ -90,15 +90,15 @@ def time_lapse_experiment(
     for index, item in enumerate(items):
         followed.append(_follow(model, item, index, settings))
         callback(Progress(item.name, "experiment", state="done", done=index + 1, total=len(items)))
-    is_simulated = any(one.is_simulated for one in followed)
+    is_simulated = any(series.is_simulated for series in followed)
     words = f"{title}, {origin_words(list(items), is_simulated=is_simulated)}"
-    frames = pd.DataFrame([row for one in followed for row in one.frames])
-    objects = pd.concat([table for one in followed for table in one.objects], ignore_index=True)
+    frames = pd.DataFrame([row for series in followed for row in series.frames])
+    objects = pd.concat([table for series in followed for table in series.objects], ignore_index=True)
     pictures: dict[str, bytes] = {}
-    for item, one in zip(items, followed, strict=True):
-        if one.moments:
+    for item, series in zip(items, followed, strict=True):
+        if series.moments:
             name = method_name(model.card, item)
-            pictures |= moment_pictures(one.moments, item.name, name, title=words, file_format=file_format)
+            pictures |= moment_pictures(series.moments, item.name, name, title=words, file_format=file_format)
     pictures["course"] = course_pictures(frames, title=words, file_format=file_format)
     return ExperimentResult({"frames": frames, "objects": objects}, pictures, _summary(words, frames), file_format)
 
@@ -123,15 +123,15 @@ def _follow(model: LoadedModel, item: LabelledItem, index: int, settings: TimeLa
         image = _disturbed(clean, volume, degradation, settings, rng)
         truth, around = item.read_labels(settings.structure, frame), item.read_labels(settings.around, frame)
         inside, alone = (
-            predict_structure(model, ModelInput(one[np.newaxis], size, volume.medium_ri), settings.structure)
+            predict_structure(model, ModelInput(channel[np.newaxis], size, volume.medium_ri), settings.structure)
             > threshold
-            for one in (image, clean)
+            for channel in (image, clean)
         )
         time_s = volume.time_s[frame] if volume.time_s is not None else math.nan
-        when: dict[str, Any] = {"item": item.name, "frame": frame, "time_s": time_s}
+        keys: dict[str, Any] = {"item": item.name, "frame": frame, "time_s": time_s}
         frames.append(
             {
-                **when,
+                **keys,
                 "is_simulated": volume.is_simulated,
                 "n_fringes": degradation.n_fringes,
                 "fringe_ri_amplitude": degradation.fringe_ri_amplitude if degradation.n_fringes else 0.0,
@@ -144,7 +144,7 @@ def _follow(model: LoadedModel, item: LabelledItem, index: int, settings: TimeLa
         )
         table, _ = compare_objects(truth, inside, size, structure=settings.structure, min_volume_um3=MIN_VOLUME_UM3)
         table.insert(0, "track_id", [track_of(tracks, frame, truth == label, around) for label in table["label"]])
-        for place, (key, value) in enumerate(when.items()):
+        for place, (key, value) in enumerate(keys.items()):
             table.insert(place, key, value)
         objects.append(table)
         if box is not None:
@@ -160,7 +160,7 @@ def _check_time_lapse(volume: Volume) -> None:
 
 
 def _degradation(frame: int, n_frames: int, settings: TimeLapseSettings) -> OdtDegradation:
-    """Nothing in the first frame, what the settings say in the last, evenly between."""
+    """None in the first frame, that of the settings in the last, linear in between."""
     share = frame / (n_frames - 1)
     return OdtDegradation(
         n_fringes=round(share * settings.n_fringes), fringe_ri_amplitude=share * settings.fringe_ri_amplitude
@@ -185,7 +185,7 @@ def _disturbed(
 
 
 def _tracks(item: LabelledItem) -> dict[tuple[int, int], int]:
-    """(frame, label of the cell) -> track; empty where nobody knows."""
+    """(frame, label of the cell) -> track; empty without tracks."""
     if item.tracks is None:
         return {}
     import pandas as pd

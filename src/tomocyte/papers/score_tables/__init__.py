@@ -1,7 +1,7 @@
-"""Scores beside a paper's: the table in its layout, what it prints, and which of its orderings hold here.
+"""Scores compared with a paper's: its table layout, its printed values, and its orderings, judged here.
 
 ``table`` makes Markdown, CSV and HTML, ``published`` reads what a paper prints, ``orderings`` judges its claims. To add
-another way of showing scores, write a module here and name it below.
+another presentation of scores, write a module here and name it below.
 """
 
 from tomocyte.papers.score_tables.orderings import Ordering, judge_orderings, orderings_markdown

@@ -1,4 +1,4 @@
-"""Which of a paper's orderings hold here, said in plain words.
+"""Which of a paper's orderings hold here, in plain words.
 
 A claim compares two rows of a score table; it is judged by the difference of the means, by how many folds agree in
 sign (the folds are the same cells for all rows), and by the spread of the folds. To judge another kind of claim, add
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tomocyte.evaluation import ScoreTable, find_metric
@@ -91,17 +91,17 @@ def orderings_markdown(orderings: Sequence[Ordering]) -> str:
         "| The paper says | Here | Difference | Folds | Paper's difference |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for one in orderings:
-        folds = f"{one.n_agreeing} of {one.n_folds}" if one.n_folds else ""
+    for ordering in orderings:
+        folds = f"{ordering.n_agreeing} of {ordering.n_folds}" if ordering.n_folds else ""
         lines.append(
-            f"| {one.claim.text} | {one.verdict} | {_signed(one.difference)} | {folds} | "
-            f"{_signed(one.published_difference)} |"
+            f"| {ordering.claim.text} | {ordering.verdict} | {_signed(ordering.difference)} | {folds} | "
+            f"{_signed(ordering.published_difference)} |"
         )
-    measured = [one for one in orderings if one.verdict != "not measured"]
-    counts = {name: sum(one.verdict == name for one in measured) for name in ("holds", "holds on average")}
+    measured = [ordering for ordering in orderings if ordering.verdict != "not measured"]
+    counts = {name: sum(ordering.verdict == name for ordering in measured) for name in ("holds", "holds on average")}
     total = f"Of {len(measured)} claims measured, {counts['holds']} hold in every fold or within the spread, "
     total += f"{counts['holds on average']} on average only, {len(measured) - sum(counts.values())} do not hold."
-    return "\n".join([*lines, "", total, "", *(f"- {one.sentence}" for one in orderings)]) + "\n"
+    return "\n".join([*lines, "", total, "", *(f"- {ordering.sentence}" for ordering in orderings)]) + "\n"
 
 
 def _judge(claim: Claim, scores: ScoreTable, table: PublishedTable, score: str, labels: Mapping[str, str]) -> Ordering:
@@ -115,8 +115,8 @@ def _judge(claim: Claim, scores: ScoreTable, table: PublishedTable, score: str, 
     n_agreeing = sum(_sign(score) * value > 0 for value in differences)
     verdict = _verdict(claim, _sign(score) * difference, n_agreeing, n_folds, larger)
     published = _published_difference(claim, table, score)
-    sentence = _sentence(claim, (verdict, difference, n_agreeing, n_folds, larger), second, score, labels)
-    return Ordering(claim, score, second, difference, n_agreeing, n_folds, larger, published, verdict, sentence)
+    ordering = Ordering(claim, score, second, difference, n_agreeing, n_folds, larger, published, verdict, "")
+    return replace(ordering, sentence=_sentence(ordering, labels))
 
 
 def _best_other(scores: ScoreTable, first: str, score: str) -> str:
@@ -132,12 +132,12 @@ def _sign(score: str) -> int:
 
 def _paired(scores: ScoreTable, first: str, second: str, score: str) -> tuple[list[float], list[float]]:
     """The folds that both rows have; a row measured once (no folds) is compared with each fold of the other."""
-    one, other = (scores.values(score, method=name) for name in (first, second))
-    if len(one) == 1 and len(other) > 1:
-        one = one * len(other)
-    if len(other) == 1 and len(one) > 1:
-        other = other * len(one)
-    pairs = [(a, b) for a, b in zip(one, other, strict=False) if not (math.isnan(a) or math.isnan(b))]
+    values, others = (scores.values(score, method=name) for name in (first, second))
+    if len(values) == 1 and len(others) > 1:
+        values = values * len(others)
+    if len(others) == 1 and len(values) > 1:
+        others = others * len(values)
+    pairs = [(a, b) for a, b in zip(values, others, strict=False) if not (math.isnan(a) or math.isnan(b))]
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
@@ -162,27 +162,22 @@ def _published_difference(claim: Claim, table: PublishedTable, score: str) -> fl
     return first - max((mean for mean in others if not math.isnan(mean)), default=math.nan)
 
 
-def _sentence(
-    claim: Claim,
-    found: tuple[Verdict, float, int, int, float],
-    second: str,
-    score: str,
-    labels: Mapping[str, str],
-) -> str:
-    verdict, difference, n_agreeing, n_folds, larger = found
+def _sentence(ordering: Ordering, labels: Mapping[str, str]) -> str:
+    claim, verdict, difference, n_folds = ordering.claim, ordering.verdict, ordering.difference, ordering.n_folds
+    score, second, larger_sd = ordering.score, ordering.second, ordering.larger_sd
     if verdict == "not measured":
-        why = "one fold has no spread" if n_folds else "a row is missing"
-        return f"{claim.text}: not measured here ({why})."
+        reason = "one fold has no spread" if n_folds else "a row is missing"
+        return f"{claim.text}: not measured here ({reason})."
     first, other = labels.get(claim.first, claim.first), labels.get(second, second)
     position = "above" if difference > 0 else "below" if difference < 0 else "level with"
     text = f"{claim.text}: {verdict}. {first} is {abs(difference):.4f} {score_heading(score)} {position} {other}"
     text += " on average"
     better = "lower" if _sign(score) < 0 else "higher"
-    text += f", {better} in {n_agreeing} of {n_folds} folds" if n_folds > 1 else " in the only fold"
-    if math.isnan(larger):
+    text += f", {better} in {ordering.n_agreeing} of {n_folds} folds" if n_folds > 1 else " in the only fold"
+    if math.isnan(larger_sd):
         return f"{text}."
-    spread = "less than" if abs(difference) <= larger else "more than"
-    return f"{text}; that is {spread} the spread of the folds (SD {larger:.4f})."
+    spread = "less than" if abs(difference) <= larger_sd else "more than"
+    return f"{text}; that is {spread} the spread of the folds (SD {larger_sd:.4f})."
 
 
 def _signed(value: float) -> str:

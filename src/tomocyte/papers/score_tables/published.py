@@ -39,12 +39,12 @@ class PublishedRow(Settings):
 
 
 class Claim(Settings):
-    """What a paper says about two of its rows."""
+    """A paper's claim about two of its rows."""
 
     text: str
     """In words."""
     first: str
-    """The row that is said to be better."""
+    """The row that is claimed to be better."""
     second: str | None
     """The row it is compared with; null: the best of all others."""
     relation: Relation
@@ -63,9 +63,9 @@ class PublishedTable(Settings):
 
     @model_validator(mode="after")
     def _claims_name_rows(self) -> PublishedTable:
-        named = {name for claim in self.claims for name in (claim.first, claim.second) if name is not None}
-        if named - set(self.rows):
-            raise ValueError(f"claims about rows that are not there: {sorted(named - set(self.rows))}")
+        names = {name for claim in self.claims for name in (claim.first, claim.second) if name is not None}
+        if names - set(self.rows):
+            raise ValueError(f"claims about rows that are not there: {sorted(names - set(self.rows))}")
         return self
 
 
@@ -81,7 +81,7 @@ class Published(Settings):
     doi: str
     """Without the resolver."""
     labels: dict[str, str]
-    """Row name -> what stands in a table, where that is more than the name."""
+    """Row name -> text in a table, where it is longer than the name."""
     tables: dict[str, PublishedTable]
     """By name."""
 
@@ -91,7 +91,7 @@ class Published(Settings):
         Raises
         ------
         SettingsError
-            ``E-TABLE`` with the known names.
+            ``E-TABLE`` with the valid names.
         """
         if name not in self.tables:
             raise SettingsError("E-TABLE", f"unknown table {name!r}.", cure=f"Known: {', '.join(self.tables)}.")

@@ -35,13 +35,13 @@ class PaperTable:
     scores : ScoreTable
         A row per ``method`` and ``fold``, the metrics as columns; NaN is left out.
     title : str
-        Say there that data are simulated.
+        State there that data are simulated.
     labels : mapping of str to str
         Row -> what is printed; a row without one is printed as it is called.
     n_parameters : mapping of str to int
         Row -> trainable parameters; a row without one (no network) is left empty.
     published : mapping of str to PublishedRow
-        Row -> what the paper prints, set beside the same score.
+        Row -> the paper's value, printed next to the same score.
     """
 
     scores: ScoreTable
@@ -174,7 +174,7 @@ def _place(metric: Metric, order: Sequence[str]) -> int:
 
 
 def score_text(values: Sequence[float]) -> str:
-    """Mean (SD) with four decimals; the mean alone of a single fold; nothing without values.
+    """Mean (SD) with four decimals; the mean alone of a single fold; empty without values.
 
     Examples
     --------

@@ -92,11 +92,11 @@ def _parts(plan: CellPlan, shapes: Shapes, label: int) -> tuple[Part, ...]:
 
 
 def _fragments(plan: CellPlan, body: StarBody, others: list[StarBody]) -> list[StarBody]:
-    """Apoptotic bodies around the cell, apart from everything."""
+    """Apoptotic bodies around the cell that touch nothing else."""
     rng = plan.stream("fragment")
     grid = directions(24, 48)
-    found: list[StarBody] = []
-    wanted = int(rng.integers(2, 9) * (0.4 + 0.6 * plan.stage))
+    fragments: list[StarBody] = []
+    n_fragments = int(rng.integers(2, 9) * (0.4 + 0.6 * plan.stage))
     reach = float(np.cbrt(body.volume_um3))
     for _ in range(40):
         angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.4)
@@ -105,13 +105,13 @@ def _fragments(plan: CellPlan, body: StarBody, others: list[StarBody]) -> list[S
         offset = far * reach * np.array([lift, np.sin(angle), np.cos(angle)])
         radii = np.ascontiguousarray(1.0 + bumps(rng, grid, n=6, sharpness=(2.0, 6.0), amplitude=0.05))
         piece = StarBody(body.centre_um + offset, np.eye(3) * radius, radii)
-        if len(found) >= wanted:
+        if len(fragments) >= n_fragments:
             break
         nodes = piece.centre_um + 1.1 * (piece.nodes_um.reshape(-1, 3) - piece.centre_um)
-        is_apart = all(other.levels(nodes).min() > 1.02 for other in [body, *others, *found])
+        is_apart = all(other.levels(nodes).min() > 1.02 for other in [body, *others, *fragments])
         if is_apart and nodes[:, 0].min() > body.bounds_um[0, 0]:
-            found.append(piece)
-    return found
+            fragments.append(piece)
+    return fragments
 
 
 def renumbered(cells: list[Cell]) -> tuple[Cell, ...]:

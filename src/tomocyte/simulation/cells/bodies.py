@@ -48,8 +48,8 @@ def spikes(rng: np.random.Generator, grid: Float, *, n: int, sharpness: tuple[fl
     return field
 
 
-def turned_axes(angle: float, semi_axes_um: Float) -> Float:
-    """Axes (3, 3) of a frame turned by ``angle`` about z, with columns of the lengths given (z, y, x)."""
+def rotated_axes(angle: float, semi_axes_um: Float) -> Float:
+    """Axes (3, 3) of a frame rotated by ``angle`` about z, with columns of the lengths given (z, y, x)."""
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
     axes: Float = turn * np.asarray(semi_axes_um)[None]
@@ -105,7 +105,7 @@ def _round_body(plan: CellPlan, rng: np.random.Generator) -> StarBody:
         volume *= 0.7 - 0.25 * plan.stage
     else:
         radii += spikes(rng, grid, n=10, sharpness=(15.0, 60.0), height=0.03 * plan.roughness)
-    unit = StarBody(np.zeros(3), turned_axes(plan.angle, aspect), np.ascontiguousarray(radii))
+    unit = StarBody(np.zeros(3), rotated_axes(plan.angle, aspect), np.ascontiguousarray(radii))
     size = float(np.cbrt(volume / unit.volume_um3))
     body = StarBody(np.zeros(3), unit.axes_um * size, unit.radii)
     return replace(body, centre_um=np.array([-float(body.bounds_um[0, 0]), 0.0, 0.0]))
@@ -126,7 +126,7 @@ def _floor_body(plan: CellPlan, rng: np.random.Generator) -> StarBody:
     radii = radii * np.where(is_bottom, 1.0, np.maximum(1.0 + uneven, 0.6))
     depth = np.maximum(-grid[..., 0], 1e-9)
     radii = np.where(grid[..., 0] < 0, np.minimum(radii, base / depth), radii)  # nothing below the floor
-    unit = StarBody(np.zeros(3), turned_axes(plan.angle, np.array([1.0, *aspect])), np.ascontiguousarray(radii))
+    unit = StarBody(np.zeros(3), rotated_axes(plan.angle, np.array([1.0, *aspect])), np.ascontiguousarray(radii))
     height = plan.height_um
     wide = float(np.sqrt(plan.volume_um3 / (unit.volume_um3 * height)))
     axes = unit.axes_um * wide

@@ -1,7 +1,7 @@
 """The refractive index of every structure of one cell, and how unevenly it is spread.
 
 All indices of a cell are drawn once and belong to its plan. To give a structure another index, change its line in
-:meth:`Composition.of`; α of the dry mass stands in :mod:`tomocyte.structures`.
+:meth:`Composition.of`; α of the dry mass is in :mod:`tomocyte.structures`.
 
 References
 ----------
@@ -51,7 +51,7 @@ class Composition:
             return self.cytosol_ri + self.vesicle_delta * _VESICLE_SHARE[structure], 0.5 * self.sigma
         if structure in _TUBE_SHARE:
             return self.cytosol_ri + self.tube_delta * _TUBE_SHARE[structure], 0.7 * self.sigma
-        known = {
+        others = {
             "early_endosome": (self.cytosol_ri + self.early_delta, 0.5 * self.sigma),
             "cytosol": (self.cytosol_ri, self.sigma),
             "plasma_membrane": (self.cytosol_ri - 0.002, 0.5 * self.sigma),
@@ -61,7 +61,7 @@ class Composition:
             "nuclear_reticulum": (nucleoplasm + max(self.rim_delta, 0.001), 0.5 * self.sigma),
             "nucleolus": (nucleoplasm + self.nucleolus_delta, 0.7 * self.sigma),
         }
-        ri, sigma = known[structure]
+        ri, sigma = others[structure]
         return max(ri, self.medium_ri + 0.001), sigma
 
 

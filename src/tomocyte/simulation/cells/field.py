@@ -1,6 +1,6 @@
 """Fields of 1 to 40 cells: placed, pressed against each other, filled.
 
-To add a way of arranging cells, propose other positions in :func:`place_bodies`; what follows does not depend on it.
+To arrange cells differently, propose other positions in :func:`place_bodies`; what follows does not depend on it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def simulate_scene(
 
 
 def check_count(n_cells: int) -> None:
-    """Raise ``E-SIM-COUNT`` unless 1 to 40 cells are asked for."""
+    """Raise ``E-SIM-COUNT`` unless the number of cells is 1 to 40."""
     if not 1 <= n_cells <= MAX_CELLS:
         raise SettingsError("E-SIM-COUNT", f"{n_cells} cells were asked for.", cure=f"Ask for 1 to {MAX_CELLS}.")
 
@@ -91,9 +91,10 @@ def fill_scene(
     extent_um: Vector,
     texture_seed: int,
     debris: Float,
-    when: tuple[int, float] = (0, 0.0),
+    frame: int = 0,
+    time_s: float = 0.0,
 ) -> Scene:
-    """The scene of cells whose free bodies stand where they should; ``when`` is the frame and its time in s."""
+    """The scene of cells whose free bodies stand where they should, at one time point."""
     pressed = [cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies]
     cells: list[Cell] = []
     fragments: list[StarBody] = []
@@ -107,8 +108,8 @@ def fill_scene(
         extent_um=extent_um,
         texture=texture_tile(np.random.default_rng(texture_seed)),
         preset=plans[0].line.name,
-        frame=when[0],
-        time_s=when[1],
+        frame=frame,
+        time_s=time_s,
         debris=_outside(debris, [body for cell in cells for body in cell.bodies]),
     )
 
@@ -133,7 +134,7 @@ def _outside(debris: Float, bodies: list[StarBody]) -> Float:
 def place_bodies(
     plans: list[CellPlan], extent_um: Vector, *, settings: SceneSettings, rng: np.random.Generator
 ) -> list[StarBody]:
-    """Free bodies at places in the field, as crowded as the settings say or closer where they must be.
+    """Free bodies at positions in the field, as crowded as the settings ask or closer where there is no room.
 
     Raises
     ------
@@ -180,7 +181,7 @@ def _throw(
 ) -> list[Float] | None:
     """Places (y, x) of cells, or ``None`` when luck fails.
 
-    ``packing`` is the least distance over the sum of two radii, and the share of cells that settle beside another one.
+    ``packing`` is the least distance over the sum of two radii, and the share of cells that settle next to another one.
     """
     distance, crowding = packing
     places: list[Float] = []

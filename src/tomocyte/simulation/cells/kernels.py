@@ -90,7 +90,7 @@ def cut_radii(radii: Any, points: Any, frames: Any, table: Any, gap: float) -> A
 
 @njit(**JIT)  # type: ignore[untyped-decorator]
 def free_shares(centre: Any, ends: Any, frame: Any, table: Any) -> Any:
-    """How far along each way from ``centre`` to ``ends`` (n, 3) a body still holds the point, as a share up to 1."""
+    """Share, up to 1, of each line from ``centre`` to ``ends`` (n, 3) that lies inside the body."""
     out = np.ones(ends.shape[0])
     for n in range(ends.shape[0]):
         dz, dy, dx = ends[n, 0] - centre[0], ends[n, 1] - centre[1], ends[n, 2] - centre[2]

@@ -1,6 +1,6 @@
-"""Cells over time: growth, spreading, migration, lipid droplets, division and death, with a known lineage.
+"""Cells over time: growth, spreading, migration, lipid droplets, division and death, with an exact lineage.
 
-A time-lapse is the same plans changed from frame to frame, so nothing has to be tracked to know the truth. To add an
+A time-lapse is the same plans changed from frame to frame, so the truth needs no tracking. To add an
 experiment, add a row to :data:`EXPERIMENTS`; to add a change, a field of :class:`MotionSettings` and its line in
 :func:`plan_at`.
 
@@ -13,7 +13,7 @@ nucleolus slightly up at first): Choi et al., bioRxiv 2021, Fig. 4. The rates th
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -31,6 +31,7 @@ from tomocyte.simulation.cells.shapes import Float, StarBody
 if TYPE_CHECKING:
     import pandas as pd
 
+Fate = Literal["stay", "divide", "die"]
 _MITOSIS_H = 1.0
 _DEATH_H = 3.0
 _RESPREAD_H = 2.0
@@ -127,7 +128,7 @@ class _Track:
     plan: CellPlan
     place: Float
     birth: int
-    fate: str
+    fate: Fate
     end: int
     is_daughter: bool = False
     velocity: Float = field(default_factory=lambda: np.zeros(2))
@@ -139,7 +140,7 @@ def experiment(name: str) -> Experiment:
     Raises
     ------
     SettingsError
-        ``E-SIM-EXPERIMENT`` with the known ones.
+        ``E-SIM-EXPERIMENT`` with the valid names.
     """
     if name not in EXPERIMENTS:
         raise SettingsError(
@@ -193,28 +194,42 @@ def simulate_timelapse(
     if n_frames < 1:
         raise SettingsError("E-SIM-FRAMES", f"{n_frames} frames were asked for.", cure="Ask for at least 1.")
     check_count(n_cells)
-    how = motion or MotionSettings()
+    motion = motion or MotionSettings()
     ranges = shifted(settings or SceneSettings()).model_copy(update={"mitotic_share": 0.0, "apoptotic_share": 0.0})
-    tracks, floor = _first_tracks(preset, n_cells, extent_um=extent_um, ranges=ranges, how=how, rng=rng)
+    tracks, floor = _first_tracks(preset, n_cells, extent_um=extent_um, ranges=ranges, motion=motion, rng=rng)
     medium_ri = tracks[0].plan.composition.medium_ri
     debris = scatter_debris(extent_um, settings=ranges, medium_ri=medium_ri, rng=rng)
     texture_seed = int(rng.integers(2**63))
     scenes, rows = [], []
     for frame in range(n_frames):
         if frame:
-            tracks = _next_frame(tracks, frame, how=how, extent_um=extent_um, ranges=ranges)
+            tracks = _next_frame(tracks, frame, motion=motion, extent_um=extent_um, ranges=ranges)
         if not tracks:
             raise SettingsError("E-SIM-FRAMES", f"every cell has died by frame {frame}.", cure="Lower deaths_per_h.")
         plans = [
-            plan_at(track.plan, frame - track.birth, how, fate=(track.fate, track.end - frame, track.is_daughter))
+            plan_at(
+                track.plan,
+                frame - track.birth,
+                motion,
+                fate=track.fate,
+                n_frames_left=track.end - frame,
+                is_daughter=track.is_daughter,
+            )
             for track in tracks
         ]
         bodies = [build_body(plan) for plan in plans]
         _push_apart(tracks, bodies)
         placed = [moved(body, track.place, floor) for body, track in zip(bodies, tracks, strict=True)]
-        when = (frame, frame * how.time_step_s)
         scenes.append(
-            fill_scene(plans, placed, extent_um=extent_um, texture_seed=texture_seed, debris=debris, when=when)
+            fill_scene(
+                plans,
+                placed,
+                extent_um=extent_um,
+                texture_seed=texture_seed,
+                debris=debris,
+                frame=frame,
+                time_s=frame * motion.time_step_s,
+            )
         )
         rows += [
             (track.plan.track_id, track.plan.parent_id, frame, label) for label, track in enumerate(tracks, start=1)
@@ -223,9 +238,15 @@ def simulate_timelapse(
 
 
 def plan_at(
-    plan: CellPlan, n_frames: int, how: MotionSettings, *, fate: tuple[str, int, bool] = ("stay", 0, False)
+    plan: CellPlan,
+    n_frames: int,
+    motion: MotionSettings,
+    *,
+    fate: Fate = "stay",
+    n_frames_left: int = 0,
+    is_daughter: bool = False,
 ) -> CellPlan:
-    """The plan as it has become.
+    """The plan after some frames.
 
     Parameters
     ----------
@@ -233,40 +254,46 @@ def plan_at(
         At birth.
     n_frames : int
         Frames since birth.
-    how : MotionSettings
-    fate : tuple of str, int, bool
-        ``stay``, ``divide`` or ``die``, the frames until then, and whether the cell was born by division.
+    motion : MotionSettings
+    fate : {"stay", "divide", "die"}
+        How the cell will end.
+    n_frames_left : int
+        Frames until then.
+    is_daughter : bool
+        Whether the cell was born by division.
     """
-    hours = n_frames * how.time_step_s / 3600.0
-    part = min(hours / how.duration_h, 1.0)
-    own = np.exp(plan.stream("motion").normal(0, how.variation, 10))
-    grown = 1.0 + how.volume_change * own[0] * part
-    nucleus = 1.0 + how.nucleus_change * own[1] * part
-    thinner = max(1.0 + how.concentration_change * own[2] * part, 0.1)
+    hours = n_frames * motion.time_step_s / 3600.0
+    part = min(hours / motion.duration_h, 1.0)
+    own = np.exp(plan.stream("motion").normal(0, motion.variation, 10))
+    enlargement = 1.0 + motion.volume_change * own[0] * part
+    nucleus = 1.0 + motion.nucleus_change * own[1] * part
+    thinner = max(1.0 + motion.concentration_change * own[2] * part, 0.1)
     mix = plan.composition
-    spread = float(np.clip(plan.spread + how.spread_change * own[3] * part, 0.0, 1.0))
-    height = plan.height_um * max(1.0 + how.height_change * own[4] * part, 0.2)
-    if fate[2]:  # a daughter is round at first
+    spread = float(np.clip(plan.spread + motion.spread_change * own[3] * part, 0.0, 1.0))
+    height = plan.height_um * max(1.0 + motion.height_change * own[4] * part, 0.2)
+    if is_daughter:  # a daughter is round at first
         young = float(np.exp(-hours / _RESPREAD_H))
         round_um = (6.0 * plan.volume_um3 / np.pi) ** (1 / 3)
         spread, height = spread * (1.0 - young), height + young * 0.8 * max(round_um - height, 0.0)
     changed = replace(
         plan,
-        volume_um3=plan.volume_um3 * grown,
+        volume_um3=plan.volume_um3 * enlargement,
         height_um=height,
         spread=spread,
         angle=plan.angle + 0.05 * hours * (own[5] - 1.0),
-        roughness=plan.roughness * (1.0 + how.roughness_change * own[6] * part),
-        nucleus_share=plan.nucleus_share * nucleus / grown,
-        nucleolus_scale=plan.nucleolus_scale * (1.0 + how.nucleolus_change * (1.0 - np.exp(-hours / 0.7))),
-        n_droplets=round((plan.n_droplets + (how.droplet_change > 0)) * (1.0 + how.droplet_change * own[7] * part)),
-        droplet_scale=plan.droplet_scale * (1.0 + how.droplet_size_change * own[8] * part),
+        roughness=plan.roughness * (1.0 + motion.roughness_change * own[6] * part),
+        nucleus_share=plan.nucleus_share * nucleus / enlargement,
+        nucleolus_scale=plan.nucleolus_scale * (1.0 + motion.nucleolus_change * (1.0 - np.exp(-hours / 0.7))),
+        n_droplets=round(
+            (plan.n_droplets + (motion.droplet_change > 0)) * (1.0 + motion.droplet_change * own[7] * part)
+        ),
+        droplet_scale=plan.droplet_scale * (1.0 + motion.droplet_size_change * own[8] * part),
         composition=replace(mix, cytosol_ri=mix.medium_ri + thinner * (mix.cytosol_ri - mix.medium_ri)),
     )
-    left_h = fate[1] * how.time_step_s / 3600.0
-    if fate[0] == "divide" and left_h <= _MITOSIS_H:
+    left_h = n_frames_left * motion.time_step_s / 3600.0
+    if fate == "divide" and left_h <= _MITOSIS_H:
         return replace(changed, kind="mitotic", n_nuclei=1, stage=float(1.0 - left_h / (_MITOSIS_H + 1e-9)))
-    if fate[0] == "die" and left_h <= _DEATH_H:
+    if fate == "die" and left_h <= _DEATH_H:
         return replace(changed, kind="apoptotic", stage=float(1.0 - left_h / (_DEATH_H + 1e-9)))
     return changed
 
@@ -277,7 +304,7 @@ def _first_tracks(
     *,
     extent_um: Vector,
     ranges: SceneSettings,
-    how: MotionSettings,
+    motion: MotionSettings,
     rng: np.random.Generator,
 ) -> tuple[list[_Track], float]:
     line = cell_line(preset)
@@ -288,46 +315,47 @@ def _first_tracks(
         for number, seed in enumerate(seeds, start=1)
     ]
     placed = place_bodies(plans, extent_um, settings=ranges, rng=rng)
-    tallest = [build_body(replace(plan, kind="mitotic")) for plan in plans] if how.divisions_per_h else []
+    tallest = [build_body(replace(plan, kind="mitotic")) for plan in plans] if motion.divisions_per_h else []
     floor = floor_of([build_body(plan) for plan in plans] + tallest, extent_um, ranges)
     tracks = []
     for plan, body in zip(plans, placed, strict=True):
-        fate, end = _draw_fate(plan, 0, how)
+        fate, end = _draw_fate(plan, 0, motion)
         tracks.append(_Track(plan, body.centre_um[1:].copy(), 0, fate, end))
     return tracks, floor
 
 
-def _draw_fate(plan: CellPlan, birth: int, how: MotionSettings) -> tuple[str, int]:
-    """What ends the cell, and the first frame in which it is gone."""
+def _draw_fate(plan: CellPlan, birth: int, motion: MotionSettings) -> tuple[Fate, int]:
+    """The cell's fate, and the first frame without it."""
     rng = np.random.default_rng(plan.stream("motion").integers(2**63))
-    step_h = how.time_step_s / 3600.0
-    waits = rng.exponential(1.0, 2) / np.maximum([how.divisions_per_h, how.deaths_per_h], 1e-12)
+    step_h = motion.time_step_s / 3600.0
+    waits = rng.exponential(1.0, 2) / np.maximum([motion.divisions_per_h, motion.deaths_per_h], 1e-12)
     waits += [_CYCLE_H * (birth > 0), _DEATH_H]  # a daughter does not divide again at once
     first = int(np.argmin(waits))
-    return ("divide", "die")[first], birth + 1 + int(min(waits[first] / step_h, 1e6))
+    fates: tuple[Fate, Fate] = ("divide", "die")
+    return fates[first], birth + 1 + int(min(waits[first] / step_h, 1e6))
 
 
 def _next_frame(
-    tracks: list[_Track], frame: int, *, how: MotionSettings, extent_um: Vector, ranges: SceneSettings
+    tracks: list[_Track], frame: int, *, motion: MotionSettings, extent_um: Vector, ranges: SceneSettings
 ) -> list[_Track]:
-    """Tracks of the frame: moved, divided, or gone."""
-    known = max(track.plan.track_id for track in tracks)
+    """Tracks of the frame: moved, divided, or ended."""
+    last_id = max(track.plan.track_id for track in tracks)
     result: list[_Track] = []
     for track in tracks:
-        _step(track, frame, how, np.array(extent_um[1:]))
+        _step(track, frame, motion, np.array(extent_um[1:]))
         if frame < track.end:
             result.append(track)
         elif track.fate == "divide":
-            result += _daughters(track, frame, how=how, ranges=ranges, first_id=known + 1)
-            known += 2
+            result += _daughters(track, frame, motion=motion, ranges=ranges, first_id=last_id + 1)
+            last_id += 2
     return result
 
 
-def _step(track: _Track, frame: int, how: MotionSettings, lateral: Float) -> None:
+def _step(track: _Track, frame: int, motion: MotionSettings, lateral: Float) -> None:
     rng = np.random.default_rng(np.random.SeedSequence(track.plan.seed, spawn_key=(1000 + frame,)))
-    step_h = how.time_step_s / 3600.0
-    keep = float(np.exp(-step_h / how.persistence_h))
-    kick = rng.normal(size=2) * how.speed_um_per_h / np.sqrt(2.0)
+    step_h = motion.time_step_s / 3600.0
+    keep = float(np.exp(-step_h / motion.persistence_h))
+    kick = rng.normal(size=2) * motion.speed_um_per_h / np.sqrt(2.0)
     is_first = not track.velocity.any()
     track.velocity = kick if is_first else keep * track.velocity + np.sqrt(1 - keep**2) * kick
     moved_to = track.place + track.velocity * step_h
@@ -337,10 +365,10 @@ def _step(track: _Track, frame: int, how: MotionSettings, lateral: Float) -> Non
 
 
 def _daughters(
-    mother: _Track, frame: int, *, how: MotionSettings, ranges: SceneSettings, first_id: int
+    mother: _Track, frame: int, *, motion: MotionSettings, ranges: SceneSettings, first_id: int
 ) -> list[_Track]:
     """Two cells of half the volume, apart along the division's axis."""
-    last = plan_at(mother.plan, frame - mother.birth, how)
+    last = plan_at(mother.plan, frame - mother.birth, motion)
     axis = np.array([np.sin(last.angle), np.cos(last.angle)])
     apart = 0.55 * (3 * last.volume_um3 / (8 * np.pi)) ** (1 / 3) * 2.0
     seeds = mother.plan.stream("plan").integers(2**63, size=2)
@@ -359,7 +387,7 @@ def _daughters(
             droplet_scale=last.droplet_scale,
             composition=last.composition,
         )
-        fate, end = _draw_fate(plan, frame, how)
+        fate, end = _draw_fate(plan, frame, motion)
         place = mother.place + (0.5 - number) * apart * axis
         pair.append(_Track(plan, place, frame, fate, end, is_daughter=True, velocity=mother.velocity.copy()))
     return pair

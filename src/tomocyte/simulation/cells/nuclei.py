@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from tomocyte.simulation.cells import kernels
-from tomocyte.simulation.cells.bodies import NUCLEOLUS_TABLE, NUCLEUS_TABLE, bumps, spikes, turned_axes
+from tomocyte.simulation.cells.bodies import NUCLEOLUS_TABLE, NUCLEUS_TABLE, bumps, rotated_axes, spikes
 from tomocyte.simulation.cells.plan import CellPlan
 from tomocyte.simulation.cells.shapes import Float, StarBody, directions
 
@@ -19,7 +19,7 @@ _CLEARANCE = 1.04
 _MAX_TRIES = 80
 _N_MOVES = 24
 _BELOW = 0.92
-"""Share of the way to the membrane that a nucleus may take."""
+"""Share of the distance to the membrane that a nucleus may fill."""
 _SMALLEST_UM = 0.35
 
 
@@ -61,7 +61,7 @@ def build_nucleoli(plan: CellPlan, nucleus: StarBody, number: int) -> list[StarB
         tries = rng.random((40, 4))
         if len(nucleoli) >= min(6, plan.n_nucleoli):
             break
-        axes = turned_axes(rng.uniform(0, 2 * np.pi), semi_axes)
+        axes = rotated_axes(rng.uniform(0, 2 * np.pi), semi_axes)
         for draw in tries:
             towards = _towards(2 * np.pi * draw[0], 2.0 * draw[1] - 1.0)
             centre = _inside_point(nucleus, towards, 0.8 * np.cbrt(draw[2]))
@@ -83,7 +83,7 @@ def _propose(plan: CellPlan, rng: np.random.Generator, volume_um3: float) -> Sta
     if plan.kind in ("adherent", "fibroblast"):
         semi_axes *= np.array([0.75, 1.0, rng.uniform(1.0, 1.35)])
     turn = plan.angle if plan.kind == "fibroblast" else rng.uniform(0, 2 * np.pi)
-    unit = StarBody(np.zeros(3), turned_axes(turn, semi_axes), np.ascontiguousarray(np.maximum(radii, 0.35)))
+    unit = StarBody(np.zeros(3), rotated_axes(turn, semi_axes), np.ascontiguousarray(np.maximum(radii, 0.35)))
     return replace(unit, axes_um=unit.axes_um * float(np.cbrt(volume_um3 / unit.volume_um3)))
 
 
@@ -92,7 +92,7 @@ def _settle(
 ) -> StarBody | None:
     """The nucleus off the centre, bent to the room there; drawn inwards, and only then shrunk, until it fits."""
     direction = np.array([0.0, np.sin(towards), np.cos(towards)])
-    reach = _free_way(room, direction)
+    reach = _free_distance(room, direction)
     wide = float(np.abs(nucleus.nodes_um[..., 1:]).max())
     size = 1.0
     away = eccentricity * max(reach - wide, 0.35 * reach * (eccentricity > 0.6))
@@ -114,7 +114,7 @@ def _settle(
 
 def _pressed(nucleus: StarBody, room: StarBody) -> StarBody:
     """The nucleus bent to stay below the membrane, and grown sideways to keep most of its volume."""
-    wanted = nucleus.volume_um3
+    volume_um3 = nucleus.volume_um3
     free = nucleus.radii
     body = nucleus
     for _ in range(4):
@@ -124,7 +124,7 @@ def _pressed(nucleus: StarBody, room: StarBody) -> StarBody:
         radii = body.radii * press
         radii[0], radii[-1] = radii[0].mean(), radii[-1].mean()
         pressed = replace(body, radii=np.ascontiguousarray(radii))
-        lost = wanted / pressed.volume_um3
+        lost = volume_um3 / pressed.volume_um3
         if lost < 1.03:
             return pressed
         body = replace(body, axes_um=np.diag([1.0, *([min(np.sqrt(lost), 1.2)] * 2)]) @ body.axes_um)
@@ -143,7 +143,7 @@ def _chromosomes(plan: CellPlan, rng: np.random.Generator, room: StarBody) -> li
         radii = 1.0 + bumps(rng, grid, n=24, sharpness=(5.0, 20.0), amplitude=0.06)
         centre, _ = _middle(room, room.centre_um + side * apart * along)
         for _ in range(_MAX_TRIES):
-            body = StarBody(centre, turned_axes(plan.angle, semi_axes), np.ascontiguousarray(radii))
+            body = StarBody(centre, rotated_axes(plan.angle, semi_axes), np.ascontiguousarray(radii))
             if _is_free(body, room, nuclei):
                 nuclei.append(body)
                 break
@@ -155,12 +155,12 @@ def _chromosomes(plan: CellPlan, rng: np.random.Generator, room: StarBody) -> li
 def _is_free(body: StarBody, room: StarBody, others: list[StarBody]) -> bool:
     """Whether a slightly larger body lies inside ``room`` and apart from the ``others``."""
     nodes = body.nodes_um.reshape(-1, 3)
-    grown = body.centre_um + _CLEARANCE * (nodes - body.centre_um)
-    if room.levels(grown).max() >= 1.0:
+    enlarged = body.centre_um + _CLEARANCE * (nodes - body.centre_um)
+    if room.levels(enlarged).max() >= 1.0:
         return False
     for other in others:
         theirs = other.centre_um + _CLEARANCE * (other.nodes_um.reshape(-1, 3) - other.centre_um)
-        if other.levels(grown).min() <= 1.0 or body.levels(theirs).min() <= 1.0:
+        if other.levels(enlarged).min() <= 1.0 or body.levels(theirs).min() <= 1.0:
             return False
     return True
 
@@ -177,7 +177,7 @@ def _inside_point(room: StarBody, towards: Float, depth: float) -> Float:
     return point
 
 
-def _free_way(room: StarBody, direction: Float) -> float:
+def _free_distance(room: StarBody, direction: Float) -> float:
     """Distance in µm from the centre to the surface along a direction in space."""
     return 1.0 / float(room.levels((room.centre_um + direction)[None])[0])
 

@@ -1,7 +1,7 @@
 """What fills a cell: droplets, vesicles, mitochondria, endoplasmic reticulum, Golgi, nuclear reticulum, filopodia.
 
-Every organelle keeps clear of the plasma membrane, of the nuclei and of everything placed before it, so no two overlap
-and each one's volume is its shape's. Random numbers are drawn in full before anything is tried: a cell that grows from
+Every organelle keeps clear of the plasma membrane, of the nuclei and of all earlier organelles, so no two overlap and
+each one's volume is its shape's. Random numbers are drawn in full before anything is tried: a cell that grows from
 frame to frame keeps its organelles. To add one, write a method of :class:`Filler` and call it in :meth:`Filler.fill`.
 """
 
@@ -90,7 +90,7 @@ class Filler:
         self.n_taken += len(tubes)
 
     def _points(self, draws: Float, *, low: float = 0.0) -> Float:
-        """Numbers (…, 3) in [0, 1) -> points spread evenly over the body, from the share ``low`` of the way out."""
+        """Numbers (…, 3) in [0, 1) -> points spread evenly over the body, beyond the share ``low`` of the radius."""
         up = 2.0 * draws[..., 0] - 1.0
         ring = np.sqrt(1.0 - up**2)
         angle = 2.0 * np.pi * draws[..., 1]
@@ -105,8 +105,8 @@ class Filler:
         """Spheres at the first of their candidate points (n, tries, 3) that is free."""
         candidates = np.concatenate([points, points, np.broadcast_to(radii[:, None, None], (*points.shape[:2], 1))], 2)
         candidates = np.ascontiguousarray(candidates[:count])
-        chosen = kernels.place_spheres(candidates, self.room, self.ball, self.taken, self._rule())
-        placed = [candidates[item, attempt][None].copy() for item, attempt in enumerate(chosen) if attempt >= 0]
+        attempts = kernels.place_spheres(candidates, self.room, self.ball, self.taken, self._rule())
+        placed = [candidates[item, attempt][None].copy() for item, attempt in enumerate(attempts) if attempt >= 0]
         self.n_taken += len(placed)
         return placed
 
@@ -135,7 +135,7 @@ class Filler:
         return self._place(points, radii, min(count, _MAX_VESICLES))
 
     def _inclusions(self) -> list[Float]:
-        """Large lysosomes, placed before everything else so that they find room."""
+        """Large lysosomes, placed first so that they find room."""
         rng = np.random.default_rng(self.plan.stream("vesicle").integers(2**63, size=len(VESICLES) + 1)[-1])
         points = self._points(rng.random((2, 60, 3)))
         return self._place(points, rng.uniform(0.8, 1.7, 2), self.plan.n_inclusions)
@@ -192,7 +192,7 @@ class Filler:
         return [edges[fits]]
 
     def _golgi(self) -> list[Float]:
-        """One stack of bent ribbons beside the nucleus."""
+        """One stack of bent ribbons next to the nucleus."""
         rng = self.plan.stream("golgi")
         angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.12, 0.2)
         n_layers, n_rows = int(rng.integers(3, 5)), int(rng.integers(4, 8))

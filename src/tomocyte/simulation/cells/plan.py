@@ -42,7 +42,7 @@ class CellPlan:
     kind : str
         Shape; a cell line's own kind, ``mitotic`` or ``apoptotic``.
     track_id, parent_id, seed : int
-        Identity over time and the source of everything random about the cell.
+        Identity over time and the source of all random properties of the cell.
     spread : float
         0 a dome, 1 flat with a thin rim (kinds that sit on the floor).
     stage : float

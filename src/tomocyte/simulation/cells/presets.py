@@ -101,16 +101,16 @@ def cell_line(name: str) -> CellLine:
     Raises
     ------
     SettingsError
-        ``E-SIM-PRESET`` with the known ones.
+        ``E-SIM-PRESET`` with the valid names.
 
     Examples
     --------
     >>> cell_line("raw264.7").kind
     'macrophage'
     """
-    wanted = _plain(name)
+    key = _plain(name)
     for row in _ROWS:
-        if _plain(row.name) == wanted:
+        if _plain(row.name) == key:
             return row
     raise SettingsError("E-SIM-PRESET", f"unknown cell line {name!r}.", cure=f"Known: {', '.join(CELL_LINES)}.")
 

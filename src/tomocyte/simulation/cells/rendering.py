@@ -26,7 +26,7 @@ TEXTURE_NODES_PER_LENGTH = 3.0
 
 
 class Labels(Mapping[str, NDArray[np.uint32]]):
-    """Structure -> labels (Z, Y, X) uint32, 0 = background, each made when asked for (17 at once would be heavy).
+    """Structure -> labels (Z, Y, X) uint32, 0 = background, each made at access (17 at once would need much memory).
 
     Parameters
     ----------

@@ -2,12 +2,12 @@
 
 Membership is exclusive for the finest structures and nested for the containers:
 
-* ``cell`` contains everything that carries a cell's label, filopodia included; ``nucleus`` contains its
+* ``cell`` contains all parts that carry a cell's label, filopodia included; ``nucleus`` contains its
   ``nuclear_membrane``, ``nuclear_reticulum`` and ``nucleolus`` (and the nucleoplasm, which has no name of its own);
 * every voxel of a cell belongs to exactly one leaf. Leaves are painted in the order of :data:`PAINT_ORDER`, a later one
   over an earlier one. Parts are placed apart from each other, so that the order decides only ties (a filopodium is what
   its tube has outside every cell body; a nucleus hides what lies below it);
-* ``cytosol`` is what is left of the cell after nucleus, organelles, plasma membrane and filopodia;
+* ``cytosol`` is the cell without nucleus, organelles, plasma membrane and filopodia;
   ``extracellular`` is a mask (1 outside every cell).
 
 A voxel belongs to the part that contains its centre, so the labels of two renderings agree wherever they look at the
@@ -62,7 +62,7 @@ STRUCTURES: tuple[str, ...] = (
     *(name for name in PAINT_ORDER if name != "nucleoplasm"),
     "extracellular",
 )
-"""Names under which labels can be asked for."""
+"""Names of the label images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class Cell:
     label : int
         From 1, in this frame.
     track_id, parent_id : int
-        Identity over time; ``parent_id`` is 0 for a cell without a known mother.
+        Identity over time; ``parent_id`` is 0 for a cell without a mother.
     kind : str
         ``suspended``, ``adherent``, ``macrophage``, ``fibroblast``, ``mitotic`` or ``apoptotic``.
     bodies : tuple of StarBody
@@ -132,7 +132,7 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One frame as continuous geometry in µm; nothing in it depends on a voxel size.
+    """One frame as continuous geometry in µm; independent of a voxel size.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """How simulated scenes vary: one settings class with documented ranges, and what a domain shift does to them.
 
-A range is (low, high) and is drawn from uniformly, per field or per cell as its text says. To add a knob, add a field
-here, draw it in ``plan`` or ``composition``, and widen it in :data:`SHIFTS` if it belongs to the held-out domains.
+A range is (low, high) and is drawn from uniformly, per field or per cell, as its description states. To add a setting,
+add a field here, draw it in ``plan`` or ``composition``, and widen it in :data:`SHIFTS` for held-out domains.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class SceneSettings(Settings):
     n_debris: Range = (0, 10)
     """Number of particles in the medium, per field (none above 1000); they carry no label."""
     size_scale: Range = (0.9, 1.1)
-    """Factor on the cell line's volume, per cell, beside the line's own spread."""
+    """Factor on the cell line's volume, per cell, in addition to the line's own spread."""
     height_scale: Range = (0.9, 1.15)
     """Factor on the cell line's height, per cell."""
     roughness: Range = (0.6, 1.4)
@@ -71,7 +71,7 @@ class SceneSettings(Settings):
     organelle_scale: Range = (0.5, 1.3)
     """Factor on the numbers of organelles of the cell line, per cell."""
     nucleus_eccentricity: Range = (0.05, 0.6)
-    """Distance of a nucleus from the cell's centre over the free way to the membrane, per cell."""
+    """Distance of a nucleus from the cell's centre over the free distance to the membrane, per cell."""
     crowding: Range = (0.0, 1.0)
     """0 isolated, 0.5 touching, 1 confluent and overlapping, per field; fields too full for it are packed closer."""
     border_overhang: float = Field(default=0.3, ge=0, le=0.9)
@@ -118,7 +118,7 @@ SHIFTS: dict[str, dict[str, Range]] = {
         "nucleus_eccentricity": (0.3, 0.8),
     },
 }
-"""Ranges that replace the defaults under a shift; a range the user changed is kept."""
+"""Ranges that replace the defaults under a shift; a range the user changed stays."""
 
 
 def shifted(settings: SceneSettings) -> SceneSettings:

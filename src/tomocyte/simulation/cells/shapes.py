@@ -92,7 +92,7 @@ class StarBody:
                 r_theta = (slope + b * (np.roll(slope, -1, 1) - slope)) * (n_theta / np.pi)
                 r_phi = (np.roll(edge, -1, 1) - edge) * (n_phi / (2 * np.pi))
                 weight = wa * wb * (np.pi / n_theta) * (2 * np.pi / n_phi)
-                point, area = _patch(theta, phi, r, (r_theta, r_phi), self.axes_um)
+                point, area = _patch(theta, phi, r, r_theta, r_phi, self.axes_um)
                 points.append(point)
                 areas.append(area * weight)
                 solids.append((r**3 / 3 * np.sin(theta) * weight * abs(np.linalg.det(self.axes_um))).ravel())
@@ -184,11 +184,11 @@ def _triad(theta: Float, phi: Float) -> tuple[Float, Float, Float]:
     return u, e_theta, e_phi
 
 
-def _patch(theta: Float, phi: Float, r: Float, slopes: tuple[Float, Float], axes: Float) -> tuple[Float, Float]:
+def _patch(theta: Float, phi: Float, r: Float, r_theta: Float, r_phi: Float, axes: Float) -> tuple[Float, Float]:
     """Surface points and area vectors per dθdφ, both (n, 3), of r(θ, φ) stretched by ``axes``."""
     u, e_theta, e_phi = _triad(theta, phi)
-    along_theta = (slopes[0][..., None] * u + r[..., None] * e_theta) @ axes.T
-    along_phi = (slopes[1][..., None] * u + (r * np.sin(theta))[..., None] * e_phi) @ axes.T
+    along_theta = (r_theta[..., None] * u + r[..., None] * e_theta) @ axes.T
+    along_phi = (r_phi[..., None] * u + (r * np.sin(theta))[..., None] * e_phi) @ axes.T
     return ((r[..., None] * u) @ axes.T).reshape(-1, 3), np.cross(along_phi, along_theta).reshape(-1, 3)
 
 

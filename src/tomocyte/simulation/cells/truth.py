@@ -88,11 +88,11 @@ class _Sum:
     mass: float = 0.0
     moment: Float | float = 0.0
 
-    def add(self, solid: tuple[float, Float], ri: float, mass: float, *, sign: float = 1.0) -> None:
-        self.volume += sign * solid[0]
-        self.moment = self.moment + sign * solid[1]
-        self.index += sign * solid[0] * ri
-        self.mass += sign * mass
+    def add(self, volume: float, moment: Float, *, ri: float, mass: float) -> None:
+        self.volume += volume
+        self.moment = self.moment + moment
+        self.index += volume * ri
+        self.mass += mass
 
 
 def truth_table(scene: Scene, *, item: str = "") -> pd.DataFrame:
@@ -118,7 +118,10 @@ def truth_table(scene: Scene, *, item: str = "") -> pd.DataFrame:
     True
     """
     contacts = _cell_contacts(scene)
-    rows = [row for cell in scene.cells for row in _cell_rows(scene, cell, contacts[cell.label])]
+    rows = []
+    for cell in scene.cells:
+        n_contacts, area_um2 = contacts[cell.label]
+        rows += _cell_rows(scene, cell, n_contacts=n_contacts, contact_area_um2=area_um2)
     fixed = {"item": item, "frame": scene.frame}
     return table_from_rows([{**fixed, **row} for row in rows], COLUMNS)
 
@@ -162,33 +165,33 @@ def _measure_union(tubes: Float, without: tuple[StarBody, ...]) -> Solid:
     return Solid(float(volume.sum()), area, inside, volume)
 
 
-def _cell_rows(scene: Scene, cell: Cell, contact: tuple[int, float]) -> list[dict[str, object]]:
-    """Rows of the cell, its nuclei and its leaves; shells and what is left over come from sums and differences."""
+def _cell_rows(scene: Scene, cell: Cell, *, n_contacts: int, contact_area_um2: float) -> list[dict[str, object]]:
+    """Rows of the cell, its nuclei and its leaves; shells and remainders come from sums and differences."""
     solids = [_measure_part(part, cell) for part in cell.parts]
     whole = _Sum()
     nuclei: dict[int, _Sum] = {}
     rows: list[dict[str, object]] = []
-    n_contacts = _organelle_contacts(cell)
+    organelle_contacts = _organelle_contacts(cell)
     shells = _shells(cell, solids)
     for number, (part, solid) in enumerate(zip(cell.parts, solids, strict=True)):
         leaf = _Sum()
         volume, moment, area = shells.get(number, (solid.volume_um3, solid.moment, solid.surface_area_um2))
         ri = part.ri + part.texture_sigma * _mean_texture(scene, cell, solid)
-        leaf.add((volume, moment), ri, _dry_mass(part.structure, ri - scene.medium_ri, volume))
-        whole.add((volume, moment), ri, leaf.mass)
+        leaf.add(volume, moment, ri=ri, mass=_dry_mass(part.structure, ri - scene.medium_ri, volume))
+        whole.add(volume, moment, ri=ri, mass=leaf.mass)
         if part.nucleus_label:
-            nuclei.setdefault(part.nucleus_label, _Sum()).add((volume, moment), ri, leaf.mass)
+            nuclei.setdefault(part.nucleus_label, _Sum()).add(volume, moment, ri=ri, mass=leaf.mass)
         if part.structure not in ("nucleoplasm", "cytosol") or number in _first_cytosol(cell):
-            rows.append(_row(scene, cell, (part.structure, part.label), leaf, area))
-            rows[-1]["n_contacts"] = n_contacts.get(number, 0)
+            rows.append(_row(scene, cell, part.structure, part.label, leaf, area))
+            rows[-1]["n_contacts"] = organelle_contacts.get(number, 0)
     filopodia = [solid for part, solid in zip(cell.parts, solids, strict=True) if part.structure == "filopodium"]
     covered = sum(np.pi * part.shape[0, 6] ** 2 for part in cell.parts_of("filopodium"))  # type: ignore[index]
     area = sum(body.surface_area_um2 for body in cell.bodies) + sum(f.surface_area_um2 for f in filopodia) - covered
-    top = [_row(scene, cell, ("cell", cell.label), whole, area)]
-    top[0].update(n_contacts=contact[0], contact_area_um2=contact[1])
+    top = [_row(scene, cell, "cell", cell.label, whole, area)]
+    top[0].update(n_contacts=n_contacts, contact_area_um2=contact_area_um2)
     for label, total in nuclei.items():
         outer = next(part.shape for part in cell.parts if part.nucleus_label == label)
-        top.append(_row(scene, cell, ("nucleus", label), total, measure(outer).surface_area_um2))
+        top.append(_row(scene, cell, "nucleus", label, total, measure(outer).surface_area_um2))
     return top + rows
 
 
@@ -219,17 +222,17 @@ def _shells(cell: Cell, solids: list[Solid]) -> dict[int, tuple[float, Float, fl
         if part.structure not in ("filopodium", "plasma_membrane", "cytosol", *nuclear)
         and not (part.structure == "nucleoplasm" and numbers.get("nuclear_membrane"))
     ]
-    found = {numbers["plasma_membrane"][0]: _less(solids, numbers["plasma_membrane"], [inner])}
-    found[inner] = _less(solids, [inner, *fragments], held)
+    shells = {numbers["plasma_membrane"][0]: _less(solids, numbers["plasma_membrane"], [inner])}
+    shells[inner] = _less(solids, [inner, *fragments], held)
     for number in fragments:
-        found[number] = (0.0, np.zeros(3), 0.0)
+        shells[number] = (0.0, np.zeros(3), 0.0)
     for membrane in numbers.get("nuclear_membrane", []):
         label = cell.parts[membrane].nucleus_label
         below = next(n for n in numbers["nucleoplasm"] if cell.parts[n].nucleus_label == label)
-        found[membrane] = _less(solids, [membrane], [below])
+        shells[membrane] = _less(solids, [membrane], [below])
         within = [n for name in nuclear for n in numbers.get(name, []) if cell.parts[n].nucleus_label == label]
-        found[below] = _less(solids, [below], within)
-    return found
+        shells[below] = _less(solids, [below], within)
+    return shells
 
 
 def _less(solids: list[Solid], plus: list[int], minus: list[int]) -> tuple[float, Float, float]:
@@ -245,17 +248,17 @@ def _mean_texture(scene: Scene, cell: Cell, solid: Solid) -> float:
     return float(np.average(texture_at(scene, cell, solid.points_um), weights=solid.weights_um3))
 
 
-def _row(scene: Scene, cell: Cell, name: tuple[str, int], total: _Sum, area: float) -> dict[str, object]:
+def _row(scene: Scene, cell: Cell, structure_name: str, label: int, total: _Sum, area_um2: float) -> dict[str, object]:
     centre = np.asarray(total.moment) / total.volume if total.volume > 0 else np.full(3, np.nan)
     ends = np.array([body.bounds_um for body in cell.bodies])
     is_cut = bool((ends[:, 0, 1:] < 0).any() or (ends[:, 1, 1:] > np.array(scene.extent_um[1:])).any())
     return {
-        "structure": name[0],
-        "label": name[1],
+        "structure": structure_name,
+        "label": label,
         "cell_id": cell.label,
         "track_id": cell.track_id,
         "volume_um3": total.volume,
-        "surface_area_um2": area,
+        "surface_area_um2": area_um2,
         "mean_ri": total.index / total.volume if total.volume > 0 else float("nan"),
         "dry_mass_pg": total.mass,
         "z_um": centre[0],
@@ -269,7 +272,7 @@ def _row(scene: Scene, cell: Cell, name: tuple[str, int], total: _Sum, area: flo
 
 def _cell_contacts(scene: Scene) -> dict[int, tuple[int, float]]:
     """Cell label -> number of cells within reach and the area that is."""
-    found = {}
+    contacts = {}
     for cell in scene.cells:
         points, area = cell.bodies[0].surface_points(outside_um=CONTACT_GAP_UM)
         low, high = cell.bodies[0].bounds_um
@@ -283,8 +286,8 @@ def _cell_contacts(scene: Scene) -> dict[int, tuple[int, float]]:
             touches = other.bodies[0].levels(points) < 1.0
             count += bool(touches.any())
             is_near |= touches
-        found[cell.label] = (count, float(area[is_near].sum()))
-    return found
+        contacts[cell.label] = (count, float(area[is_near].sum()))
+    return contacts
 
 
 def _organelle_contacts(cell: Cell) -> dict[int, int]:

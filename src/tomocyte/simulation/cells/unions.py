@@ -25,8 +25,8 @@ def interior_outside(tube: Float, others: Float, n: int) -> tuple[Float, Float]:
     tall, ball = np.pi * radius**2 * length, 4 / 3 * np.pi * radius**3
     n_ball = max(int(n * ball / (tall + ball)), 8)
     n_tall = max(n - n_ball, 8) if length > 0 else 0
-    points, n_kept = _clipped(tube, np.stack(vectors), length, unit_ball()[:n_ball], unit_shaft(3)[:n_tall], others)
-    return points, _weights(len(points), n_kept, ball / n_ball, tall / max(n_tall, 1))
+    points, n_ends = _clipped(tube, np.stack(vectors), length, unit_ball()[:n_ball], unit_shaft(3)[:n_tall], others)
+    return points, _weights(len(points), n_ends, ball / n_ball, tall / max(n_tall, 1))
 
 
 def surface_outside(tube: Float, others: Float, n: int) -> tuple[Float, Float]:
@@ -36,8 +36,8 @@ def surface_outside(tube: Float, others: Float, n: int) -> tuple[Float, Float]:
     tall, ball = 2 * np.pi * radius * length, 4 * np.pi * radius**2
     n_ball = max(int(n * ball / (tall + ball)), 8)
     n_tall = max(n - n_ball, 8) if length > 0 else 0
-    points, n_kept = _clipped(tube, np.stack(vectors), length, ball_directions(n_ball), unit_shaft(2)[:n_tall], others)
-    return points, _weights(len(points), n_kept, ball / n_ball, tall / max(n_tall, 1))
+    points, n_ends = _clipped(tube, np.stack(vectors), length, ball_directions(n_ball), unit_shaft(2)[:n_tall], others)
+    return points, _weights(len(points), n_ends, ball / n_ball, tall / max(n_tall, 1))
 
 
 def _weights(n_points: int, n_ball: int, ball: float, tall: float) -> Float:

@@ -1,4 +1,4 @@
-"""Door 5: an instrument is a file in this folder; it says what a microscope shows of known cells.
+"""Door 5: an instrument is a file in this folder; it turns simulated cells into a microscope's image.
 
 To add one, put ``instruments/<name>.py`` here with a module constant ``INSTRUMENT = Instrument(...)``; it is found by
 itself: in ``tomocyte simulate NAME``, in the settings of a data set (``modality: NAME``, ``NAME_ranges``), in its plan
@@ -36,7 +36,7 @@ def instrument(name: str) -> Instrument[Any, Any, Any]:
     Raises
     ------
     SettingsError
-        ``E-INSTRUMENT`` with the list of known ones.
+        ``E-INSTRUMENT`` with the valid names.
 
     Examples
     --------

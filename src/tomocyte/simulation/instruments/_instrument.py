@@ -1,4 +1,4 @@
-"""The type of an instrument: microscopes of one kind, how bad their images are, and what they show of known cells."""
+"""The type of an instrument: microscopes of one kind, their errors, and their images of simulated cells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Optics(NamedTuple, Generic[V, D]):
 
 
 class Conditions(Settings):
-    """What is asked of the image formation beside the optics."""
+    """Options of the image formation besides the optics."""
 
     is_multiple_scattering: bool = False
     """Whether light may scatter more than once."""
@@ -42,7 +42,7 @@ class Conditions(Settings):
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One frame of known cells as an instrument meets it.
+    """One frame of simulated cells, as input of an instrument.
 
     Parameters
     ----------
@@ -116,16 +116,16 @@ class Instrument(Generic[V, D, R]):
         Raises
         ------
         SettingsError
-            ``E-INSTRUMENT`` with the list of known ones.
+            ``E-INSTRUMENT`` with the valid names.
         """
-        wanted = name or self.default
-        if wanted not in self.variants:
+        variant = name or self.default
+        if variant not in self.variants:
             raise SettingsError(
                 "E-INSTRUMENT",
                 f"unknown {self.name.upper()} instrument {name!r}.",
                 cure=f"Known: {', '.join(self.variants)}.",
             )
-        return self.variants[wanted]
+        return self.variants[variant]
 
     def ranges_of(self, shift: str) -> R:
         """The ranges of one domain.
@@ -149,7 +149,7 @@ class Instrument(Generic[V, D, R]):
         return medium_ri if self.quantity == "refractive_index" else 0.0
 
     def metadata(self, optics: Optics[V, D]) -> dict[str, Any]:
-        """What the item's card and the file's metadata say of the microscope, ready for JSON."""
+        """The microscope in the item's card and the file's metadata, ready for JSON."""
         return {
             "instrument": optics.instrument.model_dump(mode="json"),
             "degradation": optics.degradation.model_dump(mode="json"),

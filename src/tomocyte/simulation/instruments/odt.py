@@ -1,6 +1,6 @@
-"""Holographic tomographs: refractive index in 3-D, from many beams or from a cell that is turned.
+"""Holographic tomographs: refractive index in 3-D, from many beams or from a rotated cell.
 
-To add a microscope, add a row to :data:`VARIANTS`; what it suffers stands in :data:`RANGES`. The optics are in
+To add a microscope, add a row to :data:`VARIANTS`; its errors are in :data:`RANGES`. The optics are in
 ``physics/optics.py``, image formation in ``physics/formation.py`` (one scattering) and ``physics/fields.py`` (several).
 """
 
@@ -28,7 +28,7 @@ VARIANTS: dict[str, OdtInstrument] = {
     "HT-2H": OdtInstrument(name="HT-2H"),
     # The same with its beams inside the pupil, as fields of thick cells need them (physics/fields.py). An assumption.
     "HT-2H-58deg": OdtInstrument(name="HT-2H-58deg", illumination_polar_deg=58.0),
-    # Schürmann et al. 2017 (10.1002/jbio.201700145): 647 nm, a cell turned once under a shearing interferometer. The
+    # Schürmann et al. 2017 (10.1002/jbio.201700145): 647 nm, a cell rotated once under a shearing interferometer. The
     # data do not state the objective; their power spectrum falls by six decades and meets the noise between 0.7 and
     # 0.9, so 0.75 is assumed here.
     "HL60-rotation": OdtInstrument(
@@ -47,7 +47,7 @@ HL60_DEGRADATION = OdtDegradation(
     skirt_um=1.2,
     n_iterations=0,
 )
-"""What makes a simulated turned cell look like the open HL60 tomogram: its edge profile and power spectrum."""
+"""What makes a simulated rotated cell look like the open HL60 tomogram: its edge profile and power spectrum."""
 
 
 class OdtRanges(Settings):

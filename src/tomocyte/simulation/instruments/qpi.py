@@ -1,6 +1,6 @@
 """Quantitative phase microscopes: dry-mass density in 2-D, from light that goes straight through the cells.
 
-To add a microscope, add a row to :data:`VARIANTS`; what it suffers stands in :data:`RANGES`. The optics are in
+To add a microscope, add a row to :data:`VARIANTS`; its errors are in :data:`RANGES`. The optics are in
 ``physics/optics.py``, image formation in ``physics/phase.py``.
 """
 
@@ -82,7 +82,7 @@ def measure_qpi(
     """The image (1, 1, Y, X) of a frame, in pg/µm²."""
     from tomocyte.simulation.physics.phase import dry_mass_density, simulate_qpi
 
-    del conditions  # light always goes slice by slice, and one plane at a time is nothing for a GPU
+    del conditions  # light always goes slice by slice, and one plane at a time is too little work for a GPU
     truth = view.truth
     phase = simulate_qpi(
         truth.ri,

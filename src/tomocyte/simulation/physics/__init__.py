@@ -1,4 +1,4 @@
-"""What light and detectors make of a known cell: arrays in, arrays out.
+"""Image formation, from simulated cells to measured images: arrays in, arrays out.
 
 A tomogram: ``formation`` is the fast road (one scattering, the whole tomogram in one step), ``fields`` the complete one
 (a complex field per beam, then a reconstruction), with ``sphere`` as its analytic judge; ``noise`` and ``fringe_noise``

@@ -1,8 +1,8 @@
-"""The complete way: a complex field for every beam, and a tomogram from the fields.
+"""The complete simulation: a complex field for every beam, and a tomogram from the fields.
 
 :func:`simulate_fields` illuminates a cell from each direction (or turns it) by first Born, Rytov or multi-slice
 propagation; :func:`reconstruct_odt` maps fields back by the Fourier diffraction theorem. Use it for thick cells,
-where light scatters more than once (:func:`simulate_odt_thick` does both), and to judge the fast way of
+where light scatters more than once (:func:`simulate_odt_thick` does both), and to check the fast method of
 ``formation.py``. To add a forward model, add it to :data:`MODELS`.
 """
 
@@ -59,7 +59,7 @@ def simulate_fields(
         True refractive index.
     medium_ri : float
     voxel_size_um : tuple of float
-        z, y, x in µm; z and x must be equal where the cell is turned.
+        z, y, x in µm; z and x must be equal where the cell is rotated.
     instrument : OdtInstrument
     model : str
         ``born``, ``rytov`` or ``multi-slice``.
@@ -80,11 +80,11 @@ def simulate_fields(
     if model not in MODELS:
         raise SettingsError("E-MODEL", f"unknown forward model {model!r}.", cure=f"Known: {', '.join(MODELS)}.")
     if instrument.geometry == "rotation":
-        _check_turnable(ri.shape, voxel_size_um)
+        _check_rotatable(ri.shape, voxel_size_um)
         straight = illumination_vectors(instrument, medium_ri)
         angles = 2 * np.pi * np.arange(instrument.n_rotations) / instrument.n_rotations
-        turned = (_turned(ri, angle, medium_ri) for angle in angles)
-        return np.concatenate([_fields(cell, medium_ri, voxel_size_um, instrument, straight, model) for cell in turned])
+        rotated = (_rotated(ri, angle, medium_ri) for angle in angles)
+        return np.concatenate([_fields(c, medium_ri, voxel_size_um, instrument, straight, model) for c in rotated])
     vectors = illumination_vectors(instrument, medium_ri)
     return _fields(ri, medium_ri, voxel_size_um, instrument, vectors, model)
 
@@ -144,22 +144,22 @@ def _born_field(
     return np.asarray(scipy.fft.ifft2(spectrum), dtype=np.complex64)
 
 
-def _turned(ri: NDArray[Any], angle: float, medium_ri: float) -> NDArray[np.float32]:
-    """The cell turned about the y axis: detector x axis (cos, sin) and beam (-sin, cos) in its own (x, z)."""
+def _rotated(ri: NDArray[Any], angle: float, medium_ri: float) -> NDArray[np.float32]:
+    """The cell rotated about the y axis: detector x axis (cos, sin) and beam (-sin, cos) in its own (x, z)."""
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
     middle = (np.array(ri.shape) - 1) / 2
-    turned = ndimage.affine_transform(
+    rotated = ndimage.affine_transform(
         ri.astype(np.float32) - np.float32(medium_ri), matrix, offset=middle - matrix @ middle, order=3, mode="constant"
     )
-    return np.asarray(turned + np.float32(medium_ri), dtype=np.float32)
+    return np.asarray(rotated + np.float32(medium_ri), dtype=np.float32)
 
 
-def _check_turnable(shape: tuple[int, ...], voxel_size_um: VoxelSize) -> None:
+def _check_rotatable(shape: tuple[int, ...], voxel_size_um: VoxelSize) -> None:
     if abs(voxel_size_um[0] - voxel_size_um[2]) > 1e-6 * voxel_size_um[2] or shape[0] != shape[2]:
         raise SettingsError(
             "E-OPTICS-ROTATION",
-            f"a cell turned about y needs equal z and x, not shape {shape} and voxel size {tuple(voxel_size_um)} µm.",
+            f"a cell rotated about y needs equal z and x, not shape {shape} and voxel size {tuple(voxel_size_um)} µm.",
             cure="Resample or crop the volume so that z and x agree.",
         )
 
@@ -203,7 +203,7 @@ def reconstruct_odt(
         z of the tomogram, y and x of the fields, in µm.
     instrument : OdtInstrument
     n_planes : int
-        Planes of the tomogram (must equal X where the cell is turned).
+        Planes of the tomogram (must equal X where the cell is rotated).
     approximation : str
         ``rytov`` or ``born``.
     n_iterations : int
@@ -228,8 +228,9 @@ def reconstruct_odt(
     return _reconstructed(
         fields,
         medium_ri,
-        (n_planes, voxel_size_um),
         instrument,
+        n_planes=n_planes,
+        voxel_size_um=voxel_size_um,
         approximation=approximation,
         degradation=no_degradation,
         rng=np.random.default_rng(0),
@@ -274,8 +275,9 @@ def simulate_odt_thick(
     result = _reconstructed(
         fields,
         medium_ri,
-        (ri.shape[0], voxel_size_um),
         instrument,
+        n_planes=ri.shape[0],
+        voxel_size_um=voxel_size_um,
         approximation="born" if model == "born" else "rytov",
         degradation=degradation,
         rng=rng,
@@ -286,20 +288,20 @@ def simulate_odt_thick(
 def _reconstructed(
     fields: Fields,
     medium_ri: float,
-    grid: tuple[int, VoxelSize],
     instrument: OdtInstrument,
     *,
+    n_planes: int,
+    voxel_size_um: VoxelSize,
     approximation: Literal["rytov", "born"],
     degradation: OdtDegradation,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    n_planes, voxel_size_um = grid
     check_odt(instrument, medium_ri, voxel_size_um)
     if len(fields) != instrument.n_fields:
         raise SettingsError("E-OPTICS-FIELDS", f"{len(fields)} fields for an instrument of {instrument.n_fields}.")
     first_order = scattered_phase(fields, approximation)
     if instrument.geometry == "rotation":
-        _check_turnable((n_planes, *fields.shape[1:]), voxel_size_um)
+        _check_rotatable((n_planes, *fields.shape[1:]), voxel_size_um)
         padded = (n_planes, fields.shape[1], fields.shape[2])
         spectrum, coverage = rotation_spectrum(first_order, medium_ri, voxel_size_um[1:], instrument)
     else:

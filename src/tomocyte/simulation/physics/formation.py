@@ -37,9 +37,9 @@ def simulate_odt(
     rng: np.random.Generator,
     backend: str = "numpy",
 ) -> NDArray[np.float32]:
-    """The tomogram that an instrument would measure of a known cell.
+    """The tomogram of a simulated cell that an instrument would measure.
 
-    The spectrum of the scattering potential is kept where the union of Ewald caps reaches (first Born/Rytov order, in
+    The spectrum of the scattering potential remains where the union of Ewald caps reaches (first Born/Rytov order, in
     which both agree), disturbed there, and completed by non-negativity as the instruments do.
 
     Parameters
@@ -53,7 +53,7 @@ def simulate_odt(
     instrument : OdtInstrument
     degradation : OdtDegradation
     rng : numpy Generator
-        The only source of randomness; the same draws whatever the backend.
+        The only source of randomness; the same draws for every backend.
     backend : str
         ``numpy``, ``torch`` or ``torch:cuda``; same result to float32 tolerance.
 
@@ -130,7 +130,7 @@ def check_ri(ri: NDArray[Any]) -> tuple[int, int, int]:
 def recovered_fraction(
     measured_ri: NDArray[Any], true_ri: NDArray[Any], labels: NDArray[np.integer[Any]], *, medium_ri: float
 ) -> Mapping[int, float]:
-    """How much of each cell's contrast the tomogram kept.
+    """The share of each cell's contrast that remains in the tomogram.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def recovered_fraction(
     Returns
     -------
     mapping
-        Label to mean measured Δn over mean true Δn inside it; 1 where nothing was lost, NaN without true contrast.
+        Label to mean measured Δn over mean true Δn inside it; 1 without loss, NaN without true contrast.
         Volumes with cells below 0.5 are poor lessons for a network.
     """
     flat = np.asarray(labels).ravel()

@@ -1,8 +1,8 @@
 """Which spatial frequencies a tomograph measures, and how often: the union of Ewald-sphere caps.
 
 Waves go as exp(i k·r); the spectrum of the object at ``q = k_out - k_in`` reaches the camera when the outgoing wave
-passes the objective. Everything lives on the half grid of a real FFT, (Z, Y, X // 2 + 1), and is Hermitian: a real
-object measured at q is known at -q too. To add an illumination scheme, add its wave vectors to
+passes the objective. All arrays are on the half grid of a real FFT, (Z, Y, X // 2 + 1), and is Hermitian: a real
+object measured at q is determined at -q too. To add an illumination scheme, add its wave vectors to
 :func:`illumination_vectors`.
 """
 
@@ -152,11 +152,11 @@ def fourier_coverage(
     Returns
     -------
     ndarray (Z, Y, X // 2 + 1), float32
-        0 where nothing is measured; measured counts from :data:`MIN_COVERAGE`.
+        0 where there is no measurement; measured counts from :data:`MIN_COVERAGE`.
 
     References
     ----------
-    Wolf 1969, 10.1016/0030-4018(69)90052-2; Sung et al. 2009, 10.1364/OE.17.000266; for the turned cell and its apple
+    Wolf 1969, 10.1016/0030-4018(69)90052-2; Sung et al. 2009, 10.1364/OE.17.000266; for the rotated cell and its apple
     core Vertu et al. 2009, 10.2478/s11534-008-0154-6.
     """
     if instrument.geometry == "rotation":

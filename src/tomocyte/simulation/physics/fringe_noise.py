@@ -1,7 +1,7 @@
-"""Coherent fringes laid over a tomogram that is there already, as they grow during a long time-lapse.
+"""Coherent fringes added to a finished tomogram, as they grow during a long time-lapse.
 
 The wave packets are those of ``noise.fringes``: at frequencies that the instrument measures, never larger than their
-amplitude. To lay over another artefact, write a function of an image and a generator beside this one.
+amplitude. To add another artefact, write a function of an image and a generator next to this one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def add_fringes(
     degradation: OdtDegradation,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """The tomogram with fringe systems added; nothing else of ``degradation`` is applied.
+    """The tomogram with fringe systems added; the rest of ``degradation`` is not applied.
 
     Parameters
     ----------

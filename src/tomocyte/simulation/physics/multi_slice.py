@@ -62,7 +62,7 @@ def propagate(
     Returns
     -------
     ndarray (Y, X), complex64
-        1 where nothing was scattered.
+        1 without scattering.
 
     References
     ----------

@@ -26,7 +26,7 @@ class OdtInstrument(Settings):
     name: str = "custom"
     """Stands on the card of what it simulated."""
     geometry: Literal["limited-angle", "rotation"] = "limited-angle"
-    """Illumination steered over a still cell, or a cell turned about the y axis under normal illumination."""
+    """Illumination steered over a still cell, or a cell rotated about the y axis under normal illumination."""
     wavelength_um: float = Field(default=0.532, gt=0.2, lt=2.0)
     """Vacuum wavelength λ in µm."""
     objective_na: float = Field(default=1.2, gt=0.05, lt=1.7)
@@ -52,7 +52,7 @@ class OdtInstrument(Settings):
 
     @property
     def illumination_na(self) -> float:
-        """Transverse wave vector of the oblique beams over k0, n·sinθ; 0 where the cell is turned instead."""
+        """Transverse wave vector of the oblique beams over k0, n·sinθ; 0 where the cell is rotated instead."""
         if self.geometry == "rotation":
             return 0.0
         return self.illumination_ri * math.sin(math.radians(self.illumination_polar_deg))

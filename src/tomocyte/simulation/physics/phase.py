@@ -31,7 +31,7 @@ def simulate_qpi(
     rng: np.random.Generator,
     method: Literal["propagation", "projection"] = "propagation",
 ) -> NDArray[np.float32]:
-    """The phase image that a microscope would measure of a known cell.
+    """The phase image of a simulated cell that a microscope would measure.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def simulate_qpi(
             wavelength_um=instrument.wavelength_um,
             objective_na=instrument.objective_na,
         )
-        # The projection says which turn of the phase is meant: the two differ by far less than half a turn.
+        # The projection decides the multiple of 2 pi: the two phases differ by far less than pi.
         phase = phase + np.angle(field * np.exp(-1j * phase))
     degraded = degrade_phase(phase, voxel_size_um[1:], instrument=instrument, degradation=degradation, rng=rng)
     return degraded.astype(np.float32)
@@ -123,7 +123,7 @@ def degrade_phase(
     degradation: QpiDegradation,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """The phase image (Y, X) with fringes, slow background and shot noise; everything in rad."""
+    """The phase image (Y, X) with fringes, slow background and shot noise; all in rad."""
     ky = angular_frequencies(phase.shape[0], pixel_size_um[0])[:, None]
     kx = angular_frequencies(phase.shape[1], pixel_size_um[1])[None, :]
     degraded = phase.copy()

@@ -39,8 +39,8 @@ class NumpyTransform:
     """scipy.fft, on as many threads as OMP_NUM_THREADS or the machine allows."""
 
     def __init__(self) -> None:
-        given = os.environ.get("OMP_NUM_THREADS", "")
-        self.n_workers = int(given) if given.isdigit() and int(given) > 0 else (os.cpu_count() or 1)
+        n_threads = os.environ.get("OMP_NUM_THREADS", "")
+        self.n_workers = int(n_threads) if n_threads.isdigit() and int(n_threads) > 0 else (os.cpu_count() or 1)
 
     def send(self, array: NDArray[Any]) -> NDArray[Any]:
         """The array itself."""
@@ -121,7 +121,7 @@ def transform_for(backend: str) -> Transform:
 def potential_from_ri(ri: NDArray[Any], medium_ri: float) -> NDArray[np.float32]:
     """Scaled potential ``(n² - n0²) / (2 n0)``, same shape, float32.
 
-    Written as Δn (1 + Δn / 2 n0) so that float32 loses nothing.
+    Written as Δn (1 + Δn / 2 n0) to keep the precision of float32.
     """
     potential: NDArray[np.float32] = np.subtract(ri, medium_ri, dtype=np.float32)
     potential *= 1 + potential / np.float32(2 * medium_ri)

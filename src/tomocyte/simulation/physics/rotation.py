@@ -1,6 +1,6 @@
-"""The spectrum of a cell turned about the y axis, from its projections.
+"""The spectrum of a cell rotated about the y axis, from its projections.
 
-At every frequency of the half grid the two (angle, position on the cap) pairs that saw it are known in closed form,
+At every frequency of the half grid the two (angle, position on the cap) pairs that measured it follow in closed form,
 so the recorded spectra are interpolated there. To change the interpolation, change :func:`rotation_spectrum`.
 """
 

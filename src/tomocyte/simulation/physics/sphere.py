@@ -2,7 +2,7 @@
 
 Its RI on a grid, its spectrum, its projected phase, and its scattered field by three theories: first Born, the exact
 partial waves of the scalar wave equation (the equation that all of this package solves), and Lorenz–Mie with
-polarisation. To add another body with a known solution, give it a file with the same functions.
+polarisation. To add another body with an analytic solution, give it a file with the same functions.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def sphere_field(
     Returns
     -------
     ndarray (Y, X), complex128
-        1 where nothing was scattered.
+        1 without scattering.
     """
     k0 = 2 * np.pi / wavelength_um
     km = k0 * indices[1]

@@ -1,4 +1,4 @@
-"""A simulated nuclear stain (DAPI, Hoechst) of a frame whose exact labels are known, and its mask as a lab makes it.
+"""A simulated nuclear stain (DAPI, Hoechst) of a frame with exact labels, and its mask as a laboratory makes it.
 
 OS-Net is tested against masks thresholded from a fluorescence image taken together with the tomogram. Such a mask is
 not the exact one: blur, haze, the stain's texture, noise and the threshold move its surface. :func:`simulate_stain`
@@ -84,7 +84,7 @@ class StainMaskSettings(Settings):
     smoothing_um: float = Field(default=0.2, ge=0, le=5)
     """Gaussian sigma in µm before the threshold; it moves the surface of a ball of radius R inwards by sigma²/R."""
     min_contrast_to_noise: float = Field(default=5.0, ge=0)
-    """Otsu's two classes must differ by so many deviations of the noise, else there is nothing."""
+    """Otsu's two classes must differ by so many deviations of the noise, else there is no object."""
     min_signal_counts: float = Field(default=60.0, ge=0)
     """An object must stand so many counts above the background, which leaves out stained cytoplasm."""
     min_volume_um3: float = Field(default=5.0, ge=0)
@@ -193,7 +193,7 @@ def stain_mask(
     Returns
     -------
     ndarray (Z, Y, X), bool
-        All false where nothing stands out.
+        All false without an object.
 
     Raises
     ------

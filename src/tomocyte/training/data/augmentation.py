@@ -1,7 +1,7 @@
 """Augmentation: which samples are changed, and a sample changed at random by the settings given.
 
-Geometry moves image and targets together (``augmentation_geometry``), intensity changes the image alone
-(``augmentation_intensity``). To add a preset, add a function that returns settings and name it in ``PRESETS``.
+Geometry moves image and targets together (``geometry``), intensity changes the image alone (``intensity``).
+To add a preset, add a function that returns settings and name it in ``PRESETS``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class AugmentationSettings(Settings):
 
     sampling: Literal["as-published", "each-epoch", "in-place"] = "in-place"
     """``as-published``: every sample as it is, and a share of them once more, changed; which ones is drawn once.
-    ``each-epoch``: the same, drawn anew each epoch. ``in-place``: every sample once, a share of them changed."""
+    ``each-epoch``: the same, drawn again in each epoch. ``in-place``: every sample once, a share of them changed."""
     share: float = Field(default=0.0, ge=0, le=1)
     """Share of the samples that are changed."""
     geometry: GeometrySettings = GeometrySettings()
@@ -64,7 +64,7 @@ def osnet_published() -> AugmentationSettings:
 
 
 def strong_2d() -> AugmentationSettings:
-    """For few annotated sections: any turn, scale and smooth deformation, and other contrast, fringes and noise."""
+    """For few annotated sections: any rotation, scale and smooth deformation; varied contrast, fringes, noise."""
     return AugmentationSettings(
         sampling="in-place",
         share=0.9,
@@ -91,7 +91,7 @@ def strong_2d() -> AugmentationSettings:
 
 
 def strong_3d() -> AugmentationSettings:
-    """For tomograms whose absolute values count: any turn about z, scale, noise, fringes and blur; contrast by a tenth.
+    """For tomograms whose absolute values count: rotation about z, scale, noise, fringes and blur; contrast by a tenth.
 
     Made for values normalised as Δn / 0.02: noise up to 0.002, fringes and background up to 0.001 in RI.
     """

@@ -1,7 +1,7 @@
 """From samples to batches: the order of an epoch, and the tensors of one step.
 
-Every random choice hangs on (seed, epoch, position) alone, so that neither a break nor the number of threads or
-processes changes a batch.
+Every random choice depends on (seed, epoch, position) alone, so that neither an interruption nor the number of threads
+or processes changes a batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ N_AHEAD = 2
 
 
 def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
-    """Which sample comes when in one epoch, and which of them is augmented.
+    """The order of the samples in one epoch, and which of them are augmented.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
     """
     rng = np.random.default_rng([recipe.loop.seed, epoch, 1])
     order = augmented_order(n_samples, recipe.augmentation, seed=recipe.loop.seed, epoch=epoch)
-    wanted = recipe.loop.samples_per_epoch
-    if wanted is not None:
-        repeats = -(-wanted // len(order))
+    n_drawn = recipe.loop.samples_per_epoch
+    if n_drawn is not None:
+        repeats = -(-n_drawn // len(order))
         shuffled = [order[i] for _ in range(repeats) for i in rng.permutation(len(order))]
-        order = shuffled[:wanted]
+        order = shuffled[:n_drawn]
     else:
         order = [order[i] for i in rng.permutation(len(order))]
     size = recipe.loop.batch_size
@@ -51,11 +51,10 @@ def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
 
 
 def make_sample(
-    samples: Samples, recipe: Recipe, entry: tuple[int, bool], key: tuple[int, int]
+    samples: Samples, recipe: Recipe, index: int, *, is_augmented: bool, epoch: int, position: int
 ) -> tuple[Image, Target]:
-    """One sample of an epoch, augmented where the order says so; ``key`` is (epoch, position)."""
-    index, is_augmented = entry
-    rng = np.random.default_rng([recipe.loop.seed, *key, 2])
+    """One sample at a position of an epoch, augmented or not."""
+    rng = np.random.default_rng([recipe.loop.seed, epoch, position, 2])
     image, target = samples.read(index, rng)
     if not is_augmented:
         return image, target
@@ -92,7 +91,7 @@ class Prefetcher:
     divisor : tuple of int
         Of the network.
     n_threads : int
-        0: no threads, everything when asked.
+        0: no threads, each batch is made when it is needed.
     """
 
     def __init__(self, samples: Samples, recipe: Recipe, *, divisor: tuple[int, ...], n_threads: int = 1) -> None:
@@ -111,18 +110,25 @@ class Prefetcher:
             range(start + rank, min(start + size, len(order)), n_processes) for start in range(first, len(order), size)
         ]
         if self._pool is None:
-            yield from (self._batch(order, epoch, mine) for mine in positions)
+            yield from (self._batch(order, epoch, own) for own in positions)
             return
         waiting: deque[Future[tuple[torch.Tensor, torch.Tensor]]] = deque()
-        for mine in positions:
-            waiting.append(self._pool.submit(self._batch, order, epoch, mine))
+        for own in positions:
+            waiting.append(self._pool.submit(self._batch, order, epoch, own))
             if len(waiting) > N_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
     def _batch(self, order: Order, epoch: int, positions: range) -> tuple[torch.Tensor, torch.Tensor]:
-        pairs = [make_sample(self._samples, self._recipe, order[at], (epoch, at)) for at in positions]
+        pairs = []
+        for position in positions:
+            index, is_augmented = order[position]
+            pairs.append(
+                make_sample(
+                    self._samples, self._recipe, index, is_augmented=is_augmented, epoch=epoch, position=position
+                )
+            )
         return stack(pairs, self._divisor)
 
     def close(self) -> None:

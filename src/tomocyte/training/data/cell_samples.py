@@ -1,7 +1,7 @@
 """Samples of the cell-by-cell network: all cells, one nucleus, the other nuclei, and that nucleus's cell to be learned.
 
 One sample per cell that has a nucleus. Label images are kept at about the network's voxel size; a sample is one lookup
-of nearest voxels through a map of turn, scale and place, so that no label is ever interpolated. To show the network
+of nearest voxels through a rotation, a scale and a shift, so that no label is ever interpolated. To show the network
 something else, change :meth:`CellSamples.read`.
 
 References
@@ -32,11 +32,11 @@ from tomocyte.volume import Volume
 Labels = NDArray[np.unsignedinteger]
 Mask = NDArray[np.bool_]
 SMALLEST_NUCLEUS_UM3 = 5.0
-"""Smaller pieces of nuclei are not chosen; they stay in the map of the others."""
+"""Smaller pieces of nuclei never are the sample's nucleus; they stay in the map of the others."""
 WHOLE_SHARE = 0.75
-"""Cells with several nuclei: how often all of them together are chosen. Otherwise one is, and the network learns that a
-cell may go on around another nucleus."""
-KEPT_BYTES = 500_000_000
+"""Cells with several nuclei: how often all of them together are the sample's nucleus. Otherwise it is one of them, and
+the network learns that a cell may extend around another nucleus."""
+CACHE_BYTES = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Scene:
 
     def nuclei_of(self, cell: int) -> list[int]:
         """The nuclei of a cell."""
-        return [nucleus for nucleus, of in self.owner.items() if of == cell]
+        return [nucleus for nucleus, owner in self.owner.items() if owner == cell]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ class CellSamples(Samples):
     Raises
     ------
     InputError
-        ``E-NO-POSITIVES``: no cell with a nucleus in any item; ``E-SHAPE``, ``E-LABELS-TYPE``.
+        ``E-NO-POSITIVES``: no cell with a nucleus in any item; ``E-LABELS-PARTIAL``: unlabelled voxels in
+        labels that the network would see; ``E-SHAPE``, ``E-LABELS-TYPE``.
     """
 
     def __init__(self, items: list[LabelledItem], settings: DataSettings, *, n_axes: int) -> None:
@@ -148,7 +149,7 @@ class CellSamples(Samples):
 
     @property
     def n_channels(self) -> int:
-        """All cells, the chosen nucleus, the other nuclei."""
+        """All cells, the sample's nucleus, the other nuclei."""
         return 3
 
     def name(self, index: int) -> str:
@@ -166,15 +167,15 @@ class CellSamples(Samples):
         if key in self._scenes:
             self._scenes.move_to_end(key)
             return self._scenes[key]
-        found = self._scenes[key] = self._read_scene(item, frame)
+        scene = self._scenes[key] = self._read_scene(item, frame)
         held = sum(scene.cells.nbytes + scene.nuclei.nbytes for scene in self._scenes.values())
-        while held > KEPT_BYTES and len(self._scenes) > 1:
+        while held > CACHE_BYTES and len(self._scenes) > 1:
             _, old = self._scenes.popitem(last=False)
             held -= old.cells.nbytes + old.nuclei.nbytes
-        return found
+        return scene
 
     def whole(self, index: int) -> tuple[Image, Target]:
-        """A cell as it is: masks without faults, nothing turned, all its nuclei together.
+        """A cell as it is: exact masks, not rotated, all its nuclei together.
 
         Returns
         -------
@@ -184,30 +185,30 @@ class CellSamples(Samples):
         place = self.cells[index]
         scene, view = self.scene(place.item, place.frame), self._view(place)
         cells, nuclei = (view.look(labels, scene.voxel_size_um) for labels in (scene.cells, scene.nuclei))
-        chosen = np.isin(nuclei, scene.nuclei_of(place.cell))
-        image = self._image(cells != 0, chosen, (nuclei != 0) & ~chosen, view.step_um)
+        is_own = np.isin(nuclei, scene.nuclei_of(place.cell))
+        image = self._image(cells != 0, is_own, (nuclei != 0) & ~is_own, view.step_um)
         return image, (cells == place.cell)[None].astype(np.uint8)
 
     def read(self, index: int, rng: np.random.Generator) -> tuple[Image, Target]:
-        """A cell for training: turned, scaled, moved, and with faults in a share of the samples."""
-        place, chosen_settings = self.cells[index], self.settings.cells
+        """A cell for training: rotated, scaled, moved, and with corrupted masks in a share of the samples."""
+        place, settings = self.cells[index], self.settings.cells
         scene = self.scene(place.item, place.frame)
         view = self._drawn(self._view(place), rng)
         cells, nuclei = (view.look(labels, scene.voxel_size_um) for labels in (scene.cells, scene.nuclei))
         own = scene.nuclei_of(place.cell)
         if len(own) > 1 and rng.random() > WHOLE_SHARE:
             own = [int(rng.choice(_large(scene, own)))]
-        chosen = np.isin(nuclei, own)
+        is_own = np.isin(nuclei, own)
         target = (cells == place.cell)[None].astype(np.uint8)
-        others = np.where(chosen, nuclei.dtype.type(0), nuclei)
-        if chosen.any() and rng.random() < chosen_settings.corruption:
-            return self._image(*corrupted(cells != 0, chosen, others, view.step_um, rng), view.step_um), target
-        return self._image(cells != 0, chosen, others != 0, view.step_um), target
+        others = np.where(is_own, nuclei.dtype.type(0), nuclei)
+        if is_own.any() and rng.random() < settings.corruption:
+            return self._image(*corrupted(cells != 0, is_own, others, view.step_um, rng), view.step_um), target
+        return self._image(cells != 0, is_own, others != 0, view.step_um), target
 
-    def _image(self, cells: Mask, chosen: Mask, others: Mask, step_um: tuple[float, ...]) -> Image:
-        """What the network sees; which of the other nuclei is which does not matter to it."""
-        nuclei = np.where(chosen, 1, np.where(others, 2, 0)).astype(np.uint32)
-        everything = cells | chosen | others
+    def _image(self, cells: Mask, own: Mask, others: Mask, step_um: tuple[float, ...]) -> Image:
+        """The network's input; the other nuclei are one mask, their numbers do not matter."""
+        nuclei = np.where(own, 1, np.where(others, 2, 0)).astype(np.uint32)
+        everything = cells | own | others
         if self.settings.cells.input == "masks":
             return as_input(Evidence(everything, nuclei), 1)
         depth = distance_um(everything, (step_um[0], step_um[1], step_um[2]))
@@ -222,10 +223,10 @@ class CellSamples(Samples):
             return View(PUBLISHED_SHAPE, step, tuple(length / 2 for length in extent), np.eye(3))
         places = np.argwhere(np.isin(scene.nuclei, scene.nuclei_of(place.cell)))
         centre = (places.mean(axis=0) + 0.5) * scene.voxel_size_um
-        return View(self._patch, self._wanted(scene.voxel_size_um), tuple(float(c) for c in centre), np.eye(3))
+        return View(self._patch, self._sample_size_um(scene.voxel_size_um), tuple(float(c) for c in centre), np.eye(3))
 
     def _drawn(self, view: View, rng: np.random.Generator) -> View:
-        """A view turned, scaled and moved at random."""
+        """A view rotated, scaled and moved at random."""
         settings = self.settings.cells
         across, along = (float(np.exp(rng.uniform(*np.log(pair)))) for pair in (settings.scale, settings.scale_z))
         step = (view.step_um[0] / (across * along), view.step_um[1] / across, view.step_um[2] / across)
@@ -243,34 +244,47 @@ class CellSamples(Samples):
     def _patch(self) -> tuple[int, ...]:
         return self.settings.patch_shape or PUBLISHED_SHAPE
 
-    def _wanted(self, stored: tuple[float, ...]) -> tuple[float, ...]:
+    def _sample_size_um(self, stored: tuple[float, ...]) -> tuple[float, ...]:
         sizes = self.settings.voxel_size_um or stored
-        return tuple(have if size is None else size for have, size in zip(stored, sizes, strict=True))
+        return tuple(own if size is None else size for own, size in zip(stored, sizes, strict=True))
 
     def _cells_of(self, item: int) -> list[CellPlace]:
         image, labels = self.volume(item)
         if any(volume is None for volume in labels.values()):
             return []
-        found = []
+        places = []
         for frame in range(image.n_frames):
             scene = self.scene(item, frame)
             cells = sorted({cell for cell in scene.owner.values() if cell})
-            found += [CellPlace(item, frame, cell) for cell in cells if _large(scene, scene.nuclei_of(cell))]
-        return found
+            places += [CellPlace(item, frame, cell) for cell in cells if _large(scene, scene.nuclei_of(cell))]
+        return places
 
     def _read_scene(self, item: int, frame: int) -> Scene:
         image, labels = self.volume(item)
         stored = image.require_voxel_size()
-        wanted = self._wanted(stored)
-        factors = [max(1, round(0.75 * want / have)) for want, have in zip(wanted, stored, strict=True)]
-        kept = [np.arange(factor // 2, n, factor) for n, factor in zip(image.spatial_shape, factors, strict=True)]
+        sizes = self._sample_size_um(stored)
+        factors = [max(1, round(0.75 * size / own)) for size, own in zip(sizes, stored, strict=True)]
+        grid = [np.arange(factor // 2, n, factor) for n, factor in zip(image.spatial_shape, factors, strict=True)]
         arrays = []
         for name in self.settings.structures:
             volume = labels[name]
-            planes = [] if volume is None else [volume.planes(frame, 0, int(z), int(z) + 1)[0] for z in kept[0]]
-            arrays.append(refit(np.stack([plane[np.ix_(kept[1], kept[2])] for plane in planes])))
-        size = tuple(n * have / len(at) for n, have, at in zip(image.spatial_shape, stored, kept, strict=True))
+            planes = [] if volume is None else [volume.planes(frame, 0, int(z), int(z) + 1)[0] for z in grid[0]]
+            array = np.stack([plane[np.ix_(grid[1], grid[2])] for plane in planes])
+            self._check_complete(array, item, name)
+            arrays.append(refit(array))
+        size = tuple(n * own / len(at) for n, own, at in zip(image.spatial_shape, stored, grid, strict=True))
         return Scene(arrays[0], arrays[1], size, owners(arrays[1], arrays[0]))
+
+    def _check_complete(self, labels: NDArray[Any], item: int, structure: str) -> None:
+        """Refuse unlabelled voxels: the masks that the network sees are made of the labels."""
+        entry = self.items[item]
+        if entry.ignore_label is not None and (labels == entry.ignore_label).any():
+            raise InputError(
+                "E-LABELS-PARTIAL",
+                f"labels of {structure} do not cover the whole frame.",
+                path=entry.image,
+                cure="Use images that are labelled throughout, e.g. exported without --margin-um.",
+            )
 
 
 def make_samples(items: list[LabelledItem], settings: DataSettings, *, n_axes: int) -> Samples:
@@ -293,6 +307,6 @@ def owners(nuclei: NDArray[Any], cells: NDArray[Any]) -> dict[int, int]:
 
 
 def _large(scene: Scene, nuclei: list[int]) -> list[int]:
-    """Of some nuclei those that are large enough to be chosen."""
+    """Those of some nuclei that are large enough to be a sample's nucleus."""
     smallest = SMALLEST_NUCLEUS_UM3 / np.prod(scene.voxel_size_um)
     return [nucleus for nucleus in nuclei if np.count_nonzero(scene.nuclei == nucleus) >= smallest]

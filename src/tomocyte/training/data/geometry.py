@@ -1,6 +1,6 @@
-"""Where a pixel comes from: flips, turns, scales, enlarged crops and elastic deformation, as one map per sample.
+"""Where a pixel comes from: flips, rotations, scales, enlarged crops and elastic deformation, as one map per sample.
 
-Whatever is drawn is composed into a single map from output to input coordinates, so image and targets are resampled
+All that is drawn is composed into a single map from output to input coordinates, so image and targets are resampled
 once: the image by interpolation, the targets by their nearest neighbour, which keeps class numbers and the ignore value
 255. What lies outside is reflected, in both. To add a transform, add its settings, draw it in ``draw_map`` and compose
 it there.
@@ -33,9 +33,9 @@ class GeometrySettings(Settings):
     flip: Literal["independent", "never-identity"] = "independent"
     """Each axis with chance one half; or one of the possible flips, never none, as OS-Net's authors did."""
     is_turned_by_90: bool = False
-    """Whether (y, x) may be turned by 90, 180 or 270 degrees (only 180 where y and x differ in size)."""
+    """Whether (y, x) may be rotated by 90, 180 or 270 degrees (only 180 where y and x differ in size)."""
     rotation_deg: float = Field(default=0.0, ge=0, le=180)
-    """Largest turn in the (y, x) plane, either way, in degrees."""
+    """Largest rotation in the (y, x) plane, in either direction, in degrees."""
     enlargements: tuple[float, ...] = ()
     """(y, x) is enlarged by one of these and cut back to its size at a random place."""
     scale: tuple[float, float] = (1.0, 1.0)
@@ -289,14 +289,14 @@ def resample(
     places = _places(shape, coordinates)
     from scipy import ndimage
 
-    seen = np.empty_like(image)
-    for channel, result in zip(image, seen, strict=True):
+    moved = np.empty_like(image)
+    for channel, result in zip(image, moved, strict=True):
         ndimage.map_coordinates(channel, places, output=result, order=image_order, mode="reflect")
     flat = np.zeros(shape, dtype=np.intp)
     for size, place in zip(shape, places, strict=True):
         flat *= size
         flat += _nearest(place, size)
-    return seen, targets.reshape(len(targets), -1)[:, flat.ravel()].reshape(targets.shape)
+    return moved, targets.reshape(len(targets), -1)[:, flat.ravel()].reshape(targets.shape)
 
 
 def _places(shape: tuple[int, ...], coordinates: CoordinateMap) -> Floats:
@@ -325,7 +325,7 @@ def _nearest(place: NDArray[np.floating], size: int) -> NDArray[np.intp]:
 def _resample_aligned(
     image: NDArray[np.float32], targets: NDArray[np.generic], coordinates: CoordinateMap, order: int
 ) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-    """Flips, turns by 90 degrees and scales: axis by axis, exact where pixels meet pixels."""
+    """Flips, rotations by 90 degrees and scales: axis by axis, exact where pixels meet pixels."""
     shape = image.shape[1:]
     source = np.argmax(coordinates.matrix != 0, axis=1)  # input axis i runs along output axis source[i]
     places = [
@@ -333,16 +333,16 @@ def _resample_aligned(
     ]
     nearest = [_nearest(place, size) for place, size in zip(places, shape, strict=True)]
     back = (0, *[int(axis) + 1 for axis in np.argsort(source)])
-    seen = np.ascontiguousarray(_take(targets, nearest).transpose(back))
+    moved_targets = np.ascontiguousarray(_take(targets, nearest).transpose(back))
     if all(np.abs(place - np.rint(place)).max() < 1e-9 for place in places):
-        return np.ascontiguousarray(_take(image, nearest).transpose(back)), seen
+        return np.ascontiguousarray(_take(image, nearest).transpose(back)), moved_targets
     from scipy import ndimage
 
     scales = [coordinates.matrix[i, axis] for i, axis in enumerate(source)]
     result = np.empty((len(image), *[shape[axis] for axis in source]), dtype=np.float32)
     for channel, out in zip(image, result, strict=True):
         ndimage.affine_transform(channel, np.array(scales), coordinates.offset, output=out, order=order, mode="reflect")
-    return np.ascontiguousarray(result.transpose(back)), seen
+    return np.ascontiguousarray(result.transpose(back)), moved_targets
 
 
 def _take(array: NDArray[np.generic], indices: list[NDArray[np.intp]]) -> NDArray[np.generic]:

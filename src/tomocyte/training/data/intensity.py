@@ -33,7 +33,7 @@ class IntensitySettings(Settings):
     background_degree: int = Field(default=2, ge=1, le=4)
     """Its degree."""
     fringes: float = Field(default=0.0, ge=0)
-    """Largest amplitude of a sinusoid of random direction and phase, as coherent light leaves behind."""
+    """Largest amplitude of a sinusoid of random direction and phase, like the fringes of coherent light."""
     fringe_period_px: tuple[float, float] = (6.0, 60.0)
     """Range of its period in pixels of x."""
     blur_px: tuple[float, float] = (0.0, 0.0)
@@ -73,8 +73,8 @@ def change_intensity(image: Floats, settings: IntensitySettings, rng: np.random.
     spatial, n = image.shape[1:], image.ndim - 1
     each = (len(image), *[1] * n)
 
-    def is_drawn(is_wanted: bool) -> bool:
-        return is_wanted and bool(rng.random() < settings.probability)
+    def is_drawn(is_active: bool) -> bool:
+        return is_active and bool(rng.random() < settings.probability)
 
     if is_drawn(settings.gamma != (1.0, 1.0)):
         image = _with_gamma(image, float(np.exp(rng.uniform(*np.log(settings.gamma)))))

@@ -1,4 +1,4 @@
-"""Exact masks spoiled the way a network spoils them, so that what learns from masks works on predicted ones.
+"""Exact masks corrupted as a network's predictions are, so that a network trained on masks works on predicted ones.
 
 Everything works on small windows of boolean masks, with sizes in µm. To add a fault, write a function that takes masks
 and an ``rng`` and call it in :func:`corrupted`.
@@ -24,14 +24,14 @@ CUT = 0.15
 
 
 def corrupted(
-    membrane: Mask, chosen: Mask, others: Labels, voxel_size_um: Sizes, rng: np.random.Generator
+    membrane: Mask, own: Mask, others: Labels, voxel_size_um: Sizes, rng: np.random.Generator
 ) -> tuple[Mask, Mask, Mask]:
     """The three masks that the cell-by-cell network sees, with faults.
 
     Parameters
     ----------
-    membrane, chosen : ndarray (Z, Y, X), bool
-        All cells; the chosen nucleus.
+    membrane, own : ndarray (Z, Y, X), bool
+        All cells; the nucleus of the sample's cell.
     others : ndarray (Z, Y, X), unsigned integer
         The other nuclei, numbered, so that each can be missed alone.
     voxel_size_um : tuple of 3 float
@@ -40,20 +40,20 @@ def corrupted(
     Returns
     -------
     tuple of 3 ndarray (Z, Y, X), bool
-        Cells, chosen nucleus, other nuclei. The chosen nucleus never vanishes.
+        Cells, own nucleus, other nuclei. The own nucleus never vanishes.
     """
     cells = with_blobs(moved_edges(membrane, rng), membrane, voxel_size_um, rng)
     if rng.random() < CUT:
         cells = cells & ~slit(cells, voxel_size_um, rng)
-    nucleus = moved_edges(chosen, rng)
+    nucleus = moved_edges(own, rng)
     if rng.random() < MISSED:
         nucleus &= ~_ellipsoid(nucleus, voxel_size_um, (0.5, 2.0), rng)
     present = np.unique(others[others != 0])
-    kept = present[rng.random(len(present)) >= MISSED]
-    rest = moved_edges(np.isin(others, kept), rng)
+    remaining = present[rng.random(len(present)) >= MISSED]
+    neighbours = moved_edges(np.isin(others, remaining), rng)
     if rng.random() < INVENTED:
-        rest |= _ellipsoid(cells, voxel_size_um, (1.0, 2.5), rng) & cells & ~nucleus
-    return cells, nucleus if nucleus.any() else chosen.copy(), rest & ~nucleus
+        neighbours |= _ellipsoid(cells, voxel_size_um, (1.0, 2.5), rng) & cells & ~nucleus
+    return cells, nucleus if nucleus.any() else own.copy(), neighbours & ~nucleus
 
 
 def moved_edges(mask: Mask, rng: np.random.Generator, *, reach: float = 0.35) -> Mask:
@@ -91,13 +91,13 @@ def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, spacing: i
     return noise
 
 
-def with_blobs(mask: Mask, where: Mask, voxel_size_um: Sizes, rng: np.random.Generator) -> Mask:
-    """A mask with up to two blobs lost and up to two gained, all touching ``where``; gained ones bridge gaps."""
+def with_blobs(mask: Mask, near: Mask, voxel_size_um: Sizes, rng: np.random.Generator) -> Mask:
+    """A mask with up to two blobs lost and up to two gained, all touching ``near``; gained ones bridge gaps."""
     result = mask.copy()
     for _ in range(int(rng.integers(0, 3))):
-        result &= ~_ellipsoid(where, voxel_size_um, (0.5, 1.5), rng)
+        result &= ~_ellipsoid(near, voxel_size_um, (0.5, 1.5), rng)
     for _ in range(int(rng.integers(0, 3))):
-        result |= _ellipsoid(where, voxel_size_um, (0.5, 2.5), rng)
+        result |= _ellipsoid(near, voxel_size_um, (0.5, 2.5), rng)
     return result
 
 

@@ -1,7 +1,7 @@
 """Patches of volumes, read from disk window by window, so that volumes of any size need the memory of a few patches.
 
 Where a window lies is decided in stored voxels; it is then brought to the network's voxel size. To place patches in
-another way, change :func:`draw_window`.
+another manner, change :func:`draw_window`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Labelled:
     ----------
     image : Volume
     labels : dict
-        Structure -> label volume, ``None`` where nobody labelled it.
+        Structure -> label volume, ``None`` where it is not labelled.
     frame : int
     ignore_label : int, optional
-        Label value meaning "nobody looked here".
+        Label value of unlabelled voxels.
     """
 
     image: Volume
@@ -47,21 +47,21 @@ class Labelled:
 def object_voxels(source: Labelled) -> NDArray[np.int64]:
     """Some voxels (n, 3) that belong to any object, read plane by plane; the same for the same labels.
 
-    Voxels that nobody looked at belong to none.
+    Unlabelled voxels belong to none.
     """
     counts, depth = [], source.image.spatial_shape[0]
     for z in range(depth):
         counts.append(int(np.count_nonzero(_inside(source, z))))
     total = sum(counts)
-    wanted = np.unique(np.linspace(0, total - 1, min(total, MOST_OBJECT_VOXELS)).round().astype(np.int64))
-    found, before = [], 0
+    numbers = np.unique(np.linspace(0, total - 1, min(total, MOST_OBJECT_VOXELS)).round().astype(np.int64))
+    voxels, before = [], 0
     for z, count in enumerate(counts):
-        mine = wanted[(wanted >= before) & (wanted < before + count)] - before
+        in_plane = numbers[(numbers >= before) & (numbers < before + count)] - before
         before += count
-        if mine.size:
+        if in_plane.size:
             y, x = np.nonzero(_inside(source, z))
-            found.append(np.stack([np.full(mine.size, z), y[mine], x[mine]], axis=1))
-    return np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
+            voxels.append(np.stack([np.full(in_plane.size, z), y[in_plane], x[in_plane]], axis=1))
+    return np.concatenate(voxels) if voxels else np.empty((0, 3), dtype=np.int64)
 
 
 def _inside(source: Labelled, z: int) -> NDArray[np.bool_]:
@@ -71,7 +71,7 @@ def _inside(source: Labelled, z: int) -> NDArray[np.bool_]:
 
 
 def is_object(labels: NDArray[Any], ignore_label: int | None) -> NDArray[np.bool_]:
-    """Which voxels somebody called an object, and not "nobody looked here"."""
+    """Voxels labelled as an object; unlabelled ones are not."""
     inside: NDArray[np.bool_] = labels != 0
     return inside if ignore_label is None else inside & (labels != ignore_label)
 
@@ -91,17 +91,17 @@ def draw_window(
     >>> draw_window((4, 9, 9), (4, 9, 9), np.empty((0, 3)), object_share=0.5, rng=np.random.default_rng(0))
     (slice(0, 4, None), slice(0, 9, None), slice(0, 9, None))
     """
-    size = [min(want, have) for want, have in zip(window, shape, strict=True)]
-    room = [have - want for have, want in zip(shape, size, strict=True)]
+    size = [min(length, extent) for length, extent in zip(window, shape, strict=True)]
+    room = [extent - length for extent, length in zip(shape, size, strict=True)]
     start = [int(rng.integers(0, free + 1)) for free in room]
     if rng.random() < object_share and len(centres):
         centre = centres[rng.integers(len(centres))]
-        jitter = [int(rng.integers(-(want // 4), want // 4 + 1)) for want in size]
+        jitter = [int(rng.integers(-(length // 4), length // 4 + 1)) for length in size]
         start = [
-            int(np.clip(at - want // 2 + off, 0, free))
-            for at, want, off, free in zip(centre, size, jitter, room, strict=True)
+            int(np.clip(at - length // 2 + off, 0, free))
+            for at, length, off, free in zip(centre, size, jitter, room, strict=True)
         ]
-    z, y, x = (slice(first, first + want) for first, want in zip(start, size, strict=True))
+    z, y, x = (slice(first, first + length) for first, length in zip(start, size, strict=True))
     return z, y, x
 
 
@@ -132,15 +132,15 @@ def read_window(source: Labelled, window: Window, settings: DataSettings) -> tup
     if settings.targets == "mask-and-core":
         margin = [math.ceil(settings.core_depth_um / size) + 1 for size in stored]
     wide = [
-        slice(max(0, part.start - more), min(have, part.stop + more))
-        for part, more, have in zip(window, margin, source.image.spatial_shape, strict=True)
+        slice(max(0, part.start - more), min(extent, part.stop + more))
+        for part, more, extent in zip(window, margin, source.image.spatial_shape, strict=True)
     ]
     labels = {
         name: None if v is None else v.planes(source.frame, 0, wide[0].start, wide[0].stop)[:, wide[1], wide[2]]
         for name, v in source.labels.items()
     }
     inner = tuple(
-        slice(part.start - all_.start, part.stop - all_.start) for part, all_ in zip(window, wide, strict=True)
+        slice(part.start - whole.start, part.stop - whole.start) for part, whole in zip(window, wide, strict=True)
     )
     target = make_targets(labels, settings, stored, ignore_label=source.ignore_label)[(slice(None), *inner)]
     voxels = np.stack(

@@ -1,6 +1,6 @@
 """Training samples: sections for 2-D networks, patches for 3-D ones, read lazily and the same for the same seed.
 
-A sample is (image, target): float32 as the network sees it, and uint8 with 255 where nobody labelled. To add a kind of
+A sample is (image, target): float32 as the network sees it, and uint8 with 255 in unlabelled voxels. To add a kind of
 sample, write a class with ``__len__``, ``groups`` and ``read``.
 """
 
@@ -106,10 +106,10 @@ class Samples:
     def _working_size_um(self, item: int) -> tuple[float, ...]:
         stored = self.volume(item)[0].require_voxel_size()
         if self.settings.fixed_frame is not None:
-            sizes = zip(stored, self.volume(item)[0].spatial_shape, self.settings.fixed_frame.shape, strict=True)
-            return tuple(size * have / want for size, have, want in sizes)
-        wanted = self.settings.voxel_size_um or stored
-        full = tuple(stored[axis] if size is None else size for axis, size in enumerate(wanted))
+            pairs = zip(stored, self.volume(item)[0].spatial_shape, self.settings.fixed_frame.shape, strict=True)
+            return tuple(size * extent / length for size, extent, length in pairs)
+        sizes = self.settings.voxel_size_um or stored
+        full = tuple(stored[axis] if size is None else size for axis, size in enumerate(sizes))
         return full[3 - self.n_axes :]
 
     def whole(self, index: int) -> tuple[Image, Target]:
@@ -129,7 +129,7 @@ class Samples:
     def read(self, index: int, rng: np.random.Generator) -> tuple[Image, Target]:
         """One sample for training: a whole section, or a patch of ``patch_shape`` at a random place.
 
-        Patches of volumes are read from disk, window by window; nothing of the volume stays in memory.
+        Patches of volumes are read from disk, window by window; the volume does not stay in memory.
         """
         shape = self.settings.patch_shape
         if shape is None:
@@ -178,13 +178,13 @@ class Samples:
                     counts = [np.count_nonzero(is_object(plane, self.items[item].ignore_label)) for plane in planes]
                     areas = np.maximum(areas, counts)
             shown = np.flatnonzero((areas > 0) & (areas >= smallest))
-            chosen = _with_margin(shown, depth, self.settings.section_margin_um / voxel[0])
+            sections = _with_margin(shown, depth, self.settings.section_margin_um / voxel[0])
             if self.settings.sections == "all":
-                chosen = np.arange(depth)
+                sections = np.arange(depth)
             most = self.settings.max_sections_per_item
-            if most is not None and len(chosen) > most:
-                chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(int)]
-            places.extend(Place(item, frame, int(z)) for z in chosen)
+            if most is not None and len(sections) > most:
+                sections = sections[np.linspace(0, len(sections) - 1, most).round().astype(int)]
+            places.extend(Place(item, frame, int(z)) for z in sections)
         return places
 
     def _load(self, place: Place) -> tuple[Image, Target]:
@@ -214,10 +214,12 @@ class Samples:
         key = (place.item, place.frame)
         if key not in self._scales:
             image, _ = self.volume(place.item)
-            rule, is_known = self.settings.normalization, self.settings.normalization.kind in ("fixed", "medium")
+            rule, is_constant = self.settings.normalization, self.settings.normalization.kind in ("fixed", "medium")
             self._scales[key] = [
                 offset_and_scale(
-                    voxels[channel] if is_known else image.planes(place.frame, channel), rule, medium_ri=image.medium_ri
+                    voxels[channel] if is_constant else image.planes(place.frame, channel),
+                    rule,
+                    medium_ri=image.medium_ri,
                 )
                 for channel in range(image.n_channels)
             ]
@@ -235,14 +237,14 @@ def _with_margin(shown: NDArray[np.intp], depth: int, margin: float) -> NDArray[
 
 
 def resample_pair(
-    image: Image, target: Target, stored_um: tuple[float, ...], wanted_um: tuple[float, ...]
+    image: Image, target: Target, stored_um: tuple[float, ...], working_um: tuple[float, ...]
 ) -> tuple[Image, Target]:
     """Image and target at another pixel size: the image linearly (averaged when shrinking), each target by share ≥ 0.5.
 
     A target pixel that is unlabelled to more than half stays unlabelled.
     """
     shape = tuple(
-        max(1, round(n * was / now)) for n, was, now in zip(image.shape[1:], stored_um, wanted_um, strict=True)
+        max(1, round(n * was / now)) for n, was, now in zip(image.shape[1:], stored_um, working_um, strict=True)
     )
     if shape == image.shape[1:]:
         return image, target
@@ -270,24 +272,24 @@ def crop_patch(image: Image, target: Target, settings: DataSettings, rng: np.ran
     """
     shape = settings.patch_shape or image.shape[1:]
     image, target = pad_pair(image, target, tuple(map(max, shape, image.shape[1:])))
-    room = [size - want for size, want in zip(image.shape[1:], shape, strict=True)]
+    room = [size - length for size, length in zip(image.shape[1:], shape, strict=True)]
     start = [int(rng.integers(0, free + 1)) for free in room]
     if rng.random() < settings.object_share:
         inside = np.flatnonzero((target == 1).any(axis=0))
         if inside.size:
             centre = np.unravel_index(int(inside[rng.integers(inside.size)]), image.shape[1:])
-            jitter = [int(rng.integers(-(want // 4), want // 4 + 1)) for want in shape]
+            jitter = [int(rng.integers(-(length // 4), length // 4 + 1)) for length in shape]
             start = [
-                int(np.clip(at - want // 2 + off, 0, free))
-                for at, want, off, free in zip(centre, shape, jitter, room, strict=True)
+                int(np.clip(at - length // 2 + off, 0, free))
+                for at, length, off, free in zip(centre, shape, jitter, room, strict=True)
             ]
-    window = (slice(None), *(slice(s, s + want) for s, want in zip(start, shape, strict=True)))
+    window = (slice(None), *(slice(s, s + length) for s, length in zip(start, shape, strict=True)))
     return image[window], target[window]
 
 
 def pad_pair(image: Image, target: Target, shape: tuple[int, ...]) -> tuple[Image, Target]:
     """Image and target grown at their high ends: the image by its edge, the target by 255."""
-    grow = [(0, 0), *((0, want - size) for want, size in zip(shape, image.shape[1:], strict=True))]
+    grow = [(0, 0), *((0, length - size) for length, size in zip(shape, image.shape[1:], strict=True))]
     if all(after == 0 for _, after in grow):
         return image, target
     return np.pad(image, grow, mode="edge"), np.pad(target, grow, constant_values=IGNORE)

@@ -16,7 +16,7 @@ from tomocyte.segmentation.prediction.normalization import NormalizationSettings
 from tomocyte.settings import Settings
 
 IGNORE = 255
-"""Value of a target voxel that nobody labelled: no loss, no score."""
+"""Value of an unlabelled target voxel: no loss, no score."""
 
 
 class CellSampleSettings(Settings):
@@ -24,7 +24,7 @@ class CellSampleSettings(Settings):
 
     frame: Literal["windows", "as-published"] = "windows"
     """``windows``: ``patch_shape`` voxels of ``voxel_size_um`` around a nucleus. ``as-published``: the whole field,
-    resized to 128 planes of 128 x 128 of which the middle 64 are kept (``patch_shape: [64, 128, 128]``)."""
+    resized to 128 planes of 128 x 128 of which the middle 64 are used (``patch_shape: [64, 128, 128]``)."""
     input: Literal["masks", "regions"] = "masks"
     """``masks``: the three masks, as published. ``regions``: the mask of all cells as depth below its surface, and
     nuclei with the parts of the mask that seeded watershed gives them: the network begins where watershed ends."""
@@ -33,12 +33,12 @@ class CellSampleSettings(Settings):
     scale_z: tuple[float, float] = (1.0, 1.0)
     """Range of a further factor for z."""
     is_turned: bool = False
-    """Whether training samples are turned by any angle about z and flipped along any axis."""
+    """Whether training samples are rotated by any angle about z and flipped along any axis."""
     jitter_um: float = Field(default=0.0, ge=0, le=20)
     """``windows``: how far their middle may lie from the nucleus's along y and x, in µm; a quarter of it along z."""
     corruption: float = Field(default=0.0, ge=0, le=1)
-    """Share of training samples whose masks are spoiled as a network spoils them: edges moved smoothly, blobs lost and
-    added, neighbours' nuclei missing."""
+    """Share of training samples whose masks are corrupted as a network's predictions are: edges moved smoothly,
+    blobs lost and added, neighbours' nuclei missing."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> CellSampleSettings:
@@ -57,7 +57,7 @@ class DataSettings(LabelledSettings):
     """One label image per structure; each is one output of the network."""
     targets: Literal["masks", "mask-and-core", "cell-by-cell"] = "masks"
     """``masks``: inside or outside. ``mask-and-core``: for one structure of many touching objects, its mask and the
-    mask without a rim of ``core_depth_um`` around every object, from which objects are told apart afterwards.
+    mask without a rim of ``core_depth_um`` around every object, from which touching objects are separated afterwards.
     ``cell-by-cell``: input is the mask of all cells, one nucleus and all others; learned is the cell of that nucleus.
     ``structures`` are then the cell and the nucleus, whose label images number them."""
     cells: CellSampleSettings = CellSampleSettings()

@@ -1,4 +1,4 @@
-"""From label images to what a network learns: one plane of 0 and 1 per output, 255 where nobody labelled.
+"""From label images to what a network learns: one plane of 0 and 1 per output, 255 where it is not labelled.
 
 To add a kind of target, add it to ``DataSettings.targets`` and to :func:`make_targets`.
 """
@@ -36,12 +36,12 @@ def make_targets(
     Parameters
     ----------
     labels : dict
-        Structure -> labels (Y, X) or (Z, Y, X), 0 = background; ``None`` where nobody labelled the structure.
+        Structure -> labels (Y, X) or (Z, Y, X), 0 = background; ``None`` where the structure is not labelled.
     settings : DataSettings
     pixel_size_um : tuple of float
         Of the labels, one per axis.
     ignore_label : int, optional
-        Label value meaning "nobody looked here".
+        Label value of unlabelled voxels.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class SearchSettings(Settings):
     """``alternating``: weights on training patches, then the choice on validation patches (first order). ``joint``:
     both on the same training patches, in half the time; the choice then fits the patches that the weights fit."""
     n_warm_up_epochs: int = Field(default=1, ge=0)
-    """First epochs in which everything is drawn equally often and only weights learn, so that operations without
+    """First epochs in which all operations are drawn equally often and only weights learn, so that operations without
     weights have no head start."""
     optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.02, betas=(0.5, 0.999))
     """Of the choice; that of the weights is ``loop.optimiser``."""

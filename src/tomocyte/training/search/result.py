@@ -1,4 +1,4 @@
-"""What a search leaves behind: the table of probabilities, the curves, the recipe of the training that follows.
+"""Results of a search: the table of probabilities, the curves, the recipe of the training that follows.
 
 To add a file, write a function here and call it in ``search.search_architecture``.
 """
@@ -32,7 +32,7 @@ def training_recipe(recipe: SearchRecipe, genotype: Genotype) -> str:
 
 def probability_rows(architecture: Architecture) -> list[dict[str, Any]]:
     """One row per source and operation: how probable they are, and whether the genotype has them."""
-    chosen = architecture.genotype()
+    genotype = architecture.genotype()
     rows = []
     for kind in CELL_KINDS:
         for node in range(architecture.n_nodes):
@@ -48,7 +48,7 @@ def probability_rows(architecture: Architecture) -> list[dict[str, Any]]:
                             "source_probability": round(float(sources[source]), 6),
                             "operation": name,
                             "operation_probability": round(float(share), 6),
-                            "is_chosen": (source, name) in chosen.cell(kind)[node],
+                            "is_chosen": (source, name) in genotype.cell(kind)[node],
                         }
                     )
     return rows

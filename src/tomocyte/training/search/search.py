@@ -1,9 +1,9 @@
 """Architecture search: which operations and connections a ScNAS network should have, learned with its weights.
 
-:func:`search_architecture` is the whole; what one step does stands in :meth:`Search.step`, what survives a kill in
-:meth:`Search.save` and :meth:`Search.resume`. Every draw hangs on (seed, step, purpose) alone, so that a search that
+:func:`search_architecture` is the whole search; one step is in :meth:`Search.step`, what is needed to resume in
+:meth:`Search.save` and :meth:`Search.resume`. Every draw depends on (seed, step, purpose) alone, so that a search that
 was killed and resumed ends with the same genotype, bit for bit. To search among other operations, see
-``networks/scnas/genotype``; to learn the choice in another way, change :meth:`Search.step`.
+``networks/scnas/genotype``; to learn the choice by another method, change :meth:`Search.step`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tomocyte.training.training import LabelledData, check_positives, check_valu
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 FILES = ("genotype.yaml", "probabilities.csv", "train.yaml")
-_WEIGHTS, _CHOICE = 3, 4  # purposes of a draw, beside the 1 and 2 of ``batches``
+_WEIGHTS, _CHOICE = 3, 4  # purposes of a draw; 1 and 2 belong to ``batches``
 
 
 def search_architecture(
@@ -51,11 +51,11 @@ def search_architecture(
     restarts: bool = False,
     callback: Callback = silent,
 ) -> dict[str, Any]:
-    """Search a network's cells, or go on with a search that was broken off.
+    """Search a network's cells, or resume an interrupted search.
 
-    The folder holds, beside what a training leaves (recipe, hashes of the data, log, curves), ``genotype.yaml``,
-    ``probabilities.csv`` (one row per source and operation) and ``train.yaml`` (the recipe of a training of what was
-    found, as wide as it was searched), written when the search is over.
+    The folder holds the files of a training (recipe, hashes of the data, log, curves) and, when the search is over,
+    ``genotype.yaml``, ``probabilities.csv`` (one row per source and operation) and ``train.yaml`` (a recipe that trains
+    the network of the genotype at the width of the search).
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ def search_architecture(
     data : LabelledData
         Weights learn from ``train``; the choice learns from ``validation``, except in a joint search, which leaves it.
     folder : Path
-        The same command again goes on from the last checkpoint; a finished search is returned as it is.
+        The same call resumes from the last checkpoint; a finished search is returned as it is.
     device : str
         ``cpu`` or ``cuda[:n]``.
     restarts : bool
-        Whether to forget what the folder holds.
+        Whether to delete what the folder holds and start again.
     callback : callable
         Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
 
@@ -102,7 +102,7 @@ def search_architecture(
         run.begin(data.train, data.validation)
         search = Search(recipe, samples, held, folder=folder, device=device, callback=callback, log=run.logger())
         genotype = search.run()
-        module = search.found(genotype)
+        module = search.network_of(genotype)
         content = {
             "genotype": genotype.model_dump(mode="json"),
             "history": search.history,
@@ -206,7 +206,7 @@ class Search:
         """Feature maps of a node of the first level while searching."""
         return self.recipe.form(self.n_channels, self.n_outputs).width
 
-    def found(self, genotype: Genotype) -> torch.nn.Module:
+    def network_of(self, genotype: Genotype) -> torch.nn.Module:
         """The network of a genotype in the form of this search."""
         options = {**self.recipe.network.options, "n_inputs": self.n_channels, "n_outputs": self.n_outputs}
         return build_network(NETWORK, {**options, "genotype": genotype.model_dump(mode="json")})
@@ -256,7 +256,7 @@ class Search:
             choice_loss = self._loss(held, self._draw(_CHOICE, is_learning=True))
             logits = list(self.module.architecture.parameters())
             gradients = torch.autograd.grad(choice_loss, logits, allow_unused=True)
-            if all(bool(torch.isfinite(one).all()) for one in gradients if one is not None):
+            if all(bool(torch.isfinite(gradient).all()) for gradient in gradients if gradient is not None):
                 for logit, gradient in zip(logits, gradients, strict=True):
                     logit.grad = gradient
                 self.chooser.step()
@@ -276,8 +276,8 @@ class Search:
     def temperature(self) -> float:
         """Of the present step: from the first to the last, geometrically, after the warm-up."""
         search = self.recipe.search
-        begun = search.n_warm_up_epochs * self.steps_per_epoch
-        share = min(1.0, max(0, self.n_taken - begun) / max(1, self.n_steps - begun - 1))
+        first_step = search.n_warm_up_epochs * self.steps_per_epoch
+        share = min(1.0, max(0, self.n_taken - first_step) / max(1, self.n_steps - first_step - 1))
         return float(search.first_temperature * (search.last_temperature / search.first_temperature) ** share)
 
     def _loss(self, batch: Batch, drawn: Any) -> torch.Tensor:
@@ -331,7 +331,7 @@ class Search:
         save_training(self.checkpoints, self.n_taken, training, recipe_sha256=recipe_hash(self.recipe), n_kept=n_kept)
 
     def resume(self) -> None:
-        """Go on from the newest sound checkpoint of this very recipe, if there is one.
+        """Resume from the newest sound checkpoint of this recipe, if there is one.
 
         Raises
         ------
