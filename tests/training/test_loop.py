@@ -18,8 +18,8 @@ from tomocyte.errors import InputError, ModalityError, SettingsError
 from tomocyte.models import load_package
 from tomocyte.progress import Progress
 from tomocyte.training import LabelledData
+from tomocyte.training.batches import as_loss_target, epoch_order
 from tomocyte.training.checkpoint import load_checkpoint, pack, read_checkpoint, save_checkpoint, unpack
-from tomocyte.training.data.batches import as_loss_target, epoch_order
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.settings import IGNORE
 from tomocyte.training.loop import Trainer, build_module, recipe_hash

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.training.conftest import VOXEL_UM, small_recipe
 
+from tomocyte.training.batches import make_sample
 from tomocyte.training.data.augmentation import PRESETS, choi_published
-from tomocyte.training.data.batches import make_sample
 from tomocyte.training.data.cell_samples import owners
 from tomocyte.training.data.patches import Labelled, read_window
 from tomocyte.training.data.targets import output_names

@@ -1,8 +1,8 @@
 """Training: from labelled images to weights that can be trusted.
 
-``recipe`` holds every setting of a training, ``data`` reads and augments, ``loop`` changes the weights,
-``checkpoint`` and ``run_folder`` keep them, ``search`` looks for an architecture. To add a loss, an augmentation, an
-optimiser or a kind of target, see the docstring of its module. Names are imported when first used.
+``recipe`` holds every setting of a training, ``data`` reads and augments, ``batches`` puts samples together, ``loop``
+changes the weights, ``checkpoint`` and ``run_folder`` save them, ``search`` looks for an architecture. To add a loss, an
+augmentation, an optimiser or a kind of target, see the docstring of its module. Names are imported when first used.
 """
 
 import lazy_loader

@@ -68,7 +68,7 @@ def dice_of(module: torch.nn.Module, recipe: Recipe, items: list[LabelledItem]) 
 
 def describe_training(recipe: Recipe, items: list[LabelledItem]) -> list[str]:
     """What ``--dry-run`` prints: samples, steps, network."""
-    from tomocyte.training.data.batches import epoch_order
+    from tomocyte.training.batches import epoch_order
     from tomocyte.training.loop import build_module
 
     samples = make_samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)

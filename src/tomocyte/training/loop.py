@@ -22,8 +22,8 @@ from tomocyte.networks import build_network
 from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
+from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.checkpoint import Tensors, TrainingState, load_training, save_training
-from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.distributed import Processes

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tomocyte.segmentation.prediction.fixed_shape import predict_fixed
 from tomocyte.segmentation.prediction.tiled import Predictor, predict_tiled
 from tomocyte.segmentation.prediction.tiling import TilingSettings
-from tomocyte.training.data.batches import stack
+from tomocyte.training.batches import stack
 from tomocyte.training.data.samples import Samples
 
 Probability = NDArray[np.float32]

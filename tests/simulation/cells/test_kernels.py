@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from tomocyte.simulation.cells import kernels
-from tomocyte.simulation.cells.bodies import lateral_radius_um, spikes, turned_axes
+from tomocyte.simulation.cells.bodies import lateral_radius_um, rotated_axes, spikes
 from tomocyte.simulation.cells.composition import texture_tile
 from tomocyte.simulation.cells.shapes import (
     StarBody,
@@ -158,10 +158,10 @@ def test_a_spike_stands_out_in_its_direction_alone() -> None:
     np.testing.assert_allclose(field, field.max() * np.exp(30 * (np.cos(angle) - 1)), atol=0.02)
 
 
-def test_turned_axes_are_a_rotation_about_z_of_the_lengths_given() -> None:
-    axes = turned_axes(np.pi / 2, np.array([1.0, 2.0, 3.0]))
+def test_rotated_axes_are_a_rotation_about_z_of_the_lengths_given() -> None:
+    axes = rotated_axes(np.pi / 2, np.array([1.0, 2.0, 3.0]))
     np.testing.assert_allclose(axes @ np.eye(3), [[1, 0, 0], [0, 0, -3], [0, 2, 0]], atol=1e-12)
-    np.testing.assert_allclose(np.linalg.norm(turned_axes(0.7, np.array([1.0, 2.0, 3.0])), axis=0), [1, 2, 3])
+    np.testing.assert_allclose(np.linalg.norm(rotated_axes(0.7, np.array([1.0, 2.0, 3.0])), axis=0), [1, 2, 3])
 
 
 def test_the_lateral_radius_is_that_of_the_disc_of_equal_area() -> None:

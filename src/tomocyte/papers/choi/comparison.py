@@ -24,7 +24,7 @@ from tomocyte.papers.choi.recipe import BY_NETWORK, INSTANCES, CellLineSet, Orga
 from tomocyte.papers.choi.scores import SeparationMethod, predict_field, score_field
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
-from tomocyte.training.data.batches import epoch_order
+from tomocyte.training.batches import epoch_order
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.training import LabelledData
 

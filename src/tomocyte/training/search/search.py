@@ -24,8 +24,8 @@ from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.networks.scnas.genotype import Genotype
 from tomocyte.networks.scnas.supernet import SuperNetwork
 from tomocyte.progress import Callback, Progress, silent
+from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.checkpoint import TrainingState, load_training, save_training
-from tomocyte.training.data.batches import Prefetcher, as_loss_target, epoch_order
 from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
