@@ -79,6 +79,6 @@ def modality_of_files(paths: Iterable[Path], options: ReadOptions) -> str:
     listing = ", ".join(f"{path.name} is {name}" for name, path in files.items())
     raise SettingsError(
         "E-USAGE",
-        f"no modality given, and the files {f'differ: {listing}' if files else 'do not say what their values are'}.",
+        f"no modality given, and the files {f'differ: {listing}' if files else 'do not name their quantity'}.",
         cure="Give --modality, e.g. --modality odt.",
     )

@@ -264,7 +264,7 @@ def simulate_dataset(
     ((1, 1, 24, 80, 72), (24, 80, 72))
     """
     if n_items < 1:
-        raise SettingsError("E-SIM-COUNT", f"{n_items} items were asked for.", cure="Ask for at least 1.")
+        raise SettingsError("E-SIM-COUNT", f"{n_items} items cannot be simulated.", cure="Give at least 1.")
     for index in range(first_index, first_index + n_items):
         yield simulate_item(settings, index, seed=seed)
 

@@ -79,7 +79,7 @@ def load_training(folder: Path, *, recipe_sha256: str) -> TrainingState | None:
             "E-RESUME",
             "the folder holds checkpoints of another recipe.",
             path=folder,
-            cure="Use another output folder, or the recipe this folder was begun with.",
+            cure="Use another output folder, or the recipe that this folder was started with.",
         )
     parts = {name: unpack(content, tensors) for name, content in state["parts"].items()}
     return TrainingState(parts, {**state, "notes": [*state["notes"], *notes]}, tensors)

@@ -270,7 +270,7 @@ def build_recipe(content: Mapping[str, Any], *kinds: type[Any]) -> Any:
         if str(content.get("experiment")) not in experiments:
             raise SettingsError(
                 "E-RECIPE",
-                f"{label} names no known experiment: {content.get('experiment')!r}.",
+                f"{label} names an unknown experiment: {content.get('experiment')!r}.",
                 cure=f"Write `experiment: NAME`, one of: {', '.join(experiments)}.",
             )
         fitting = [experiments[content["experiment"]]]
@@ -293,5 +293,5 @@ def _kind_of(content: Mapping[str, Any], tags: Sequence[str]) -> Any:
     if lacking is None:
         return "train"
     raise SettingsError(
-        "E-RECIPE", "the recipe does not say of which kind it is.", cure=f"Add the line `kind: {lacking}` to it."
+        "E-RECIPE", "the recipe does not name its kind.", cure=f"Add the line `kind: {lacking}` to it."
     )

@@ -96,9 +96,9 @@ class RunFolder:
         if path.exists() and json.loads(path.read_text(encoding="utf-8")) != content:
             raise InputError(
                 "E-DATA-CHANGED",
-                "the data are not those this training was begun with.",
+                "the data are not those this training was started with.",
                 path=path,
-                cure="Put them back, or --restart.",
+                cure="Restore them, or --restart.",
             )
         self._write("recipe.json", self.recipe.model_dump(mode="json"))
         self._write("data.json", content)

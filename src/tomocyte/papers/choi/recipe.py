@@ -73,7 +73,7 @@ class OrganellesRecipe(PaperRecipe):
     @model_validator(mode="after")
     def _has_rows(self) -> OrganellesRecipe:
         if not self.rows and not self.models:
-            raise ValueError("'rows' or 'models' must say what is compared")
+            raise ValueError("'rows' or 'models' must name what is compared")
         if set(self.rows) & set(self.models):
             raise ValueError("a row of 'models' has the name of one of 'rows'")
         return self

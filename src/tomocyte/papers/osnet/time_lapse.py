@@ -156,7 +156,7 @@ def _check_time_lapse(volume: Volume) -> None:
     if volume.n_frames < 2:
         raise MetadataError("E-TIME", "there is only one frame.", path=volume.path, cure="Give a time-lapse.")
     if volume.medium_ri is None:
-        raise MetadataError("E-MEDIUM", "the medium's RI is not known.", path=volume.path, cure="Give --medium-ri N.")
+        raise MetadataError("E-MEDIUM", "the medium's RI is missing.", path=volume.path, cure="Give --medium-ri N.")
 
 
 def _degradation(frame: int, n_frames: int, settings: TimeLapseSettings) -> OdtDegradation:

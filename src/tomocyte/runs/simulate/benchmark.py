@@ -110,7 +110,7 @@ def simulate_plans(
     def report(event: Progress) -> None:
         if event.state in ENDED:
             ended.add(event.item)
-        callback(replace(event, step="simulate", done=len(ended), total=len(plans)))
+        callback(replace(event, step=event.step or "simulate", done=len(ended), total=len(plans)))
 
     names = tuple(dict.fromkeys(structures))
     result = write_dataset(plans, folder, structures=names, n_workers=n_workers, callback=report)

@@ -81,7 +81,7 @@ def simulate_scene(
 def check_count(n_cells: int) -> None:
     """Raise ``E-SIM-COUNT`` unless the number of cells is 1 to 40."""
     if not 1 <= n_cells <= MAX_CELLS:
-        raise SettingsError("E-SIM-COUNT", f"{n_cells} cells were asked for.", cure=f"Ask for 1 to {MAX_CELLS}.")
+        raise SettingsError("E-SIM-COUNT", f"{n_cells} cells cannot be simulated.", cure=f"Give 1 to {MAX_CELLS}.")
 
 
 def fill_scene(

@@ -192,7 +192,7 @@ def simulate_timelapse(
     import pandas as pd
 
     if n_frames < 1:
-        raise SettingsError("E-SIM-FRAMES", f"{n_frames} frames were asked for.", cure="Ask for at least 1.")
+        raise SettingsError("E-SIM-FRAMES", f"{n_frames} frames cannot be simulated.", cure="Give at least 1.")
     check_count(n_cells)
     motion = motion or MotionSettings()
     ranges = shifted(settings or SceneSettings()).model_copy(update={"mitotic_share": 0.0, "apoptotic_share": 0.0})
