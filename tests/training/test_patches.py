@@ -74,19 +74,23 @@ def test_the_number_that_selects_weights(rule: str, expected: float) -> None:
 
 
 class Noise:
-    """Samples that hang on the generator alone."""
+    """Samples that depend on the generator alone."""
 
     def read(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         return index + rng.random((1, 8, 10), np.float32), (rng.random((1, 8, 10)) > 0.5).astype(np.uint8)
 
 
-def test_a_sample_hangs_on_seed_epoch_and_position_alone() -> None:
+def test_a_sample_depends_on_seed_epoch_and_position_alone() -> None:
     recipe, samples = small_recipe(augmentation="strong-2d", loop={"seed": 11}), Noise()
-    plain, target = make_sample(samples, recipe, (3, False), (2, 7))  # type: ignore[arg-type]
+
+    def made(epoch: int, position: int, *, is_augmented: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        return make_sample(samples, recipe, 3, is_augmented=is_augmented, epoch=epoch, position=position)  # type: ignore[arg-type]
+
+    plain, target = made(2, 7, is_augmented=False)
     image, expected = Noise().read(3, np.random.default_rng([11, 2, 7, 2]))
     np.testing.assert_array_equal(plain, image)
     np.testing.assert_array_equal(target, expected)
-    changed = [make_sample(samples, recipe, (3, True), key) for key in ((2, 7), (2, 7), (2, 8), (3, 7))]  # type: ignore[arg-type]
+    changed = [made(2, 7), made(2, 7), made(2, 8), made(3, 7)]
     np.testing.assert_array_equal(changed[0][0], changed[1][0])
     assert not any(np.array_equal(changed[0][0], other[0]) for other in (changed[2], changed[3], (plain, target)))
     assert changed[0][1].dtype == np.uint8
