@@ -76,5 +76,5 @@ def test_files_that_say_what_they_measure_need_no_modality(tmp_path: Path) -> No
     assert modality_of_files([density], options) == "qpi"
     with pytest.raises(SettingsError, match=r"E-USAGE.*a\.ome\.tif is odt, b\.ome\.tif is qpi"):
         modality_of_files([tomogram, density], options)
-    with pytest.raises(SettingsError, match=r"E-USAGE.*do not say.*--modality"):
+    with pytest.raises(SettingsError, match=r"E-USAGE.*do not name their quantity.*--modality"):
         modality_of_files([tmp_path / "grey.tif"], ReadOptions(voxel_size_um=(float("nan"), 0.3, 0.2)))
