@@ -1,4 +1,4 @@
-"""Runs in which cells are told apart, with networks whose answers are known voxel by voxel."""
+"""Runs in which touching cells are separated, with networks whose answers are known voxel by voxel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steps of the road, one file each; the plan names them, the analysis walks them.
+"""The stages of an analysis, one file each; the plan names them, the analysis applies them in order.
 
 To add one, write ``stages/<name>.py`` with a class ``<Name>Stage``, name it below and put it into the order in
 :mod:`tomocyte.pipeline.planning`.

@@ -1,6 +1,6 @@
-"""Cells told apart after a model has found all cells and all nuclei: by which network, with which flags and counts.
+"""Touching cells separated by their nuclei, after a model has segmented all cells and all nuclei.
 
-What is done to the masks stands in :mod:`tomocyte.segmentation.cells.separate`.
+The method itself is in :mod:`tomocyte.segmentation.cells.separate`; here are the network, flags, counts and notices.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTICES = {
-    "n_crumbs": "W-CELLS-CRUMBS: {n} pieces of nuclei of less than {crumb:g} um3 were left out and founded no cell.",
-    "n_attached_um3": "W-CELLS-ATTACHED: {n:.1f} um3 that no nucleus claims were given to the cell beside them.",
-    "n_lost_um3": "W-CELLS-LOST: {n:.1f} um3 of the cell mask are in no cell: loose pieces.",
+    "n_crumbs": "W-CELLS-CRUMBS: {n} fragments of nuclei smaller than {smallest:g} um3 were ignored.",
+    "n_attached_um3": "W-CELLS-ATTACHED: {n:.1f} um3 claimed by no nucleus were added to the neighbouring cells.",
+    "n_lost_um3": "W-CELLS-LOST: {n:.1f} um3 of the cell mask (loose pieces) belong to no cell.",
     "n_added_um3": "W-CELLS-ADDED: {n:.1f} um3 of nuclei outside the cell mask were added to their cells.",
     "no-nucleus": "W-CELLS-NO-NUCLEUS: {n} cells have no nucleus (column flags).",
-    "two-nuclei": "W-CELLS-TWO-NUCLEI: {n} cells have two nuclei or more (column flags).",
+    "two-nuclei": "W-CELLS-TWO-NUCLEI: {n} cells have two or more nuclei (column flags).",
     "nucleus-outside": "W-CELLS-NUCLEUS-OUTSIDE: {n} cells have a nucleus that lies mostly outside the cell mask.",
 }
-"""What is said at the end of a run, and of which count."""
+"""The notice at the end of a run for each count above 0."""
 LEAST_ATTACHED = 0.01
-"""Parts of the mask that are attached are mentioned from this share of it on; rims always are, a little."""
+"""Smallest attached share of the mask that is mentioned; a little of the rims is always attached."""
 
 
 class CellsStage(Stage):
-    """Tells cells apart by their nuclei."""
+    """Separates touching cells by their nuclei."""
 
     name = "cells"
 
     def prepare(self, volume: Volume) -> None:
-        """Load the network, where one tells cells apart."""
+        """Load the network, if the plan has one."""
         super().prepare(volume)
         self._counts: Counter[str] = Counter()
         self._model: LoadedModel | None = None
@@ -61,7 +61,7 @@ class CellsStage(Stage):
         self._facts["cells"] = facts
 
     def apply(self, state: FrameState) -> FrameState:
-        """The frame with cells told apart and touching nuclei split."""
+        """The frame with cells separated and touching nuclei split."""
         frame, labels = state.frame, state.labels
         predictor = None if self._model is None else self._model.predictor
         result = separate_cells(
@@ -77,7 +77,7 @@ class CellsStage(Stage):
         return replace(state, labels={**labels, **separated}, cells=result)
 
     def _settings(self) -> CellByCellSettings:
-        """How cells are told apart: as the network's card says where there is one."""
+        """Settings of the separation: from the network's card where there is one."""
         if self._model is None:
             return build_settings(CellByCellSettings, {"method": self.plan.cells})
         return cells_settings(self._model.card, self._model.divisor)
@@ -99,7 +99,7 @@ class CellsStage(Stage):
         self.notify(*(Notice("W-CELLS-PLANE", f"{note}.") for note in result.notes))
 
     def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:
-        """``flags`` and ``cell_confidence``; empty for other structures and for objects that edits have made."""
+        """``flags`` and ``cell_confidence``; empty for other structures and for objects made by edits."""
         if state.cells is None:
             return {}
         labels = labels_as_segmented(state.edited, self.plan.name_of(structure), table["label"].tolist())
@@ -112,11 +112,11 @@ class CellsStage(Stage):
         }
 
     def after_all(self, state: VolumeState) -> VolumeState:
-        """Counts over all frames, and what a user must know of them."""
-        crumb = self._settings().min_nucleus_um3
+        """Counts over all frames, and their notices."""
+        smallest = self._settings().min_nucleus_um3
         for name, text in NOTICES.items():
             if self._counts[name] > 0:
-                self.notify(Notice.parse(text.format(n=self._counts[name], crumb=crumb)))
+                self.notify(Notice.parse(text.format(n=self._counts[name], smallest=smallest)))
         counts = {name: round(count, 3) for name, count in sorted(self._counts.items())}
         self._facts["cells"] = self._facts["cells"] | {"counts": counts}
         return state

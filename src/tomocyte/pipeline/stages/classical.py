@@ -1,4 +1,4 @@
-"""The classical engine: finds what no trained model has found."""
+"""The classical engine: segments the structures that no trained model has segmented."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ClassicalStage(Stage):
     name = "classical"
 
     def apply(self, state: FrameState) -> FrameState:
-        """The frame with the structures that were not there yet."""
+        """The frame with the missing structures added."""
         from tomocyte.segmentation import segment
 
         frame = state.frame

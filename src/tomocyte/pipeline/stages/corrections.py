@@ -1,4 +1,4 @@
-"""Corrections by hand, applied to every frame; what an edit does to labels stands in :mod:`tomocyte.corrections`."""
+"""Corrections by hand, applied to every frame; the effect of an edit on labels is in :mod:`tomocyte.corrections`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class CorrectionsStage(Stage):
     name = "corrections"
 
     def prepare(self, volume: Volume) -> None:
-        """Begin an empty log."""
+        """Start an empty log."""
         super().prepare(volume)
         self.log: list[EditRecord] = []
 
     def apply(self, state: FrameState) -> FrameState:
-        """The frame with its edits applied; voxels outside belong to nothing all the same.
+        """The frame with its edits applied; voxels outside the image stay background.
 
         Raises
         ------
@@ -40,7 +40,7 @@ class CorrectionsStage(Stage):
         if edits is None:
             return state
         self.report("correct", state.frame)
-        # Edits speak of structures as the run's tables and files do.
+        # Edits name structures as the run's tables and files do.
         named = {self.plan.name_of(structure): labels for structure, labels in state.labels.items()}
         edited = apply_edits(
             named,
@@ -74,7 +74,7 @@ class CorrectionsStage(Stage):
         }
 
     def after_all(self, state: VolumeState) -> VolumeState:
-        """That results were corrected by hand, and what the edits warn of."""
+        """A notice that results were corrected by hand, and the warnings of the edits."""
         if self.plan.edits is not None:
             facts = edit_facts(self.plan.edits, self.log)
             counts = ", ".join(f"{count} {kind}" for kind, count in facts["n_by_kind"].items())

@@ -1,4 +1,4 @@
-"""Pictures: three planes of the first, middle and last frame, and time courses."""
+"""Figures: three planes of the first, middle and last frame, and time courses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIME_COURSES = (
 
 
 class DrawStage(Stage):
-    """Draws what a reader looks at first."""
+    """Draws overviews, close-ups and time courses."""
 
     name = "draw"
 
@@ -38,10 +38,10 @@ class DrawStage(Stage):
         if frame.index not in {0, last // 2, last}:
             return state
         self.report("draw", frame)
-        size, what = frame.voxel_size_um, {"unit": frame.unit, "quantity": frame.quantity}
+        size, meaning = frame.voxel_size_um, {"unit": frame.unit, "quantity": frame.quantity}
         title = f"frame {frame.index}" if last else ""
-        pictures = {"overview": overview(frame.segmented, labels, size, title=title, **what)}
-        near = closeup(frame.segmented, labels, size, title=title, **what)
+        pictures = {"overview": overview(frame.segmented, labels, size, title=title, **meaning)}
+        near = closeup(frame.segmented, labels, size, title=title, **meaning)
         if near is not None:
             pictures["closeup"] = near
         return replace(state, pictures={f"{name}_{frame.index:05d}.png": data for name, data in pictures.items()})

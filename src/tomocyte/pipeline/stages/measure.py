@@ -24,7 +24,7 @@ class MeasureStage(Stage):
     name = "measure"
 
     def prepare(self, volume: Volume) -> None:
-        """Begin without media."""
+        """Start with empty lists of media and pairs."""
         super().prepare(volume)
         self._media: list[float | None] = []
         self._pairs: list[pd.DataFrame] = []
@@ -61,13 +61,15 @@ class MeasureStage(Stage):
         return tables
 
     def _with_medium(self, state: FrameState) -> Frame:
-        """The frame; without a medium where it was to be measured and no cell-free place is there to measure it."""
+        """The frame; without a medium if it was to be measured but no cell-free background exists."""
         frame = state.frame
         if self.plan.medium_ri != "background":
             return frame
         if has_background(state.labels["cell"], frame.voxel_size_um, outside=frame.outside):
             return frame
-        self.notify(Notice("W-MEDIUM", "no background outside the cells to measure the medium in."))
+        self.notify(
+            Notice("W-MEDIUM", "there is no background outside the cells in which the medium could be measured.")
+        )
         return without_medium(frame)
 
     def _table(self, state: FrameState, structure: str) -> pd.DataFrame:
@@ -96,14 +98,14 @@ class MeasureStage(Stage):
         return table
 
     def after_all(self, state: VolumeState) -> VolumeState:
-        """What was measured where, and what could not be."""
+        """Tables of pairs, the media of all frames, and notices about what could not be measured."""
         import pandas as pd
 
         self._facts["medium_ri"] = self._media
         is_unknown = all(medium is None for medium in self._media)
         if self.plan.channel.quantity == "refractive_index" and is_unknown:
             text = (
-                "the medium's RI is unknown, so concentration and dry mass are empty; "
+                "the refractive index of the medium is unknown, so concentration and dry mass are empty; "
                 "give --medium-ri N or --medium-ri background."
             )
             self.notify(Notice("W-NO-MEDIUM", text))
@@ -111,7 +113,8 @@ class MeasureStage(Stage):
             smallest = self.plan.classical.clean
             text = (
                 f"no {self.plan.main} of at least {smallest.min_volume_um3:g} um3 (2-D: "
-                f"{smallest.min_area_um2:g} um2) was found; see segmentation.clean and segmentation.foreground."
+                f"{smallest.min_area_um2:g} um2) was found; "
+                "see the settings segmentation.clean and segmentation.foreground."
             )
             self.notify(Notice("W-NO-OBJECT", text))
         return replace(state, pairs=pd.concat(self._pairs, ignore_index=True)) if self._pairs else state

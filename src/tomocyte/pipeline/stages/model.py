@@ -1,4 +1,4 @@
-"""The trained model: loaded once, asked whether it fits each frame, applied."""
+"""The trained model: loaded once, checked against each frame, applied."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tomocyte.volume import Frame, Volume
 
 
 class ModelStage(Stage):
-    """Finds structures with a trained model, or with several."""
+    """Segments structures with a trained model, or with several."""
 
     name = "model"
 
@@ -30,7 +30,7 @@ class ModelStage(Stage):
         Raises
         ------
         SettingsError
-            ``E-UNCERTAINTY``: further models that do not suit the first.
+            ``E-UNCERTAINTY``: further models that do not match the first.
         """
         super().prepare(volume)
         plan = self.plan
@@ -43,7 +43,7 @@ class ModelStage(Stage):
         self._facts["trained_model"] = model.facts
         if plan.confidence != "none" and not card.calibration:
             text = (
-                f"{card.name} was never calibrated: confidence is the network's own word, "
+                f"{card.name} has not been calibrated: confidence comes from the network's uncorrected probabilities, "
                 "and there are no intervals. See `tomocyte models calibrate`."
             )
             self.notify(Notice("W-MODEL-UNCALIBRATED", text))
@@ -56,21 +56,21 @@ class ModelStage(Stage):
         models = []
         for name in settings.uncertainty.models:
             if name == "classical" or card is None:
-                raise SettingsError("E-UNCERTAINTY", f"{name!r} is no trained model.", cure="Give trained models.")
+                raise SettingsError("E-UNCERTAINTY", f"{name!r} is not a trained model.", cure="Give trained models.")
             member = load_model(name, settings.inference)
             check_member(member.card, card)
             models.append(member)
         return models
 
     def apply(self, state: FrameState) -> FrameState:
-        """The frame with what the model finds in it.
+        """The frame with the model's labels added.
 
         Raises
         ------
         ModalityError
             ``E-MODEL-FIT-…``: a frame that the model was not made for (unless forced).
         SettingsError
-            ``E-UNCERTAINTY``: probabilities were asked for that this model does not keep.
+            ``E-UNCERTAINTY``: probabilities were requested that this model does not keep.
         """
         frame, card = state.frame, self._models[0].card
         self._check(frame, card)
@@ -97,11 +97,12 @@ class ModelStage(Stage):
         if card.normalization.kind != "medium":
             return None
         if frame.medium_ri is None:
-            assumed = f"{card.name} was told {card.normalization.offset:g}"
-            self.notify(Notice("W-MODEL-MEDIUM", f"the medium's RI is unknown; {assumed}. Give --medium-ri."))
+            assumption = f"{card.name} assumes {card.normalization.offset:g}"
+            text = f"the refractive index of the medium is unknown; {assumption}. Give --medium-ri."
+            self.notify(Notice("W-MODEL-MEDIUM", text))
         return frame.medium_ri
 
-    def _predict(self, seen: ModelInput, frame: Frame) -> Prediction:
+    def _predict(self, model_input: ModelInput, frame: Frame) -> Prediction:
         method, name = self.plan.confidence, self._models[0].card.name
 
         def callback(done: int, total: int) -> None:
@@ -109,10 +110,12 @@ class ModelStage(Stage):
 
         if method == "flips" or method == "ensemble":
             kind: Literal["flips", "ensemble"] = method
-            prediction = predict_ensemble(self._models, seen, self._rules, method=kind, callback=callback)
+            prediction = predict_ensemble(self._models, model_input, self._rules, method=kind, callback=callback)
         else:
             keeps = method != "none"
-            prediction = predict_objects(self._models[0], seen, self._rules, keeps_probability=keeps, callback=callback)
+            prediction = predict_objects(
+                self._models[0], model_input, self._rules, keeps_probability=keeps, callback=callback
+            )
         is_kept = prediction.masks is not None and prediction.masks.probability is not None
         if method != "none" and self.plan.is_confidence_required and not is_kept:
             raise not_streamed(name)
