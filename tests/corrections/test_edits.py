@@ -167,7 +167,7 @@ def test_repaint_to_background_says_what_is_gone() -> None:
     assert done.labels["cell"].tolist() == [[[0, 0, 2]]]
     assert done.log[0].old == ((1, 1), (2, 2))
     assert done.log[0].new == ((2, 1),)
-    assert any("nothing is left of cell 1" in text for text in done.log[0].warnings)
+    assert any("no voxel of cell 1 is left" in text for text in done.log[0].warnings)
     assert done.edited["cell"] == {2: ("repaint",)}
 
 

@@ -40,7 +40,7 @@ def from_labels(
     new numbers are recognised; every other change is written as a repaint. Then run again with --edits.
     """
     from tomocyte.corrections.files import edits_as_yaml, load_edits, read_edit_file
-    from tomocyte.corrections.from_labels import done_item, edits_from_labels
+    from tomocyte.corrections.from_labels import edits_from_labels, finished_item
     from tomocyte.errors import OutputError
     from tomocyte.ledger.atomic import write_atomic
 
@@ -52,7 +52,7 @@ def from_labels(
     if output.exists():
         content = read_edit_file(output)
         edits = load_edits(output, [content.item or item] if content.items is None else list(content.items))
-    derived = edits_from_labels(done_item(run, item), structure, corrected, frame=frame, pending=edits.get(item))
+    derived = edits_from_labels(finished_item(run, item), structure, corrected, frame=frame, pending=edits.get(item))
     for note in derived.notes:
         typer.echo(f"note: {note}", err=True)
     if not derived.new:

@@ -1,8 +1,8 @@
 """Corrections made by hand, applied to the label images of one frame: in order, logged, the same on every replay.
 
-What a correction is stands in ``edits_format``, drawn shapes in ``edits_shapes``, runs in ``edits_runs``; corrections
-are found by comparing two label images in ``edits_compare``. To add an operation, write a function that takes the
-:class:`EditingFrame` and the edit, and name it in :data:`_OPERATIONS`.
+The edit language is in ``edits``, drawn shapes in ``shapes``, files and logs in ``files``; ``compare`` derives edits
+from two label images. To add an operation, write a function that takes the :class:`EditingFrame` and the edit, and name
+it in :data:`_OPERATIONS`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class EditRecord:
     size : float
         Their volume in µm³, or area in µm² of a plane.
     old, new : tuple of (int, int)
-        Label and voxels of each object concerned, before and after; what is missing after is gone.
+        Label and voxels of each object concerned, before and after; objects missing afterwards are gone.
     box : tuple of 3 (int, int)
         Half-open range z, y, x in the frame that holds the objects concerned; empty where there are none.
     warnings : tuple of str
@@ -78,11 +78,11 @@ class EditedFrame:
     Parameters
     ----------
     labels : dict of str to ndarray (Z, Y, X)
-        Unsigned; structures without edits are the arrays that were given.
+        Unsigned; structures without edits are the arrays passed in.
     cells : dict
         Structure -> label -> cell that was set by hand (0: none).
     edited : dict
-        Structure -> label -> what was done to this object, in order, each kind once; a new number alone is nothing.
+        Structure -> label -> kinds of edits of this object, in order, each once; a new number alone does not count.
     origin : dict
         Structure -> label -> label before, of objects with a new number.
     log : tuple of EditRecord
@@ -111,14 +111,14 @@ def apply_edits(
     labels : mapping of str to ndarray (Z, Y, X), unsigned integer
         Structure -> labels, all of one shape; not changed.
     edits : sequence of Edit
-        All edits of the input; those of other frames are passed over.
+        All edits of the input; those of other frames are skipped.
     voxel_size_um : tuple of 3 float
         z may be NaN for a single plane.
     frame : int
     main : str
         The structure that organelles belong to.
     go_by : {"both", "label", "point"}
-        Which of them counts where a target's label and point disagree; ``both``: that is an error.
+        Which of them counts where a target's label and point disagree; ``both``: a disagreement is an error.
 
     Returns
     -------
@@ -137,8 +137,8 @@ def apply_edits(
     >>> from tomocyte.corrections.edits import Merge, Target
     >>> cells = np.array([[[1, 1, 2, 0, 3]]], dtype=np.uint8)
     >>> merge = Merge(structure="cell", targets=(Target(label=1), Target(label=2)))
-    >>> done = apply_edits({"cell": cells}, [merge], (1.0, 0.5, 0.5))
-    >>> done.labels["cell"].tolist(), done.log[0].n_voxels, done.log[0].size
+    >>> edited = apply_edits({"cell": cells}, [merge], (1.0, 0.5, 0.5))
+    >>> edited.labels["cell"].tolist(), edited.log[0].n_voxels, edited.log[0].size
     ([[[1, 1, 1, 0, 3]]], 1, 0.25)
     """
     work = EditingFrame(dict(labels), voxel_size_um, main, go_by)
@@ -151,12 +151,12 @@ def apply_edits(
         except InputError as problem:
             where = f"edit {number} ({edit.do} {edit.structure}, frame {edit.frame}): {problem.problem}"
             raise InputError(problem.code, where, cure=problem.cure) from problem
-    edited = {name: {label: tuple(done) for label, done in marks.items()} for name, marks in work.marks.items()}
+    edited = {name: {label: tuple(kinds) for label, kinds in marks.items()} for name, marks in work.marks.items()}
     return EditedFrame(work.labels, work.cells, edited, work.origin, tuple(log))
 
 
 def labels_as_segmented(edited: EditedFrame | None, structure: str, labels: Sequence[int]) -> list[int]:
-    """The labels that the segmentation gave to objects; 0 for objects that edits have made or changed.
+    """The labels of objects in the segmentation; 0 for objects that edits have made or changed.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def labels_as_segmented(edited: EditedFrame | None, structure: str, labels: Sequ
 
 @dataclass
 class _Change:
-    """What an operation reports: the objects it concerns (with sizes before), those it leaves, and its warnings."""
+    """Result of an operation: the objects concerned with their sizes before, the objects after, and warnings."""
 
     structure: str
     old: dict[int, int]
@@ -189,10 +189,12 @@ class _Change:
 
 
 def apply_edit(work: EditingFrame, edit: Edit, number: int) -> EditRecord:
-    """Apply one edit to labels that are being edited; as :func:`apply_edits`, errors without the edit's number."""
+    """Apply one edit to labels that are being edited, as :func:`apply_edits`; errors do not name the edit."""
     if edit.structure not in work.labels:
-        known = ", ".join(work.labels)
-        raise InputError("E-EDIT-STRUCTURE", f"there is no {edit.structure}.", cure=f"Known: {known}.")
+        structures = ", ".join(work.labels)
+        raise InputError(
+            "E-EDIT-STRUCTURE", f"there is no structure {edit.structure}.", cure=f"Structures: {structures}."
+        )
     change = _OPERATIONS[edit.do](work, edit)
     after = {label: work.count(edit.structure, label) for label in dict.fromkeys([*change.old, *change.new])}
     concerned = [work.boxes(edit.structure)[label] for label in after if label in work.boxes(edit.structure)]
@@ -200,12 +202,12 @@ def apply_edit(work: EditingFrame, edit: Edit, number: int) -> EditRecord:
     for label, count in after.items():
         if count == 0:
             if label in change.new or edit.do in ("repaint", "add", "split"):
-                change.warnings.append(f"W-EDIT-GONE: nothing is left of {edit.structure} {label}.")
+                change.warnings.append(f"W-EDIT-GONE: no voxel of {edit.structure} {label} is left.")
             work.forget(edit.structure, label)
         elif edit.do != "renumber" and (label in change.new or count != change.old.get(label)):
             work.mark(edit.structure, label, edit.do)
     if change.n_voxels == 0 and not isinstance(edit, SetCell):
-        change.warnings.append("W-EDIT-NOTHING: it changed no voxel.")
+        change.warnings.append("W-EDIT-NOTHING: no voxel was changed.")
     return EditRecord(
         number=number,
         do=edit.do,
@@ -225,23 +227,23 @@ def _merge(work: EditingFrame, edit: Merge) -> _Change:
     structure = edit.structure
     labels = [work.find(structure, target) for target in edit.targets]
     if len(set(labels)) < len(labels):
-        raise InputError("E-EDIT-TARGET", f"it names {few(sorted(labels))}: one of them twice.")
-    first, rest = labels[0], labels[1:]
+        raise InputError("E-EDIT-TARGET", f"it names an object twice: {few(sorted(labels))}.")
+    first, others = labels[0], labels[1:]
     old = {label: work.count(structure, label) for label in labels}
     array = work.own(structure)
-    for label in rest:
+    for label in others:
         box, inside = work.inside(structure, label)
         array[box][inside] = first
         work.widen(structure, first, box)
         for cells in work.cells.values() if structure == work.main else ():
             cells.update({child: first for child, cell in cells.items() if cell == label})
-        for what in work.marks.get(structure, {}).get(label, ()):
-            work.mark(structure, first, what)
+        for kind in work.marks.get(structure, {}).get(label, ()):
+            work.mark(structure, first, kind)
     box, inside = work.inside(structure, first)
     warnings = []
     if connected_components(inside, connectivity=3).n > 1:
-        warnings.append(f"W-EDIT-APART: {structure} {first} now has parts that do not touch.")
-    return _Change(structure, old, [first], sum(old[label] for label in rest), warnings)
+        warnings.append(f"W-EDIT-APART: {structure} {first} now consists of parts that do not touch.")
+    return _Change(structure, old, [first], sum(old[label] for label in others), warnings)
 
 
 def _split(work: EditingFrame, edit: Split) -> _Change:
@@ -257,15 +259,15 @@ def _split(work: EditingFrame, edit: Split) -> _Change:
     else:
         parts, has_waist = parts_by_seeds(inside, corner, edit.seeds or (), work.voxel_size_um)
         if not has_waist:
-            warnings = [f"W-EDIT-WAIST: {structure} {label} has no waist; each voxel went to its nearest seed."]
+            warnings = [f"W-EDIT-WAIST: {structure} {label} has no waist; each voxel was given to its nearest seed."]
     first_new = work.next_label(structure)
     new = [label, *range(first_new, first_new + int(parts.max()) - 1)]
     array = work.own(structure, new[-1])
-    for part, number in enumerate(new[1:], start=2):
-        array[box][parts == part] = number
+    for index, number in enumerate(new[1:], start=2):
+        array[box][parts == index] = number
         work.widen(structure, number, box)
-        for what in work.marks.get(structure, {}).get(label, ()):
-            work.mark(structure, number, what)
+        for kind in work.marks.get(structure, {}).get(label, ()):
+            work.mark(structure, number, kind)
     old = {label: int(np.count_nonzero(inside))}
     return _Change(structure, old, new, int(np.count_nonzero(parts > 1)), warnings)
 
@@ -283,21 +285,21 @@ def _delete(work: EditingFrame, edit: Delete) -> _Change:
 
 
 def _delete_contents(work: EditingFrame, structure: str, labels: list[int]) -> list[str]:
-    """Delete what lies in some objects; returns what to say of it."""
-    told = []
-    for other in [name for name in work.labels if name != structure]:
-        parents = assign_parents(work.labels[other], work.labels[structure])
+    """Delete the objects that lie in some objects; returns the warnings."""
+    warnings = []
+    for contained in [name for name in work.labels if name != structure]:
+        parents = assign_parents(work.labels[contained], work.labels[structure])
         if structure == work.main:
-            parents |= work.cells.get(other, {})
+            parents |= work.cells.get(contained, {})
         children = sorted(child for child, parent in parents.items() if parent in labels)
         if children:
-            array = work.own(other)
+            array = work.own(contained)
             for child in children:
-                box, inside = work.inside(other, child)
+                box, inside = work.inside(contained, child)
                 array[box][inside] = 0
-                work.forget(other, child)
-            told.append(f"W-EDIT-CONTENTS: {other} {few(children)} deleted with it.")
-    return told
+                work.forget(contained, child)
+            warnings.append(f"W-EDIT-CONTENTS: {contained} {few(children)} deleted with it.")
+    return warnings
 
 
 def _repaint(work: EditingFrame, edit: Repaint) -> _Change:
@@ -324,32 +326,36 @@ def _add(work: EditingFrame, edit: Add) -> _Change:
         over=edit.over,
     )
     if change.n_voxels == 0:
-        raise InputError("E-EDIT-EMPTY", "no voxel is free for the new object.", cure="Check place, or `over`.")
+        raise InputError(
+            "E-EDIT-EMPTY", "there is no free voxel for the new object.", cure="Check its place, or set 'over'."
+        )
     return change
 
 
 def _paint(
     work: EditingFrame, structure: str, covered: Covered, *, over: str = "anything", only: int | None = None
 ) -> _Change:
-    """Write labels into a part of the frame; ``only`` paints over nothing but this object."""
+    """Write labels into a part of the frame; ``only``: paint over this object alone."""
     if covered.labels is None:
-        raise InputError("E-EDIT-SHAPE", "its shape brings no labels.")
-    here = work.labels[structure][covered.box]
-    chosen = covered.mask & (here != covered.labels)
+        raise InputError("E-EDIT-SHAPE", "its shape has no labels.")
+    labels = work.labels[structure][covered.box]
+    painted = covered.mask & (labels != covered.labels)
     if only is not None:
-        chosen &= here == only
+        painted &= labels == only
     elif over != "anything":
-        chosen &= (here == 0) == (over == "background")
-    names = np.unique(covered.labels[covered.mask]) if only is None else np.unique(covered.labels[chosen])
+        painted &= (labels == 0) == (over == "background")
+    names = np.unique(covered.labels[covered.mask]) if only is None else np.unique(covered.labels[painted])
     new = [int(label) for label in names if label]
-    concerned = {int(label) for label in np.unique(here[chosen])} | set(new) | ({only} if only is not None else set())
+    concerned = (
+        {int(label) for label in np.unique(labels[painted])} | set(new) | ({only} if only is not None else set())
+    )
     old = {label: work.count(structure, label) for label in sorted(concerned - {0})}
     array = work.own(structure, max([0, *new]))
-    array[covered.box][chosen] = covered.labels[chosen].astype(array.dtype)
+    array[covered.box][painted] = covered.labels[painted].astype(array.dtype)
     for label in new:
         work.widen(structure, label, covered.box)
-    known = {label: count for label, count in old.items() if count}
-    return _Change(structure, known, [label for label in new if label in concerned], int(np.count_nonzero(chosen)))
+    existing = {label: count for label, count in old.items() if count}
+    return _Change(structure, existing, [label for label in new if label in concerned], int(np.count_nonzero(painted)))
 
 
 def _set_cell(work: EditingFrame, edit: SetCell) -> _Change:
@@ -369,11 +375,11 @@ def _renumber(work: EditingFrame, edit: Renumber) -> _Change:
     taken = [new for new in edit.numbers.values() if new in boxes and new not in edit.numbers]
     if missing or taken:
         problem = f"there is no {few(missing)}." if missing else f"{few(taken)} exists already."
-        raise InputError("E-EDIT-LABEL", problem, cure="Name objects that are there, and free labels.")
+        raise InputError("E-EDIT-LABEL", problem, cure="Name existing objects, and labels that are free.")
     array = work.own(structure, max(edit.numbers.values()))
-    found = [(old, new, *work.inside(structure, old)) for old, new in edit.numbers.items()]
-    sizes = {old: int(np.count_nonzero(inside)) for old, _, _, inside in found}
-    for _, new, box, inside in found:
+    objects = [(old, new, *work.inside(structure, old)) for old, new in edit.numbers.items()]
+    sizes = {old: int(np.count_nonzero(inside)) for old, _, _, inside in objects}
+    for _, new, box, inside in objects:
         array[box][inside] = new
     for table in (boxes, work.marks.get(structure, {}), work.cells.get(structure, {})):
         _move_keys(table, edit.numbers)

@@ -1,7 +1,7 @@
-"""Two label images, before and after somebody corrected them, told as edits that turn one into the other exactly.
+"""Two label images, before and after a correction, compared: the edits that turn one into the other exactly.
 
-Deletions, merges, splits, additions and new numbers are recognised, also where a border was moved as well; whatever
-else differs becomes one repaint, voxel by voxel. To recognise another operation, add a step to :data:`_STEPS`.
+Deletions, merges, splits, additions and new numbers are recognised, even where a border was moved too; all other
+differences become one repaint, voxel by voxel. To recognise another operation, add a step to :data:`_STEPS`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def find_edits(
     Returns
     -------
     tuple of Edit
-        Empty where nothing differs. Targets carry the label and a voxel deep inside the object.
+        Empty if nothing differs. Targets have the label and a voxel deep inside the object.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def find_edits(
     ['delete', 'merge']
     """
     if before.shape != after.shape or before.ndim != 3:
-        raise InputError("E-SHAPE", f"the labels have shapes {before.shape} and {after.shape}.")
+        raise InputError("E-SHAPE", f"the label images have different shapes, {before.shape} and {after.shape}.")
     largest = int(after.max(initial=0))
     if largest > LARGEST_LABEL:
         raise InputError("E-EDIT-LABEL", f"label {largest} is above {LARGEST_LABEL}.", cure="Use smaller labels.")
@@ -71,7 +71,7 @@ def find_edits(
     for step in _STEPS:
         step(work)
     if not np.array_equal(work.before, after):
-        raise InputError("E-BUG", f"the edits found for {structure} do not give the corrected labels.")
+        raise InputError("E-BUG", f"the edits derived for {structure} do not reproduce the corrected labels.")
     return tuple(work.edits)
 
 
@@ -82,7 +82,7 @@ class _Overlap:
     Parameters
     ----------
     home : dict
-        Object before -> the label (0: background) that most of it became; without those that went apart.
+        Object before -> the label (0: background) that most of it became; without objects that were divided.
     source : dict
         Object after -> the label (0: background) that most of it was.
     size_after : dict
@@ -95,7 +95,7 @@ class _Overlap:
 
 
 class _Comparison:
-    """The labels as they are after the edits found so far, beside those wanted."""
+    """The labels after the edits so far, beside the corrected labels."""
 
     def __init__(self, editing: EditingFrame, after: Labels, structure: str, frame: int) -> None:
         self.editing = editing
@@ -116,7 +116,7 @@ class _Comparison:
         return self.editing.boxes(self.structure)
 
     def do(self, edit: Edit) -> None:
-        """Note an edit and apply it."""
+        """Record an edit and apply it."""
         self.edits.append(edit)
         apply_edit(self.editing, edit, len(self.edits))
 
@@ -125,10 +125,10 @@ class _Comparison:
         was, became = _sizes(self.before), _sizes(self.after)
         for old, new, n_voxels in _differing(self.before, self.after):
             pairs[old, new] += n_voxels
-        kept = dict(was)
+        unchanged = dict(was)
         for (old, _), n_voxels in pairs.items():
-            kept[old] = kept.get(old, 0) - n_voxels
-        pairs.update({(label, label): n_voxels for label, n_voxels in kept.items() if label and n_voxels})
+            unchanged[old] = unchanged.get(old, 0) - n_voxels
+        pairs.update({(label, label): n_voxels for label, n_voxels in unchanged.items() if label and n_voxels})
         home = {old: new for (old, new), n_voxels in sorted(pairs.items()) if old and n_voxels > SHARE * was[old]}
         source = {new: old for (old, new), n_voxels in sorted(pairs.items()) if new and n_voxels > SHARE * became[new]}
         return _Overlap(home, source, became)
@@ -142,19 +142,19 @@ class _Comparison:
         z, y, x = (int(at) - low + side.start for at, (low, _), side in zip(index, widths, box, strict=True))
         return Target(label=label, voxel=(z, y, x))
 
-    def free_label(self, wanted: int) -> int:
-        """The label wanted, or one that nobody has or wants; it then gets its own by a new number."""
-        if wanted not in self.boxes:
-            return wanted
+    def free_label(self, label: int) -> int:
+        """The label itself if it is free, or an unused one; a later renumbering then gives the object its label."""
+        if label not in self.boxes:
+            return label
         spare = next(number for number in count(1) if number not in self.boxes and number not in self._taken)
         self._taken.add(spare)
         return spare
 
-    def pack(self, which: Mask, labels: Labels) -> Voxels:
-        """Voxels as runs, whole planes around them only."""
-        planes = np.flatnonzero(which.any(axis=(1, 2)))
+    def pack(self, mask: Mask, labels: Labels) -> Voxels:
+        """Voxels as runs, of those planes only that hold any."""
+        planes = np.flatnonzero(mask.any(axis=(1, 2)))
         first, last = int(planes[0]), int(planes[-1]) + 1
-        return pack_voxels(labels[first:last], which[first:last], corner=first, n_planes=which.shape[0])
+        return pack_voxels(labels[first:last], mask[first:last], corner=first, n_planes=mask.shape[0])
 
 
 def _sizes(labels: Labels) -> dict[int, int]:
@@ -166,23 +166,23 @@ def _sizes(labels: Labels) -> dict[int, int]:
 
 def _differing(before: Labels, after: Labels) -> list[tuple[int, int, int]]:
     """Pairs of labels that lie over each other and differ, with the number of voxels, plane by plane."""
-    found = []
+    overlaps = []
     for old, new in zip(before, after, strict=True):
         differs = old != new
         if differs.any():
             key = (old[differs].astype(np.uint64) << np.uint64(32)) | new[differs]
             pairs, counts = np.unique(key, return_counts=True)
-            found += [
+            overlaps += [
                 (pair >> 32, pair & 0xFFFFFFFF, n_voxels)
                 for pair, n_voxels in zip(pairs.tolist(), counts.tolist(), strict=True)
             ]
-    return found
+    return overlaps
 
 
 def _find_deleted(work: _Comparison) -> None:
-    seen = work.overlap()
-    survivors = set(seen.source.values())
-    gone = [label for label, home in seen.home.items() if home == 0 and label not in survivors]
+    overlap = work.overlap()
+    survivors = set(overlap.source.values())
+    gone = [label for label, home in overlap.home.items() if home == 0 and label not in survivors]
     if gone:
         targets = tuple(work.target(label) for label in gone)
         work.do(Delete(structure=work.structure, frame=work.frame, targets=targets))
@@ -201,49 +201,49 @@ def _find_merged(work: _Comparison) -> None:
 
 
 def _find_split(work: _Comparison) -> None:
-    seen = work.overlap()
+    overlap = work.overlap()
     groups = defaultdict(list)
-    for label, source in seen.source.items():
+    for label, source in overlap.source.items():
         if source:
             groups[source].append(label)
     for source, labels in sorted(groups.items()):
         if len(labels) < 2:
             continue
-        keeps = source if source in labels else max(labels, key=lambda label: (seen.size_after[label], -label))
+        keeper = source if source in labels else max(labels, key=lambda label: (overlap.size_after[label], -label))
         box, inside = work.editing.inside(work.structure, source)
         painted = np.zeros_like(work.before, dtype=np.uint32)
         for label in labels:
-            if label != keeps:
+            if label != keeper:
                 painted[box][inside & (work.after[box] == label)] = work.free_label(label)
         pieces = work.pack(painted > 0, painted)
         work.do(Split(structure=work.structure, frame=work.frame, target=work.target(source), pieces=pieces))
 
 
 def _find_added(work: _Comparison) -> None:
-    seen = work.overlap()
-    homes = set(seen.home.values())
-    for label, source in sorted(seen.source.items()):
+    overlap = work.overlap()
+    homes = set(overlap.home.values())
+    for label, source in sorted(overlap.source.items()):
         if source == 0 and label not in homes:
-            which = (work.before == 0) & (work.after == label)
+            mask = (work.before == 0) & (work.after == label)
             number = work.free_label(label)
-            shape = Shape(voxels=work.pack(which, work.after))
+            shape = Shape(voxels=work.pack(mask, work.after))
             work.do(Add(structure=work.structure, frame=work.frame, shape=shape, label=number))
 
 
 def _find_renumbered(work: _Comparison) -> None:
-    seen = work.overlap()
-    numbers = {old: new for old, new in seen.home.items() if new and old != new and seen.source.get(new) == old}
-    while taken := [old for old, new in numbers.items() if new in work.boxes and new not in numbers]:
-        for old in taken:
+    overlap = work.overlap()
+    numbers = {old: new for old, new in overlap.home.items() if new and old != new and overlap.source.get(new) == old}
+    while blocked := [old for old, new in numbers.items() if new in work.boxes and new not in numbers]:
+        for old in blocked:
             del numbers[old]
     if numbers:
         work.do(Renumber(structure=work.structure, frame=work.frame, numbers=numbers))
 
 
 def _find_repainted(work: _Comparison) -> None:
-    which = work.before != work.after
-    if which.any():
-        shape = Shape(voxels=work.pack(which, work.after))
+    mask = work.before != work.after
+    if mask.any():
+        shape = Shape(voxels=work.pack(mask, work.after))
         work.do(Repaint(structure=work.structure, frame=work.frame, shape=shape))
 
 

@@ -1,7 +1,7 @@
-"""What a correction is: one frozen class per operation, and the list of them that ``edits.yaml`` holds.
+"""The edit language: one frozen class per operation, and the list of them in ``edits.yaml``.
 
 Places are given in µm or voxels, where voxel 0 lies at 0 µm. To add an operation, add a class here with its own ``do``,
-name it in :data:`Edit`, and say how it is applied in :mod:`tomocyte.corrections.apply`.
+name it in :data:`Edit`, and implement it in :mod:`tomocyte.corrections.apply`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Place(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _planar_points_lie_in_plane_0(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            flat = {key: value for key, value in given.items() if key in ("um", "voxel") and _has_two(value)}
-            return given | {key: (0, *value) for key, value in flat.items()}
-        return given
+    def _planar_points_lie_in_plane_0(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            flat = {key: value for key, value in values.items() if key in ("um", "voxel") and _has_two(value)}
+            return values | {key: (0, *value) for key, value in flat.items()}
+        return values
 
     @model_validator(mode="after")
     def _is_a_point(self) -> Place:
@@ -49,16 +49,16 @@ class Place(Settings):
     def position_um(self, voxel_size_um: VoxelSize) -> tuple[float, float, float]:
         """z, y, x in µm; a plane without thickness lies at 0."""
         sizes = [0.0 if math.isnan(size) else size for size in voxel_size_um]
-        found = self.um or tuple(index * size for index, size in zip(self.voxel or (0, 0, 0), sizes, strict=True))
-        return (found[0], found[1], found[2])
+        position = self.um or tuple(index * size for index, size in zip(self.voxel or (0, 0, 0), sizes, strict=True))
+        return (position[0], position[1], position[2])
 
     def index(self, voxel_size_um: VoxelSize) -> tuple[int, int, int]:
         """z, y, x of the voxel that holds the point; it may lie outside the frame."""
         if self.voxel is not None:
             return self.voxel
         sizes = [math.inf if math.isnan(size) else size for size in voxel_size_um]
-        found = [math.floor(value / size + 0.5) for value, size in zip(self.um or (0, 0, 0), sizes, strict=True)]
-        return (found[0], found[1], found[2])
+        index = [math.floor(value / size + 0.5) for value, size in zip(self.um or (0, 0, 0), sizes, strict=True)]
+        return (index[0], index[1], index[2])
 
 
 def _has_two(value: Any) -> bool:
@@ -69,12 +69,12 @@ class Target(Place):
     """An object, by its label, by a point inside it, or by both; a bare number is a label."""
 
     label: Label | None = None
-    """Number in the label image, as it stands when this edit's turn comes."""
+    """Number in the label image after all edits before this one."""
 
     @model_validator(mode="before")
     @classmethod
-    def _number_is_a_label(cls, given: Any) -> Any:
-        return {"label": given} if isinstance(given, int) and not isinstance(given, bool) else given
+    def _number_is_a_label(cls, values: Any) -> Any:
+        return {"label": values} if isinstance(values, int) and not isinstance(values, bool) else values
 
     @model_validator(mode="after")
     def _names_something(self) -> Target:
@@ -136,14 +136,14 @@ class Shape(Settings):
     """The objects of a label image."""
 
     @model_validator(mode="after")
-    def _is_one(self) -> Shape:
+    def _is_exactly_one_shape(self) -> Shape:
         if sum(part is not None for part in (self.box, self.ball, self.polygon, self.voxels, self.image)) != 1:
             raise ValueError("give exactly one of box, ball, polygon, voxels, image")
         return self
 
     @property
     def has_labels(self) -> bool:
-        """Whether the voxels bring labels of their own."""
+        """Whether the voxels have labels of their own."""
         return self.voxels is not None or self.image is not None
 
 
@@ -153,7 +153,7 @@ class Plane(Settings):
     through: Place
     """A point on it."""
     normal: tuple[float, float, float]
-    """Direction z, y, x (in µm) across it; what lies on this side becomes the new object."""
+    """Direction z, y, x (in µm) across it; the part on this side becomes the new object."""
 
     @model_validator(mode="after")
     def _has_a_direction(self) -> Plane:
@@ -163,14 +163,14 @@ class Plane(Settings):
 
 
 class _Edit(Settings):
-    """What every edit says."""
+    """Fields of every edit."""
 
     structure: str = Field(pattern=STRUCTURE)
     """Which label image: cell, nucleus, … as in the tables."""
     frame: int = Field(default=0, ge=0)
     """Time point, from 0."""
     note: str = Field(default="", max_length=500)
-    """Why, for people."""
+    """The reason, for readers."""
 
 
 class Merge(_Edit):
@@ -194,19 +194,19 @@ class Split(_Edit):
     plane: Plane | None = None
     """A plane between two parts."""
     pieces: Voxels | None = None
-    """The parts voxel by voxel, with their labels; what is not named keeps the old label."""
+    """The parts voxel by voxel, with their labels; all other voxels keep the old label."""
 
     @model_validator(mode="before")
     @classmethod
-    def _point_is_a_seed(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(given.get("seeds"), list | tuple):
-            seeds = [seed if isinstance(seed, list | tuple) else [seed] for seed in given["seeds"]]
-            return {**given, "seeds": seeds}
-        return given
+    def _point_is_a_seed(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("seeds"), list | tuple):
+            seeds = [seed if isinstance(seed, list | tuple) else [seed] for seed in values["seeds"]]
+            return {**values, "seeds": seeds}
+        return values
 
     @model_validator(mode="after")
-    def _is_one_way(self) -> Split:
-        if sum(way is not None for way in (self.seeds, self.plane, self.pieces)) != 1:
+    def _has_exactly_one_method(self) -> Split:
+        if sum(method is not None for method in (self.seeds, self.plane, self.pieces)) != 1:
             raise ValueError("give exactly one of seeds, plane, pieces")
         if self.seeds is not None and not all(self.seeds):
             raise ValueError("every seed needs a point")
@@ -221,7 +221,7 @@ class Delete(_Edit):
     targets: tuple[Target, ...] = Field(min_length=1)
     """The objects."""
     with_contents: bool = False
-    """Whether what lies in them (the nucleus of a deleted cell) is deleted too."""
+    """Whether objects inside them (the nucleus of a deleted cell) are deleted too."""
 
 
 class Repaint(_Edit):
@@ -232,19 +232,19 @@ class Repaint(_Edit):
     shape: Shape
     """Which voxels."""
     to: Target | Literal["background"] | None = None
-    """The object that they shall belong to; empty: voxels and images bring their own labels."""
+    """The object that they will belong to; empty: voxels and images have their own labels."""
     over: Over | Target = "anything"
-    """Only what is background, only what belongs to objects, or only what belongs to this object is painted over."""
+    """Whether anything, only background, only objects, or only this object is painted over."""
 
     @model_validator(mode="after")
-    def _says_to_what(self) -> Repaint:
+    def _has_a_destination(self) -> Repaint:
         if self.to is None and not self.shape.has_labels:
             raise ValueError("'to' is needed: an object, or background")
         return self
 
 
 class Add(_Edit):
-    """A new object, on background unless said otherwise."""
+    """A new object, by default on background only."""
 
     do: Literal["add"] = "add"
     """``add``."""
@@ -253,11 +253,11 @@ class Add(_Edit):
     label: Label | None = None
     """Its label; empty: one above the largest."""
     over: Over = "background"
-    """What may be painted over."""
+    """Which voxels may be painted over."""
 
 
 class SetCell(_Edit):
-    """An organelle is given to a cell, whatever it overlaps."""
+    """An organelle is assigned to a cell, whatever it overlaps."""
 
     do: Literal["set-cell"] = "set-cell"
     """``set-cell``."""
@@ -291,13 +291,13 @@ class EditList(Settings):
     input_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the input that they were made for, as in status.csv; checked when given."""
     go_by: Literal["both", "label", "point"] = "both"
-    """Where a target's label and point name different objects: refuse, or go by one of them."""
+    """Where a target's label and point name different objects: refuse, or use one of them."""
     edits: tuple[Edit, ...]
     """The corrections."""
 
 
 class EditFile(Settings):
-    """What ``edits.yaml`` holds: the corrections of one input, or of several by their item's name."""
+    """Content of ``edits.yaml``: the corrections of one input, or of several by item name."""
 
     version: Literal[1]
     """Of this format."""
@@ -313,7 +313,7 @@ class EditFile(Settings):
     """The corrections of several inputs."""
 
     @model_validator(mode="after")
-    def _is_one_or_many(self) -> EditFile:
+    def _has_edits_or_items(self) -> EditFile:
         if (self.edits is None) == (self.items is None):
             raise ValueError("give either 'edits' (one input) or 'items' (several)")
         if self.items is not None and (self.item, self.input_sha256, self.go_by) != (None, None, "both"):

@@ -1,6 +1,6 @@
 """Corrections in a run: read from ``edits.yaml``, checked, applied frame by frame, logged beside the results.
 
-What an edit does to labels stands in :mod:`tomocyte.corrections.apply`. To let an edit refer to another kind of file,
+The effect of an edit on labels is in :mod:`tomocyte.corrections.apply`. To let an edit refer to another kind of file,
 resolve it in :func:`_resolved`, so that everything after reading needs no file but the input.
 """
 
@@ -45,7 +45,7 @@ def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
     Returns
     -------
     dict of str to EditList
-        Items without any edit are left out. Label images that edits refer to have become voxels.
+        Items without any edit are left out. Label images that edits refer to are replaced by their voxels.
 
     Raises
     ------
@@ -59,16 +59,16 @@ def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
         files = sorted(entry for entry in path.iterdir() if entry.name.endswith(FOLDER_SUFFIX))
         if not files:
             raise SettingsError("E-EDIT-FILE", f"holds no <item>{FOLDER_SUFFIX}.", path=path, cure="Check the folder.")
-        found: dict[str, EditList] = {}
+        edits_of: dict[str, EditList] = {}
         for file in files:
             name = file.name.removesuffix(FOLDER_SUFFIX)
             content = read_edit_file(file)
             if content.items is not None or content.item not in (None, name):
                 raise SettingsError("E-EDIT-ITEM", f"holds edits of other items than {name}.", path=file)
-            found |= _by_item(content, [name], file)
+            edits_of |= _by_item(content, [name], file)
     else:
-        found = _by_item(read_edit_file(path), items, path)
-    unknown = sorted(set(found) - set(items))
+        edits_of = _by_item(read_edit_file(path), items, path)
+    unknown = sorted(set(edits_of) - set(items))
     if unknown:
         raise SettingsError(
             "E-EDIT-ITEM",
@@ -76,7 +76,7 @@ def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
             path=path,
             cure=f"Items here: {', '.join(sorted(items)[:20])}. Names are those in the column item.",
         )
-    return {item: edits for item, edits in found.items() if edits.edits}
+    return {item: edits for item, edits in edits_of.items() if edits.edits}
 
 
 def read_edit_file(path: Path) -> EditFile:
@@ -102,7 +102,7 @@ def _by_item(content: EditFile, items: Collection[str], path: Path) -> dict[str,
         if item is None:
             raise SettingsError(
                 "E-EDIT-ITEM",
-                f"does not say which of {len(items)} inputs it corrects.",
+                f"does not name which of {len(items)} inputs it corrects.",
                 path=path,
                 cure="Write `item: NAME`, put edits under `items:`, or give a folder of NAME.edits.yaml.",
             )
@@ -127,7 +127,7 @@ def _read_image(image: Image, folder: Path, frame: int) -> NDArray[Any]:
     if parts.is_absolute() or ".." in parts.parts or not path.resolve().is_relative_to(folder.resolve()):
         raise InputError("E-EDIT-IMAGE", f"{image.path!r} lies outside the folder of the edits.", path=folder)
     if not path.is_file():
-        raise InputError("E-EDIT-IMAGE", "no such label image.", path=path, cure="Keep it beside the edits.")
+        raise InputError("E-EDIT-IMAGE", "there is no such label image.", path=path, cure="Keep it beside the edits.")
     if image.sha256 is not None and sha256_of_path(path) != image.sha256:
         raise InputError("E-EDIT-IMAGE", "has changed since the edits were written (its SHA-256 differs).", path=path)
     volume = read_volume(path, is_size_required=False)
@@ -137,22 +137,22 @@ def _read_image(image: Image, folder: Path, frame: int) -> NDArray[Any]:
 
 
 def whole_labels(values: NDArray[Any], path: Path) -> NDArray[np.unsignedinteger[Any]]:
-    """Labels as unsigned integers, whatever type a program saved them in.
+    """Labels as unsigned integers, whatever type they were saved in.
 
     Raises
     ------
     InputError
-        ``E-LABELS-TYPE``: values that are no whole numbers from 0.
+        ``E-LABELS-TYPE``: values that are not whole numbers from 0.
     """
     from tomocyte.labels.dtypes import label_dtype
 
-    is_good = values.dtype.kind in "uib"
+    is_whole = values.dtype.kind in "uib"
     if values.dtype.kind == "f":
-        is_good = bool(np.isfinite(values).all() and (values == np.floor(values)).all())
-    if not is_good or (values.size and values.min() < 0):
+        is_whole = bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+    if not is_whole or (values.size and values.min() < 0):
         raise InputError(
             "E-LABELS-TYPE",
-            "holds values that are no labels (whole numbers from 0).",
+            "holds values that are not labels (whole numbers from 0).",
             path=path,
             cure="Save the label image itself, not a picture or a smoothed copy of it.",
         )
@@ -161,7 +161,7 @@ def whole_labels(values: NDArray[Any], path: Path) -> NDArray[np.unsignedinteger
 
 
 def edits_sha256(edits: EditList) -> str:
-    """SHA-256 of what the corrections say: what decides whether an item is made again."""
+    """SHA-256 of the corrections; where it changes, an item is made again."""
     return sha256_of_json(edits.model_dump(mode="json"))
 
 
@@ -201,12 +201,12 @@ def check_input(edits: EditList, input_sha256: str) -> None:
         raise InputError(
             "E-EDIT-INPUT",
             f"its edits were made for an input with SHA-256 {edits.input_sha256}, this one has {input_sha256}.",
-            cure="Make new edits, or take input_sha256 out of the file if the difference does not matter.",
+            cure="Make new edits, or remove input_sha256 from the file if the difference does not matter.",
         )
 
 
 def edit_facts(edits: EditList, log: Sequence[EditRecord]) -> dict[str, Any]:
-    """What the commit record says of the edits of an input, JSON-able."""
+    """The edits of an input as they are stored in the commit record, JSON-able."""
     kinds = [record.do for record in log]
     return {
         "sha256": edits_sha256(edits),
@@ -273,7 +273,7 @@ def edits_as_yaml(items: Mapping[str, EditList]) -> str:
     plain: dict[str, dict[str, Any]] = {}
     for item, edits in items.items():
         plain[item] = edits.model_dump(mode="json", exclude_defaults=True)
-        # Defaults are left out, but never what kind of edit it is.
+        # Defaults are left out, except the kind of the edit.
         plain[item]["edits"] = [_plain(edit) for edit in edits.edits]
     content: dict[str, Any] = {"version": 1}
     if len(plain) == 1:

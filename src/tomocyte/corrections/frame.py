@@ -1,6 +1,6 @@
 """The label images of one frame while they are corrected: copied when first written, with a box around each object.
 
-Operations stand in :mod:`tomocyte.corrections.apply`; what several of them need to know of the labels is asked here.
+Operations are in :mod:`tomocyte.corrections.apply`; what several of them need from the labels is here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
 GoBy = Literal["both", "label", "point"]
 MOST_UNUSED = 1_000_000
-"""Labels may skip so many numbers before objects are counted by rank and not by label."""
+"""Labels may skip this many numbers before objects are counted by rank and not by label."""
 
 
 class EditingFrame:
-    """The label images while they are edited; an array is copied when its first edit comes."""
+    """The label images while they are edited; an array is copied at its first edit."""
 
     def __init__(self, labels: dict[str, Labels], voxel_size_um: VoxelSize, main: str, go_by: GoBy) -> None:
         self.labels = labels
@@ -61,11 +61,11 @@ class EditingFrame:
         if largest > LARGEST_LABEL:
             raise InputError("E-EDIT-LABEL", f"label {largest} is above {LARGEST_LABEL}.", cure="Use smaller labels.")
         boxes = self.boxes(structure)
-        given = self.labels[structure]
-        wide = refit(given, max([largest, *boxes]))
+        current = self.labels[structure]
+        wide = refit(current, max([largest, *boxes]))
         if structure not in self._owned:
             self._owned.add(structure)
-            wide = wide.copy() if wide is given else wide
+            wide = wide.copy() if wide is current else wide
         self.labels[structure] = wide
         return wide
 
@@ -94,14 +94,16 @@ class EditingFrame:
             return label
         by_point = self._at(structure, target)
         if label is not None and self.go_by == "both" and by_point != label:
-            found = f"{structure} {by_point}" if by_point else "background"
+            place = f"{structure} {by_point}" if by_point else "background"
             raise InputError(
                 "E-EDIT-TARGET",
-                f"its point lies in {found}, its label says {label}.",
-                cure="The segmentation has changed since: check the edit, or say go_by: point (or label).",
+                f"its point lies in {place}, but its label is {label}.",
+                cure="The segmentation has changed since: check the edit, or set 'go_by: point' (or 'label').",
             )
         if not by_point:
-            raise InputError("E-EDIT-TARGET", f"there is no {structure} at its point.", cure="Check place and unit.")
+            raise InputError(
+                "E-EDIT-TARGET", f"there is no {structure} at its point.", cure="Check its place and unit."
+            )
         return by_point
 
     def _at(self, structure: str, place: Place) -> int:
@@ -114,13 +116,13 @@ class EditingFrame:
         boxes = self.boxes(structure)
         boxes[label] = union(boxes[label], box) if label in boxes else box
 
-    def mark(self, structure: str, label: int, what: str) -> None:
+    def mark(self, structure: str, label: int, kind: str) -> None:
         marks = self.marks.setdefault(structure, {}).setdefault(label, [])
-        if what not in marks:
-            marks.append(what)
+        if kind not in marks:
+            marks.append(kind)
 
     def forget(self, structure: str, label: int) -> None:
-        """An object is gone, and with it what was said of it."""
+        """Remove an object that is gone, and everything recorded about it."""
         self.boxes(structure).pop(label, None)
         self.marks.get(structure, {}).pop(label, None)
         self.cells.get(structure, {}).pop(label, None)
@@ -146,13 +148,13 @@ def object_boxes(labels: Labels) -> dict[int, Box]:
 
 
 def few(labels: Iterable[int]) -> str:
-    """Some labels for a message, the first ten."""
+    """The first ten labels, for a message."""
     labels = list(labels)
     shown = ", ".join(map(str, labels[:10]))
     return f"{shown or 'none'}{', …' if len(labels) > 10 else ''}"
 
 
-def union(one: Box, other: Box) -> Box:
+def union(first: Box, second: Box) -> Box:
     """The smallest box that holds both."""
-    sides = [slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)]
+    sides = [slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)]
     return (sides[0], sides[1], sides[2])

@@ -1,7 +1,7 @@
-"""Label images that somebody corrected in another program, taken back as edits of the run they came from.
+"""Label images that were corrected in another program, turned into edits of the run they came from.
 
-Programs drop axes, voxel sizes and integer types; what is known of the run's own label image stands in for what is
-missing, and what contradicts it is refused. To accept another way of saving labels, extend :class:`CorrectedLabels`.
+Programs drop axes, voxel sizes and integer types; missing ones are taken from the run's own label image, and
+contradictions are refused. To accept labels saved in another form, extend :class:`CorrectedLabels`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ SIZE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class TakenEdits:
-    """What was found.
+class EditsFromLabels:
+    """Edits derived from corrected labels.
 
     Parameters
     ----------
     edits : EditList
-        Everything that ``run --edits`` needs: edits that were there before, then the new ones.
+        Everything that ``run --edits`` needs: the earlier edits, then the new ones.
     new : tuple of Edit
-        The new ones alone; empty where nothing differs.
+        The new ones alone; empty if nothing differs.
     notes : tuple of str
-        What had to be taken for granted.
+        What had to be assumed.
     """
 
     edits: EditList
@@ -48,7 +48,7 @@ class TakenEdits:
 
 
 @dataclass(frozen=True)
-class DoneItem:
+class FinishedItem:
     """One finished item of a run folder.
 
     Parameters
@@ -80,8 +80,8 @@ class DoneItem:
             ``E-EDIT-BASE``: the file is not the one that the run wrote.
         """
         if structure not in self.structures:
-            known = ", ".join(self.structures)
-            raise SettingsError("E-EDIT-STRUCTURE", f"{self.name} has no {structure}.", cure=f"It has {known}.")
+            structures = ", ".join(self.structures)
+            raise SettingsError("E-EDIT-STRUCTURE", f"{self.name} has no {structure}.", cure=f"It has {structures}.")
         path = self.folder / f"{structure}.ome.tif"
         written = self.record.outputs.get(path.name)
         if written is None or not path.is_file() or sha256_file(path) != written.sha256:
@@ -94,12 +94,12 @@ class DoneItem:
         return read_volume(path)
 
     def edits(self) -> EditList | None:
-        """The edits that it was made with."""
+        """The edits that the item was made with."""
         path = self.folder / COPY_NAME
         return load_edits(path, [self.name]).get(self.name) if path.exists() else None
 
 
-def done_item(run: Path, item: str) -> DoneItem:
+def finished_item(run: Path, item: str) -> FinishedItem:
     """A finished item of a run folder.
 
     Raises
@@ -111,31 +111,31 @@ def done_item(run: Path, item: str) -> DoneItem:
     """
     path = run / "items" / f"{item}.done.json"
     if not path.is_file():
-        known = sorted(entry.name.removesuffix(".done.json") for entry in (run / "items").glob("*.done.json"))
+        names = sorted(entry.name.removesuffix(".done.json") for entry in (run / "items").glob("*.done.json"))
         raise SettingsError(
             "E-EDIT-ITEM",
             f"has no finished item {item!r}.",
             path=run,
-            cure=f"Items: {', '.join(known[:20]) or 'none'}.",
+            cure=f"Items: {', '.join(names[:20]) or 'none'}.",
         )
-    return DoneItem(item, run / "items" / item, read_record(path))
+    return FinishedItem(item, run / "items" / item, read_record(path))
 
 
 class CorrectedLabels:
-    """A label image from another program, read as if it had the axes of the run's own.
+    """A label image from another program, read with the axes of the run's own labels.
 
     Parameters
     ----------
     path : Path
     shape : tuple of 4 int
-        Frames, Z, Y, X that are expected.
+        Expected frames, Z, Y, X.
     voxel_size_um : tuple of 3 float
-        That is expected.
+        Expected voxel size z, y, x.
 
     Raises
     ------
     InputError
-        ``E-SHAPE``; ``E-EDIT-VOXEL-SIZE``: the file carries another one; whatever reading it raises.
+        ``E-SHAPE``; ``E-EDIT-VOXEL-SIZE``: the file has another one; and any error of reading it.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int, int], voxel_size_um: VoxelSize) -> None:
@@ -143,8 +143,8 @@ class CorrectedLabels:
         self.shape = shape
         self.notes: list[str] = []
         self._volume = self._open()
-        found = tuple(size for size in self._volume.shape if size > 1)
-        if found != tuple(size for size in shape if size > 1):
+        sizes = tuple(size for size in self._volume.shape if size > 1)
+        if sizes != tuple(size for size in shape if size > 1):
             raise InputError(
                 "E-SHAPE",
                 f"has shape {self._volume.shape} (T, C, Z, Y, X), the run's labels have {shape} (T, Z, Y, X).",
@@ -153,13 +153,13 @@ class CorrectedLabels:
             )
         size = self._volume.voxel_size_um
         if size is None:
-            self.notes.append("W-EDIT-VOXEL-SIZE: the file carries no voxel size; that of the run was taken.")
-        elif not all(_is_near(one, other) for one, other in zip(size, voxel_size_um, strict=True)):
+            self.notes.append("W-EDIT-VOXEL-SIZE: the file has no voxel size; that of the run was assumed.")
+        elif not all(_is_near(length, expected) for length, expected in zip(size, voxel_size_um, strict=True)):
             raise InputError(
                 "E-EDIT-VOXEL-SIZE",
                 f"has voxels of {size} um, the run's labels of {voxel_size_um} um.",
                 path=path,
-                cure="Save it with the voxel size of the run, or with none at all.",
+                cure="Save it with the voxel size of the run, or without any.",
             )
 
     def _open(self) -> Volume:
@@ -169,13 +169,13 @@ class CorrectedLabels:
             if problem.code != "E-AXES":
                 raise
         names = "".join(name for name, size in zip("TZYX", self.shape, strict=True) if size > 1 or name in "YX")
-        self.notes.append(f"W-EDIT-AXES: the file does not name its axes; they were taken as {names}.")
+        self.notes.append(f"W-EDIT-AXES: the file does not name its axes; {names} was assumed.")
         try:
             return read_volume(self.path, ReadOptions(axes=names), is_size_required=False)
         except MetadataError as problem:
             raise InputError(
                 "E-SHAPE",
-                f"does not name its axes, and they do not fit the run's labels of {self.shape} (T, Z, Y, X).",
+                f"does not name its axes, and its shape does not match the run's labels of {self.shape} (T, Z, Y, X).",
                 path=self.path,
                 cure="Save it uncropped and unscaled, as it is in the run. One frame of a time series: give --frame.",
             ) from problem
@@ -186,41 +186,41 @@ class CorrectedLabels:
         Raises
         ------
         InputError
-            ``E-LABELS-TYPE``: values that are no labels.
+            ``E-LABELS-TYPE``: values that are not labels.
         """
         _, n_channels, n_z = self._volume.shape[:3]
         planes = []
-        # Another program may have called the planes frames or channels; their order is the same.
+        # Another program may have stored the planes as frames or channels; their order is the same.
         for flat in range(frame * self.shape[1], (frame + 1) * self.shape[1]):
-            rest, z = divmod(flat, n_z)
-            t, channel = divmod(rest, n_channels)
+            index, z = divmod(flat, n_z)
+            t, channel = divmod(index, n_channels)
             planes.append(self._volume.planes(t, channel, z, z + 1)[0])
         return whole_labels(np.stack(planes).reshape(self.shape[1:]), self.path)
 
 
-def _is_near(one: float, other: float) -> bool:
-    return math.isnan(one) or math.isnan(other) or abs(one - other) <= SIZE_TOLERANCE * other
+def _is_near(length: float, expected: float) -> bool:
+    return math.isnan(length) or math.isnan(expected) or abs(length - expected) <= SIZE_TOLERANCE * expected
 
 
 def edits_from_labels(
-    item: DoneItem, structure: str, corrected: Path, *, frame: int | None = None, pending: EditList | None = None
-) -> TakenEdits:
-    """The edits that turn a run's label image into one that somebody corrected.
+    item: FinishedItem, structure: str, corrected: Path, *, frame: int | None = None, pending: EditList | None = None
+) -> EditsFromLabels:
+    """The edits that turn a run's label image into a corrected one.
 
     Parameters
     ----------
-    item : DoneItem
+    item : FinishedItem
     structure : str
     corrected : Path
-        Any format that is read; axes, voxel size and integer type may have been lost.
+        In any readable format; axes, voxel size and integer type may have been lost.
     frame : int, optional
         The frame that ``corrected`` shows, where it shows only one of several.
     pending : EditList, optional
-        Edits that are to be applied first: those of the run, and others that came after them.
+        Edits to apply first: those of the run, and others made after them.
 
     Returns
     -------
-    TakenEdits
+    EditsFromLabels
         Replayed on the same input with the same model and settings, they give the corrected labels exactly.
 
     Raises
@@ -237,23 +237,27 @@ def edits_from_labels(
     if n_own and before.edits[:n_own] != (own.edits if own is not None else ()):
         raise InputError(
             "E-EDIT-BASE",
-            "the edits to go on with do not begin with those that the run was made with.",
+            "the edits to continue do not begin with those that the run was made with.",
             path=item.folder,
-            cure=f"Go on with {item.folder / COPY_NAME}, or run again with your edits first.",
+            cure=f"Continue {item.folder / COPY_NAME}, or run again with your edits first.",
         )
     labels = item.labels(structure)
     size = labels.require_voxel_size()
     frames = range(labels.n_frames) if frame is None else [frame]
     if frame is not None and not 0 <= frame < labels.n_frames:
-        raise SettingsError("E-EDIT-FRAME", f"there are {labels.n_frames} frames, from 0; {frame} is none.")
-    wanted = CorrectedLabels(corrected, (len(frames), *labels.spatial_shape), size)
+        raise SettingsError(
+            "E-EDIT-FRAME", f"there are {labels.n_frames} frames, counted from 0; frame {frame} does not exist."
+        )
+    corrected_labels = CorrectedLabels(corrected, (len(frames), *labels.spatial_shape), size)
     later = before.edits[n_own:]
     new: list[Edit] = []
     for place, number in enumerate(frames):
-        now = {name: item.labels(name).planes(number, 0) for name in item.structures} if later else {}
-        now[structure] = labels.planes(number, 0)
+        labels_now = {name: item.labels(name).planes(number, 0) for name in item.structures} if later else {}
+        labels_now[structure] = labels.planes(number, 0)
         main = str(item.record.facts.get("primary", "cell"))
-        done = apply_edits(now, later, size, frame=number, main=main, go_by=before.go_by)
-        new += find_edits(done.labels[structure], wanted.frame(place), size, structure=structure, frame=number)
+        edited = apply_edits(labels_now, later, size, frame=number, main=main, go_by=before.go_by)
+        new += find_edits(
+            edited.labels[structure], corrected_labels.frame(place), size, structure=structure, frame=number
+        )
     update = {"edits": (*before.edits, *new), "input_sha256": item.record.input_sha256}
-    return TakenEdits(before.model_copy(update=update), tuple(new), tuple(wanted.notes))
+    return EditsFromLabels(before.model_copy(update=update), tuple(new), tuple(corrected_labels.notes))

@@ -22,7 +22,7 @@ Slices = tuple[slice, slice, slice]
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.unsignedinteger[Any]]
 ROUNDING = 1e-6
-"""In voxels: a centre that lies on a shape's surface is inside, whatever the last digit of its µm says."""
+"""In voxels: a centre on a shape's surface is inside, whatever the rounding of its position in µm."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Covered:
         Part of the frame.
     mask : ndarray, bool, of the box's shape
     labels : ndarray, uint32, of the box's shape, or None
-        Labels that the shape brings along.
+        Labels of the shape's own.
     """
 
     box: Slices
@@ -49,7 +49,7 @@ def cover(shape: Shape, frame_shape: tuple[int, int, int], voxel_size_um: VoxelS
     Parameters
     ----------
     shape : Shape
-        Images must have become voxels before.
+        Images must have been replaced by their voxels.
     frame_shape : tuple of 3 int
     voxel_size_um : tuple of 3 float
         z may be NaN for a single plane.
@@ -81,17 +81,17 @@ def cover(shape: Shape, frame_shape: tuple[int, int, int], voxel_size_um: VoxelS
     else:
         raise InputError("E-EDIT-IMAGE", "its image has not been read.", cure="Load the edits with load_edits().")
     if not covered.mask.any():
-        raise InputError("E-EDIT-OUTSIDE", "its shape covers no voxel of the frame.", cure="Check place and unit.")
+        raise InputError("E-EDIT-OUTSIDE", "its shape covers no voxel of the frame.", cure="Check its place and unit.")
     return covered
 
 
 def clipped(ranges: list[tuple[float, float]], frame_shape: tuple[int, int, int]) -> Slices:
     """Voxels whose indices lie in closed ranges, as far as the frame reaches."""
-    found = []
+    slices = []
     for (low, high), size in zip(ranges, frame_shape, strict=True):
         start = min(max(math.ceil(low - ROUNDING), 0), size)
-        found.append(slice(start, max(start, min(math.floor(high + ROUNDING) + 1, size))))
-    return (found[0], found[1], found[2])
+        slices.append(slice(start, max(start, min(math.floor(high + ROUNDING) + 1, size))))
+    return (slices[0], slices[1], slices[2])
 
 
 def _in_voxels(values_um: tuple[float, ...], voxel_size_um: VoxelSize) -> list[float]:
@@ -104,7 +104,7 @@ def _box(box: BoxShape, frame_shape: tuple[int, int, int], voxel_size_um: VoxelS
         corner.voxel or _in_voxels(corner.position_um(voxel_size_um), voxel_size_um) for corner in (box.low, box.high)
     )
     slices = clipped(list(zip(low, high, strict=True)), frame_shape)
-    return Covered(slices, np.ones([part.stop - part.start for part in slices], dtype=bool))
+    return Covered(slices, np.ones([side.stop - side.start for side in slices], dtype=bool))
 
 
 def _ball(ball: Ball, frame_shape: tuple[int, int, int], voxel_size_um: VoxelSize) -> Covered:
@@ -116,8 +116,8 @@ def _ball(ball: Ball, frame_shape: tuple[int, int, int], voxel_size_um: VoxelSiz
     ]
     slices = clipped(ranges, frame_shape)
     axes = [
-        (np.arange(part.start, part.stop) * size - at) ** 2
-        for part, size, at in zip(slices, sizes, centre, strict=True)
+        (np.arange(side.start, side.stop) * size - at) ** 2
+        for side, size, at in zip(slices, sizes, centre, strict=True)
     ]
     distance = axes[0][:, None, None] + axes[1][:, None] + axes[2]
     return Covered(slices, distance <= (ball.radius_um * (1 + ROUNDING)) ** 2)
@@ -131,7 +131,7 @@ def _polygon(polygon: Polygon, frame_shape: tuple[int, int, int], voxel_size_um:
         corners = corners / np.asarray(voxel_size_um[1:])
     ranges = [tuple(map(float, polygon.planes)), *zip(corners.min(axis=0), corners.max(axis=0), strict=True)]
     slices = clipped([(low, high) for low, high in ranges], frame_shape)
-    shape = [part.stop - part.start for part in slices]
+    shape = [side.stop - side.start for side in slices]
     flat = np.zeros(shape[1:], dtype=bool)
     rows, columns = draw_polygon(
         corners[:, 0] - slices[1].start, corners[:, 1] - slices[2].start, shape=(shape[1], shape[2])

@@ -1,7 +1,6 @@
-"""One object cut into parts: by points that a person set into each part, or by a plane.
+"""One object cut into parts: by seed points set by hand, or by a plane.
 
-To cut in another way, add a function that returns parts 1..n, and a field to
-:class:`tomocyte.corrections.edits.Split`.
+To add a method, add a function that returns parts 1..n, and a field to :class:`tomocyte.corrections.edits.Split`.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ def parts_by_seeds(
 ) -> tuple[Parts, bool]:
     """Parts that grow from points and meet where the object is thinnest.
 
-    Every point first climbs to where the object is thickest around it, so that it does not matter whether it was set
-    into the middle of its part. Where the object has no waist between two seeds, every voxel goes to its nearest seed.
+    Every point first moves to where the object is thickest around it, so that it need not be set in the middle of its
+    part. Where the object has no waist between two seeds, every voxel goes to its nearest seed.
 
     Parameters
     ----------
@@ -73,8 +72,8 @@ def parts_by_seeds(
         tops.setdefault(number, []).append(_climb(depth, climbed, (z, y, x), number))
     if _has_waists(depth, tops):
         parts = seeded_watershed(-depth, climbed, inside, connectivity=3)
-        return _with_the_rest(parts, climbed, inside, voxel_size_um), True
-    return _with_the_rest(np.zeros_like(planted), planted, inside, voxel_size_um), False
+        return _with_unreached(parts, climbed, inside, voxel_size_um), True
+    return _with_unreached(np.zeros_like(planted), planted, inside, voxel_size_um), False
 
 
 def _plant(inside: Mask, corner: Index, seeds: Sequence[Sequence[Place]], voxel_size_um: VoxelSize) -> Parts:
@@ -82,10 +81,12 @@ def _plant(inside: Mask, corner: Index, seeds: Sequence[Sequence[Place]], voxel_
     for number, points in enumerate(seeds, start=1):
         for point in points:
             z, y, x = (at - start for at, start in zip(point.index(voxel_size_um), corner, strict=True))
-            is_here = all(0 <= at < size for at, size in zip((z, y, x), inside.shape, strict=True))
-            if not is_here or not inside[z, y, x]:
+            is_in_box = all(0 <= at < size for at, size in zip((z, y, x), inside.shape, strict=True))
+            if not is_in_box or not inside[z, y, x]:
                 raise InputError(
-                    "E-EDIT-SPLIT", f"a point of seed {number} lies outside the object.", cure="Check place and unit."
+                    "E-EDIT-SPLIT",
+                    f"a point of seed {number} lies outside the object.",
+                    cure="Check its place and unit.",
                 )
             if planted[z, y, x] not in (0, number):
                 raise InputError("E-EDIT-SPLIT", f"seeds {planted[z, y, x]} and {number} lie in the same voxel.")
@@ -94,7 +95,7 @@ def _plant(inside: Mask, corner: Index, seeds: Sequence[Sequence[Place]], voxel_
 
 
 def _depth(inside: Mask, voxel_size_um: VoxelSize) -> NDArray[np.float32]:
-    """Distance to the outside in µm; what lies beyond the box is outside."""
+    """Distance to the outside in µm; everything beyond the box is outside."""
     width = [(0, 0) if axis == 0 and inside.shape[0] == 1 else (1, 1) for axis in range(3)]
     depth = distance_um(np.pad(inside, width), voxel_size_um)
     core = [slice(before, size - after) for (before, after), size in zip(width, depth.shape, strict=True)]
@@ -103,27 +104,27 @@ def _depth(inside: Mask, voxel_size_um: VoxelSize) -> NDArray[np.float32]:
 
 def _climb(depth: NDArray[np.float32], seeds: Parts, start: Index, number: int) -> Index:
     """Walk uphill from a seed, planting it on the way; stops at a top or before another seed."""
-    here = start
+    position = start
     while True:
-        window = tuple(slice(max(at - 1, 0), at + 2) for at in here)
+        window = tuple(slice(max(at - 1, 0), at + 2) for at in position)
         around = depth[window]
         best = np.unravel_index(int(np.argmax(around)), around.shape)
-        there = tuple(int(at) + part.start for at, part in zip(best, window, strict=True))
-        if depth[there] <= depth[here] or seeds[there] not in (0, number):
-            return here
-        here = (there[0], there[1], there[2])
-        seeds[here] = number
+        highest = tuple(int(at) + side.start for at, side in zip(best, window, strict=True))
+        if depth[highest] <= depth[position] or seeds[highest] not in (0, number):
+            return position
+        position = (highest[0], highest[1], highest[2])
+        seeds[position] = number
 
 
 def _has_waists(depth: NDArray[np.float32], tops: dict[int, list[Index]]) -> bool:
-    """Whether the object gets thinner on every way from one seed's tops to another's."""
+    """Whether the object gets thinner on every path from one seed's tops to another's."""
     numbers = sorted(tops)
-    for level in sorted({min(_lowest(depth, tops[a]), _lowest(depth, tops[b])) for a in numbers for b in numbers}):
-        thick = connected_components(depth >= level * WAIST, connectivity=3).paint()
-        seen: dict[int, int] = {}
+    for thickness in sorted({min(_lowest(depth, tops[a]), _lowest(depth, tops[b])) for a in numbers for b in numbers}):
+        thick = connected_components(depth >= thickness * WAIST, connectivity=3).paint()
+        owner: dict[int, int] = {}
         for number in numbers:
             for top in tops[number]:
-                if depth[top] >= level and seen.setdefault(int(thick[top]), number) != number:
+                if depth[top] >= thickness and owner.setdefault(int(thick[top]), number) != number:
                     return False
     return True
 
@@ -132,23 +133,23 @@ def _lowest(depth: NDArray[np.float32], tops: list[Index]) -> float:
     return min(float(depth[top]) for top in tops)
 
 
-def _with_the_rest(parts: Parts, seeds: Parts, inside: Mask, voxel_size_um: VoxelSize) -> Parts:
-    """What no seed has reached goes to the nearest one in µm; of two equally near ones to the smaller number."""
-    left = inside & (parts == 0)
-    if not left.any():
+def _with_unreached(parts: Parts, seeds: Parts, inside: Mask, voxel_size_um: VoxelSize) -> Parts:
+    """Voxels that no seed has reached go to the nearest one in µm; of two equally near ones to the smaller number."""
+    unreached = inside & (parts == 0)
+    if not unreached.any():
         return parts
     from scipy import spatial
 
     sizes = np.asarray([1.0 if math.isnan(size) else size for size in voxel_size_um])
-    voxels = np.argwhere(left) * sizes
+    voxels = np.argwhere(unreached) * sizes
     nearest = np.full(len(voxels), np.inf)
-    chosen = np.zeros(len(voxels), dtype=np.uint32)
+    owner = np.zeros(len(voxels), dtype=np.uint32)
     for number in range(1, int(seeds.max()) + 1):
         distance: NDArray[Any] = spatial.cKDTree(np.argwhere(seeds == number) * sizes).query(voxels)[0]
         is_nearer = distance < nearest - 1e-9
-        nearest[is_nearer], chosen[is_nearer] = distance[is_nearer], number
+        nearest[is_nearer], owner[is_nearer] = distance[is_nearer], number
     result = parts.copy()
-    result[left] = chosen
+    result[unreached] = owner
     return result
 
 
@@ -173,7 +174,7 @@ def parts_by_plane(inside: Mask, corner: Index, plane: Plane, voxel_size_um: Vox
         for start, n, size, at, along in zip(corner, inside.shape, sizes, through, plane.normal, strict=True)
     ]
     side = sides[0][:, None, None] + sides[1][:, None] + sides[2]
-    # What lies on the plane to the last digit must not depend on it.
+    # Voxels on the plane must not depend on rounding.
     tolerance = 1e-9 * math.hypot(*plane.normal)
     parts = np.where(inside, np.where(side >= -tolerance, 2, 1), 0).astype(np.uint32)
     if len(np.unique(parts[inside])) < 2:

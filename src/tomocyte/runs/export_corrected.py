@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from tomocyte import __version__
 from tomocyte.corrections.files import LOG_NAME
-from tomocyte.corrections.from_labels import DoneItem, done_item
+from tomocyte.corrections.from_labels import FinishedItem, finished_item
 from tomocyte.datasets.labelled import SET_CARD
 from tomocyte.datasets.writer import write_item, write_json
 from tomocyte.errors import InputError, SettingsError
@@ -113,7 +113,7 @@ def export_corrected(
     result = ExportResult()
     plans = []
     for name in names:
-        item = done_item(run, name)
+        item = finished_item(run, name)
         plan = _plan(item, chosen)
         if plan is None:
             result.skipped.append(name)
@@ -159,7 +159,7 @@ def _about(run: Path) -> dict[str, Any]:
         ) from problem
 
 
-def _plan(item: DoneItem, settings: ExportSettings) -> _Plan | None:
+def _plan(item: FinishedItem, settings: ExportSettings) -> _Plan | None:
     facts: dict[str, Any] = dict(item.record.facts)
     frames = facts.get("edits", {"edited_frames": []})["edited_frames"]
     if settings.is_all:
@@ -175,7 +175,7 @@ def _plan(item: DoneItem, settings: ExportSettings) -> _Plan | None:
     return _Plan(tuple(frames), tuple(structures), settings.margin_um, boxes)
 
 
-def _input_of(item: DoneItem, about: dict[str, Any], inputs: Path | None) -> Path:
+def _input_of(item: FinishedItem, about: dict[str, Any], inputs: Path | None) -> Path:
     path = Path(about["paths"].get(item.name, item.record.source)) if inputs is None else inputs / item.record.source
     if not path.exists():
         raise InputError(
@@ -186,7 +186,7 @@ def _input_of(item: DoneItem, about: dict[str, Any], inputs: Path | None) -> Pat
     return path
 
 
-def _export_item(ledger: Ledger, item: DoneItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
+def _export_item(ledger: Ledger, item: FinishedItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
     request = sha256_of_json({"made_from": item.record.sha256(), "plan": asdict(plan)})
     content = item.record.input_sha256
     is_done = ledger.committed(
@@ -212,7 +212,7 @@ def _export_item(ledger: Ledger, item: DoneItem, path: Path, plan: _Plan, settin
     ledger.commit(item.name, staged, record)
 
 
-def _write_item(staged: Path, item: DoneItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
+def _write_item(staged: Path, item: FinishedItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
     from tomocyte.pipeline import open_input
 
     volume, _ = open_input(path, settings)
@@ -221,7 +221,7 @@ def _write_item(staged: Path, item: DoneItem, path: Path, plan: _Plan, settings:
     write_item(staged, item.name, image, _labels_of(item, plan), card=card)
 
 
-def _labels_of(item: DoneItem, plan: _Plan) -> Iterator[tuple[str, LabelStack]]:
+def _labels_of(item: FinishedItem, plan: _Plan) -> Iterator[tuple[str, LabelStack]]:
     for structure in plan.structures:
         labels = item.labels(structure)
         stack = LabelStack(labels.spatial_shape)
@@ -230,7 +230,7 @@ def _labels_of(item: DoneItem, plan: _Plan) -> Iterator[tuple[str, LabelStack]]:
         yield structure, stack
 
 
-def _frames_of(volume: Volume, frames: Sequence[int], channel: int, item: DoneItem) -> Volume:
+def _frames_of(volume: Volume, frames: Sequence[int], channel: int, item: FinishedItem) -> Volume:
     """Some frames of the channel that was segmented, with the medium that was measured where the file has none."""
 
     def read_planes(frame: int, _: int, z_start: int, z_stop: int) -> NDArray[Any]:
