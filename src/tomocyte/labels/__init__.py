@@ -1,4 +1,4 @@
-"""Label images: connected components, extents, numbering, parents, cleaning, splitting, stacks.
+"""Label images: connected components, extents, numbering, parents, cleaning, resampling, stacks.
 
 Arrays in, arrays out: unsigned integers with 0 = background. To add an operation, write a file here and name its public
 function in the stub beside this file; names are imported when first used.

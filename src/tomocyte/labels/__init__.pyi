@@ -4,7 +4,7 @@ from .dtypes import refit as refit
 from .extents import label_extents as label_extents
 from .parents import assign_parents as assign_parents
 from .renumber import renumber as renumber
-from .splitting import split_touching as split_touching
+from .resample import resample_labels as resample_labels
 from .stack import LabelStack as LabelStack
 from .watershed import find_seeds as find_seeds
 from .watershed import seeded_watershed as seeded_watershed

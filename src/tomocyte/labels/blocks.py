@@ -44,14 +44,14 @@ def block_means(
 ) -> NDArray[np.float32]:
     """Mean of the finite voxels of each block that lie inside; ``empty`` where there are none."""
     starts = range(0, voxels.shape[0], factors[0])
-    parts = []
+    means = []
     for z in starts:
         slab = voxels[z : z + factors[0]]
         usable = inside[z : z + factors[0]] & np.isfinite(slab)
         total = block_sums(np.where(usable, slab, np.float32(0)), factors)
         count = block_sums(usable, factors)
-        parts.append(np.divide(total, count, out=np.full_like(total, empty), where=count > 0))
-    return np.concatenate(parts)
+        means.append(np.divide(total, count, out=np.full_like(total, empty), where=count > 0))
+    return np.concatenate(means)
 
 
 def block_sizes(shape: tuple[int, ...], factors: Factors) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What is taken for an object at all: size, holes, borders.
+"""Which components count as objects: size, holes, borders.
 
 To add a criterion, add a setting to ``CleanSettings`` and a function here that returns which labels to keep.
 """
@@ -49,7 +49,7 @@ def reaches(labels: Labels, core: Mask, n: int) -> Mask:
 
 
 def large_enough(objects: Components | Extents, min_voxels: float) -> Mask:
-    """Which objects have at least so many voxels, by label; entry 0 is False."""
+    """Which objects have at least ``min_voxels`` voxels, by label; entry 0 is False."""
     keep: Mask = objects.n_voxels >= min_voxels
     keep[0] = False
     return keep & (objects.n_voxels > 0)
@@ -70,10 +70,10 @@ def fill_holes(labels: Labels, *, max_voxels: float = math.inf) -> None:
     widths = (extents.upper - extents.lower)[:, axes]
     for label in np.flatnonzero((extents.n_voxels > 0) & (widths.min(axis=1) > 2)):
         if label:
-            _fill_one(labels, int(label), extents.box(int(label), labels.shape), max_voxels)
+            _fill_object(labels, int(label), extents.box(int(label), labels.shape), max_voxels)
 
 
-def _fill_one(labels: Labels, label: int, box: Box, max_voxels: float) -> None:
+def _fill_object(labels: Labels, label: int, box: Box, max_voxels: float) -> None:
     import fill_voids
 
     inside = labels[box] == label
@@ -85,7 +85,7 @@ def _fill_one(labels: Labels, label: int, box: Box, max_voxels: float) -> None:
     holes = filled.reshape(inside.shape) & ~inside
     holes &= labels[box] == 0
     if math.isfinite(max_voxels):
-        parts = connected_components(holes)
-        keep = parts.n_voxels <= max_voxels
-        holes = parts.paint(keep) > 0
+        components = connected_components(holes)
+        keep = components.n_voxels <= max_voxels
+        holes = components.paint(keep) > 0
     labels[box][holes] = label

@@ -85,8 +85,8 @@ def connected_components(mask: Mask, *, connectivity: int = 1) -> Components:
 
     Examples
     --------
-    >>> parts = connected_components(np.array([[[True, False, True, True]]]))
-    >>> parts.n, parts.n_voxels[1:].tolist(), parts.paint().tolist()
+    >>> components = connected_components(np.array([[[True, False, True, True]]]))
+    >>> components.n, components.n_voxels[1:].tolist(), components.paint().tolist()
     (2, [1, 2], [[[1, 0, 2, 2]]])
     """
     view = np.ascontiguousarray(mask, dtype=bool)
@@ -105,12 +105,12 @@ def _count_runs(mask: Mask) -> Index:
     for z in range(n_z):
         for y in range(n_y):
             count = 0
-            before = False
+            was_inside = False
             for x in range(n_x):
-                here = mask[z, y, x]
-                if here and not before:
+                is_inside = mask[z, y, x]
+                if is_inside and not was_inside:
                     count += 1
-                before = here
+                was_inside = is_inside
             row = z * n_y + y
             row_start[row + 1] = row_start[row] + count
     return row_start
@@ -124,15 +124,15 @@ def _find_runs(mask: Mask, row_start: Index) -> tuple[NDArray[np.int32], NDArray
     run = -1
     for z in range(n_z):
         for y in range(n_y):
-            before = False
+            was_inside = False
             for x in range(n_x):
-                here = mask[z, y, x]
-                if here and not before:
+                is_inside = mask[z, y, x]
+                if is_inside and not was_inside:
                     run += 1
                     run_start[run] = x
-                if here:
+                if is_inside:
                     run_stop[run] = x + 1
-                before = here
+                was_inside = is_inside
     return run_start, run_stop
 
 
@@ -149,16 +149,16 @@ def _join_rows(
     parent: Index,
     run_start: NDArray[np.int32],
     run_stop: NDArray[np.int32],
-    here: tuple[int, int],
-    there: tuple[int, int],
+    row: tuple[int, int],
+    earlier_row: tuple[int, int],
     reach: int,
 ) -> None:
     """Join the touching runs of two rows, each given as its first run and the one after its last.
 
     ``reach`` 1 counts diagonal contact.
     """
-    a, b = here[0], there[0]
-    while a < here[1] and b < there[1]:
+    a, b = row[0], earlier_row[0]
+    while a < row[1] and b < earlier_row[1]:
         if run_start[a] < run_stop[b] + reach and run_start[b] < run_stop[a] + reach:
             first, second = _root(parent, a), _root(parent, b)
             if first < second:
@@ -185,10 +185,12 @@ def _join_runs(
                 earlier = dz < 0 or dy < 0
                 if not earlier or not 0 <= y + dy < n_y or (not is_diagonal and dz != 0 and dy != 0):
                     continue
-                other = row + dz * n_y + dy
-                if other >= 0:
-                    here = (row_start[row], row_start[row + 1])
-                    _join_rows(parent, run_start, run_stop, here, (row_start[other], row_start[other + 1]), reach)
+                earlier_row = row + dz * n_y + dy
+                if earlier_row >= 0:
+                    runs = (row_start[row], row_start[row + 1])
+                    _join_rows(
+                        parent, run_start, run_stop, runs, (row_start[earlier_row], row_start[earlier_row + 1]), reach
+                    )
     label = np.empty(parent.size, np.int64)
     n = 0
     for run in range(parent.size):

@@ -32,7 +32,7 @@ def label_dtype(largest: int) -> type[np.unsignedinteger[Any]]:
         if largest <= np.iinfo(dtype).max:
             return dtype
     raise ResourceError(
-        "E-LABELS", f"{largest} objects do not fit into 32-bit labels.", cure="Cut the volume in parts."
+        "E-LABELS", f"{largest} objects do not fit into 32-bit labels.", cure="Cut the volume into parts."
     )
 
 

@@ -1,6 +1,6 @@
 """Size and bounding box of every label, in one pass over the voxels.
 
-Whoever works on one object works inside its box. To know more about each label in the same pass, add it to
+Work on one object is done inside its box. To collect more about each label in the same pass, add it to
 :class:`Extents` and to the loop below.
 """
 

@@ -1,4 +1,4 @@
-"""Children given to the object that they lie in: nuclei to cells, organelles to cells.
+"""Parents of objects: the cell that a nucleus or an organelle lies in.
 
 To assign by another rule than the largest overlap, write a function beside :func:`assign_parents`.
 """
@@ -40,8 +40,10 @@ def assign_parents(child_labels: NDArray[Any], cell_labels: NDArray[Any]) -> dic
         raise SettingsError("E-SHAPE", f"children {child_labels.shape} and cells {cell_labels.shape} differ in shape.")
     children: list[NDArray[Any]] = [np.zeros((0, 3), dtype=np.int64)]
     for z in range(child_labels.shape[0]):
-        here = child_labels[z] != 0
-        pairs = np.stack([child_labels[z][here].astype(np.int64), cell_labels[z][here].astype(np.int64)], axis=1)
+        is_child = child_labels[z] != 0
+        pairs = np.stack(
+            [child_labels[z][is_child].astype(np.int64), cell_labels[z][is_child].astype(np.int64)], axis=1
+        )
         unique, counts = np.unique(pairs, axis=0, return_counts=True)
         children.append(np.column_stack([unique, counts]))
     table = np.concatenate(children)

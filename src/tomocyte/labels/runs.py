@@ -21,7 +21,7 @@ from tomocyte.settings import Settings
 Labels = NDArray[np.unsignedinteger[Any]]
 Mask = NDArray[np.bool_]
 LARGEST_LABEL = 2**24 - 1
-"""Largest label that corrections may use: the largest whole number that a 32-bit float image holds for certain."""
+"""Largest label that corrections may use: whole numbers up to here are exact in a 32-bit float image."""
 MOST_RUNS = 50_000_000
 BYTES_PER_RUN = 12
 
@@ -40,7 +40,7 @@ class Voxels(Settings):
     @classmethod
     def _is_a_frame(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         if min(shape) < 1 or math.prod(shape) > 2**40:
-            raise ValueError(f"{shape} is no shape of a frame")
+            raise ValueError(f"{shape} is not the shape of a frame")
         return shape
 
     @model_validator(mode="after")
@@ -50,19 +50,19 @@ class Voxels(Settings):
         if self.n_runs and (int(stops[-1]) > math.prod(self.shape) or int(lengths.min()) == 0):
             raise ValueError("runs reach beyond the frame or are empty")
         if self.n_runs and int(labels.max()) > LARGEST_LABEL:
-            raise ValueError(f"labels go up to {LARGEST_LABEL}")
+            raise ValueError(f"labels must be at most {LARGEST_LABEL}")
         return self
 
     def _columns(self) -> NDArray[np.uint32]:
         try:
             packed = base64.b64decode(self.runs.encode("ascii"), validate=True)
             opened = zlib.decompressobj()
-            # One byte more than can be right, so that too much is noticed and nothing is unpacked without end.
+            # One byte more than expected, so that excess is noticed but never unpacked without limit.
             content = opened.decompress(packed, self.n_runs * BYTES_PER_RUN + 1)
         except (UnicodeEncodeError, binascii.Error, zlib.error) as problem:
             raise ValueError(f"the runs are damaged: {problem}") from problem
         if len(content) != self.n_runs * BYTES_PER_RUN or (self.n_runs and not opened.eof):
-            raise ValueError(f"{self.n_runs} runs are announced, others are there")
+            raise ValueError(f"the content is not that of {self.n_runs} runs")
         return np.frombuffer(content, dtype="<u4").reshape(3, self.n_runs)
 
     def unpack(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]:
@@ -94,15 +94,15 @@ class Voxels(Settings):
         return box, mask.reshape(shape), painted.reshape(shape)
 
 
-def pack_voxels(labels: NDArray[Any], which: Mask, *, corner: int = 0, n_planes: int | None = None) -> Voxels:
+def pack_voxels(labels: NDArray[Any], mask: Mask, *, corner: int = 0, n_planes: int | None = None) -> Voxels:
     """Some voxels of a label image as runs.
 
     Parameters
     ----------
     labels : ndarray (Z, Y, X), integer >= 0
         Whole planes.
-    which : ndarray (Z, Y, X), bool
-        The voxels to keep, background among them if need be.
+    mask : ndarray (Z, Y, X), bool
+        The voxels to keep; background may be among them.
     corner : int
         Index of the first plane given in the frame.
     n_planes : int, optional
@@ -118,9 +118,9 @@ def pack_voxels(labels: NDArray[Any], which: Mask, *, corner: int = 0, n_planes:
     height, width = labels.shape[1:]
     starts, stops, numbers = [], [], []
     for z in range(labels.shape[0]):
-        if not which[z].any():
+        if not mask[z].any():
             continue
-        key = np.where(which[z], labels[z].astype(np.int64) + 1, 0).ravel()
+        key = np.where(mask[z], labels[z].astype(np.int64) + 1, 0).ravel()
         edges = np.flatnonzero(np.diff(key, prepend=0, append=0))
         begins = edges[:-1]
         is_run = key[begins] > 0

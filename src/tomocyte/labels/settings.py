@@ -1,4 +1,4 @@
-"""Settings of what is done to label images, one frozen class per step."""
+"""Settings of splitting and cleaning label images, one frozen class per step."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class SplitSettings(Settings):
     """How touching cells are separated (seeded watershed)."""
 
     method: Literal["none", "distance", "intensity", "local-contrast"] = "distance"
-    """Seeds and landscape from the distance to the border, the smoothed intensity, or what is bright for its place."""
+    """Seeds and landscape from the distance to the border, the smoothed intensity, or the contrast to the vicinity."""
     smoothing_um: float = Field(default=0.5, ge=0, le=20)
-    """Gaussian sigma in µm of the intensity before seeds are sought in it."""
+    """Gaussian sigma in µm of the intensity before seeds are detected."""
     window_um: float = Field(default=4.0, gt=0, le=200)
     """Gaussian sigma in µm of the neighbourhood of ``local-contrast``: about half a cell's radius."""
     min_separation_um: float = Field(default=5.0, gt=0, le=200)
@@ -27,7 +27,7 @@ class SplitSettings(Settings):
 
 
 class CleanSettings(Settings):
-    """What is taken for an object at all."""
+    """Which components count as objects."""
 
     min_volume_um3: float = Field(default=50.0, ge=0)
     """Smallest object in µm³ (3-D)."""

@@ -39,8 +39,8 @@ class LabelStack:
         if labels.shape != self._shape or labels.dtype.kind != "u":
             raise ValueError(f"labels must be unsigned {self._shape}, not {labels.dtype} {labels.shape}")
         compressor = zlib.compressobj(level=1)
-        parts = [compressor.compress(np.ascontiguousarray(plane).data) for plane in labels]
-        self._frames.append((b"".join(parts) + compressor.flush(), labels.dtype))
+        chunks = [compressor.compress(np.ascontiguousarray(plane).data) for plane in labels]
+        self._frames.append((b"".join(chunks) + compressor.flush(), labels.dtype))
 
     def _open(self, frame: int) -> NDArray[Any]:
         if self._opened is None or self._opened[0] != frame:

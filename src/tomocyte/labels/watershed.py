@@ -239,21 +239,21 @@ def _persistent_peaks(
         parent[voxel] = voxel
         rank[voxel] = position
         n_voxels[voxel] = 1
-        mine = voxel
+        tree = voxel
         for offset in offsets:
             neighbour = voxel + offset
             if parent[neighbour] < 0:
                 continue
-            other = _top(parent, neighbour)
-            if other == mine:
+            other_tree = _top(parent, neighbour)
+            if other_tree == tree:
                 continue
-            low, high = (mine, other) if rank[mine] > rank[other] else (other, mine)
+            low, high = (tree, other_tree) if rank[tree] > rank[other_tree] else (other_tree, tree)
             enough = height[low] - height[voxel] >= prominence * height[low] and n_voxels[low] >= min_voxels
             is_peak[low] = low != voxel and enough and height[low] > height[voxel]
             is_merged[low] = True
             parent[low] = high
             n_voxels[high] += n_voxels[low]
-            mine = high
+            tree = high
     count = 0
     peaks = np.empty(order.size, np.int64)
     alone = np.empty(order.size, np.bool_)

@@ -23,3 +23,4 @@ from .prediction.tiled import predict_tiled as predict_tiled
 from .prediction.tiled import section_slabs as section_slabs
 from .prediction.tiling import TilingSettings as TilingSettings
 from .prediction.tiling import plan_tiles as plan_tiles
+from .splitting import split_touching as split_touching
