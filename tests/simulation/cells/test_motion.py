@@ -15,7 +15,9 @@ from tomocyte.simulation import (
     simulate_timelapse,
     truth_table,
 )
-from tomocyte.simulation.cells.motion import experiment
+from tomocyte.simulation.cells.motion import experiment, plan_at
+from tomocyte.simulation.cells.plan import draw_plan
+from tomocyte.simulation.cells.presets import cell_line
 
 PLAIN = SceneSettings(has_organelles=False, border_overhang=0.0)
 
@@ -133,3 +135,36 @@ def test_the_same_seed_gives_the_same_film():
 def test_a_film_without_frames_is_refused():
     with pytest.raises(SettingsError, match="E-SIM-FRAMES"):
         film(n_frames=0)
+
+
+def test_a_plan_changes_in_proportion_to_time_up_to_its_duration():
+    """Without variation: half the change after half of 8 h, all of it after 8 h and no more after 12."""
+    plan = draw_plan(cell_line("HeLa"), PLAIN, seed=3, medium_ri=1.337)
+    changes = MotionSettings(
+        time_step_s=3600,
+        volume_change=0.4,
+        height_change=-0.2,
+        nucleus_change=0.2,
+        concentration_change=0.5,
+        variation=0,
+    )
+    for hours, part in ((0, 0.0), (4, 0.5), (8, 1.0), (12, 1.0)):
+        now = plan_at(plan, hours, changes)
+        assert now.volume_um3 == pytest.approx(plan.volume_um3 * (1 + 0.4 * part))
+        assert now.height_um == pytest.approx(plan.height_um * (1 - 0.2 * part))
+        # the nuclei's own volume grows by a fifth, whatever the cell does
+        nuclei = now.nucleus_share * now.volume_um3
+        assert nuclei == pytest.approx(plan.nucleus_share * plan.volume_um3 * (1 + 0.2 * part))
+        contrast = now.composition.cytosol_ri - now.composition.medium_ri
+        assert contrast == pytest.approx((plan.composition.cytosol_ri - 1.337) * (1 + 0.5 * part))
+    assert plan_at(plan, 0, changes).n_droplets == plan.n_droplets + 1  # one more to grow, where droplets multiply
+
+
+def test_a_daughter_begins_round_and_spreads_again():
+    plan = draw_plan(cell_line("HeLa"), PLAIN, seed=3, medium_ri=1.337)
+    still = MotionSettings(time_step_s=3600, volume_change=0, height_change=0, nucleus_change=0, variation=0)
+    young, old = (plan_at(plan, hours, still, fate=("stay", 0, True)) for hours in (0, 100))
+    diameter = (6 * plan.volume_um3 / np.pi) ** (1 / 3)
+    assert young.height_um == pytest.approx(plan.height_um + 0.8 * (diameter - plan.height_um))
+    assert young.spread == 0
+    assert (old.height_um, old.spread) == pytest.approx((plan.height_um, plan.spread))

@@ -250,3 +250,17 @@ def test_memory_stays_below_six_volumes():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak / ri.nbytes + 1 <= 6
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "torch:cpu"])
+def test_every_backend_has_numpys_transform(backend):
+    from tomocyte.simulation.physics.reconstruction import transform_for
+
+    volume = np.random.default_rng(1).normal(size=(4, 5, 7)).astype(np.float32)
+    engine = transform_for(backend)
+    sent = engine.send(volume.copy())
+    spectrum = engine.forward(sent)
+    np.testing.assert_allclose(engine.fetch(spectrum), np.fft.rfftn(volume), atol=1e-4)
+    np.testing.assert_allclose(engine.fetch(engine.inverse(spectrum, volume.shape)), volume, atol=1e-6)
+    engine.clip_negative(sent)
+    np.testing.assert_array_equal(engine.fetch(sent), np.maximum(volume, 0))

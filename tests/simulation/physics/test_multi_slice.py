@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from tomocyte.simulation.physics.fields import simulate_fields
+from tomocyte.simulation.physics.fields import scattered_phase, simulate_fields
 from tomocyte.simulation.physics.fourier_support import illumination_vectors
-from tomocyte.simulation.physics.multi_slice import propagate
+from tomocyte.simulation.physics.multi_slice import axial_phase_rates, propagate
 from tomocyte.simulation.physics.optics import OdtInstrument
+from tomocyte.simulation.physics.phase import project_phase
 from tomocyte.simulation.physics.sphere import (
     sphere_field,
     sphere_projection_phase,
@@ -180,3 +181,39 @@ def test_projected_phase_by_hand():
     """R = 5, Δn = 0.02, λ = 0.5: 2·(2π/0.5)·0.02·5 in the middle, 3/5 of it 4 µm off, nothing outside."""
     phase = sphere_projection_phase(np.array([0.0, 4.0, 5.5]), radius_um=5.0, delta_n=0.02, wavelength_um=0.5)
     np.testing.assert_allclose(phase, [0.8 * np.pi, 0.48 * np.pi, 0], rtol=1e-12)
+
+
+def test_waves_keep_their_length():
+    """kz² + ky² + kx² = km² for every wave that travels; the others do not move along z."""
+    km = 2 * np.pi / WAVELENGTH * MEDIUM
+    k_in = np.array([np.sqrt(km**2 - 25.0), 3.0, 4.0])
+    rate, transverse2 = axial_phase_rates(LATERAL, PIXEL, k_in, km)
+    kz = rate + k_in[0]
+    ky = 2 * np.pi * np.fft.fftfreq(LATERAL[0], PIXEL[0])[:, None] + 3.0
+    kx = 2 * np.pi * np.fft.fftfreq(LATERAL[1], PIXEL[1])[None] + 4.0
+    is_travelling = ky**2 + kx**2 < km**2
+    assert 0 < is_travelling.sum() < is_travelling.size
+    np.testing.assert_allclose((kz**2 + ky**2 + kx**2)[is_travelling], km**2)
+    np.testing.assert_allclose(kz[~is_travelling], 0, atol=1e-12)
+    assert rate[0, 0] == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(transverse2, ky**2 + kx**2)
+
+
+def test_a_wedge_has_the_phase_of_its_thickness():
+    """k0 · Δn · thickness, column by column: 0 to 6 planes of 0.4 µm and Δn = 0.03."""
+    ri = np.full((6, 3, 7), MEDIUM)
+    for column in range(7):
+        ri[:column, :, column] += 0.03
+    phase = project_phase(ri, MEDIUM, voxel_z_um=0.4, wavelength_um=0.5)
+    expected = 2 * np.pi / 0.5 * 0.03 * 0.4 * np.arange(7)
+    np.testing.assert_allclose(phase, np.broadcast_to(expected, (3, 7)), atol=1e-9)
+
+
+def test_the_logarithm_of_a_field_is_unwrapped_and_zero_at_its_border():
+    """exp(a + iφ) with φ up to 9 rad in the middle, and a constant of 4π that no interferometer can tell."""
+    y, x = np.mgrid[-20:21, -20:21] / 20.0
+    bump = np.exp(-6 * (y**2 + x**2)) - np.exp(-6.0)
+    phase, amplitude = 9 * np.maximum(bump, 0), -0.2 * np.maximum(bump, 0)
+    field = np.exp(amplitude + 1j * (phase + 4 * np.pi))[None].astype(np.complex64)
+    np.testing.assert_allclose(scattered_phase(field)[0], amplitude + 1j * phase, atol=1e-4)
+    np.testing.assert_allclose(scattered_phase(field, "born"), field - 1)
