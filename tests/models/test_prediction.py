@@ -9,15 +9,28 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.conftest import BALL_SIZE_UM, MEDIUM_RI, ball_ri
+from tests.models.conftest import make_card
+from tests.models.voxelwise import INFERENCE, RULES, SIZE_UM, frame_of, linear, model_of, solid_card, values
 
+from tomocyte.errors import SettingsError
 from tomocyte.labels.settings import CleanSettings, SplitSettings
 from tomocyte.models import ModelCard, NetworkChoice
 from tomocyte.models.forecast import model_forecast
 from tomocyte.models.objects import ObjectRules
-from tomocyte.models.prediction import ModelInput, empty_test, predict_objects
+from tomocyte.models.prediction import (
+    ModelInput,
+    empty_test,
+    mask_settings,
+    objects_of_masks,
+    predict_masks_of,
+    predict_objects,
+    predict_probabilities,
+    predict_structure,
+)
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.networks.engine.forecast import ENGINE_SECONDS
 from tomocyte.segmentation.prediction.normalization import NormalizationSettings
+from tomocyte.segmentation.prediction.streamed import PredictedMasks
 from tomocyte.segmentation.settings import InstanceSettings
 from tomocyte.volume import Volume
 
@@ -154,3 +167,64 @@ def test_forecast_of_a_streamed_model_counts_the_tiles_it_will_use() -> None:
         held.append(peak)
     assert seconds[1] == pytest.approx(2 * seconds[0], rel=0.35)
     assert held[1] - held[0] < 16 * 64 * 300 * 310
+
+
+def test_probabilities_and_streamed_masks_of_a_volume_are_the_formula_voxel_by_voxel() -> None:
+    v = values()
+    frame = frame_of(v)
+    frame.image[0, 2:4, 5] = np.nan
+    model = model_of(lambda batch: linear(batch, 0.1))  # medium, too, has some probability
+    probability = predict_probabilities(model, frame, INFERENCE)
+    expected = np.stack([np.clip(v / 4 + 0.1, 0, 1), np.clip(v / 4 + 0.1, 0, 1) / 2])
+    expected[:, 2:4, 5] = 0
+    assert probability.dtype == np.float32
+    np.testing.assert_allclose(probability, expected, atol=1e-4)
+    masks = predict_masks_of(model, frame, RULES, keeps_probability=True)
+    is_clear = np.abs(expected - 0.5) > 1e-3
+    for output in range(2):
+        clear = is_clear[output]
+        np.testing.assert_array_equal(masks.mask(output)[clear], (expected[output] > 0.5)[clear])
+    assert masks.probability is not None
+    outside = np.isnan(frame.image[0])
+    difference = masks.probability / 255.0 - expected
+    assert np.abs(difference[:, ~outside]).max() < 1 / 255
+    np.testing.assert_allclose(predict_structure(model, frame, "nucleus", INFERENCE), expected[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("axes", [("z",), ("z", "y", "x")])
+def test_probabilities_of_sections_are_the_formula_pixel_by_pixel(axes: Any) -> None:
+    v = values()
+    card = make_card(structures=("cell", "nucleus"), voxel_size_um=(None, 0.3, 0.3), tile_shape=(16, 16))
+    model = model_of(linear, card, divisor=(4, 4))  # its normalisation is fixed at 1.337 and 0.02
+    frame = ModelInput(frame_of(v).image, (0.3, 0.3, 0.3), None)
+    found = predict_probabilities(model, frame, InferenceSettings(tile_shape=(16, 16), section_axes=axes))
+    np.testing.assert_allclose(found, [v / 4, v / 8], atol=1e-4)
+
+
+def test_an_unknown_structure_lists_those_of_the_model() -> None:
+    with pytest.raises(SettingsError, match=r"E-MODEL-STRUCTURE.*'mitochondria'") as caught:
+        predict_structure(model_of(linear), frame_of(values()), "mitochondria")
+    assert "cell, nucleus" in caught.value.cure
+
+
+def test_thresholds_of_the_user_come_before_those_of_the_card() -> None:
+    card = solid_card(threshold={"cell": 0.7, "nucleus": 0.2})
+    settings = mask_settings(card, InferenceSettings(), {"cell": InstanceSettings(threshold=0.35)}, (2, 4, 4))
+    assert settings.thresholds == (0.35, 0.2)
+    assert settings.most_tile_voxels > 0
+    assert mask_settings(card, INFERENCE, {}, (2, 4, 4), keeps_probability=True).keeps_probability
+    assert mask_settings(card, INFERENCE, {}, (2, 4, 4)).most_tile_voxels == 0  # the user's tiles stay as they are
+
+
+def test_objects_of_masks_are_the_pieces_of_each_bit() -> None:
+    """Bit 0: two bars; bit 1: one of 2 x 3 x 4 voxels. A main structure of another name is called cell."""
+    bits = np.zeros((5, 8, 12), np.uint8)
+    bits[1:4, 1:3, 1:5] |= 1
+    bits[1:4, 5:7, 6:11] |= 1
+    bits[1:3, 5:8, 6:10] |= 2
+    rules = ObjectRules(INFERENCE, CleanSettings(), SplitSettings(), main="nucleus")
+    found = objects_of_masks(solid_card(structures=("vacuole", "nucleus")), PredictedMasks(bits), SIZE_UM, rules)
+    assert found.outputs == {"vacuole": 0, "cell": 1}
+    assert [int((found.labels["cell"] == 1).sum()), int(found.labels["cell"].max())] == [24, 1]
+    assert sorted(np.bincount(found.labels["vacuole"].ravel())[1:].tolist()) == [24, 30]
+    assert math.isclose(found.labels["vacuole"].astype(bool).mean(), 54 / bits.size)

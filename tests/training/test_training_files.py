@@ -37,7 +37,6 @@ def test_the_self_test_sees_a_piece_around_an_object(
     piece = selftest_image(samples_of(image, target), trainer)
     assert piece.shape == (1, *expected)
     assert piece.flags.c_contiguous
-    # the object lies near the far corner, so that the piece ends where the (continued) image ends, or a few pixels before
     assert float(image[(0, *(start + 1 for start in corner))]) in piece
     steps = np.array(image.strides[1:]) // image.itemsize  # of the running numbers, along each axis
     along = [float(np.diff(piece[0], axis=axis).max()) for axis in range(len(shape))]
