@@ -292,6 +292,4 @@ def _kind_of(content: Mapping[str, Any], tags: Sequence[str]) -> Any:
     lacking = by_field or ("search" if "search" in tags else None)
     if lacking is None:
         return "train"
-    raise SettingsError(
-        "E-RECIPE", "the recipe does not name its kind.", cure=f"Add the line `kind: {lacking}` to it."
-    )
+    raise SettingsError("E-RECIPE", "the recipe does not name its kind.", cure=f"Add the line `kind: {lacking}` to it.")
