@@ -173,7 +173,7 @@ def test_progress_runs_to_the_end() -> None:
     sparse = np.zeros((9, 4, 5), dtype=np.uint8)
     sparse[2:8:3, 1:3, 1:3] = 1
     events: list[tuple[int, int]] = []
-    propagate(sparse, voxel_size_um=SIZE, on_slices=lambda done, total: events.append((done, total)))
+    propagate(sparse, voxel_size_um=SIZE, callback=lambda done, total: events.append((done, total)))
     assert events == [(3, 9), (6, 9), (9, 9)]
 
 

@@ -153,7 +153,7 @@ class DummySettings(Settings):
     label: int = 7
 
 
-def fill(sparse, settings, on_slices):
+def fill(sparse, settings, callback):
     labels = np.full_like(sparse.labels, settings.label)
     return DenseLabels(labels, np.zeros(labels.shape, np.float32))
 

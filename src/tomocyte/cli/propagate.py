@@ -67,7 +67,7 @@ def propagate(
     )
     with count_progress("propagate", None) as bar:
 
-        def on_slices(n_done: int, n_slices: int) -> None:
+        def callback(n_done: int, n_slices: int) -> None:
             bar.set_total(n_slices)
             bar.set_done(n_done)
 
@@ -78,7 +78,7 @@ def propagate(
             image=image,
             options=ReadOptions(voxel_size_um=voxel_size_um, axes=axes, dataset=dataset),
             is_dry_run=dry_run,
-            on_slices=on_slices,
+            callback=callback,
         )
     typer.echo(
         f"{plan.n_labels} labels on {len(plan.slices)} slices along {axis}, at most {plan.largest_gap} slices between "

@@ -1,8 +1,8 @@
-"""Door 6: a way to propagate labels from a few slices to all is a file in this folder.
+"""Door 6: a method that propagates labels from a few slices to all is a file in this folder.
 
 To add one, put ``propagation/<name>.py`` here with a module constant ``METHOD = PropagationMethod(...)``: a frozen
-settings class and one function; it is found by itself and is called ``<name>`` with dashes. The function sees the
-labelled axis first, whatever axis the user labelled. Libraries that take long to load are imported inside it.
+settings class and one function; it is discovered automatically under the name ``<name>`` with dashes. The function sees
+the labelled axis first, whatever axis the user labelled. Libraries that take long to load are imported inside it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_METHOD = "signed-distance"
 
 
 def methods() -> dict[str, PropagationMethod]:
-    """Every way to propagate labels, by name.
+    """Every propagation method, by name.
 
     Examples
     --------
@@ -57,8 +57,8 @@ def method_of(name: str) -> PropagationMethod:
         ``E-PROPAGATION-METHOD`` with the list of those that exist.
     """
     if name not in methods():
-        known = ", ".join(sorted(methods()))
-        raise SettingsError("E-PROPAGATION-METHOD", f"no method is called {name!r}.", cure=f"Methods: {known}.")
+        names = ", ".join(sorted(methods()))
+        raise SettingsError("E-PROPAGATION-METHOD", f"there is no method {name!r}.", cure=f"Methods: {names}.")
     return methods()[name]
 
 
@@ -88,7 +88,7 @@ def propagate(
     axis: Axis = "z",
     method: str = DEFAULT_METHOD,
     settings: Settings | None = None,
-    on_slices: Callable[[int, int], None] = silent,
+    callback: Callable[[int, int], None] = silent,
 ) -> DenseLabels:
     """Labels on every slice from labels on a few.
 
@@ -99,8 +99,8 @@ def propagate(
     voxel_size_um : tuple of 3 float
         Z, y, x in µm.
     slices : iterable of int, optional
-        The labelled slices, by index along the axis; those that hold any label when not given. Name them to say that
-        a slice without any label is background, or to hold slices back.
+        The labelled slices, by index along the axis; by default those that hold any label. Give them to declare a
+        slice without any label as background, or to hold slices back.
     image : ndarray (Z, Y, X), real, optional
         For methods that follow an image.
     axis : {"z", "y", "x"}
@@ -109,14 +109,14 @@ def propagate(
         One of :func:`methods`.
     settings : Settings, optional
         Of the method's own class; its defaults when not given.
-    on_slices : callable, optional
+    callback : callable, optional
         Called with the number of slices done and of all.
 
     Returns
     -------
     DenseLabels
-        ``labels`` in the type that was given and ``uncertainty`` (float32, 0 to 1), both (Z, Y, X). Labelled slices
-        are as they were, with uncertainty 0.
+        ``labels`` in the type of the input and ``uncertainty`` (float32, 0 to 1), both (Z, Y, X). Labelled slices
+        are unchanged, with uncertainty 0.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def propagate(
     if image is None and entry.image == "required":
         raise InputError("E-PROPAGATION-IMAGE", f"{method} needs the image.", cure="Give it with --image.")
     if image is not None and entry.image == "none":
-        problem = f"{method} does not look at an image, but one was given."
+        problem = f"{method} does not use an image, but one was given."
         raise InputError("E-PROPAGATION-IMAGE", problem, cure="Leave --image out, or choose another --method.")
     check_voxel_size(voxel_size_um)
     options = entry.settings() if settings is None else settings
@@ -152,21 +152,21 @@ def propagate(
         problem = f"{method} takes {entry.settings.__name__}, not {type(options).__name__}."
         raise SettingsError("E-PROPAGATION-SETTINGS", problem)
     index = _axis_index(axis)
-    order = (index, *(other for other in range(3) if other != index))
+    order = (index, *(other_axis for other_axis in range(3) if other_axis != index))
     sparse = SparseLabels(
         labels=labels.transpose(order),
         slices=_checked_slices(labelled_slices(labels, axis) if slices is None else slices, labels.shape[index]),
         voxel_size_um=(voxel_size_um[order[0]], voxel_size_um[order[1]], voxel_size_um[order[2]]),
         image=None if image is None else image.transpose(order),
     )
-    dense = entry.propagate(sparse, options, on_slices)
+    dense = entry.propagate(sparse, options, callback)
     back = tuple(np.argsort(order).tolist())
     return DenseLabels(dense.labels.transpose(back), dense.uncertainty.transpose(back))
 
 
 def _axis_index(axis: str) -> int:
     if axis not in AXES:
-        raise SettingsError("E-PROPAGATION-AXIS", f"no axis is called {axis!r}.", cure=f"Axes: {', '.join(AXES)}.")
+        raise SettingsError("E-PROPAGATION-AXIS", f"there is no axis {axis!r}.", cure=f"Axes: {', '.join(AXES)}.")
     return AXES.index(axis)
 
 

@@ -1,6 +1,6 @@
-"""What a method of propagation takes, gives and declares; the types of the door, without any method.
+"""Types of the door: what a propagation method takes, returns and declares.
 
-To let methods be told something new, add a field to :class:`SparseLabels` and fill it in :func:`propagate`.
+To give methods something new, add a field to :class:`SparseLabels` and fill it in :func:`propagate`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SparseLabels:
     Parameters
     ----------
     labels : ndarray (N, H, W), unsigned integer
-        0 is background on the labelled slices; what the other slices hold means nothing.
+        0 is background on the labelled slices; the values of other slices have no meaning.
     slices : tuple of int
         The labelled slices, ascending, at least one.
     voxel_size_um : tuple of 3 float
@@ -46,7 +46,7 @@ class DenseLabels:
     labels : ndarray, unsigned integer
         Of the shape and type of the sparse labels.
     uncertainty : ndarray, float32
-        Of the same shape, 0 (as labelled) to 1 (nothing is known); what lies between is for the method to define.
+        Of the same shape, 0 (as labelled) to 1 (nothing is known); the method defines the values between.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
@@ -55,7 +55,7 @@ class DenseLabels:
 
 @dataclass(frozen=True)
 class PropagationMethod:
-    """One way to propagate labels.
+    """One method of propagating labels.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class PropagationMethod:
     settings : type
         Frozen class of its settings, all with defaults.
     propagate : callable
-        ``(sparse, settings, on_slices) -> DenseLabels``, axes as in :class:`SparseLabels`; ``on_slices`` is called with
+        ``(sparse, settings, callback) -> DenseLabels``, axes as in :class:`SparseLabels`; ``callback`` is called with
         the number of slices done and of all.
     image : {"none", "optional", "required"}
         Whether it follows an image.

@@ -5,8 +5,8 @@ the distances are interpolated linearly, and a voxel belongs to the label whose 
 is not negative. A voxel that is labelled in both slices is never left unlabelled (where three cells meet, all
 interpolated distances may be negative). Nothing is extrapolated beyond the first and the last labelled slice.
 
-A label that stands in only one of the two slices tapers to its end halfway between them: in the other slice its
-distance is taken as minus its largest inner distance.
+A label that is present in only one of the two slices tapers to its end halfway between them: in the other slice its
+distance is set to minus its largest inner distance.
 
 References
 ----------
@@ -29,8 +29,8 @@ from tomocyte.propagation.method import DenseLabels, PropagationMethod, SparseLa
 from tomocyte.settings import Settings
 
 TIE = 1e-4
-"""Distances that differ by less than this part of a pixel are equal, and the smaller label wins: rounding decides
-nothing."""
+"""Distances that differ by less than this part of a pixel are equal, and the smaller label wins, so that rounding does
+not decide."""
 Plane = NDArray[np.float32]
 Box = tuple[slice, slice]
 
@@ -39,19 +39,19 @@ class SignedDistanceSettings(Settings):
     """How labels end between slices."""
 
     is_tapered: bool = True
-    """Whether a label that stands in only one of two neighbouring labelled slices tapers to its end halfway between
+    """Whether a label that is present in only one of two neighbouring labelled slices tapers to its end halfway between
     them; otherwise it ends at the slice where it was labelled."""
 
 
 def interpolate_labels(
-    sparse: SparseLabels, settings: SignedDistanceSettings, on_slices: Callable[[int, int], None]
+    sparse: SparseLabels, settings: SignedDistanceSettings, callback: Callable[[int, int], None]
 ) -> DenseLabels:
     """Labels between labelled slices by linear interpolation of their signed distances.
 
     The uncertainty of a voxel is ``s / (|d| + s)``: ``d`` is the largest interpolated signed distance of any label and
     ``s = 2 min(t, 1 - t) |d1 - d0|`` how much the two slices, at the relative positions 0 and 1, disagree about that
     distance, less near them. It is 0 where they agree, 1 on a border that they disagree about, and 1 beyond the first
-    and the last labelled slice. It ranks voxels; it is no probability of an error.
+    and the last labelled slice. It ranks voxels; it is not the probability of an error.
 
     Raises
     ------
@@ -70,12 +70,12 @@ def interpolate_labels(
     for index in sparse.slices:
         labels[index] = sparse.labels[index]
         uncertainty[index] = 0
-    on_slices(sparse.slices[0] + 1, n_slices)
+    callback(sparse.slices[0] + 1, n_slices)
     for first, last in pairwise(sparse.slices):
         if last - first > 1:
             _fill_gap(sparse, settings, slice(first, last + 1), labels, uncertainty)
-        on_slices(last + 1, n_slices)
-    on_slices(n_slices, n_slices)
+        callback(last + 1, n_slices)
+    callback(n_slices, n_slices)
     return DenseLabels(labels, uncertainty)
 
 
@@ -93,25 +93,25 @@ def _fill_gap(
     labels[inner], uncertainty[inner] = 0, 0
     tie = np.float32(TIE * min(sparse.voxel_size_um[1:]))
     largest = np.full((n_inner, *ends[0].shape), -np.inf, dtype=np.float32)
-    for part in _parts(ends, sparse.voxel_size_um[1:], is_tapered=settings.is_tapered):
-        disagreement = np.abs(part.last - part.first)
+    for section in _label_sections(ends, sparse.voxel_size_um[1:], is_tapered=settings.is_tapered):
+        disagreement = np.abs(section.last - section.first)
         for step in range(n_inner):
             position = np.float32((step + 1) / (n_inner + 1))
-            distance = (1 - position) * part.first + position * part.last
+            distance = (1 - position) * section.first + position * section.last
             spread = 2 * min(position, 1 - position) * disagreement
-            here = (inner.start + step, *part.box)
-            is_largest = distance > largest[step][part.box] + tie
-            np.copyto(largest[step][part.box], distance, where=is_largest)
-            np.copyto(labels[here], part.label, where=is_largest)
-            unsure = np.divide(spread, np.abs(distance) + spread, out=np.zeros_like(spread), where=spread > 0)
-            np.copyto(uncertainty[here], unsure, where=is_largest)
+            place = (inner.start + step, *section.box)
+            is_largest = distance > largest[step][section.box] + tie
+            np.copyto(largest[step][section.box], distance, where=is_largest)
+            np.copyto(labels[place], section.label, where=is_largest)
+            relative_spread = np.divide(spread, np.abs(distance) + spread, out=np.zeros_like(spread), where=spread > 0)
+            np.copyto(uncertainty[place], relative_spread, where=is_largest)
     is_labelled_twice = (ends[0] > 0) & (ends[1] > 0)
     for step in range(n_inner):
         labels[inner.start + step][(largest[step] < -tie) & ~is_labelled_twice] = 0
 
 
 @dataclass(frozen=True)
-class _Part:
+class _LabelSection:
     """One label in the box that holds it in both slices, with its signed distances there in µm."""
 
     label: int
@@ -120,9 +120,9 @@ class _Part:
     last: Plane
 
 
-def _parts(
+def _label_sections(
     ends: tuple[NDArray[Any], NDArray[Any]], pixel_size_um: tuple[float, ...], *, is_tapered: bool
-) -> Iterator[_Part]:
+) -> Iterator[_LabelSection]:
     boxes = [_boxes(plane) for plane in ends]
     shape = ends[0].shape
     farthest = np.float32(np.hypot(shape[0] * pixel_size_um[0], shape[1] * pixel_size_um[1]))
@@ -141,7 +141,7 @@ def _parts(
         if last is None and first is not None:
             last = np.full_like(first, -first.max())
         if first is not None and last is not None:
-            yield _Part(label, box, first, last)
+            yield _LabelSection(label, box, first, last)
 
 
 def _boxes(plane: NDArray[Any]) -> dict[int, Box]:

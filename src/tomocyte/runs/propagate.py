@@ -93,7 +93,7 @@ def propagate_file(
     image: Path | None = None,
     options: ReadOptions | None = None,
     is_dry_run: bool = False,
-    on_slices: Callable[[int, int], None] = silent,
+    callback: Callable[[int, int], None] = silent,
 ) -> PropagationPlan:
     """Propagate the labels of a file to all its slices and write the result beside a record of how.
 
@@ -110,7 +110,7 @@ def propagate_file(
         What the user says about the label image.
     is_dry_run : bool
         Whether everything is checked and nothing computed or written.
-    on_slices : callable
+    callback : callable
         Called with the number of slices done and of all.
 
     Raises
@@ -139,7 +139,7 @@ def propagate_file(
         axis=settings.axis,
         method=settings.method,
         settings=method_settings,
-        on_slices=on_slices,
+        callback=callback,
     )
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
