@@ -1,4 +1,4 @@
-"""Whether two ways of measuring the same objects agree: volumes, diameters, scores of folds.
+"""Whether two methods of measuring the same objects agree: volumes, diameters, scores of folds.
 
 To add a figure of agreement, add a field to :class:`Agreement` and fill it in :func:`paired_agreement`.
 """
@@ -66,14 +66,14 @@ def paired_agreement(truth: ArrayLike, prediction: ArrayLike) -> Agreement:
 
     Examples
     --------
-    >>> found = paired_agreement([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
-    >>> found.bias, found.difference_sd, round(found.concordance, 4)
+    >>> agreement = paired_agreement([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
+    >>> agreement.bias, agreement.difference_sd, round(agreement.concordance, 4)
     (1.0, 0.0, 0.5714)
     """
     first, second = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape:
         raise SettingsError(
-            "E-SHAPE", f"paired values need two lists of one length, not {first.shape}, {second.shape}."
+            "E-SHAPE", f"paired values need two lists of the same length, not {first.shape} and {second.shape}."
         )
     is_pair = np.isfinite(first) & np.isfinite(second)
     first, second = first[is_pair], second[is_pair]
@@ -118,10 +118,10 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     >>> mean_and_sd([1.0, 2.0, 3.0])
     (2.0, 1.0)
     """
-    kept = [float(value) for value in values if not math.isnan(value)]
-    if not kept:
+    finite = [float(value) for value in values if not math.isnan(value)]
+    if not finite:
         return math.nan, math.nan
-    mean = math.fsum(kept) / len(kept)
-    if len(kept) == 1:
+    mean = math.fsum(finite) / len(finite)
+    if len(finite) == 1:
         return mean, math.nan
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in kept) / (len(kept) - 1))
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (len(finite) - 1))

@@ -1,7 +1,7 @@
-"""How sure a score is: bootstrap intervals that resample whole groups.
+"""Bootstrap intervals of scores, which resample whole groups.
 
-Frames of one cell or patches of one image are no independent witnesses, so the group is drawn, never the image. To
-add a kind of interval, add its name to :class:`BootstrapSettings` where SciPy knows it.
+Frames of one cell or patches of one image are not independent, so groups are drawn, never single images. To add a kind
+of interval that SciPy offers, add its name to :class:`BootstrapSettings`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class BootstrapSettings(Settings):
     """How groups are resampled."""
 
     n_resamples: int = Field(default=2000, ge=100, le=1_000_000)
-    """How many times the groups are drawn anew."""
+    """Number of resamples of the groups."""
     level: float = Field(default=0.95, gt=0, lt=1)
     """Level of confidence of the interval."""
     method: Literal["percentile", "BCa"] = "percentile"
@@ -40,7 +40,7 @@ class Interval:
     Parameters
     ----------
     value, low, high : float
-        The ends are NaN when ``reason`` says why.
+        The ends are NaN where there is no interval; ``reason`` says why.
     n_groups : int
         Groups that were resampled.
     reason : str
@@ -66,12 +66,12 @@ def bootstrap_interval(
     Parameters
     ----------
     group_sums : ndarray (n_groups, k), float
-        What each group contributes: for a mean over images (sum of values, number of images), for a pooled score its
+        Contribution of each group: for a mean over images (sum of values, number of images), for a pooled score its
         counts.
     statistic : callable
         From sums (..., k) to values (...); ``lambda s: s[..., 0] / s[..., 1]`` for a mean.
     rng : numpy Generator
-        Where the draws come from.
+        Source of the draws.
     settings : BootstrapSettings, optional
 
     Raises
@@ -87,8 +87,8 @@ def bootstrap_interval(
     Examples
     --------
     >>> sums = np.array([[1.8, 2], [0.7, 1], [0.8, 1]])
-    >>> found = bootstrap_interval(sums, lambda s: s[..., 0] / s[..., 1], rng=np.random.default_rng(1))
-    >>> round(found.value, 3), found.low < found.value < found.high
+    >>> mean = bootstrap_interval(sums, lambda s: s[..., 0] / s[..., 1], rng=np.random.default_rng(1))
+    >>> round(mean.value, 3), mean.low < mean.value < mean.high
     (0.825, True)
     """
     from scipy import stats
@@ -96,7 +96,7 @@ def bootstrap_interval(
     sums = np.asarray(group_sums, dtype=np.float64)
     if sums.ndim != 2:
         raise SettingsError("E-SHAPE", f"sums per group need two axes (groups, sums), not {sums.shape}.")
-    chosen = settings or BootstrapSettings()
+    options = settings or BootstrapSettings()
 
     def resampled(index: NDArray[np.int64], axis: int = -1) -> Float:
         """The statistic for groups drawn along the last axis."""
@@ -108,20 +108,20 @@ def bootstrap_interval(
         return Interval(value, math.nan, math.nan, n_groups, "no image has a value")
     if n_groups < 2:
         return Interval(value, math.nan, math.nan, n_groups, "an interval needs two groups")
-    # A distribution without spread is told by the NaN that comes back.
+    # A distribution without spread shows as NaN ends.
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(
+        bootstrap = stats.bootstrap(
             (np.arange(n_groups),),
             resampled,
-            n_resamples=chosen.n_resamples,
-            confidence_level=chosen.level,
-            method=chosen.method,
+            n_resamples=options.n_resamples,
+            confidence_level=options.level,
+            method=options.method,
             vectorized=True,
             batch=1000,
             rng=rng,
         )
-    low, high = float(found.confidence_interval.low), float(found.confidence_interval.high)
+    low, high = float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high)
     if math.isnan(low) or math.isnan(high):
         return Interval(value, math.nan, math.nan, n_groups, "resamples without a value or without spread")
     return Interval(value, low, high, n_groups)
