@@ -266,7 +266,7 @@ def test_the_unit_follows_from_the_name(name, unit, power) -> None:
 )
 def test_a_table_has_no_two_columns_of_one_name(columns, twice) -> None:
     if twice:
-        with pytest.raises(SettingsError, match=f"E-MEASUREMENT-CLASH.*the column {twice} would"):
+        with pytest.raises(SettingsError, match=f"E-MEASUREMENT-CLASH.*would have the column {twice} twice"):
             check_unique(columns)
     else:
         check_unique(columns)

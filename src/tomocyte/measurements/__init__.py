@@ -2,8 +2,9 @@
 
 There are three kinds: of an object (``Region -> float``), of a pair of objects (``Pair -> float``) and of a track
 (``Track -> float``). To add one, write ``def quantity_unit(region: Region) -> float`` in a file here, decorated with
-:func:`measurement`; it is found by itself. The first line of its docstring is its line in the data dictionary, and the
-end of its name says the unit. Without touching the package, give the functions as ``extra_measurements``.
+:func:`measurement`; it is discovered automatically. The first line of its docstring is its line in the data dictionary,
+and the end of its name gives the unit. To add measurements from outside the package, pass the functions as
+``extra_measurements``.
 
 A measurement sees the physical image, never the normalised one.
 """

@@ -84,12 +84,12 @@ def _fitted_steps(ratios: tuple[float, ...]) -> tuple[NDArray[np.int64], NDArray
         columns.append(np.abs(normals @ units.T).mean(axis=1) / mean_cosine)
     # The last row holds the sum of the weights at 1, so that a sphere is measured without error.
     rows = np.vstack([np.stack(columns, axis=1) / math.sqrt(len(normals)), np.full((1, len(families)), 1e3)])
-    wanted = np.append(np.full(len(normals), 1 / math.sqrt(len(normals))), 1e3)
-    fitted, _ = nnls(rows, wanted)
+    target = np.append(np.full(len(normals), 1 / math.sqrt(len(normals))), 1e3)
+    fitted, _ = nnls(rows, target)
     fitted /= fitted.sum()
-    kept = [(family, weight) for family, weight in zip(families, fitted, strict=True) if weight > 1e-6]
-    steps = np.array([step for family, _ in kept for step in family], np.int64)
-    weights = np.array([weight / len(family) for family, weight in kept for _ in family])
+    selected = [(family, weight) for family, weight in zip(families, fitted, strict=True) if weight > 1e-6]
+    steps = np.array([step for family, _ in selected for step in family], np.int64)
+    weights = np.array([weight / len(family) for family, weight in selected for _ in family])
     return steps, weights / weights.sum()
 
 
@@ -145,14 +145,14 @@ def mean_projection(
         The object lies in one plane.
     """
     mirrored = mirror_runs(runs, shape[2], bool(is_cut[2, 0]), bool(is_cut[2, 1])) if is_cut[2].any() else runs
-    chosen = directions(voxel_size, is_2d=is_2d)
-    steps = [chosen.steps, -chosen.steps] if is_cut.any() else [chosen.steps]
+    lines = directions(voxel_size, is_2d=is_2d)
+    steps = [lines.steps, -lines.steps] if is_cut.any() else [lines.steps]
 
     def crossings(factor: int) -> NDArray[np.float64]:
         # A pair that reaches beyond the border is seen from inside only, so both directions are counted there.
-        counts = [count_all_crossings(shape, runs, mirrored, is_cut, factor * one) for one in steps]
+        counts = [count_all_crossings(shape, runs, mirrored, is_cut, factor * step) for step in steps]
         return np.asarray(sum(counts), dtype=np.float64) / len(steps)
 
     # A line through the object crosses its surface twice, hence the half; 8/6 and 1/6 cancel the cubic term.
-    shadows = (8 * crossings(1) - crossings(2)) / 2 / (6 * chosen.lengths)
-    return float(chosen.weights @ shadows) * math.prod(voxel_size[1:] if is_2d else voxel_size)
+    shadows = (8 * crossings(1) - crossings(2)) / 2 / (6 * lines.lengths)
+    return float(lines.weights @ shadows) * math.prod(voxel_size[1:] if is_2d else voxel_size)

@@ -1,4 +1,4 @@
-"""The physical image as the measurements see it: an array, or a reader that is asked for planes."""
+"""The physical image as the measurements see it: an array, or a reader that reads planes on demand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Image(Protocol):
 
 
 class PlanesImage:
-    """An image (C, Z, Y, X) that is read when asked for, a slab of planes at a time.
+    """An image (C, Z, Y, X) that is read on demand, a slab of planes at a time.
 
     Parameters
     ----------
@@ -55,11 +55,11 @@ class PlanesImage:
     def __getitem__(self, where: tuple[int, slice, slice, slice]) -> NDArray[Any]:
         channel, planes, rows, columns = where
         start, stop, _ = planes.indices(self._shape[1])
-        pieces = []
+        slabs = []
         for slab_start in range(start - start % SLAB_PLANES, stop, SLAB_PLANES):
             slab = self._slab(channel, slab_start)
-            pieces.append(slab[max(start - slab_start, 0) : stop - slab_start, rows, columns])
-        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+            slabs.append(slab[max(start - slab_start, 0) : stop - slab_start, rows, columns])
+        return np.concatenate(slabs) if len(slabs) > 1 else slabs[0]
 
     def _slab(self, channel: int, start: int) -> NDArray[Any]:
         """Planes ``start`` to ``start + SLAB_PLANES``, kept while they fit into :data:`CACHE_BYTES` per channel."""
@@ -76,7 +76,7 @@ class PlanesImage:
 
 
 class CroppedImage:
-    """A box of another image, read when asked for.
+    """A box of another image, read on demand.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ class CroppedImage:
 
     def __getitem__(self, where: tuple[int, slice, slice, slice]) -> NDArray[Any]:
         channel, *inner = where
-        ranges = (range(side.start, side.stop)[part] for side, part in zip(self._box, inner, strict=True))
-        voxels: NDArray[Any] = self._image[(channel, *(slice(one.start, one.stop) for one in ranges))]
+        ranges = (range(side.start, side.stop)[slice_] for side, slice_ in zip(self._box, inner, strict=True))
+        voxels: NDArray[Any] = self._image[(channel, *(slice(indices.start, indices.stop) for indices in ranges))]
         return voxels
 
 
 def crop(image: Image, box: tuple[slice, slice, slice]) -> Image:
-    """The image inside a box: a view of an array, a promise of anything else."""
+    """The image inside a box: a view of an array, otherwise an image that is read on demand."""
     if isinstance(image, np.ndarray):
         view: Image = image[(slice(None), *box)]
         return view

@@ -39,19 +39,19 @@ def quantiles(blocks: Blocks, fractions: Sequence[float], n_finite: int) -> dict
     places = {fraction: fraction * (n_finite - 1) for fraction in fractions}
     ranks = sorted({rank for place in places.values() for rank in (math.floor(place), math.ceil(place))})
     ordered = _order_statistics(blocks, ranks, n_finite)
-    found = {}
+    values = {}
     for fraction, place in places.items():
         low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-        found[fraction] = low + (high - low) * (place - math.floor(place))
-    return found
+        values[fraction] = low + (high - low) * (place - math.floor(place))
+    return values
 
 
 def _order_statistics(blocks: Blocks, ranks: list[int], n_finite: int) -> dict[int, float]:
     """The values that would stand at ``ranks`` if all were sorted."""
     itemsize = next(iter(blocks())).dtype.itemsize
     if n_finite * itemsize <= GATHER_BYTES:
-        kept = [block[np.isfinite(block)] for block in blocks()]
-        values = np.concatenate(kept) if len(kept) > 1 else kept[0]
+        finite = [block[np.isfinite(block)] for block in blocks()]
+        values = np.concatenate(finite) if len(finite) > 1 else finite[0]
         values.partition(ranks)
         return {rank: float(values[rank]) for rank in ranks}
     return _select(blocks, ranks)
@@ -60,28 +60,28 @@ def _order_statistics(blocks: Blocks, ranks: list[int], n_finite: int) -> dict[i
 def _select(blocks: Blocks, ranks: list[int]) -> dict[int, float]:
     """The values of these ranks, digit by digit from the top; each round reads the blocks once."""
     # For each rank: the digits known so far, and the rank among the values that begin with them.
-    found = {rank: (0, rank) for rank in ranks}
+    state = {rank: (0, rank) for rank in ranks}
     digits_done, n_digits = 0, 1
     while digits_done < n_digits:
-        counts = {prefix: np.zeros(1 << DIGIT_BITS, np.int64) for prefix, _ in found.values()}
+        counts = {prefix: np.zeros(1 << DIGIT_BITS, np.int64) for prefix, _ in state.values()}
         for block in blocks():
             keys = _ordered_keys(block[np.isfinite(block)])
             n_digits = keys.dtype.itemsize * 8 // DIGIT_BITS
             keys >>= keys.dtype.type((n_digits - digits_done - 1) * DIGIT_BITS)
             for prefix, count in counts.items():
                 count += np.bincount(_next_digits(keys, prefix, is_first=digits_done == 0), minlength=count.size)
-        for rank, (prefix, inner) in found.items():
+        for rank, (prefix, inner) in state.items():
             reached = np.cumsum(counts[prefix])
             digit = int(np.searchsorted(reached, inner, side="right"))
-            found[rank] = (prefix << DIGIT_BITS) | digit, inner - (int(reached[digit - 1]) if digit else 0)
+            state[rank] = (prefix << DIGIT_BITS) | digit, inner - (int(reached[digit - 1]) if digit else 0)
         digits_done += 1
-    return {rank: _value_of(prefix, n_digits) for rank, (prefix, _) in found.items()}
+    return {rank: _value_of(prefix, n_digits) for rank, (prefix, _) in state.items()}
 
 
 def _next_digits(keys: NDArray[Any], prefix: int, *, is_first: bool) -> NDArray[np.uint16]:
     """The last digit of the keys that begin with ``prefix``."""
-    chosen = keys if is_first else keys[keys >> keys.dtype.type(DIGIT_BITS) == keys.dtype.type(prefix)]
-    return chosen.astype(np.uint16)
+    matching = keys if is_first else keys[keys >> keys.dtype.type(DIGIT_BITS) == keys.dtype.type(prefix)]
+    return matching.astype(np.uint16)
 
 
 def _ordered_keys(values: NDArray[Any]) -> NDArray[Any]:

@@ -71,29 +71,29 @@ def object_measurements(
     quantities = list(channel_quantities) or [None] * n_channels
     suffixes = channel_suffixes(labels)
     columns: list[Measurement] = []
-    for one in selected:
-        if one.quantity is None:
-            columns.append(one)
+    for entry in selected:
+        if entry.quantity is None:
+            columns.append(entry)
             continue
-        fitting = [index for index, held in enumerate(quantities) if one.quantity in ("any", held) or held is None]
+        fitting = [index for index, held in enumerate(quantities) if entry.quantity in ("any", held) or held is None]
         if not fitting:
             raise SettingsError(
                 "E-MEASUREMENT-QUANTITY",
-                f"{one.name} needs {one.quantity}; the image holds {', '.join(map(str, quantities))}.",
+                f"{entry.name} needs {entry.quantity}; the image holds {', '.join(map(str, quantities))}.",
                 cure="Leave it out, or give the image that it is meant for.",
             )
         if len(fitting) == 1:
-            columns.append(replace(one, channel=fitting[0]))
+            columns.append(replace(entry, channel=fitting[0]))
         else:
-            columns += [_on_channel(one, index, suffixes[index], labels[index]) for index in fitting]
+            columns += [_on_channel(entry, index, suffixes[index], labels[index]) for index in fitting]
     check_unique([*FLAGS, *CENTRE, *(column.name for column in columns)])
     return columns
 
 
 def channel_suffixes(channel_names: Sequence[str]) -> list[str]:
-    """What stands for each channel in the names of columns: lower case, other signs than letters and digits as ``_``.
+    """The suffix of each channel in column names: lower case, with ``_`` for anything but letters and digits.
 
-    A name of which nothing is left becomes ``channel_<index>``; names that become equal each get their index, counted
+    A name without letters and digits becomes ``channel_<index>``; names that become equal each get their index, counted
     from 0, appended.
 
     Examples
@@ -103,14 +103,14 @@ def channel_suffixes(channel_names: Sequence[str]) -> list[str]:
     """
     normal = [unicodedata.normalize("NFKC", name).casefold() for name in channel_names]
     safe = [re.sub(r"[\W_]+", "_", name).strip("_") or f"channel_{index}" for index, name in enumerate(normal)]
-    # A name with its index can meet a channel that was called so; that one then gets its own index, too.
+    # A name with its index may equal another channel's name; that channel then gets its own index, too.
     while len(set(safe)) < len(safe):
         count = Counter(safe)
         safe = [f"{name}_{index}" if count[name] > 1 else name for index, name in enumerate(safe)]
     return safe
 
 
-def _on_channel(one: Measurement, index: int, suffix: str, label: str) -> Measurement:
+def _on_channel(entry: Measurement, index: int, suffix: str, label: str) -> Measurement:
     where = f"channel {label}" if label.strip() else f"channel {index}"
-    meaning = f"{one.column.meaning.rstrip('.')}, {where}."
-    return replace(one, column=replace(one.column, name=f"{one.name}_{suffix}", meaning=meaning), channel=index)
+    meaning = f"{entry.column.meaning.rstrip('.')}, {where}."
+    return replace(entry, column=replace(entry.column, name=f"{entry.name}_{suffix}", meaning=meaning), channel=index)

@@ -1,4 +1,4 @@
-"""What the mask of an object says about its place and form, computed once and shared by all channels.
+"""Position and form of an object from its mask, computed once and shared by all channels.
 
 To give measurements a new shared quantity of the mask, add a ``cached_property`` here; keep it lean, an object may
 fill the volume.
@@ -92,7 +92,7 @@ class Geometry:
         """(3, 2): whether the object is cut by the low and the high border along z, y, x.
 
         The box has an empty margin wherever the volume goes on, so an object voxel on the box's face lies at the
-        border. A planar image has no border along z: nothing is known there.
+        border. A planar image has no border along z.
         """
         faces = [[bool(self.mask.take(end, axis=axis).any()) for end in (0, -1)] for axis in range(3)]
         if self.is_2d:

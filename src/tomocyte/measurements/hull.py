@@ -1,4 +1,4 @@
-"""What the convex hull of an object says: how much of it is filled, and how far the object reaches.
+"""Measurements from the convex hull of an object: how much of it is filled, and how far the object reaches.
 
 The hull is that of the voxel centres, and only the two ends of a row can be its corners. Large objects are sampled:
 solidity on at most 64 positions along z and along y, the diameter by a search that starts from many directions.
@@ -26,11 +26,11 @@ def _occupied_rows(region: Region, most_rows: int | None) -> tuple[NDArray[np.in
     z, y = np.nonzero(occupied)
     if most_rows is None or z.size == 0:
         return z, y
-    kept = np.ones(z.size, np.bool_)
+    is_sampled = np.ones(z.size, np.bool_)
     for index in (z, y):
         stride = math.ceil((index.max() - index.min() + 1) / most_rows)
-        kept &= (index - index.min()) % stride == 0
-    return z[kept], y[kept]
+        is_sampled &= (index - index.min()) % stride == 0
+    return z[is_sampled], y[is_sampled]
 
 
 def _row_ends(region: Region, z: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -79,11 +79,11 @@ def _count_inside(rows: NDArray[np.float64], equations: NDArray[np.float64]) -> 
     """Voxel centres on these rows that satisfy all half spaces; each half space bounds x from one side."""
     tolerance = 1e-6
     along, across, offset = equations[:, -2], equations[:, :-2], equations[:, -1]
-    rest = rows @ across.T + offset
+    distance = rows @ across.T + offset
     rises, falls, neither = along > 1e-12, along < -1e-12, np.abs(along) <= 1e-12
-    high = np.floor((-rest[:, rises] / along[rises]).min(axis=1) + tolerance)
-    low = np.ceil((-rest[:, falls] / along[falls]).max(axis=1) - tolerance)
-    is_open = (rest[:, neither] <= tolerance).all(axis=1)
+    high = np.floor((-distance[:, rises] / along[rises]).min(axis=1) + tolerance)
+    low = np.ceil((-distance[:, falls] / along[falls]).max(axis=1) - tolerance)
+    is_open = (distance[:, neither] <= tolerance).all(axis=1)
     return int(np.maximum(high - low + 1, 0)[is_open].sum())
 
 
@@ -92,15 +92,15 @@ def feret_diameter_max_um(region: Region) -> float:
     """Largest distance between two points of the object, outer corners of voxels included."""
     points = _row_ends(region, *_occupied_rows(region, None))
     sizes = np.array([0.0 if region.is_2d else region.voxel_size_um[0], *region.voxel_size_um[1:]])
-    chosen = points
+    candidates = points
     if len(points) > MOST_PAIRED_POINTS:
         # The ends of the object seen from many directions; the second round looks for what lies farthest from each.
         steps = directions(region.voxel_size_um, is_2d=region.is_2d).steps * sizes
         along = [points @ (step * sizes) for step in steps]
-        chosen = points[np.unique([end for place in along for end in (place.argmin(), place.argmax())])]
+        candidates = points[np.unique([end for place in along for end in (place.argmin(), place.argmax())])]
     farthest = 0.0
-    for one in chosen:
+    for point in candidates:
         # Of two voxels that far apart, the outer corners are one voxel side farther along every axis.
-        apart = (np.abs(points - one) + 1.0) * sizes
+        apart = (np.abs(points - point) + 1.0) * sizes
         farthest = max(farthest, float(np.square(apart).sum(axis=1).max()))
     return math.sqrt(farthest)

@@ -1,6 +1,6 @@
-"""From labels and the physical image to one row per object; what the columns mean is in the sibling modules.
+"""From labels and the physical image to one row per object; the columns are defined in the sibling modules.
 
-Columns that belong to every table and are no measurement (the border flags, the centre) are made here.
+Columns of every table that are not measurements (the border flags, the centre) are made here.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def measure(
             refraction_increment_ml_per_g=refraction_increment_ml_per_g,
         )
         rows[index] = {**_row(region, columns), **is_cut}
-    return _table(numbers, rows, [one.name for one in columns])
+    return _table(numbers, rows, [column.name for column in columns])
 
 
 def label_boxes(labels: NDArray[Any]) -> tuple[NDArray[np.uint64], Integers]:
@@ -140,8 +140,12 @@ def label_boxes(labels: NDArray[Any]) -> tuple[NDArray[np.uint64], Integers]:
 
     n_planes = max(1, BLOCK_VOXELS // max(1, math.prod(labels.shape[1:])))
     starts = range(0, labels.shape[0], n_planes)
-    found = [fastremap.unique(np.ascontiguousarray(labels[start : start + n_planes])) for start in starts]
-    numbers = np.unique(np.concatenate([part.astype(np.uint64) for part in found])) if found else np.empty(0, np.uint64)
+    labels_of_slabs = [fastremap.unique(np.ascontiguousarray(labels[start : start + n_planes])) for start in starts]
+    numbers = (
+        np.unique(np.concatenate([labels_here.astype(np.uint64) for labels_here in labels_of_slabs]))
+        if labels_of_slabs
+        else np.empty(0, np.uint64)
+    )
     numbers = numbers[numbers > 0]
     boxes = np.zeros((len(numbers), 6), np.int64)
     boxes[:, 0::2] = np.iinfo(np.int64).max
@@ -177,12 +181,12 @@ def _channel_names(image: Image | None, names: Sequence[str]) -> Sequence[str]:
 
 def _row(region: Region, columns: Sequence[Measurement]) -> dict[str, float | bool]:
     """The measurements and the centre of one object."""
-    seen = {None: region} | {
-        channel: region.on_channel(channel) for channel in {one.channel for one in columns} if channel is not None
+    regions = {None: region} | {
+        channel: region.on_channel(channel) for channel in {column.channel for column in columns} if channel is not None
     }
-    row: dict[str, float | bool] = {one.name: one(seen[one.channel]) for one in columns}
+    row: dict[str, float | bool] = {column.name: column(regions[column.channel]) for column in columns}
     places = zip(CENTRE, region.corner, region.moments.centre, region.voxel_size_um, strict=True)
-    row |= {column: float((start + inside) * side) for column, start, inside, side in places}
+    row |= {name: float((start + inside) * side) for name, start, inside, side in places}
     return row
 
 
@@ -214,7 +218,7 @@ def check_labels(labels: NDArray[Any], image: Image | None, voxel_size_um: Voxel
     if image is not None and (len(image.shape) != 4 or tuple(image.shape[1:]) != labels.shape):
         raise InputError(
             "E-SHAPE",
-            f"the image {tuple(image.shape)} does not fit the labels {labels.shape}.",
+            f"the image {tuple(image.shape)} does not match the labels {labels.shape}.",
             cure="Give the image with the axes C, Z, Y, X and the labels' Z, Y, X.",
         )
     check_voxel_size(voxel_size_um, is_2d=labels.shape[0] == 1)

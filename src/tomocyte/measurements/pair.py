@@ -47,8 +47,8 @@ class Pair:
         if (high <= low).any():
             return 0
         parts = [
-            one.mask[tuple(slice(a, b) for a, b in zip(low - one.corner, high - one.corner, strict=True))]
-            for one in (self.first, self.second)
+            region.mask[tuple(slice(a, b) for a, b in zip(low - region.corner, high - region.corner, strict=True))]
+            for region in (self.first, self.second)
         ]
         return int(np.count_nonzero(parts[0] & parts[1]))
 

@@ -1,6 +1,6 @@
 """From two label images to one row per pair of objects that lie near each other.
 
-What the columns mean is in ``neighbours.py`` and whatever file is put beside it. Candidates come from bounding boxes,
+The columns are defined in ``neighbours.py`` and files beside it. Candidates come from bounding boxes,
 so that no object is compared with all others voxel by voxel.
 """
 
@@ -105,7 +105,7 @@ def measure_pairs(
         ``E-VOXEL-SIZE``.
     SettingsError
         ``E-MEASUREMENT-NAME``, ``E-MEASUREMENT-KIND``, ``E-MEASUREMENT-CLASH``, ``E-MEASUREMENT-VALUE``, and
-        ``E-PAIRS`` for a distance that is no number of at least 0, or two label images with one name.
+        ``E-PAIRS`` for a distance that is not a number of at least 0, or two label images with one name.
 
     Examples
     --------
@@ -134,8 +134,8 @@ def measure_pairs(
     rows = []
     for pair in _near_pairs(first, second, max_distance_um):
         keys = (pair.first.structure, pair.first.label, pair.second.structure, pair.second.label)
-        rows.append((*keys, *(one(pair) for one in columns)))
-    return _table(rows, [one.name for one in columns])
+        rows.append((*keys, *(column(pair) for column in columns)))
+    return _table(rows, [column.name for column in columns])
 
 
 def _near_pairs(first: _Objects, second: _Objects, max_distance_um: float) -> Iterator[Pair]:
@@ -174,11 +174,11 @@ def _table(rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
 def _check(max_distance_um: float, structure: str, other_structure: str | None, *, is_other_given: bool) -> None:
     if not (math.isfinite(max_distance_um) and max_distance_um >= 0):
         raise SettingsError(
-            "E-PAIRS", f"a largest distance of {max_distance_um} µm.", cure="Give a number of at least 0."
+            "E-PAIRS", f"the largest distance cannot be {max_distance_um} µm.", cure="Give a number of at least 0."
         )
     if is_other_given == (other_structure is None or other_structure == structure):
         raise SettingsError(
             "E-PAIRS",
-            f"the structures {structure!r} and {other_structure!r} do not fit the label images.",
+            f"the structures {structure!r} and {other_structure!r} do not match the label images.",
             cure="Give other_labels and a different other_structure together, or leave both out.",
         )

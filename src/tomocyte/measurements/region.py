@@ -95,7 +95,7 @@ class Region:
 
     @cached_property
     def geometry(self) -> Geometry:
-        """What the mask says; the same object for all channels of the region."""
+        """Position and form from the mask; the same object for all channels of the region."""
         return Geometry(self.mask, self.voxel_size_um)
 
     @property
@@ -152,11 +152,11 @@ class Region:
         """
         if self.image is None:
             return
-        which = self.channel if channel is None else channel
+        channel_index = self.channel if channel is None else channel
         n_planes = max(1, BLOCK_VOXELS // max(1, self.mask[0].size))
         for start in range(0, self.mask.shape[0], n_planes):
             planes = slice(start, start + n_planes)
-            yield np.asarray(self.image[which, planes, :, :])[self.mask[planes]]
+            yield np.asarray(self.image[channel_index, planes, :, :])[self.mask[planes]]
 
     @cached_property
     def summary(self) -> Summary:
@@ -182,5 +182,5 @@ class Region:
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
     wide = values.astype(np.float64)
-    good = np.isfinite(wide)
-    return wide if good.all() else wide[good]
+    is_finite = np.isfinite(wide)
+    return wide if is_finite.all() else wide[is_finite]

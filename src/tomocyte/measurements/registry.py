@@ -1,4 +1,4 @@
-"""What a measurement is, the list of all of them, and how plain functions of a user become measurements.
+"""The registry of measurements, and how plain functions of a user become measurements.
 
 A measurement is a function of one :class:`~tomocyte.measurements.region.Region` (an object), one
 :class:`~tomocyte.measurements.pair.Pair` or one :class:`~tomocyte.measurements.track.Track`. The annotation of its
@@ -95,7 +95,7 @@ class Measurement:
         Raises
         ------
         SettingsError
-            ``E-MEASUREMENT-VALUE``: the function returned no number.
+            ``E-MEASUREMENT-VALUE``: the function did not return a number.
         """
         value = self.function(subject)
         try:
@@ -119,8 +119,8 @@ def measurement(
 ) -> Callable[[Function], Function]:
     """Declare a function as a measurement (a column).
 
-    The function stays what it is. A declared function in a file of this folder is found by itself; a declared function
-    elsewhere is given as ``extra_measurements``.
+    The function is not changed. A declared function in a file of this folder is discovered automatically; one
+    elsewhere is passed as ``extra_measurements``.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def measurement(
 
 
 def as_measurement(function: Callable[..., Any]) -> Measurement:
-    """The measurement that a function is: as declared with :func:`measurement`, or as its name and docstring say.
+    """The measurement of a function: as declared with :func:`measurement`, or from its name and docstring.
 
     Raises
     ------
@@ -179,8 +179,8 @@ def as_measurement(function: Callable[..., Any]) -> Measurement:
     >>> def filled_box_um3(region: Region) -> float:
     ...     '''Volume of the bounding box.'''
     ...     return float(np.prod(region.box_size)) * region.voxel_volume_um3
-    >>> one = as_measurement(filled_box_um3)
-    >>> one.name, one.kind, one.unit, one.column.meaning
+    >>> box_volume = as_measurement(filled_box_um3)
+    >>> box_volume.name, box_volume.kind, box_volume.unit, box_volume.column.meaning
     ('filled_box_um3', 'object', 'µm³', 'Volume of the bounding box.')
     """
     declared: Measurement | None = getattr(function, _DECLARATION, None)
@@ -203,8 +203,8 @@ def measurements(kind: Kind | None = None) -> dict[str, Measurement]:
             "E-MEASUREMENT-KIND", f"unknown kind {kind!r}.", cure=f"Known: {', '.join(get_args(Kind))}."
         )
     package = importlib.import_module(__package__ or "")
-    found = _discovered(tuple(package.__path__))
-    return {name: one for name, one in found.items() if kind in (None, one.kind)}
+    registered = _discovered(tuple(package.__path__))
+    return {name: entry for name, entry in registered.items() if kind in (None, entry.kind)}
 
 
 def find_measurements(names: Sequence[str], kind: Kind | None = None) -> list[Measurement]:
@@ -215,16 +215,16 @@ def find_measurements(names: Sequence[str], kind: Kind | None = None) -> list[Me
     SettingsError
         ``E-MEASUREMENT-NAME`` with the list of known ones (of that kind).
     """
-    known = measurements(kind)
-    unknown = [name for name in names if name not in known]
+    registered = measurements(kind)
+    unknown = [name for name in names if name not in registered]
     if unknown:
-        what = "measurement" if kind is None else f"{kind} measurement"
+        kind_name = "measurement" if kind is None else f"{kind} measurement"
         raise SettingsError(
             "E-MEASUREMENT-NAME",
-            f"unknown {what} {', '.join(map(repr, unknown))}.",
-            cure=f"Known: {', '.join(sorted(known))}.",
+            f"unknown {kind_name} {', '.join(map(repr, unknown))}.",
+            cure=f"Known: {', '.join(sorted(registered))}.",
         )
-    return [known[name] for name in names]
+    return [registered[name] for name in names]
 
 
 def select_measurements(
@@ -243,7 +243,7 @@ def select_measurements(
     extra_measurements : sequence of callable
         Functions with a docstring; see :func:`as_measurement`.
     reserved : sequence of str
-        Columns that the table has anyway, beside :data:`tomocyte.tables.LEADING`.
+        Columns that the table has in any case, beside :data:`tomocyte.tables.LEADING`.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def select_measurements(
     selected = list(measurements(kind).values()) if names is None else find_measurements(names, kind)
     extras = [as_measurement(function) for function in extra_measurements]
     fixed = {*reserved, *(column.name for column in LEADING)}
-    taken = {*measurements(), *fixed}
+    used = {*measurements(), *fixed}
     for extra in extras:
         if extra.kind != kind:
             raise SettingsError(
@@ -262,14 +262,14 @@ def select_measurements(
                 f"{extra.name} measures a {extra.kind}, where a measurement of a {kind} is needed.",
                 cure="Annotate its parameter with Region, Pair or Track, or declare it with measurement(kind=…).",
             )
-        if extra.name in taken:
+        if extra.name in used:
             raise SettingsError(
                 "E-MEASUREMENT-CLASH",
-                f"there is a column {extra.name!r} already.",
+                f"there is already a column {extra.name!r}.",
                 cure="Give the function another name.",
             )
-        taken.add(extra.name)
-    check_unique([*fixed, *(one.name for one in selected + extras)])
+        used.add(extra.name)
+    check_unique([*fixed, *(entry.name for entry in selected + extras)])
     return selected + extras
 
 
@@ -285,7 +285,7 @@ def check_unique(columns: Sequence[str]) -> None:
     if twice:
         raise SettingsError(
             "E-MEASUREMENT-CLASH",
-            f"the column {', '.join(map(repr, twice))} would be there twice.",
+            f"the table would have the column {', '.join(map(repr, twice))} twice.",
             cure="Name each measurement once; rename the function or the channel.",
         )
 
@@ -293,24 +293,25 @@ def check_unique(columns: Sequence[str]) -> None:
 @cache
 def _discovered(folders: tuple[str, ...]) -> dict[str, Measurement]:
     """The measurements that the files of these folders declare."""
-    names = sorted(entry.name for entry in pkgutil.iter_modules(folders) if not entry.name.startswith("_"))
-    found: dict[str, Measurement] = {}
+    names = sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
+    discovered: dict[str, Measurement] = {}
     for name in names:
-        for one in _declared_in(importlib.import_module(f"{__package__}.{name}")):
-            if one.name in found:
+        for entry in _declared_in(importlib.import_module(f"{__package__}.{name}")):
+            if entry.name in discovered:
+                earlier = discovered[entry.name].function.__module__
                 raise SettingsError(
                     "E-MEASUREMENT-CLASH",
-                    f"{found[one.name].function.__module__} and {one.function.__module__} both define {one.name!r}.",
+                    f"{earlier} and {entry.function.__module__} both define {entry.name!r}.",
                     cure="Rename one of them.",
                 )
-            found[one.name] = one
-    return found
+            discovered[entry.name] = entry
+    return discovered
 
 
 def _declared_in(module: ModuleType) -> list[Measurement]:
     """The measurements that a file defines itself, in the order of the file."""
     members = [getattr(member, _DECLARATION, None) for member in vars(module).values() if inspect.isfunction(member)]
-    return [one for one in members if one is not None and one.function.__module__ == module.__name__]
+    return [entry for entry in members if entry is not None and entry.function.__module__ == module.__name__]
 
 
 def _unit_of_name(name: str) -> tuple[str, int] | tuple[None, int]:
@@ -330,8 +331,8 @@ def _column(
     if unit_of_name and unit not in (None, unit_of_name):
         raise SettingsError(
             "E-MEASUREMENT",
-            f"by its name {name} is in {unit_of_name}, but it is declared in {unit}.",
-            cure="Rename the function, or leave the unit to its name.",
+            f"the name {name} stands for {unit_of_name}, but the function is declared in {unit}.",
+            cure="Rename the function, or leave the unit out.",
         )
     return Column(name, unit or unit_of_name or "1", lines[0].strip(), when_empty, reference)
 
@@ -348,7 +349,7 @@ def _column_name(function: Callable[..., Any]) -> str:
 
 
 def _kind_of(function: Callable[..., Any], kind: Kind | None) -> Kind:
-    """The kind given, else what the annotation of the first parameter says."""
+    """The given kind, else that of the annotation of the first parameter."""
     if kind is not None and kind not in get_args(Kind):
         raise SettingsError(
             "E-MEASUREMENT",

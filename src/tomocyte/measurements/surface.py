@@ -1,7 +1,7 @@
 """Surface area and perimeter, and what follows from them; the estimator is in :mod:`tomocyte.measurements._crofton`.
 
-A mesh of the binary mask, the usual recipe, is 9 to 20 % too large for ever; this one is not (``docs/surface-
-area.md``). To add another estimator, add a measurement with its own name.
+A mesh of the binary mask, the usual method, is 9 to 20 % too large at any resolution; this estimator is not
+(``docs/surface-area.md``). To add another estimator, add a measurement with its own name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOO_SMALL_2D = "below 3 pixels of radius (fewer than 29 pixels, or fewer than 3 
 
 
 def _is_too_small(region: Region) -> bool:
-    """Whether so few voxels say nothing about a surface."""
+    """Whether there are too few voxels to estimate a surface."""
     radius = SMALLEST_RADIUS_VOXELS
     smallest_count = math.pi * radius**2 if region.is_2d else 4 / 3 * math.pi * radius**3
     sides = region.box_size[1:] if region.is_2d else region.box_size

@@ -1,4 +1,4 @@
-"""From a table of objects over time to one row per track; what the columns mean is in ``motion.py`` and beside it."""
+"""From a table of objects over time to one row per track; the columns are defined in ``motion.py`` and beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measure_tracks(
     table : DataFrame
         One row per object and frame with ``track_id``, ``frame``, the centre ``z_um`` (optional in planar images),
         ``y_um``, ``x_um`` and, when times are known, ``time_s``. With columns ``item`` or ``structure``, the tracks of
-        each are tracks of their own. Rows without a ``track_id`` are left out; so is none else.
+        each are tracks of their own. Rows without a ``track_id`` are left out; no others are.
     names : sequence of str, optional
         Names of registered measurements of tracks, in column order; all of them by default.
     extra_measurements : sequence of callable
@@ -72,13 +72,13 @@ def measure_tracks(
     tracked = table[table["track_id"].notna()]
     tracked = tracked.astype({"track_id": "int64"}).sort_values([*keys, "frame"], kind="stable")
     rows = []
-    for key, part in tracked.groupby(keys, sort=True):
-        track = Track(int(part["track_id"].iloc[0]), part.reset_index(drop=True))
+    for key, rows_of_track in tracked.groupby(keys, sort=True):
+        track = Track(int(rows_of_track["track_id"].iloc[0]), rows_of_track.reset_index(drop=True))
         _check(track)
-        rows.append((*key, *(one(track) for one in columns)))
-    measured = pd.DataFrame(rows, columns=[*keys, *(one.name for one in columns)])
+        rows.append((*key, *(column(track) for column in columns)))
+    measured = pd.DataFrame(rows, columns=[*keys, *(column.name for column in columns)])
     kinds = {name: table[name].dtype for name in keys} | {"track_id": np.dtype("int64")}
-    return measured.astype({**kinds, **{one.name: np.dtype("float64") for one in columns}})
+    return measured.astype({**kinds, **{column.name: np.dtype("float64") for column in columns}})
 
 
 def _check(track: Track) -> None:
@@ -94,6 +94,6 @@ def _check(track: Track) -> None:
         frame = int(track.frames[1:][intervals <= 0][0])
         raise InputError(
             "E-TRACK",
-            f"the time of track {track.track_id} does not rise at frame {frame}.",
+            f"the time of track {track.track_id} does not increase at frame {frame}.",
             cure="Correct the column time_s, or leave it out.",
         )
