@@ -1,6 +1,6 @@
-"""Whether a probability means what it says, and the temperature that makes it.
+"""Calibration of probabilities: reliability, and the temperature that improves it.
 
-A voxel given probability p should be inside the truth p of the time. Counts of several images add up (``a + b``). To
+Of the voxels with probability p, a share p should be inside the truth. Counts of several images add up (``a + b``). To
 add a score, compute it from :class:`ReliabilityCounts`.
 """
 
@@ -52,17 +52,17 @@ class ReliabilityCounts:
 
     @property
     def mean_probability(self) -> Float:
-        """What the bins say, the x of the reliability curve; NaN for an empty bin."""
+        """Mean predicted probability per bin, the x of the reliability curve; NaN for an empty bin."""
         return self._per_voxel(self.sum_probability)
 
     @property
     def fraction_inside(self) -> Float:
-        """What is true of the bins, the y of the reliability curve; NaN for an empty bin."""
+        """Share of true voxels per bin, the y of the reliability curve; NaN for an empty bin."""
         return self._per_voxel(self.n_inside.astype(np.float64))
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean over voxels of their bin's |said - true|; NaN without voxels."""
+        """Expected calibration error: mean over voxels of their bin's |predicted - true|; NaN without voxels."""
         return ratio(float(np.abs(self.sum_probability - self.n_inside).sum()), int(self.n_voxels.sum()))
 
     @property
@@ -109,13 +109,13 @@ def count_reliability(
     n_voxels, n_inside = np.zeros((2, n_bins), dtype=np.int64)
     sums, squares = np.zeros(n_bins), 0.0
     for start in range(0, flat.size, CHUNK_VOXELS):
-        part = flat[start : start + CHUNK_VOXELS].astype(np.float64)
-        hit = inside[start : start + CHUNK_VOXELS]
-        bins = np.searchsorted(edges, part)
+        values = flat[start : start + CHUNK_VOXELS].astype(np.float64)
+        is_inside = inside[start : start + CHUNK_VOXELS]
+        bins = np.searchsorted(edges, values)
         n_voxels += np.bincount(bins, minlength=n_bins)
-        n_inside += np.bincount(bins[hit], minlength=n_bins)
-        sums += np.bincount(bins, weights=part, minlength=n_bins)
-        squares += float(np.square(part - hit).sum())
+        n_inside += np.bincount(bins[is_inside], minlength=n_bins)
+        sums += np.bincount(bins, weights=values, minlength=n_bins)
+        squares += float(np.square(values - is_inside).sum())
     return ReliabilityCounts(n_voxels, n_inside, sums, squares)
 
 
@@ -123,7 +123,7 @@ def fit_temperature(truth: NDArray[Any], logits: NDArray[Any]) -> float:
     """The temperature T at which sigmoid(logits / T) is most likely, given the truth.
 
     The likelihood has one maximum; its root is bracketed and found to 1e-12. Where it lies at the end of the range
-    (the logits part truth from the rest without error, or say nothing at all), the end is returned: 0.001 or 1000.
+    (the logits separate the truth without error, or carry no information), the end is returned: 0.001 or 1000.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def fit_temperature(truth: NDArray[Any], logits: NDArray[Any]) -> float:
     Returns
     -------
     float
-        Above 1 when the network was too sure of itself.
+        Above 1 when the network was overconfident.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def fit_temperature(truth: NDArray[Any], logits: NDArray[Any]) -> float:
 
     Examples
     --------
-    Three of four are inside where the network said sigmoid(2): T = 2 / ln 3.
+    Three of four are inside where the network predicts sigmoid(2): T = 2 / ln 3.
 
     >>> round(fit_temperature(np.array([1, 1, 1, 0]), np.full(4, 2.0)), 6)
     1.820478
@@ -164,7 +164,7 @@ def fit_temperature(truth: NDArray[Any], logits: NDArray[Any]) -> float:
         return float(np.mean((special.expit(values * math.exp(-log_temperature)) - inside) * values))
 
     low, high = math.log(COLDEST), math.log(HOTTEST)
-    # The derivative falls with T: positive (too sure) at low T, negative at high T.
+    # The derivative falls with T: positive (overconfident) at low T, negative at high T.
     if slope(low) <= 0:
         return COLDEST
     if slope(high) >= 0:

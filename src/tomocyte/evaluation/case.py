@@ -1,4 +1,4 @@
-"""One image to compare, and the settings that say how.
+"""One image to compare, and the settings of the comparison.
 
 To score with one more option, add a field to :class:`ScoreSettings` and use it where the image is counted
 (:func:`tomocyte.evaluation.tally.count_case`).
@@ -16,10 +16,10 @@ from tomocyte.settings import Settings
 
 
 class ScoreSettings(Settings):
-    """What is scored, and how."""
+    """Which scores are computed, and how."""
 
     structure: str = "mask"
-    """What was segmented, where the image itself does not say; the table's column ``structure``."""
+    """What was segmented, if the image does not name it; the table's column ``structure``."""
     threshold: float = Field(default=0.5, ge=0, le=1)
     """A probability of at least this is inside the predicted mask."""
     is_surface_scored: bool = True
@@ -50,7 +50,7 @@ class Case:
     item : str
         Name of the image.
     group : str
-        What it belongs to and is resampled with: cell, field, fold.
+        The unit that is resampled as a whole: cell, field, fold.
     truth : ndarray (Z, Y, X) or (Y, X), bool or integer
         Mask (non-zero = inside) or labels; any shape where no surface is measured.
     prediction : ndarray, bool or integer, same shape, optional
@@ -65,7 +65,7 @@ class Case:
     structure : str
         What was segmented; empty: that of the settings.
     method : str
-        What segmented it; empty: the table has no such column.
+        The method that segmented it; empty: the table has no such column.
     """
 
     item: str

@@ -15,7 +15,7 @@ from tomocyte.evaluation.counts import CHUNK_VOXELS, MaskCounts, check_pair
 
 
 def confusion_matrix(truth: NDArray[Any], prediction: NDArray[Any], *, n_classes: int) -> NDArray[np.int64]:
-    """How often each true class was given each class.
+    """How often each class was predicted for each true class.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def confusion_matrix(truth: NDArray[Any], prediction: NDArray[Any], *, n_classes
     first, second = truth.ravel(), prediction.ravel()
     counts = np.zeros(n_classes * n_classes, dtype=np.int64)
     for start in range(0, first.size, CHUNK_VOXELS):
-        part = slice(start, start + CHUNK_VOXELS)
-        pairs = first[part].astype(np.int64) * n_classes + second[part]
+        chunk = slice(start, start + CHUNK_VOXELS)
+        pairs = first[chunk].astype(np.int64) * n_classes + second[chunk]
         counts += np.bincount(pairs, minlength=n_classes * n_classes)
     return counts.reshape(n_classes, n_classes)
 
@@ -77,6 +77,12 @@ def class_counts(matrix: NDArray[np.int64]) -> tuple[MaskCounts, ...]:
     total = int(matrix.sum())
     counts = []
     for index in range(len(matrix)):
-        both, in_truth, in_prediction = int(matrix[index, index]), int(matrix[index].sum()), int(matrix[:, index].sum())
-        counts.append(MaskCounts(both, in_prediction - both, in_truth - both, total - in_truth - in_prediction + both))
+        in_both, in_truth, in_prediction = (
+            int(matrix[index, index]),
+            int(matrix[index].sum()),
+            int(matrix[:, index].sum()),
+        )
+        counts.append(
+            MaskCounts(in_both, in_prediction - in_both, in_truth - in_both, total - in_truth - in_prediction + in_both)
+        )
     return tuple(counts)

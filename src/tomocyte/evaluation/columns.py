@@ -1,6 +1,6 @@
-"""What the columns of the score tables mean, and why a cell may be empty.
+"""The meaning of the columns of score tables, and why a cell may be empty.
 
-Metrics describe themselves (:mod:`tomocyte.evaluation.metrics`); to add a column that is no metric, describe it here.
+Metrics describe themselves (:mod:`tomocyte.evaluation.metrics`); describe any other new column here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def describe_column(name: str) -> Column:
     Raises
     ------
     SettingsError
-        ``E-COLUMN``: nobody described it.
+        ``E-COLUMN``: it is not described.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def describe_column(name: str) -> Column:
         return find_metric(name).column
     except SettingsError as problem:
         raise SettingsError(
-            "E-COLUMN", f"no meaning is known for {name!r}.", cure="Describe it in evaluation.columns."
+            "E-COLUMN", f"the column {name!r} is not described.", cure="Describe it in evaluation.columns."
         ) from problem
 
 

@@ -1,7 +1,7 @@
-"""Voxels right and wrong: the four counts of two masks, and every score that follows.
+"""True and false voxels: the four counts of two masks, and every score that follows.
 
 Counts of several images add up (``a + b``), which is how pooled scores are made. The formulas of Dice, Jaccard,
-F-score, precision and recall stand here and nowhere else; they take numbers or arrays of counts, of voxels or of
+F-score, precision and recall are here and nowhere else; they take numbers or arrays of counts, of voxels or of
 objects. To add a score of counts, add a property to :class:`MaskCounts` and name it in
 :mod:`tomocyte.evaluation.metrics.masks`; what needs positions or probabilities lives in the other files.
 """
@@ -66,7 +66,7 @@ def recall_of(n_true_positive: Any, n_false_negative: Any) -> Any:
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """Voxels of two masks, or objects of two label images, by whether truth and prediction hold them.
+    """Voxels of two masks, or objects of two label images, by their presence in truth and prediction.
 
     A score is NaN where its definition divides by zero, and nowhere else: ``precision`` without predicted voxels,
     ``recall`` without true voxels, overlap scores when both masks are empty.
@@ -186,7 +186,7 @@ def check_pair(truth: NDArray[Any], prediction: NDArray[Any]) -> None:
 
 
 def count_mask(truth: NDArray[Any], prediction: NDArray[Any]) -> MaskCounts:
-    """Count right and wrong voxels.
+    """Count true and false positives and negatives of two masks.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def count_mask(truth: NDArray[Any], prediction: NDArray[Any]) -> MaskCounts:
     """
     check_pair(truth, prediction)
     first, second = truth != 0, prediction != 0
-    n_both, n_first, n_second = (int(np.count_nonzero(part)) for part in (first & second, first, second))
+    n_both, n_first, n_second = (int(np.count_nonzero(mask)) for mask in (first & second, first, second))
     return MaskCounts(n_both, n_second - n_both, n_first - n_both, first.size - n_first - n_second + n_both)
 
 
@@ -303,7 +303,7 @@ def f_beta(truth: NDArray[Any], prediction: NDArray[Any], *, beta: float = 1.0) 
 
 
 def f05_as_published(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
-    """F0.5 as the OS-Net paper must have computed it, only to be set beside the paper's tables.
+    """F0.5 as the OS-Net paper must have computed it, only for comparison with the paper's tables.
 
     The paper's values exceed 1, which no F-score can. They follow when recall is taken as R' = TP / (FP + FN), a
     misprint for TP / (TP + FN): 5 P R' / (P + 4 R'). A perfect mask gets the limit 1.25. Use :func:`f_beta` with
@@ -333,7 +333,7 @@ def f05_as_published(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
 def moc(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     """Manders' overlap coefficient of two images, masks or not: Σxy / √(Σx² Σy²).
 
-    The print of Zhanghao et al. leaves the root out. Sums run in float64.
+    The formula printed by Zhanghao et al. lacks the root. Sums run in float64.
 
     Parameters
     ----------
@@ -368,5 +368,5 @@ def moc(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
         y = second[start : start + CHUNK_VOXELS].astype(np.float64)
         xy, xx, yy = xy + float(x @ y), xx + float(x @ x), yy + float(y @ y)
     if not math.isfinite(xx + yy):
-        raise SettingsError("E-NAN", "an image holds values that are not finite.", cure="Mask them before.")
+        raise SettingsError("E-NAN", "an image has values that are not finite.", cure="Mask them first.")
     return ratio(xy, math.sqrt(xx * yy))

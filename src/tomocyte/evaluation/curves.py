@@ -95,12 +95,12 @@ def precision_recall_curve(truth: NDArray[Any], probability: NDArray[Any]) -> Pr
 
 
 def check_probability(truth: NDArray[Any], probability: NDArray[Any]) -> NDArray[np.bool_]:
-    """The truth as bool, once both are known to fit.
+    """The truth as bool, after checking that it matches the probability.
 
     Raises
     ------
     SettingsError
-        ``E-SHAPE``, ``E-LABELS-TYPE`` (the truth is no mask), ``E-NAN`` (a probability is not finite).
+        ``E-SHAPE``, ``E-LABELS-TYPE`` (the truth is not a mask), ``E-NAN`` (a probability is not finite).
     """
     if truth.shape != probability.shape:
         raise SettingsError("E-SHAPE", f"truth {truth.shape} and probability {probability.shape} differ in shape.")
@@ -108,7 +108,7 @@ def check_probability(truth: NDArray[Any], probability: NDArray[Any]) -> NDArray
         raise SettingsError("E-LABELS-TYPE", f"truth must be integers or bool, not {truth.dtype}.")
     is_float = probability.dtype.kind == "f"
     if is_float and not math.isfinite(float(np.sum(probability, dtype=np.float64))):
-        raise SettingsError("E-NAN", "probabilities hold values that are not finite.", cure="Mask them before.")
+        raise SettingsError("E-NAN", "probabilities have values that are not finite.", cure="Mask them first.")
     return np.asarray(truth != 0)
 
 
@@ -178,8 +178,8 @@ def count_precision_recall(
 
     Examples
     --------
-    >>> one = count_precision_recall(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
-    >>> round((one + one).curve.average_precision, 4)
+    >>> counts = count_precision_recall(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
+    >>> round((counts + counts).curve.average_precision, 4)
     0.8333
     """
     inside = check_probability(truth, probability).ravel()
@@ -187,9 +187,9 @@ def count_precision_recall(
     flat = probability.ravel()
     counts = np.zeros(2 * n_bins, dtype=np.int64)
     for start in range(0, flat.size, CHUNK_VOXELS):
-        part = slice(start, start + CHUNK_VOXELS)
-        bins = np.minimum((flat[part].astype(np.float64) * n_bins).astype(np.int64), n_bins - 1)
-        counts += np.bincount(bins + n_bins * inside[part], minlength=2 * n_bins)
+        chunk = slice(start, start + CHUNK_VOXELS)
+        bins = np.minimum((flat[chunk].astype(np.float64) * n_bins).astype(np.int64), n_bins - 1)
+        counts += np.bincount(bins + n_bins * inside[chunk], minlength=2 * n_bins)
     return PrecisionRecallCounts(counts[n_bins:], counts[:n_bins])
 
 

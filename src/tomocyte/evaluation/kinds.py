@@ -1,7 +1,7 @@
-"""What an image to compare is: labels (or a mask), or probabilities; told by its quantity, type and values.
+"""Kind of an image to compare: labels (or a mask), or probabilities, from its quantity, type and values.
 
-Nothing is guessed: what could be either is refused with the cure. To let in another kind, add it to
-:func:`kind_of` and say how it becomes a mask.
+Nothing is guessed: ambiguous values are refused with the cure. To accept another kind, add it to :func:`kind_of` and
+define how it becomes a mask.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def kind_of(values: NDArray[Any], quantity: str | None, *, name: str) -> Kind:
     values : ndarray, any type
         One frame.
     quantity : str, optional
-        What the file says its values are; ``labels`` and ``probability`` decide.
+        Quantity stated in the file; ``labels`` and ``probability`` decide.
     name : str
         For messages: ``prediction``, ``truth`` or a path.
 
     Returns
     -------
     str
-        ``labels`` for integers, bool, and floats that the file calls labels; ``probability`` for floats that lie in
-        [0, 1] and are called so or hold a value between; ``whole numbers`` for other floats, which are labels unless
-        another frame says otherwise.
+        ``labels`` for integers, bool, and floats that the file calls labels; ``probability`` for floats in [0, 1] that
+        the file calls so or that have a value between; ``whole numbers`` for other floats, which are labels unless
+        another frame holds probabilities.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def kind_of(values: NDArray[Any], quantity: str | None, *, name: str) -> Kind:
         if quantity == "probability":
             raise InputError(
                 "E-LABELS-TYPE",
-                f"{name} holds probabilities as {values.dtype}, and nothing says what stands for 1.",
+                f"{name} holds probabilities as {values.dtype}, and it is not known which value stands for 1.",
                 cure="Save them as floats in 0..1, or save the thresholded mask.",
             )
         return "labels"
@@ -81,8 +81,8 @@ def as_labels(values: NDArray[Any], *, name: str) -> NDArray[Any]:
     Raises
     ------
     InputError
-        ``E-NAN``, ``E-LABELS-TYPE``: fractions, negative numbers, or floats above 16,777,216, which float32 no
-        longer tells apart.
+        ``E-NAN``, ``E-LABELS-TYPE``: fractions, negative numbers, or floats above 16,777,216, which float32 cannot
+        distinguish.
 
     Examples
     --------
@@ -97,12 +97,12 @@ def as_labels(values: NDArray[Any], *, name: str) -> NDArray[Any]:
             raise InputError("E-LABELS-TYPE", f"{name} holds {lowest}, but labels start at 0.", cure="Relabel from 0.")
         return values
     if values.dtype.kind != "f":
-        raise InputError("E-LABELS-TYPE", f"{name} is {values.dtype}, which is no label.")
+        raise InputError("E-LABELS-TYPE", f"{name} is {values.dtype}, which cannot be labels.")
     is_whole, low, high = _summary(values, name)
     if not is_whole or low < 0 or high > LARGEST_FLOAT_LABEL:
         raise InputError(
             "E-LABELS-TYPE",
-            f"{name} holds values from {low:g} to {high:g} that are no labels (whole numbers from 0).",
+            f"{name} holds values from {low:g} to {high:g} that are not labels (whole numbers from 0).",
             cure="The truth must be a mask or a label image; threshold a probability first.",
         )
     return values.astype(np.uint32)
@@ -114,12 +114,12 @@ def _summary(values: NDArray[Any], name: str) -> tuple[bool, float, float]:
         return True, 0.0, 0.0
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        n_bad = int(np.count_nonzero(~np.isfinite(values)))
+        n_nonfinite = int(np.count_nonzero(~np.isfinite(values)))
         raise InputError(
             "E-NAN",
-            f"{name} holds {n_bad} voxels that are NaN or infinite.",
-            cure="Say what they are (0 = background) and save the image again.",
+            f"{name} holds {n_nonfinite} voxels that are NaN or infinite.",
+            cure="Replace them (0 = background) and save the image again.",
         )
     flat = values.ravel()
-    parts = (flat[start : start + CHUNK_VOXELS] for start in range(0, flat.size, CHUNK_VOXELS))
-    return all(bool(np.all(part == np.rint(part))) for part in parts), low, high
+    chunks = (flat[start : start + CHUNK_VOXELS] for start in range(0, flat.size, CHUNK_VOXELS))
+    return all(bool(np.all(chunk == np.rint(chunk))) for chunk in chunks), low, high

@@ -1,4 +1,4 @@
-"""Objects of a prediction against objects of the truth: who matches whom, and how well.
+"""Objects of a prediction matched with objects of the truth, and scores of the matches.
 
 The overlaps are kept as a sparse table, so that 10,000 objects cost as much memory as their contacts. To add a score,
 compute it from :func:`overlap_table`; scores of counts of objects are properties of :class:`InstanceScores`.
@@ -58,14 +58,14 @@ class OverlapTable:
         return np.asarray(dice_of(self.n_common, *self._apart()), dtype=np.float64)
 
     def _apart(self) -> tuple[Index, Index]:
-        """Voxels of each pair that only the prediction holds, and only the truth."""
+        """Voxels of each pair in the prediction only, and in the truth only."""
         only_prediction = self.prediction_sizes[self.prediction_index] - self.n_common
         return only_prediction, self.truth_sizes[self.truth_index] - self.n_common
 
 
 @dataclass(frozen=True)
 class InstanceScores:
-    """How many objects were found.
+    """Numbers of true, predicted and matched objects.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ class InstanceScores:
 
     @property
     def average_precision(self) -> float:
-        """TP / (TP + FP + FN), as the nucleus challenges and StarDist say; NaN without any object.
+        """TP / (TP + FP + FN), as defined by the nucleus challenges and StarDist; NaN without any object.
 
-        This is a Jaccard index of objects at one threshold; it has nothing to do with the area under a curve.
+        This is a Jaccard index of objects at one threshold, not the area under a curve.
         """
         return self.counts.jaccard
 
@@ -146,8 +146,8 @@ class _LabelRanks:
         if highest < LARGEST_LOOKUP:
             counts = np.zeros(highest + 1, dtype=np.int64)
             for chunk in self._chunks():
-                found = np.bincount(chunk)
-                counts[: len(found)] += found
+                counts_here = np.bincount(chunk)
+                counts[: len(counts_here)] += counts_here
             counts[0] = 0
             self.labels: Index = np.flatnonzero(counts)
             self.sizes: Index = counts[self.labels]
@@ -186,14 +186,14 @@ def _count_pairs(first: _LabelRanks, second: _LabelRanks, width: int) -> tuple[I
             counts += np.bincount(first.ranks(start) * width + second.ranks(start), minlength=n_keys)
         table = counts.reshape(-1, width)
         table[0], table[:, 0] = 0, 0
-        found = np.flatnonzero(counts)
-        return found, counts[found]
-    parts = []
+        keys = np.flatnonzero(counts)
+        return keys, counts[keys]
+    sums = []
     for start in starts:
-        one, other = first.ranks(start), second.ranks(start)
-        both = (one > 0) & (other > 0)
-        parts.append(np.unique(one[both] * width + other[both], return_counts=True))
-    return _sum_by_key(parts)
+        truth_ranks, prediction_ranks = first.ranks(start), second.ranks(start)
+        overlaps = (truth_ranks > 0) & (prediction_ranks > 0)
+        sums.append(np.unique(truth_ranks[overlaps] * width + prediction_ranks[overlaps], return_counts=True))
+    return _sum_by_key(sums)
 
 
 def _sum_by_key(parts: list[tuple[Index, Index]]) -> tuple[Index, Index]:
@@ -207,10 +207,10 @@ def _sum_by_key(parts: list[tuple[Index, Index]]) -> tuple[Index, Index]:
 
 
 def match_instances(truth: NDArray[Any], prediction: NDArray[Any], *, min_iou: float = 0.5) -> list[tuple[int, int]]:
-    """Pairs (truth label, prediction label) that overlap well enough, each object used once.
+    """Pairs (truth label, prediction label) that overlap by at least ``min_iou``, each object used once.
 
     As many pairs as possible are formed; among those, the ones with the largest sum of intersection over union.
-    At ``min_iou`` of at least 0.5 hardly any choice is left.
+    With a ``min_iou`` of at least 0.5 matches are almost always unique.
 
     Parameters
     ----------
@@ -224,10 +224,10 @@ def match_instances(truth: NDArray[Any], prediction: NDArray[Any], *, min_iou: f
     [(1, 4)]
     """
     table = overlap_table(truth, prediction)
-    chosen = _assign(table, np.where(table.iou >= min_iou, table.iou, 0.0), bonus=2.0 * (len(table.truth_labels) + 1))
+    matches = _assign(table, np.where(table.iou >= min_iou, table.iou, 0.0), bonus=2.0 * (len(table.truth_labels) + 1))
     return [
         (int(table.truth_labels[table.truth_index[pair]]), int(table.prediction_labels[table.prediction_index[pair]]))
-        for pair in chosen
+        for pair in matches
     ]
 
 
@@ -259,17 +259,17 @@ def score_overlaps(table: OverlapTable, *, min_iou: float = 0.5) -> InstanceScor
     ----------
     table : OverlapTable
     min_iou : float, 0–1
-        A pair with exactly this value counts; ``math.nextafter(0.5, 1)`` asks for more than 0.5, as Kirillov et al.
+        A pair with exactly this value counts; ``math.nextafter(0.5, 1)`` requires more than 0.5, as Kirillov et al.
         do for panoptic quality (CVPR 2019, doi:10.1109/CVPR.2019.00963).
     """
     iou = table.iou
-    chosen = _assign(table, np.where(iou >= min_iou, iou, 0.0), bonus=2.0 * (len(table.truth_labels) + 1))
-    n_truth, n_prediction, n_matched = len(table.truth_labels), len(table.prediction_labels), len(chosen)
+    matches = _assign(table, np.where(iou >= min_iou, iou, 0.0), bonus=2.0 * (len(table.truth_labels) + 1))
+    n_truth, n_prediction, n_matched = len(table.truth_labels), len(table.prediction_labels), len(matches)
     return InstanceScores(
         n_truth,
         n_prediction,
         n_matched,
-        float(iou[chosen].mean()) if n_matched else float("nan"),
+        float(iou[matches].mean()) if n_matched else float("nan"),
     )
 
 
@@ -282,7 +282,7 @@ def mean_average_precision(
     ----------
     truth, prediction : ndarray, integer >= 0, same shape
     min_ious : sequence of float, 0–1
-        The nucleus challenge's 0.5, 0.55 … 0.95 where not said.
+        By default those of the nucleus challenge: 0.5, 0.55 … 0.95.
 
     References
     ----------
@@ -325,8 +325,8 @@ def hungarian_mean_dice(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     table = overlap_table(truth, prediction)
     if len(table.truth_labels) == 0:
         return float("nan")
-    chosen = best_partners(table)
-    return float(table.dice[chosen].sum() / len(table.truth_labels))
+    matches = best_partners(table)
+    return float(table.dice[matches].sum() / len(table.truth_labels))
 
 
 def _assign(table: OverlapTable, gain: Float, *, bonus: float) -> list[int]:
@@ -341,12 +341,12 @@ def _assign(table: OverlapTable, gain: Float, *, bonus: float) -> list[int]:
     n_truth, n_all = len(table.truth_labels), len(table.truth_labels) + len(table.prediction_labels)
     graph = sparse.coo_matrix((np.ones(usable.size), (rows, columns + n_truth)), shape=(n_all, n_all))
     _, group = sparse.csgraph.connected_components(graph, directed=False)
-    chosen: list[int] = []
+    matches: list[int] = []
     order = np.argsort(group[rows], kind="stable")
     edges = np.flatnonzero(np.diff(group[rows][order])) + 1
     for members in np.split(usable[order], edges):
         if len(members) == 1:
-            chosen.append(int(members[0]))
+            matches.append(int(members[0]))
             continue
         row_of = np.unique(table.truth_index[members], return_inverse=True)
         column_of = np.unique(table.prediction_index[members], return_inverse=True)
@@ -355,5 +355,5 @@ def _assign(table: OverlapTable, gain: Float, *, bonus: float) -> list[int]:
         gains[row_of[1], column_of[1]] = gain[members] + bonus
         pair_at[row_of[1], column_of[1]] = members
         picked = pair_at[optimize.linear_sum_assignment(gains, maximize=True)]
-        chosen.extend(int(pair) for pair in picked if pair >= 0)
-    return sorted(chosen)
+        matches.extend(int(pair) for pair in picked if pair >= 0)
+    return sorted(matches)

@@ -1,7 +1,8 @@
-"""What a metric is: a name, a unit, what it is computed from, and a function; and the list of all of them.
+"""Metrics: a name, a unit, what it is computed from, and a function; and the list of all of them.
 
-Nothing is added here: a module of :mod:`tomocyte.evaluation.metrics` that has a tuple ``METRICS`` is found, and its
-metrics appear in the score table, in the dictionary of columns and in what ``tomocyte evaluate`` prints.
+Nothing is added here: a module of :mod:`tomocyte.evaluation.metrics` with a tuple ``METRICS`` is discovered
+automatically, and its metrics appear in the score table, in the data dictionary and in the output of ``tomocyte
+evaluate``.
 """
 
 from __future__ import annotations
@@ -116,11 +117,11 @@ def _metrics_in(folders: tuple[str, ...]) -> tuple[Metric, ...]:
     for module in pkgutil.iter_modules(folders):
         entries = getattr(importlib.import_module(f"tomocyte.evaluation.metrics.{module.name}"), "METRICS", ())
         ranked += [(rank[metric.needs], module.name != metric.needs, metric) for metric in entries]
-    ordered = [metric for _, _, metric in sorted(ranked, key=lambda one: one[:2])]
+    ordered = [metric for _, _, metric in sorted(ranked, key=lambda entry: entry[:2])]
     names = [metric.name for metric in ordered]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SettingsError("E-METRIC", f"two metrics are called {', '.join(twice)}.", cure="Rename one.")
+        raise SettingsError("E-METRIC", f"two metrics have the name {', '.join(twice)}.", cure="Rename one.")
     return tuple(ordered)
 
 
@@ -147,19 +148,19 @@ def find_metric(name: str) -> Metric:
             return metric.at(float(percent.replace("_", ".")) / 100)
         if metric.is_per_iou and name in metric.aliases:
             return metric.at(0.5)
-    known = ", ".join(f"{one.name}_iou50" if one.is_per_iou else one.name for one in all_metrics())
-    raise SettingsError("E-SCORE", f"unknown score: {name}.", cure=f"Known: {known}.")
+    names = ", ".join(f"{entry.name}_iou50" if entry.is_per_iou else entry.name for entry in all_metrics())
+    raise SettingsError("E-SCORE", f"there is no score {name!r}.", cure=f"Scores: {names}.")
 
 
-def with_min_ious(chosen: Sequence[Metric], min_ious: Sequence[float]) -> tuple[Metric, ...]:
+def with_min_ious(metrics: Sequence[Metric], min_ious: Sequence[float]) -> tuple[Metric, ...]:
     """Metrics of one intersection over union each: neighbours that stand for many are repeated for every one."""
     result: list[Metric] = []
     waiting: list[Metric] = []
-    for metric in chosen:
+    for metric in metrics:
         if metric.is_per_iou:
             waiting.append(metric)
             continue
-        result += [one.at(min_iou) for min_iou in min_ious for one in waiting]
+        result += [entry.at(min_iou) for min_iou in min_ious for entry in waiting]
         waiting = []
         result.append(metric)
-    return (*result, *(one.at(min_iou) for min_iou in min_ious for one in waiting))
+    return (*result, *(entry.at(min_iou) for min_iou in min_ious for entry in waiting))

@@ -1,8 +1,8 @@
-"""Where a predicted nucleus lies and how it differs from its cytoplasm, beside its Dice.
+"""Position of a predicted nucleus and its contrast to the cytoplasm, beside its Dice.
 
 A network that paints a blob into the middle of every cell scores well on cells whose nucleus lies there, and is wrong.
-Two figures show it: the distance between the centres of the true and the predicted nucleus, to be set beside the
-distance from the cell's own centre, which is what such a blob would reach; and the contrast, the mean value inside
+Two figures show it: the distance between the centres of the true and the predicted nucleus, to be compared with the
+distance from the cell's own centre, which such a blob would have; and the contrast, the mean value inside
 minus that of the cytoplasm around it, whose sign a blob gets right only by chance. To add a figure, add it to
 :class:`NucleusComparison`; units stand in the names.
 """
@@ -29,7 +29,7 @@ SHELL_UM = (0.4, 2.0)
 
 @dataclass(frozen=True)
 class NucleusComparison:
-    """One true nucleus and what was predicted in its place; NaN where there is nothing to measure.
+    """One true nucleus and its predicted partner; NaN where there is nothing to measure.
 
     Parameters
     ----------
@@ -104,24 +104,24 @@ def compare_nuclei(
     >>> cell = np.ones((1, 1, 9), np.uint8)
     >>> nucleus = np.array([[[0, 0, 1, 1, 0, 0, 0, 0, 0]]], np.uint8)
     >>> image = np.where(nucleus, 1.35, 1.36)
-    >>> (found,) = compare_nuclei(nucleus, np.roll(nucleus, 1), cell, image, voxel_size_um=(1, 1, 0.5))
-    >>> found.distance_um, found.centre_distance_um, round(found.truth_contrast, 3), found.is_same_sign
+    >>> (row,) = compare_nuclei(nucleus, np.roll(nucleus, 1), cell, image, voxel_size_um=(1, 1, 0.5))
+    >>> row.distance_um, row.centre_distance_um, round(row.truth_contrast, 3), row.is_same_sign
     (0.5, 0.75, -0.01, 1.0)
     """
-    for other in (prediction, cells):
-        check_pair(truth, other)
+    for labels in (prediction, cells):
+        check_pair(truth, labels)
     if image.shape != truth.shape or len(voxel_size_um) != truth.ndim or truth.ndim != 3:
         raise SettingsError("E-SHAPE", f"labels {truth.shape}, image {image.shape}, voxel size {tuple(voxel_size_um)}.")
     if not 0 <= shell_um[0] < shell_um[1]:
-        raise SettingsError("E-SHELL", f"the shell {shell_um} is no range of distances.", cure="For example (0.4, 2).")
+        raise SettingsError("E-SHELL", f"the shell {shell_um} is not a range of distances.", cure="Give e.g. (0.4, 2).")
     overlaps = overlap_table(truth, prediction)
     partner = {int(overlaps.truth_index[pair]): pair for pair in best_partners(overlaps)}
     scene = _Scene(truth, prediction, cells, image, tuple(float(size) for size in voxel_size_um), shell_um)
     rows = []
     for index, label in enumerate(overlaps.truth_labels):
         pair = partner.get(index)
-        found = 0 if pair is None else int(overlaps.prediction_labels[overlaps.prediction_index[pair]])
-        rows.append(scene.compare(int(label), found, 0.0 if pair is None else float(overlaps.dice[pair])))
+        partner_label = 0 if pair is None else int(overlaps.prediction_labels[overlaps.prediction_index[pair]])
+        rows.append(scene.compare(int(label), partner_label, 0.0 if pair is None else float(overlaps.dice[pair])))
     return rows
 
 
@@ -152,13 +152,13 @@ _FIELDS = tuple(NucleusComparison.__dataclass_fields__)
 
 
 def _median(values: NDArray[np.float64]) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else math.nan
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else math.nan
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else math.nan
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.nan
 
 
 @dataclass(frozen=True)
@@ -172,31 +172,36 @@ class _Scene:
     voxel_size_um: tuple[float, ...]
     shell_um: tuple[float, float]
 
-    def compare(self, label: int, found: int, dice: float) -> NucleusComparison:
+    def compare(self, label: int, partner_label: int, dice: float) -> NucleusComparison:
         inside = self.truth == label
         cell = self._cell_of(inside)
-        centre, guess = self._centre_um(inside), self._centre_um(self.prediction == found if found else inside & False)
-        middle = self._centre_um(self.cells == cell if cell else inside & False)
-        distance, central = _distance(centre, guess), _distance(centre, middle)
+        centre, partner_centre = (
+            self._centre_um(inside),
+            self._centre_um(self.prediction == partner_label if partner_label else inside & False),
+        )
+        cell_centre = self._centre_um(self.cells == cell if cell else inside & False)
+        distance, cell_distance = _distance(centre, partner_centre), _distance(centre, cell_centre)
         diameter = math.nan
         if cell:
             volume = np.count_nonzero(self.cells == cell) * math.prod(self.voxel_size_um)
             diameter = 2 * (3 * volume / (4 * math.pi)) ** (1 / 3)
         truth_contrast = self._contrast(self.truth, label, cell)
-        contrast = self._contrast(self.prediction, found, cell) if found else math.nan
-        is_known = math.isfinite(truth_contrast) and math.isfinite(contrast)
-        is_closer = math.nan if not math.isfinite(central) else float(bool(found) and distance < central)
+        contrast = self._contrast(self.prediction, partner_label, cell) if partner_label else math.nan
+        has_contrasts = math.isfinite(truth_contrast) and math.isfinite(contrast)
+        is_closer = (
+            math.nan if not math.isfinite(cell_distance) else float(bool(partner_label) and distance < cell_distance)
+        )
         return NucleusComparison(
             truth_label=label,
-            prediction_label=found,
+            prediction_label=partner_label,
             cell_label=cell,
             dice=dice,
             distance_um=distance,
             relative_distance=distance / diameter,
-            centre_distance_um=central,
+            centre_distance_um=cell_distance,
             truth_contrast=truth_contrast,
             prediction_contrast=contrast,
-            is_same_sign=float((truth_contrast > 0) == (contrast > 0)) if is_known else math.nan,
+            is_same_sign=float((truth_contrast > 0) == (contrast > 0)) if has_contrasts else math.nan,
             is_closer_than_centre=is_closer,
         )
 
@@ -217,11 +222,11 @@ class _Scene:
 
         if not cell:
             return math.nan
-        far = self.shell_um[1]
-        box = _box(nuclei == label, [math.ceil(far / size) + 1 for size in self.voxel_size_um])
+        outer_um = self.shell_um[1]
+        box = _box(nuclei == label, [math.ceil(outer_um / size) + 1 for size in self.voxel_size_um])
         inside = nuclei[box] == label
         distance = edt.edt(~inside, anisotropy=self.voxel_size_um)
-        around = (distance > self.shell_um[0]) & (distance <= far) & (nuclei[box] == 0) & (self.cells[box] == cell)
+        around = (distance > self.shell_um[0]) & (distance <= outer_um) & (nuclei[box] == 0) & (self.cells[box] == cell)
         if not around.any():
             return math.nan
         values = self.image[box].astype(np.float64)

@@ -34,7 +34,7 @@ def score_objects(
     voxel_size_um : sequence of float, optional
         One per axis, in µm; without it sizes and distances are NaN. That of a single plane's z may be NaN.
     table : OverlapTable, optional
-        Of the same two images, where it is known already.
+        Of the same two images, if it exists already.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def score_objects(
     size = _Size(truth, voxel_size_um)
     pairs = best_partners(overlaps)
     partner_of = {int(overlaps.truth_index[pair]): pair for pair in pairs}
-    taken = {int(overlaps.prediction_index[pair]) for pair in pairs}
+    partners = {int(overlaps.prediction_index[pair]) for pair in pairs}
     truth_boxes = _boxes(truth, overlaps.truth_labels) if size.is_known else []
     prediction_boxes = _boxes(prediction, overlaps.prediction_labels) if size.is_known else []
     rows: list[dict[str, float]] = []
@@ -67,21 +67,21 @@ def score_objects(
         if pair is None:
             rows.append({"label": int(label), "prediction_label": 0, **size.row(n_truth, 0)})
             continue
-        other = int(overlaps.prediction_index[pair])
-        partner = int(overlaps.prediction_labels[other])
+        prediction_index = int(overlaps.prediction_index[pair])
+        partner = int(overlaps.prediction_labels[prediction_index])
         row: dict[str, float] = {"label": int(label), "prediction_label": partner}
-        row |= size.row(n_truth, int(overlaps.prediction_sizes[other]))
+        row |= size.row(n_truth, int(overlaps.prediction_sizes[prediction_index]))
         row |= {"object_dice": float(overlaps.dice[pair]), "object_iou": float(overlaps.iou[pair])}
         if size.is_known:
-            box = _union(truth_boxes[index], prediction_boxes[other])
+            box = _union(truth_boxes[index], prediction_boxes[prediction_index])
             first, second = truth[box] == label, prediction[box] == partner
-            found = surface_distances(first, second, voxel_size_um=size.per_axis)
-            row |= {"object_hd95_um": found.hd95_um, "object_assd_um": found.assd_um}
+            distances = surface_distances(first, second, voxel_size_um=size.per_axis)
+            row |= {"object_hd95_um": distances.hd95_um, "object_assd_um": distances.assd_um}
             row["object_distance_um"] = _centre_distance_um(first, second, size.per_axis)
         rows.append(row)
-    for other, label in enumerate(overlaps.prediction_labels):
-        if other not in taken:
-            n_prediction = int(overlaps.prediction_sizes[other])
+    for prediction_index, label in enumerate(overlaps.prediction_labels):
+        if prediction_index not in partners:
+            n_prediction = int(overlaps.prediction_sizes[prediction_index])
             rows.append({"label": 0, "prediction_label": int(label), **size.row(0, n_prediction)})
     return rows
 
@@ -117,8 +117,8 @@ class _Size:
 def _centre_distance_um(first: NDArray[np.bool_], second: NDArray[np.bool_], size_um: Sequence[float]) -> float:
     """Between the centres of mass of two objects; an axis along which they do not differ needs no size."""
     squares = 0.0
-    for one, other, size in zip(np.nonzero(first), np.nonzero(second), size_um, strict=True):
-        difference = float(one.mean() - other.mean())
+    for first_positions, second_positions, size in zip(np.nonzero(first), np.nonzero(second), size_um, strict=True):
+        difference = float(first_positions.mean() - second_positions.mean())
         squares += (difference * size) ** 2 if difference else 0.0
     return math.sqrt(squares)
 
@@ -130,14 +130,14 @@ def _boxes(labels: NDArray[Any], present: NDArray[np.int64]) -> list[Box]:
     if len(present) == 0:
         return []
     if int(present[-1]) < LARGEST_LOOKUP:
-        found = ndimage.find_objects(labels.view(np.uint8) if labels.dtype == bool else labels)
-        return [found[int(label) - 1] for label in present]
+        boxes = ndimage.find_objects(labels.view(np.uint8) if labels.dtype == bool else labels)
+        return [boxes[int(label) - 1] for label in present]
     ranks = np.where(labels > 0, np.searchsorted(present, labels) + 1, 0).astype(np.int32)
     return list(ndimage.find_objects(ranks))
 
 
 def _union(first: Box, second: Box) -> Box:
-    """A box around both with one voxel more, so that an object of one plane in a volume is not taken for planar."""
+    """A box around both, one voxel wider, so that an object of one plane in a volume is not treated as planar."""
     return tuple(
         slice(max(min(a.start, b.start) - 1, 0), max(a.stop, b.stop) + 1) for a, b in zip(first, second, strict=True)
     )

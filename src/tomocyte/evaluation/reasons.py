@@ -1,4 +1,4 @@
-"""Why a cell of a score table may be empty, in words. To add a reason, add its sentence here."""
+"""Why a cell of a score table may be empty. To add a reason, add its text here."""
 
 from __future__ import annotations
 

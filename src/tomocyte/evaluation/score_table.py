@@ -1,8 +1,8 @@
 """Scores in one tidy table, of users' files, folds, fields or papers: rows are images of a structure by a method.
 
-Images are handed over one by one and forgotten; what stays are counts and rows, from which pooled rows, means and
-intervals are made. Rows whose scores were computed before (read from a file) are added as they are. The columns are the
-metrics of :mod:`tomocyte.evaluation.metrics`.
+Images are added one by one and not kept; only counts and rows are, from which pooled rows, means and intervals are
+made. Rows of earlier scores (read from a file) are added as they are. The columns are the metrics of
+:mod:`tomocyte.evaluation.metrics`.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ Subject = tuple[str, str]
 
 
 class ScoreTable:
-    """Hand over the images one by one with :meth:`add`, then ask for the tables.
+    """Add the images one by one with :meth:`add`, then call :meth:`table`, :meth:`objects` or :meth:`intervals`.
 
     Parameters
     ----------
     settings : ScoreSettings, optional
     metrics : sequence of str or Metric, optional
-        Only these columns, by name, or metrics of the caller's own; by default every one that the settings ask for.
+        Only these columns, by name, or metrics of the caller's own; by default those that the settings select.
     extra_metrics : sequence of Metric, optional
         Further columns behind the others.
 
@@ -70,9 +70,11 @@ class ScoreTable:
     ) -> None:
         self.settings = settings or ScoreSettings()
         if not self.settings.min_ious or not all(0 < value <= 1 for value in self.settings.min_ious):
-            raise SettingsError("E-IOU", f"min_ious {self.settings.min_ious} must be numbers above 0 up to 1.")
-        chosen = _of_settings(self.settings) if metrics is None else _of_names(metrics)
-        self.metrics = with_min_ious((*chosen, *extra_metrics), self.settings.min_ious)
+            raise SettingsError(
+                "E-IOU", f"min_ious must be numbers above 0 and at most 1, not {self.settings.min_ious}."
+            )
+        selected = _of_settings(self.settings) if metrics is None else _of_names(metrics)
+        self.metrics = with_min_ious((*selected, *extra_metrics), self.settings.min_ious)
         self._rows: list[Row] = []
         self._objects: list[Row] = []
         self._tallies: list[Tally] = []
@@ -82,7 +84,7 @@ class ScoreTable:
 
     @classmethod
     def of_folds(cls, scores: Mapping[str, Mapping[str, Sequence[float]]]) -> ScoreTable:
-        """A table of scores that are known: method -> metric -> one value per fold.
+        """A table of existing scores: method -> metric -> one value per fold.
 
         Examples
         --------
@@ -130,7 +132,7 @@ class ScoreTable:
         ------
         SettingsError
             ``E-SHAPE``, ``E-LABELS-TYPE``, ``E-NAN``, ``E-PROBABILITY``; ``E-EMPTY`` with neither prediction nor
-            probability; ``E-DUPLICATE`` for an image, structure and method that is there already.
+            probability; ``E-DUPLICATE`` for an image, structure and method that was added before.
         """
         return self.add_all([case])[0]
 
@@ -145,12 +147,12 @@ class ScoreTable:
             keys = self._keys(case)
             if _name(keys) in names or _name(keys) in self._names:
                 raise SettingsError(
-                    "E-DUPLICATE", f"image {case.item!r}, frame {case.frame} comes twice.", cure="Give other names."
+                    "E-DUPLICATE", f"image {case.item!r}, frame {case.frame} was added twice.", cure="Give other names."
                 )
             names.add(_name(keys))
             tally, objects = self._count(case)
             row = {**keys, **score_row(tally, self.metrics)}
-            counted.append((row, tally, [{**keys, **part} for part in objects]))
+            counted.append((row, tally, [{**keys, **object_row} for object_row in objects]))
         self._names |= names
         for row, tally, objects in counted:
             self._rows.append(row)
@@ -164,7 +166,7 @@ class ScoreTable:
         return [dict(row) for row, _, _ in counted]
 
     def add_row(self, row: Mapping[str, Any]) -> None:
-        """Add scores that were computed before; what is no metric is a key. Such rows have no counts to pool."""
+        """Add scores that were computed before; columns that are not metrics are keys. Such rows cannot be pooled."""
         self._rows.append(dict(row))
 
     def _keys(self, case: Case) -> Row:
@@ -293,7 +295,7 @@ class ScoreTable:
         Parameters
         ----------
         rng : numpy Generator
-            Where the draws come from; the same seed gives the same table.
+            Source of the draws; the same seed gives the same table.
         settings : BootstrapSettings, optional
 
         Returns
@@ -304,7 +306,7 @@ class ScoreTable:
         Raises
         ------
         SettingsError
-            ``E-SUBJECTS``: several structures or methods, which are no sample of one thing.
+            ``E-SUBJECTS``: several structures or methods, which are not samples of one population.
         """
         import pandas as pd
 
@@ -325,26 +327,29 @@ class ScoreTable:
             sums = np.column_stack([np.where(has_value, values, 0.0), has_value])
             rows.append((name, "mean", _per_group(sums[has_value], groups[has_value]), _mean_of_sums))
         masks = [tally.masks for tally in self._tallies]
-        voxels = [(one.n_true_positive, one.n_false_positive, one.n_false_negative) for one in masks]
+        voxels = [(mask.n_true_positive, mask.n_false_positive, mask.n_false_negative) for mask in masks]
         pooled = _per_group(np.array(voxels, dtype=np.float64), groups)
-        rows += [(one.name, "pooled", pooled, _pooled_statistic(one)) for one in self.metrics if one.interval]
+        rows += [
+            (metric.name, "pooled", pooled, _pooled_statistic(metric)) for metric in self.metrics if metric.interval
+        ]
         intervals = []
         for name, kind, sums, statistic in rows:
-            one = bootstrap_interval(sums, statistic, rng=rng, settings=bootstrap)
-            row = {"metric": name, "statistic": kind, "value": one.value, "low": one.low, "high": one.high}
-            row |= {"level_of_confidence": bootstrap.level, "method": bootstrap.method, "n_groups": one.n_groups}
-            intervals.append({**row, "reason": one.reason})
+            interval = bootstrap_interval(sums, statistic, rng=rng, settings=bootstrap)
+            ends = {"low": interval.low, "high": interval.high}
+            row = {"metric": name, "statistic": kind, "value": interval.value, **ends}
+            row |= {"level_of_confidence": bootstrap.level, "method": bootstrap.method, "n_groups": interval.n_groups}
+            intervals.append({**row, "reason": interval.reason})
         return pd.DataFrame(intervals)
 
 
 def _of_settings(settings: ScoreSettings) -> list[Metric]:
-    """The metrics that the settings ask for."""
-    is_wanted = {"surfaces": settings.is_surface_scored, "instances": settings.is_instance_scored}
-    return [metric for metric in all_metrics() if metric.is_default and is_wanted.get(metric.needs, True)]
+    """The metrics that the settings select."""
+    is_scored = {"surfaces": settings.is_surface_scored, "instances": settings.is_instance_scored}
+    return [metric for metric in all_metrics() if metric.is_default and is_scored.get(metric.needs, True)]
 
 
 def _of_names(names: Sequence[str | Metric]) -> list[Metric]:
-    return [find_metric(one) if isinstance(one, str) else one for one in names]
+    return [find_metric(entry) if isinstance(entry, str) else entry for entry in names]
 
 
 def _name(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -359,21 +364,21 @@ def _has(row: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
     return all(row.get(key) == value for key, value in keys.items())
 
 
-def _has_probability(row: Row, chosen: Sequence[Metric]) -> bool:
-    return any(metric.name in row for metric in chosen if metric.needs == "probabilities")
+def _has_probability(row: Row, metrics: Sequence[Metric]) -> bool:
+    return any(metric.name in row for metric in metrics if metric.needs == "probabilities")
 
 
 def _over_images(images: Sequence[Row], names: Sequence[str], place: int) -> Row:
     """Means (place 0) or standard deviations (1) of the columns."""
     result: Row = {"n_images": len(images)}
-    left_out: list[str] = []
+    missing: list[str] = []
     for name in names:
         values = [float(row[name]) for row in images]
         result[name] = mean_and_sd(values)[place]
         n_missing = sum(math.isnan(value) for value in values)
         if n_missing:
-            left_out.append(f"{name} {n_missing}")
-    result["reason"] = f"images left out, of {len(images)}: {', '.join(left_out)}" if left_out else ""
+            missing.append(f"{name} {n_missing}")
+    result["reason"] = f"images left out, of {len(images)}: {', '.join(missing)}" if missing else ""
     if place == 1 and len(images) == 1:
         result["reason"] = "one image has no spread"
     return result

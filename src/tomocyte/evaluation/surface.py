@@ -115,10 +115,10 @@ def surface_distances(
     check_pair(truth, prediction)
     if truth.ndim not in (2, 3):
         raise SettingsError("E-SHAPE", f"surfaces need 2-D or 3-D masks, not {truth.ndim}-D.")
-    size = [float(part) for part in voxel_size_um]
+    size = [float(side) for side in voxel_size_um]
     if truth.ndim == 3 and truth.shape[0] == 1 and len(size) == 3:
         truth, prediction, size = truth[0], prediction[0], size[1:]
-    if len(size) != truth.ndim or not all(math.isfinite(part) and part > 0 for part in size):
+    if len(size) != truth.ndim or not all(math.isfinite(side) and side > 0 for side in size):
         raise MetadataError(
             "E-VOXEL-SIZE", f"voxel size {tuple(size)} µm for {truth.ndim} axes.", cure="Give one number per axis."
         )
@@ -169,12 +169,12 @@ def surface_dice(
 
 def _box(mask: Mask) -> tuple[slice, ...]:
     """The smallest box that holds the mask; an empty one for an empty mask."""
-    found = []
+    sides = []
     for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        inside = np.flatnonzero(mask.any(axis=others))
-        found.append(slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0))
-    return tuple(found)
+        other_axes = tuple(other_axis for other_axis in range(mask.ndim) if other_axis != axis)
+        inside = np.flatnonzero(mask.any(axis=other_axes))
+        sides.append(slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0))
+    return tuple(sides)
 
 
 def _surface(mask: Mask) -> Mask:
@@ -189,13 +189,15 @@ def _surface(mask: Mask) -> Mask:
     return mask & ~interior
 
 
-def _distances(of: Mask, to: Mask, size: list[float]) -> Float:
+def _distances(surface: Mask, other_surface: Mask, size: list[float]) -> Float:
     """From each voxel of one surface to the nearest of the other, µm."""
     import edt
 
-    n_voxels = int(np.count_nonzero(of))
-    if n_voxels == 0 or not to.any():
+    n_voxels = int(np.count_nonzero(surface))
+    if n_voxels == 0 or not other_surface.any():
         return np.full(n_voxels, np.inf)
     unit = min(size)
-    squared = edt.edtsq(np.ascontiguousarray(~to), anisotropy=tuple(part / unit for part in size), parallel=1)
-    return np.asarray(np.sqrt(squared[of].astype(np.float64)) * unit)
+    squared = edt.edtsq(
+        np.ascontiguousarray(~other_surface), anisotropy=tuple(side / unit for side in size), parallel=1
+    )
+    return np.asarray(np.sqrt(squared[surface].astype(np.float64)) * unit)

@@ -1,7 +1,7 @@
-"""What is counted of a compared image: counts that add up, from which a row of scores is made.
+"""Counts of a compared image that add up, from which a row of scores is made.
 
-``a + b`` is the tally of two images together; pooled rows come from nothing else. To count something new, add it to one
-of the parts here and read it in a metric of :mod:`tomocyte.evaluation.metrics`.
+``a + b`` is the tally of two images together; pooled rows are made this way alone. To count something new, add it to
+one of the parts here and read it in a metric of :mod:`tomocyte.evaluation.metrics`.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class InstanceTally:
         return InstanceTally(
             self.n_truth + other.n_truth,
             self.n_prediction + other.n_prediction,
-            tuple(one + further for one, further in zip(self.matches, other.matches, strict=True)),
+            tuple(matches + other_matches for matches, other_matches in zip(self.matches, other.matches, strict=True)),
             self.sum_dice + other.sum_dice,
         )
 
@@ -146,7 +146,7 @@ class InstanceTally:
         for matches in self.matches:
             if matches.min_iou == min_iou:
                 return matches
-        raise SettingsError("E-IOU", f"objects were not matched at {min_iou:g}.", cure="Add it to min_ious.")
+        raise SettingsError("E-IOU", f"objects were not matched at an IoU of {min_iou:g}.", cure="Add it to min_ious.")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class ProbabilityTally:
     ----------
     reliability : ReliabilityCounts
     curve : PrecisionRecallCounts, optional
-        ``None`` where it was thrown away to save memory.
+        ``None`` where it was dropped to save memory.
     exact_areas : tuple of 2 float, optional
         Area by trapezoids and average precision of a single image, without bins.
     """
@@ -188,7 +188,7 @@ class ProbabilityTally:
 
 @dataclass(frozen=True)
 class Tally:
-    """Everything counted of one or more images; a part is ``None`` where it was not asked for or not given.
+    """All counts of one or more images; a part is ``None`` where it was not needed or not given.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def count_case(
     settings : ScoreSettings
     metrics : sequence of Metric
     overlaps : OverlapTable, optional
-        Of the objects, where it was made already.
+        Of the objects, if it exists already.
 
     Raises
     ------
@@ -295,16 +295,16 @@ def tally_surface(
     """Measure the surfaces of one image; without a voxel size, nothing."""
     if voxel_size_um is None:
         return SurfaceTally(n_within=None if tolerance_um is None else 0)
-    found = surface_distances(truth, prediction, voxel_size_um=voxel_size_um)
-    n_surface = found.truth_um.size + found.prediction_um.size
+    distances = surface_distances(truth, prediction, voxel_size_um=voxel_size_um)
+    n_surface = distances.truth_um.size + distances.prediction_um.size
     return SurfaceTally(
         1,
         n_surface,
-        found.n_within(tolerance_um) if tolerance_um is not None else None,
-        n_surface if found.is_defined else 0,
-        float(found.truth_um.sum() + found.prediction_um.sum()) if found.is_defined else 0.0,
-        found.hausdorff_um,
-        found.hd95_um,
+        distances.n_within(tolerance_um) if tolerance_um is not None else None,
+        n_surface if distances.is_defined else 0,
+        float(distances.truth_um.sum() + distances.prediction_um.sum()) if distances.is_defined else 0.0,
+        distances.hausdorff_um,
+        distances.hd95_um,
     )
 
 
