@@ -64,7 +64,7 @@ def test_the_image_given_is_never_written() -> None:
     assert given.tolist() == [[[1, 1, 0, 2, 2, 2]]]
     assert (record.n_voxels, record.size) == (3, pytest.approx(3 * 0.5 * 0.3 * 0.2))
     assert (record.old, record.new, record.box) == (((2, 3),), (), ((0, 1), (0, 1), (3, 6)))
-    with pytest.raises(InputError, match=r"E-EDIT-STRUCTURE.*Known: cell"):
+    with pytest.raises(InputError, match=r"E-EDIT-STRUCTURE.*Structures: cell"):
         apply_edit(work, Delete(structure="nucleus", targets=(Target(label=1),)), 2)
 
 
