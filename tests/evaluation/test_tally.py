@@ -115,9 +115,10 @@ def test_only_what_is_asked_for_is_counted_and_rows_follow() -> None:
     row = score_row(tally, metrics)
     assert row["dice"] == pytest.approx(14 / 17)
     assert set(row) == {"n_images", "reason", *(metric.name for metric in masks)}
-    twice = tally + tally
-    assert score_row(twice, masks)["dice"] == pytest.approx(14 / 17)
-    assert twice.n_images == 2
+    parts = [Case("a", "a", TRUTH[:, part], PREDICTION[:, part]) for part in (slice(6), slice(6, None))]
+    first, second = (count_case(part, ScoreSettings(), masks) for part in parts)
+    assert score_row(first + second, masks)["dice"] == pytest.approx(14 / 17)
+    assert (first + second).n_images == 2
     full = count_case(case, ScoreSettings(), with_min_ious(metrics, (0.5,)))
     assert full.instances is not None
     assert full.instances.scores(0.5).n_matched == 2

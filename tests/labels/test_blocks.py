@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tomocyte.labels.blocks import block_factors, block_means, block_sizes, block_sums, fine_plane
+from tomocyte.labels.blocks import block_factors, block_means, block_sizes, block_sums, coarse_voxel_size, fine_plane
 
 NAN = float("nan")
 
@@ -26,3 +26,12 @@ def test_blocks_by_hand() -> None:
     ramp = np.random.default_rng(0).normal(size=(6, 9, 8))
     means = block_means(ramp, (2, 3, 4), np.ones(ramp.shape, bool))
     assert np.allclose(means, ramp.reshape(3, 2, 3, 3, 2, 4).mean(axis=(1, 3, 5)), atol=1e-6)
+
+
+def test_blocks_are_as_large_as_their_voxels_together() -> None:
+    """The extent of an image of whole blocks stays the same; a plane without thickness keeps none."""
+    size, factors, shape = (0.5, 0.3, 0.2), (1, 2, 5), (4, 6, 10)
+    coarse = coarse_voxel_size(size, factors)
+    n_blocks = [n / factor for n, factor in zip(shape, factors, strict=True)]
+    np.testing.assert_allclose(np.multiply(n_blocks, coarse), np.multiply(shape, size))
+    assert np.isnan(coarse_voxel_size((NAN, 0.3, 0.2), (1, 2, 2))[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tomocyte.segmentation.smoothing import local_mean_planes, sigma_in_voxels, smooth
+from tomocyte.segmentation.smoothing import local_mean_planes, sigma_in_voxels, smooth, smoothed_planes
 
 NAN = float("nan")
 
@@ -49,3 +49,15 @@ def test_normalised_convolution_by_its_formula() -> None:
 def test_sigma_follows_each_axis() -> None:
     assert sigma_in_voxels(0.6, (0.3, 0.2, 0.1), 5) == pytest.approx((2, 3, 6))
     assert sigma_in_voxels(0.6, (NAN, 0.2, 0.1), 1) == pytest.approx((0, 3, 6))
+
+
+def test_planes_come_one_by_one_and_are_scipys() -> None:
+    """Also of a volume that is thinner than the kernel reaches."""
+    for n_z in (2, 9):
+        image = np.random.default_rng(n_z).normal(1.34, 0.01, size=(n_z, 11, 13)).astype(np.float32)
+        planes = smoothed_planes(image, (2.0, 1.0, 0.5))
+        assert iter(planes) is planes
+        expected = ndimage.gaussian_filter(image, (2.0, 1.0, 0.5), mode="nearest")
+        for plane, other in zip(planes, expected, strict=True):
+            assert plane.dtype == np.float32
+            np.testing.assert_allclose(plane, other, atol=1e-6)

@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
 
-from tomocyte.segmentation.cells.nuclei import contact_areas_um2, on_grid, seeds_of, shared_cells, together
+from tomocyte.segmentation.cells.nuclei import (
+    contact_areas_um2,
+    flooded_regions,
+    on_grid,
+    seeds_of,
+    shared_cells,
+    together,
+)
 from tomocyte.segmentation.cells.windows import (
     CellByCellSettings,
     make_grid,
@@ -78,3 +87,22 @@ def test_contact_is_an_area_in_um2() -> None:
 def test_chains_of_pairs_are_one_group() -> None:
     assert together([1, 2, 3, 4, 5], {(4, 5), (1, 2), (2, 4)}) == {1: 1, 2: 1, 3: 3, 4: 1, 5: 1}
     assert together([1, 2], set()) == {1: 1, 2: 2}
+
+
+def test_regions_are_scikit_images_watershed_of_the_depth() -> None:
+    """Two touching balls; depths differ from voxel to voxel, so that no tie is left to the order of the flood."""
+    size = (0.5, 0.25, 0.2)
+    membrane = balls((6, 8, 8), (6, 8, 13))
+    depth = ndimage.distance_transform_edt(membrane, sampling=size)
+    depth = (depth + 1e-3 * np.random.default_rng(1).random(depth.shape)).astype(np.float32)
+    nuclei = np.zeros(membrane.shape, np.uint32)
+    nuclei[12, 32, 40], nuclei[12, 32, 65] = 1, 2
+    regions = flooded_regions(membrane, nuclei, depth)
+    expected = watershed(-depth, nuclei, mask=membrane)
+    assert np.mean(regions[membrane] == expected[membrane]) > 0.99
+    np.testing.assert_array_equal(regions > 0, membrane)
+
+
+def test_without_a_nucleus_there_is_no_region() -> None:
+    nothing = flooded_regions(np.ones((2, 3, 4), bool), np.zeros((2, 3, 4), np.uint8), np.ones((2, 3, 4), np.float32))
+    assert (nothing.dtype, nothing.any()) == (np.uint32, np.False_)

@@ -11,6 +11,7 @@ from tomocyte.segmentation.cells.windows import (
     CellByCellSettings,
     Evidence,
     Window,
+    as_input,
     batches_of,
     make_grid,
     plan_windows,
@@ -75,3 +76,23 @@ def test_beyond_the_grid_there_is_nothing() -> None:
     assert np.array_equal(seen[0], expected)
     assert np.array_equal(seen[1], expected)
     assert not seen[2].any()
+
+
+@pytest.mark.parametrize("has_depth", [False, True])
+def test_every_nucleus_is_mine_for_itself_and_another_for_all_others(has_depth: bool) -> None:
+    """All cells rise from 0.5 at the surface to 1 at 4 µm; regions of a nucleus without itself are 0.5."""
+    rng = np.random.default_rng(3)
+    membrane = rng.random((3, 4, 5)) < 0.8
+    nuclei = np.where(membrane, rng.integers(0, 4, membrane.shape), 0)
+    regions = np.where(membrane & (nuclei == 0), rng.integers(1, 4, membrane.shape), nuclei)
+    depth = 6 * rng.random(membrane.shape)
+    evidence = Evidence(membrane, nuclei, depth, regions) if has_depth else Evidence(membrane, nuclei)
+    for label in (1, 2, 3):
+        cells, mine, others = as_input(evidence, label)
+        outside_value = 0.5 if has_depth else 0.0
+        np.testing.assert_allclose(cells, membrane * np.clip(0.5 + depth / 8, 0, 1) if has_depth else membrane)
+        np.testing.assert_array_equal(mine == 1, nuclei == label)
+        np.testing.assert_array_equal(others == 1, (nuclei != 0) & (nuclei != label))
+        around = membrane & (nuclei == 0)
+        np.testing.assert_array_equal(mine[around], outside_value * (regions == label)[around])
+        np.testing.assert_array_equal(others[around], outside_value * (regions != label)[around])

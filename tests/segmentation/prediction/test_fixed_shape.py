@@ -10,8 +10,10 @@ from tomocyte.errors import SettingsError
 from tomocyte.segmentation.prediction.fixed_shape import (
     FixedFrameSettings,
     count_fixed_tiles,
+    framed_shape,
     framed_tiling,
     predict_fixed,
+    seen_planes,
 )
 from tomocyte.segmentation.prediction.frame import PredictionSettings, count_tiles, predict_frame, prediction_bytes
 from tomocyte.segmentation.prediction.streamed import MaskSettings, masks_bytes, predict_masks
@@ -136,3 +138,20 @@ def test_streamed_masks_are_those_of_the_frame() -> None:
     assert not found.probability[:, :2].any()
     plain = settings.model_copy(update={"prediction": PredictionSettings(tiling=TILING)})
     assert masks_bytes(image.shape, size, settings) > masks_bytes(image.shape, size, plain)
+
+
+@pytest.mark.parametrize(
+    ("shape", "depth", "padding", "planes", "framed"),
+    [
+        ((128, 512, 512), 64, 64, (32, 96), (64, 640, 640)),
+        ((12, 24, 32), 8, 8, (2, 10), (8, 40, 48)),
+        ((13, 24, 32), 8, 0, (2, 10), (8, 24, 32)),
+        ((8, 24, 32), 64, 1, (0, 8), (8, 26, 34)),
+    ],
+)
+def test_the_middle_planes_are_seen_and_padded_by_hand(
+    shape: tuple[int, int, int], depth: int, padding: int, planes: tuple[int, int], framed: tuple[int, int, int]
+) -> None:
+    settings = FixedFrameSettings(shape=shape, depth=depth, padding=padding, stride=8)
+    assert seen_planes(settings) == planes
+    assert framed_shape(settings) == framed

@@ -9,13 +9,18 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy import ndimage
+from skimage.transform import resize
 
 from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.segmentation.prediction.frame import (
     PredictionSettings,
+    axes_of,
+    check_frame,
     count_tiles,
     predict_frame,
     prediction_bytes,
+    resampled,
+    tile_of,
     working_shape,
 )
 from tomocyte.segmentation.prediction.tiled import (
@@ -192,3 +197,55 @@ def test_what_cannot_work_is_refused() -> None:
         PredictionSettings(tiling=tiles, section_axes=("z", "z"))
     with pytest.raises(ValidationError):
         PredictionSettings(tiling=TilingSettings(tile_shape=(16, 16, 16)), section_axes=("y",))
+
+
+def test_a_plane_has_one_axis_to_look_along() -> None:
+    settings = PredictionSettings(tiling=TilingSettings(tile_shape=(16, 16)), section_axes=("x", "z"))
+    assert axes_of((1, 5, 8, 9), settings) == ("x", "z")
+    assert axes_of((3, 1, 8, 9), settings) == ("z",)
+
+
+@pytest.mark.parametrize("shape", [(4, 12, 9), (8, 12), (8, 24)])
+def test_resampling_keeps_the_extent_and_leaves_other_axes_alone(shape: tuple[int, ...]) -> None:
+    image = noise(2, 6, 8, 12)
+    found = resampled(image, shape)
+    blocks = image.reshape(-1, *image.shape[-len(shape) :])
+    options = {"order": 1, "mode": "edge", "anti_aliasing": True}
+    expected = [resize(block, shape, **options) for block in blocks]
+    np.testing.assert_allclose(found.reshape(-1, *shape), expected, atol=1e-6)
+    assert found.shape == (*image.shape[: -len(shape)], *shape)
+    assert resampled(image, (8, 12)) is image
+
+
+def test_the_largest_tile_is_that_of_the_largest_section() -> None:
+    """At the network's size z-sections have 30 x 20 pixels and y-sections 8 x 20; tiles have 24 x 24 at most."""
+    settings = PredictionSettings(
+        tiling=TilingSettings(tile_shape=(24, 24)), voxel_size_um=(0.5, 0.2, 0.2), section_axes=("y", "z")
+    )
+    shape, voxel = (1, 4, 30, 40), (0.4, 0.2, 0.1)
+    assert tile_of(shape, voxel, settings, divisor=(4, 4)) == (24, 20)
+    only_y = settings.model_copy(update={"section_axes": ("y",)})
+    assert tile_of(shape, voxel, only_y, divisor=(4, 4)) == (8, 20)
+    volume = PredictionSettings(tiling=TilingSettings(tile_shape=(8, 16, 16)))
+    assert tile_of((1, 20, 30, 40), voxel, volume, divisor=(4, 4, 4)) == (8, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("shape", "voxel", "changes", "error", "code"),
+    [
+        ((4, 5, 6), (0.4, 0.2, 0.1), {}, SettingsError, "E-AXES"),
+        ((1, 0, 5, 6), (0.4, 0.2, 0.1), {}, SettingsError, "E-AXES"),
+        ((1, 4, 5, 6), (0.0, 0.2, 0.1), {}, MetadataError, "E-VOXEL-SIZE"),
+        ((1, 4, 5, 6), (NAN, 0.2, 0.1), {}, MetadataError, "E-VOXEL-SIZE"),
+        ((1, 1, 5, 6), (NAN, 0.2, 0.1), {"tiling": TilingSettings(tile_shape=(8, 16, 16))}, SettingsError, "E-AXES"),
+        ((1, 4, 5, 6), (0.4, 0.2, 0.1), {"vote": "majority", "vote_threshold": None}, SettingsError, "E-VOTE"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused_before(
+    shape: tuple[int, ...], voxel: tuple[float, ...], changes: dict[str, object], error: type[Exception], code: str
+) -> None:
+    settings = PredictionSettings(tiling=TilingSettings(tile_shape=(16, 16)))
+    check_frame((1, 4, 5, 6), (0.4, 0.2, 0.1), settings, n_outputs=1)
+    check_frame((1, 1, 5, 6), (NAN, 0.2, 0.1), settings, n_outputs=1)
+    with pytest.raises(error, match=code):
+        check_frame(shape, voxel, settings.model_copy(update=changes), n_outputs=1)  # type: ignore[arg-type]

@@ -7,10 +7,16 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.labels.settings import SplitSettings
-from tomocyte.segmentation.prediction.objects import InstanceSettings, instances_from_probability
+from tomocyte.segmentation.prediction.objects import (
+    InstanceSettings,
+    instances_from_mask,
+    instances_from_probability,
+    splits_masks,
+)
 
 SIZE_UM = (0.5, 0.25, 0.2)
 NAN = float("nan")
@@ -119,3 +125,37 @@ def test_what_cannot_work_is_refused() -> None:
         instances_from_probability(np.zeros((3, 2, 4, 5), np.float32), SIZE_UM)
     with pytest.raises(MetadataError, match="E-VOXEL-SIZE"):
         instances_from_probability(np.zeros((1, 2, 4, 5), np.float32), (NAN, 1, 1))
+
+
+def test_objects_of_a_mask_are_its_connected_parts() -> None:
+    """As scipy counts them, faces only; holes of a volume are filled."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(4).random((6, 30, 40)), 2)
+    mask = ndimage.binary_fill_holes(noise > np.quantile(noise, 0.8))
+    settings = InstanceSettings(split=SplitSettings(method="none"), min_volume_um3=0)
+    found = instances_from_mask(mask, SIZE_UM, settings)
+    expected, n = ndimage.label(mask)
+    assert n > 3
+    assert len({*zip(found[mask].tolist(), expected[mask].tolist(), strict=True)}) == int(found.max()) == n
+    np.testing.assert_array_equal(found > 0, mask)
+
+
+@pytest.mark.parametrize(("method", "is_enough"), [("none", True), ("distance", True), ("intensity", False)])
+def test_a_mask_is_split_by_its_shape_alone(method: str, is_enough: bool) -> None:
+    settings = InstanceSettings(split=SplitSettings(method=method))
+    assert splits_masks(settings) is is_enough
+    if is_enough:
+        soft = balls([(6, 8, 6), (6, 8, 11.2)], 3.0)
+        np.testing.assert_array_equal(
+            instances_from_mask(soft > 0.5, SIZE_UM, settings) > 0, instances_from_mask(soft > 0.5, SIZE_UM) > 0
+        )
+    else:
+        with pytest.raises(SettingsError, match="E-SPLIT"):
+            instances_from_mask(np.ones((2, 3, 4), bool), SIZE_UM, settings)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (0, 3, 4), (1, 2, 3, 4)])
+def test_masks_have_three_axes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SettingsError, match="E-AXES"):
+        instances_from_mask(np.ones(shape, bool), SIZE_UM)
+    with pytest.raises(MetadataError, match="E-VOXEL-SIZE"):
+        instances_from_mask(np.ones((2, 3, 4), bool), (NAN, 1, 1))
