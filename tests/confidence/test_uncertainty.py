@@ -7,12 +7,20 @@ import math
 import numpy as np
 import pytest
 from scipy import special, stats
+from scipy.interpolate import RegularGridInterpolator
 from skimage.transform import resize
 
 from tomocyte.confidence.levels import conformal_ends, coverage
 from tomocyte.confidence.objects import ExpectedChange, change_score, interval, sum_over_objects
 from tomocyte.confidence.settings import StructureCalibration
-from tomocyte.confidence.voxels import calibrated_levels, entropy_map, predictive_entropy
+from tomocyte.confidence.voxels import (
+    axis_places,
+    calibrated_levels,
+    entropy_levels,
+    entropy_map,
+    predictive_entropy,
+    probability_at,
+)
 from tomocyte.errors import SettingsError
 from tomocyte.evaluation import with_temperature
 
@@ -66,6 +74,35 @@ def test_entropy_map_is_the_entropy_of_the_resized_probability() -> None:
     expected = 255 * predictive_entropy(resize(as_bytes(small) / 255, shape, order=1, mode="edge"))
     assert found.shape == shape
     np.testing.assert_allclose(found, expected, atol=1.2)
+
+
+@pytest.mark.parametrize(("n", "m"), [(7, 3), (3, 7), (5, 5), (4, 1), (1, 4)])
+def test_places_are_where_numpy_interpolates(n: int, m: int) -> None:
+    """Centres of n voxels among the centres of m over one extent; beyond the outermost centres nothing changes."""
+    low, high, share = axis_places(n, m)
+    values = np.random.default_rng(n).random(m)
+    expected = np.interp((np.arange(n) + 0.5) / n, (np.arange(m) + 0.5) / m, values)
+    np.testing.assert_allclose(values[low] * (1 - share) + values[high] * share, expected, atol=1e-6)
+    assert 0 <= low.min() <= high.max() < m
+
+
+def test_between_voxels_the_calibrated_probability_is_scipys() -> None:
+    probability = np.random.default_rng(2).integers(0, 256, (3, 4, 5)).astype(np.uint8)
+    levels = calibrated_levels(StructureCalibration(slope=0.7, bias=0.4))
+    interpolated = RegularGridInterpolator(tuple(map(np.arange, (3, 4, 5))), levels[probability].astype(np.float64))
+    for point in ((0.25, 2.5, 3.75), (1.0, 0.0, 4.0), (2.0, 1.5, 0.0)):
+        low = [min(int(place), n - 2) for place, n in zip(point, (3, 4, 5), strict=True)]
+        z, y, x = ((first, first + 1, place - first) for first, place in zip(low, point, strict=True))
+        expected = interpolated([point])[0]
+        assert probability_at(probability, levels, z, y, x) == pytest.approx(expected, abs=1e-6)
+
+
+def test_entropy_of_levels_in_255_parts_of_a_bit() -> None:
+    """0 and 1 are certain, 1/2 is one bit; p and 1 - p are equally uncertain."""
+    entropy = entropy_levels(calibrated_levels(None))
+    assert (entropy.dtype, entropy[0], entropy[255]) == (np.uint8, 0, 0)
+    assert entropy_levels(np.array([0.5, 0.11], np.float32)).tolist() == [255, round(255 * 0.4999)]
+    np.testing.assert_array_equal(entropy, entropy[::-1])
 
 
 def test_sums_of_a_hand_countable_object() -> None:

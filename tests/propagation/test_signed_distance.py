@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from tomocyte.errors import InputError, MetadataError, SettingsError
-from tomocyte.propagation import labelled_slices, methods, propagate
-from tomocyte.propagation.signed_distance import SignedDistanceSettings
+from tomocyte.propagation import SparseLabels, labelled_slices, method_of, methods, propagate
+from tomocyte.propagation.signed_distance import SignedDistanceSettings, interpolate_labels
 
 SIZE = (0.7, 0.3, 0.2)
 
@@ -198,3 +198,35 @@ def test_what_cannot_work_is_refused() -> None:
         with pytest.raises(kind, match=code):
             propagate(labels, **{"voxel_size_um": SIZE, **changes})  # type: ignore[arg-type]
     assert methods()["signed-distance"].settings is SignedDistanceSettings
+
+
+@pytest.mark.parametrize("slices", [(0, 4), (0, 2, 4), (1, 4), (0, 1, 2, 3, 4)])
+def test_the_method_fills_gaps_and_says_how_far_it_is(slices: tuple[int, ...]) -> None:
+    """Equal slices have an equal slice between them, without any doubt; beyond them nothing is known."""
+    labels = np.zeros((5, 6, 7), np.uint16)
+    labels[list(slices), 1:4, 2:6] = 9
+    seen: list[tuple[int, int]] = []
+    sparse = SparseLabels(labels, slices, SIZE)
+    dense = interpolate_labels(sparse, SignedDistanceSettings(), lambda done, n: seen.append((done, n)))
+    between = slice(slices[0], slices[-1] + 1)
+    np.testing.assert_array_equal(
+        dense.labels[between], np.broadcast_to(labels[slices[0]], dense.labels[between].shape)
+    )
+    assert not dense.labels[: slices[0]].any()
+    assert set(np.unique(dense.uncertainty[between])) == {0.0}
+    assert (dense.uncertainty[: slices[0]] == 1).all()
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == ((slices[0] + 1, 5), (5, 5))
+    assert labels[list(slices)].sum() == labels.sum()
+
+
+def test_one_slice_alone_is_too_few() -> None:
+    sparse = SparseLabels(np.zeros((3, 4, 5), np.uint8), (1,), SIZE)
+    with pytest.raises(SettingsError, match="E-PROPAGATION-SLICES"):
+        interpolate_labels(sparse, SignedDistanceSettings(), lambda *_: None)
+
+
+def test_methods_are_found_by_name_or_refused_with_the_list() -> None:
+    assert {name: method_of(name).name for name in methods()} == {name: name for name in methods()}
+    with pytest.raises(SettingsError, match="E-PROPAGATION-METHOD.*'nearest'.*signed-distance"):
+        method_of("nearest")

@@ -10,7 +10,8 @@ from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.progress import Progress
 from tomocyte.runs.simulate import dataset_plan
-from tomocyte.runs.simulate.benchmark import labelled_images, simulate_plans
+from tomocyte.runs.simulate.benchmark import check_benchmark, labelled_images, simulate_plans
+from tomocyte.runs.simulate.plan import with_backend
 
 SMALL = {"preset": "T cell", "n_cells": (1, 1), "shape": (24, 64, 60), "voxel_size_um": (0.6, 0.31, 0.3)}
 
@@ -44,3 +45,24 @@ def test_no_data_and_no_benchmark_is_refused(tmp_path: Path) -> None:
         labelled_images(settings, None, benchmark=None, folder=tmp_path)
     with pytest.raises(SettingsError, match="E-BENCHMARK"):
         labelled_images(settings, None, benchmark="no/small", folder=tmp_path)
+
+
+def test_several_processes_cannot_simulate_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    check_benchmark("odt/small")
+    with pytest.raises(SettingsError, match=r"E-NO-DATA.*--data"):
+        check_benchmark(None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SettingsError, match=r"E-NO-DATA.*several processes.*odt/small"):
+        check_benchmark("odt/small")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "torch:cuda:1"])
+def test_another_backend_changes_nothing_else(backend: str) -> None:
+    (plan,) = dataset_plan(SMALL, 1, seed=5)
+    other = with_backend(plan, backend)
+    assert {**other.model_dump(), "backend": plan.backend} == plan.model_dump()
+    assert other.backend == backend
+    for wrong in ("cupy", "torch:", ""):
+        with pytest.raises(SettingsError, match="E-SETTINGS"):
+            with_backend(plan, wrong)

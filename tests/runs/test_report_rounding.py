@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tomocyte.runs.report.rounding import heading, like, rounded
+from tomocyte.runs.report.rounding import heading, is_refractive_index, like, rounded
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,12 @@ def test_a_deviation_has_the_decimals_of_its_mean(value: float, example: str, te
 )
 def test_a_heading_leaves_the_unit_to_its_own_place(column: str, unit: str, text: str) -> None:
     assert heading(column, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("column", "is_ri"),
+    [("mean_ri", True), ("ri", True), ("sd_ri_dna", True), ("mean_refractive_index", True), ("trio_um", False),
+     ("rim_area_um2", False), ("area_variation", False), ("", False)],
+)  # fmt: skip
+def test_columns_of_a_refractive_index_say_so_in_a_word_of_their_own(column: str, is_ri: bool) -> None:
+    assert is_refractive_index(column) is is_ri
