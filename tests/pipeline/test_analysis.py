@@ -13,7 +13,7 @@ from tomocyte.notices import Notice
 from tomocyte.pipeline import analyse
 from tomocyte.pipeline.analysis import complete_table, map_volume, prepared_stages, segment_frame, walk
 from tomocyte.pipeline.columns import object_columns, pair_columns
-from tomocyte.pipeline.plan import plan_run
+from tomocyte.pipeline.planning import plan_run
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.stage import FrameState
 from tomocyte.progress import Progress

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import BALL_SIZE_UM, ball_ri
 
 from tomocyte.pipeline.forecast import BASE_BYTES, forecast_classical, forecast_run, peak_memory_bytes
-from tomocyte.pipeline.plan import plan_run
+from tomocyte.pipeline.planning import plan_run
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Volume

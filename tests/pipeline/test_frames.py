@@ -11,7 +11,7 @@ from tests.conftest import ball_ri
 from tomocyte.errors import InputError, ModalityError
 from tomocyte.pipeline import frames
 from tomocyte.pipeline.frames import background_mode, has_background, read_frame, without_medium
-from tomocyte.pipeline.plan import plan_run
+from tomocyte.pipeline.planning import plan_run
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.volume import Frame, Volume
 

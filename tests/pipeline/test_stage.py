@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from tomocyte.notices import Notice
-from tomocyte.pipeline.plan import Plan, plan_run
+from tomocyte.pipeline.plan import Plan
+from tomocyte.pipeline.planning import plan_run
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
 from tomocyte.progress import Progress

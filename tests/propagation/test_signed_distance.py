@@ -202,7 +202,7 @@ def test_what_cannot_work_is_refused() -> None:
 
 @pytest.mark.parametrize("slices", [(0, 4), (0, 2, 4), (1, 4), (0, 1, 2, 3, 4)])
 def test_the_method_fills_gaps_and_says_how_far_it_is(slices: tuple[int, ...]) -> None:
-    """Equal slices have an equal slice between them, without any doubt; beyond them nothing is known."""
+    """Equal slices have an equal slice between them, certain; beyond them nothing is known."""
     labels = np.zeros((5, 6, 7), np.uint16)
     labels[list(slices), 1:4, 2:6] = 9
     seen: list[tuple[int, int]] = []
@@ -217,6 +217,7 @@ def test_the_method_fills_gaps_and_says_how_far_it_is(slices: tuple[int, ...]) -
     assert (dense.uncertainty[: slices[0]] == 1).all()
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == ((slices[0] + 1, 5), (5, 5))
+    assert {n for _, n in seen} == {5}
     assert labels[list(slices)].sum() == labels.sum()
 
 
@@ -228,5 +229,5 @@ def test_one_slice_alone_is_too_few() -> None:
 
 def test_methods_are_found_by_name_or_refused_with_the_list() -> None:
     assert {name: method_of(name).name for name in methods()} == {name: name for name in methods()}
-    with pytest.raises(SettingsError, match="E-PROPAGATION-METHOD.*'nearest'.*signed-distance"):
+    with pytest.raises(SettingsError, match=r"E-PROPAGATION-METHOD.*'nearest'.*signed-distance"):
         method_of("nearest")

@@ -54,7 +54,9 @@ def test_cells_are_found_bright_and_dark_and_nan_never_is(method: str, sign: flo
     assert found.levels.background == pytest.approx(sign * 2, abs=0.05)
 
 
-@pytest.mark.parametrize("image", [np.full((4, 5, 6), 1.337), np.full((4, 5, 6), np.nan), np.zeros((1, 5, 6))])
+@pytest.mark.parametrize(
+    "image", [np.full((4, 5, 6), 1.337), np.full((4, 5, 6), np.nan), np.zeros((1, 5, 6)), np.array([[[1.337, np.nan]]])]
+)
 def test_an_image_of_one_value_has_no_cells_unless_it_lies_above_the_value_given(image: np.ndarray) -> None:
     assert not find_foreground(image, SIZE_UM, ForegroundSettings()).mask.any()
     given = find_foreground(image, SIZE_UM, ForegroundSettings(method="value", value=1.0))

@@ -15,7 +15,8 @@ from tomocyte.corrections.edits import EditList
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.measurements import Region, measurements
 from tomocyte.models import ModelCard, NetworkChoice
-from tomocyte.pipeline.plan import Plan, model_channels, plan_run, requested_card, requested_cells_card
+from tomocyte.pipeline.plan import Plan
+from tomocyte.pipeline.planning import model_channels, plan_run, requested_card, requested_cells_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import NucleusSettings, SegmentationSettings
 from tomocyte.volume import Volume
