@@ -170,7 +170,12 @@ def test_the_lateral_radius_is_that_of_the_disc_of_equal_area() -> None:
 
 
 @pytest.mark.parametrize(
-    ("capsule", "length"), [(tube((0, 0, 0), (3, 4, 0), 0.1), 5.0), (tube((1, 1, 1), (1, 1, 1), 0.1), 0.0)]
+    ("capsule", "length"),
+    [
+        (tube((0, 0, 0), (1, 2, 2), 0.1), 3.0),
+        (tube((0, 0, 0), (3, 4, 0), 0.1), 5.0),
+        (tube((1, 1, 1), (1, 1, 1), 0.1), 0.0),
+    ],
 )
 def test_a_capsules_frame_is_orthonormal(capsule: Any, length: float) -> None:
     *axes, found = capsule_frame(capsule)
