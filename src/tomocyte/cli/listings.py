@@ -90,7 +90,8 @@ def _written_formats() -> str:
 
 
 def _cell_methods() -> str:
-    from tomocyte.pipeline.plan import AS_FOUND, AUTO, CELL_METHODS
+    from tomocyte.pipeline.plan import AS_FOUND
+    from tomocyte.pipeline.planning import AUTO, CELL_METHODS
 
     return ", ".join((AUTO, *CELL_METHODS, AS_FOUND))
 
