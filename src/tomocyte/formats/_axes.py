@@ -58,8 +58,8 @@ def shape_tczyx(axes: str, shape: Sequence[int]) -> Shape5:
 
 def selection(axes: str, frame: int, channel: int, z_start: int, z_stop: int) -> tuple[int | slice, ...]:
     """Index into the stored array for some planes of one channel of one frame."""
-    chosen: dict[str, int | slice] = {"T": frame, "C": channel, "Z": slice(z_start, z_stop)}
-    return tuple(chosen.get(letter, slice(None)) for letter in axes)
+    selected: dict[str, int | slice] = {"T": frame, "C": channel, "Z": slice(z_start, z_stop)}
+    return tuple(selected.get(letter, slice(None)) for letter in axes)
 
 
 def as_planes(block: NDArray[Any], axes: str) -> NDArray[Any]:

@@ -148,9 +148,9 @@ class FlatPlanes:
         """Planes (z_stop - z_start, Y, X)."""
         self.stamp.check()
         first, inner, sizes = 0, self.axes, self.sizes
-        chosen = {"T": frame, "C": channel}
-        while inner[0] in chosen:  # leading frames and channels are skipped, not read
-            first += chosen[inner[0]] * math.prod(sizes[1:])
+        selected = {"T": frame, "C": channel}
+        while inner[0] in selected:  # leading frames and channels are skipped, not read
+            first += selected[inner[0]] * math.prod(sizes[1:])
             inner, sizes = inner[1:], sizes[1:]
         is_sliced = inner[0] == "Z"
         if is_sliced:
@@ -160,7 +160,7 @@ class FlatPlanes:
         check_fits_memory(count * max(self.stored.itemsize, self.dtype.itemsize), path=self.stamp.path, what="a read")
         block = self._voxels(first, count).reshape(sizes)
         rest = tuple(
-            slice(z_start, z_stop) if letter == "Z" and not is_sliced else chosen.get(letter, slice(None))
+            slice(z_start, z_stop) if letter == "Z" and not is_sliced else selected.get(letter, slice(None))
             for letter in inner
         )
         planes = as_planes(block[rest], inner)

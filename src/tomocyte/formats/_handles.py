@@ -35,7 +35,7 @@ class HandleCache(Generic[How, Handle]):
     Parameters
     ----------
     open_handle : callable
-        ``open_handle(stamp, how) -> handle``.
+        ``open_handle(stamp, options) -> handle``.
     n_kept : int
         How many stay open.
     """
@@ -48,13 +48,13 @@ class HandleCache(Generic[How, Handle]):
         atexit.register(self.close)
 
     @contextmanager
-    def lend(self, stamp: FileStamp, how: How) -> Iterator[Handle]:
+    def lend(self, stamp: FileStamp, options: How) -> Iterator[Handle]:
         """The handle of a file; dropped when its use raises, because its state is then unknown."""
         with self._lock:
-            mine = (os.getpid(), stamp, how)
+            mine = (os.getpid(), stamp, options)
             if mine not in self._kept:
                 self._make_room(stamp)
-                self._kept[mine] = self._open(stamp, how)
+                self._kept[mine] = self._open(stamp, options)
             self._kept.move_to_end(mine)
             is_fine = False
             try:

@@ -61,7 +61,7 @@ def _open(stamp: FileStamp) -> h5py.File:
         return h5py.File(stamp.path, "r", rdcc_nbytes=CHUNK_CACHE_NBYTES, rdcc_nslots=20_011)
 
 
-class KeptFile:
+class OpenHdf5:
     """An open file with the datasets used last: HDF5 forgets unpacked chunks when a dataset is closed."""
 
     def __init__(self, stamp: FileStamp) -> None:
@@ -87,11 +87,11 @@ class KeptFile:
         self._file.close()
 
 
-def _keep(stamp: FileStamp, how: None) -> KeptFile:  # noqa: ARG001  there is one way to open HDF5
-    return KeptFile(stamp)
+def _keep(stamp: FileStamp, options: None) -> OpenHdf5:  # noqa: ARG001  there is one way to open HDF5
+    return OpenHdf5(stamp)
 
 
-_KEPT: HandleCache[None, KeptFile] = HandleCache(_keep)
+_FILES: HandleCache[None, OpenHdf5] = HandleCache(_keep)
 
 
 @contextmanager
@@ -103,16 +103,16 @@ def opened(stamp: FileStamp) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def kept(stamp: FileStamp) -> Iterator[KeptFile]:
+def open_file(stamp: FileStamp) -> Iterator[OpenHdf5]:
     """The same, but left open for the next call, with its unpacked chunks, until :func:`release`."""
     stamp.check()
-    with parsing(stamp.path, CODE, what="its voxels"), _KEPT.lend(stamp, None) as file:
+    with parsing(stamp.path, CODE, what="its voxels"), _FILES.lend(stamp, None) as file:
         yield file
 
 
 def release(path: Path) -> None:
     """Close the file where this process keeps it open, so that it can be written."""
-    _KEPT.forget(path)
+    _FILES.forget(path)
 
 
 def object_at(file: h5py.File, name: str, path: Path, *, hops: int = 0) -> Any:
@@ -286,11 +286,11 @@ def datasets(file: h5py.File, path: Path) -> dict[str, tuple[int, ...]]:
         ``E-HDF5-DATASET`` when there are more than 10,000 objects.
     """
     found: dict[str, tuple[int, ...]] = {}
-    seen = 0
+    n_objects = 0
 
     def visit(name: str, item: Any) -> bool | None:
-        nonlocal seen
-        seen += 1
+        nonlocal n_objects
+        n_objects += 1
         if (
             isinstance(item, h5py.Dataset)
             and item.shape is not None
@@ -298,7 +298,7 @@ def datasets(file: h5py.File, path: Path) -> dict[str, tuple[int, ...]]:
             and item.dtype.kind in "biuf"
         ):
             found[name] = tuple(item.shape)
-        return True if seen > LARGEST_OBJECTS else None
+        return True if n_objects > LARGEST_OBJECTS else None
 
     if file.visititems(visit):
         raise InputError(

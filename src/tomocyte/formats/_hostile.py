@@ -97,10 +97,10 @@ class FileStamp:
             raise _changed(self.path, f"{self.nbytes} bytes became {now.nbytes}, or it was written again")
 
 
-def _changed(path: Path, how: str) -> InputError:
+def _changed(path: Path, change: str) -> InputError:
     return InputError(
         "E-INPUT-CHANGED",
-        f"the file changed after it was opened: {how}.",
+        f"the file changed after it was opened: {change}.",
         path=path,
         cure="Wait until it is complete, then run again.",
     )

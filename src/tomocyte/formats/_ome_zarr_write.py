@@ -94,8 +94,12 @@ def pyramid_factors(volume: Volume) -> list[tuple[int, int, int]]:
     >>> pyramid_factors(volume)
     [(1, 1, 1), (1, 2, 2), (1, 4, 4)]
     """
-    known = volume.voxel_size_um
-    size = np.array([np.inf, 1.0, 1.0] if known is None else [np.inf if math.isnan(step) else step for step in known])
+    voxel_size_um = volume.voxel_size_um
+    size = np.array(
+        [np.inf, 1.0, 1.0]
+        if voxel_size_um is None
+        else [np.inf if math.isnan(step) else step for step in voxel_size_um]
+    )
     shape, factor = np.array(volume.spatial_shape), np.ones(3, dtype=int)
     levels = [(1, 1, 1)]
     while max(shape[1:]) > SMALLEST_PLANE:
@@ -178,8 +182,8 @@ def _attributes(volume: Volume, factors: list[tuple[int, int, int]]) -> dict[str
         {"path": str(number), "coordinateTransformations": _transformations(spacing, factor, step, is_mean=is_mean)}
         for number, factor in enumerate(factors)
     ]
-    how = {"type": "mean" if is_mean else "nearest"} if len(factors) > 1 else {}
-    image = {"name": "image", "axes": axes, "datasets": datasets} | how
+    downsampling = {"type": "mean" if is_mean else "nearest"} if len(factors) > 1 else {}
+    image = {"name": "image", "axes": axes, "datasets": datasets} | downsampling
     ome: dict[str, Any] = {"version": "0.5", "multiscales": [image]}
     if volume.quantity == "labels":
         ome["image-label"] = {"version": "0.5"}

@@ -166,7 +166,7 @@ def pixel_chunks(data: bytes, path: Path) -> bytes:
     InputError
         ``E-PNG``: cut off, a wrong checksum, or a chunk that must be understood and is not.
     """
-    whole, kept, start = memoryview(data), [memoryview(SIGNATURE)], len(SIGNATURE)
+    whole, parts, start = memoryview(data), [memoryview(SIGNATURE)], len(SIGNATURE)
     for _ in range(MOST_CHUNKS):
         length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
         stop = start + 12 + length
@@ -175,11 +175,11 @@ def pixel_chunks(data: bytes, path: Path) -> bytes:
         if zlib.crc32(whole[start + 4 : stop - 4]).to_bytes(4, "big") != data[stop - 4 : stop]:
             raise damaged(path, f"has a wrong checksum in its chunk {kind!r} at byte {start}.")
         if kind in PIXEL_CHUNKS:
-            kept.append(whole[start:stop])
+            parts.append(whole[start:stop])
         elif not kind[0] & 32:  # a first letter in upper case: nobody may read the image without this chunk
             raise damaged(path, f"needs a chunk {kind!r} that is not understood.")
         if kind == b"IEND":
-            return b"".join(kept)
+            return b"".join(parts)
         start = stop
     raise damaged(path, f"has more than {MOST_CHUNKS} chunks.")
 

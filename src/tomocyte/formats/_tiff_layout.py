@@ -182,9 +182,9 @@ def _colour(shape: tuple[int, ...], tail: str, path: Path) -> InputError:
     )
 
 
-def _user_axes(said: str, sizes: tuple[int, ...], tail: str, *, path: Path) -> list[str]:
+def _user_axes(axes_given: str, sizes: tuple[int, ...], tail: str, *, path: Path) -> list[str]:
     """One letter per stored axis; those of length 1 may have been left out."""
-    wanted = said.upper()
+    wanted = axes_given.upper()
     longer = [index for index, size in enumerate(sizes) if size > 1]
     if len(wanted) == len(longer) + len(tail):
         letters = ["1"] * len(sizes)
@@ -199,7 +199,7 @@ def _user_axes(said: str, sizes: tuple[int, ...], tail: str, *, path: Path) -> l
     if not is_fitting or not is_plane_last or set(wanted) - set("TCZYX"):
         raise MetadataError(
             "E-AXES",
-            f"the axes {said!r} do not fit the stored array: {len(longer)} axes of pages {sizes}, then {tail}.",
+            f"the axes {axes_given!r} do not fit the stored array: {len(longer)} axes of pages {sizes}, then {tail}.",
             path=path,
             cure="Give one letter of T C Z per axis of pages, then Y X, e.g. --axes ZYX.",
         )

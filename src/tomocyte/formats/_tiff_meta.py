@@ -180,32 +180,32 @@ def declared_by_imagej(text: str, *, resolution: Mapping[str, float], n_samples:
     InputError
         ``E-TIFF-META`` for counts that contradict each other.
     """
-    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    entries = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     size = {
-        axis: whole(said.get(key, "1"), path, key)
+        axis: whole(entries.get(key, "1"), path, key)
         for axis, key in (("C", "channels"), ("Z", "slices"), ("T", "frames"))
     }
     if n_samples > 1 and size["C"] == n_samples:
         size["C"] = 1  # samples declared as channels
-    axes = said.get("order", "czt").upper()[::-1]
+    axes = entries.get("order", "czt").upper()[::-1]
     axes = "TZC" if axes == "TLUAFED" else axes  # "default"
     if sorted(axes) != ["C", "T", "Z"]:
-        raise damaged(path, f"order = {said['order'][:20]!r} is not one of ImageJ's.")
+        raise damaged(path, f"order = {entries['order'][:20]!r} is not one of ImageJ's.")
     sizes = tuple(size[axis] for axis in axes)
-    n_images = whole(said.get("images", str(math.prod(sizes))), path, "images")
+    n_images = whole(entries.get("images", str(math.prod(sizes))), path, "images")
     if math.prod(sizes) == 1 and n_images > 1:
         axes, sizes = "?", (n_images,)
     elif n_images != math.prod(sizes):
         raise damaged(path, f"images = {n_images}, but channels x slices x frames = {math.prod(sizes)}.")
     notes: list[str] = []
-    unit = said.get("unit", "")
+    unit = entries.get("unit", "")
     values: dict[str, float | str | None] = {
         axis: 1 / resolution[axis] if resolution.get(axis) else None for axis in "yx"
     }
-    values["z"] = said.get("spacing") if size["Z"] > 1 else None
-    units = {"z": said.get("zunit", unit), "y": said.get("yunit", unit), "x": unit}
+    values["z"] = entries.get("spacing") if size["Z"] > 1 else None
+    units = {"z": entries.get("zunit", unit), "y": entries.get("yunit", unit), "x": unit}
     lengths = {axis: length_um(value, units[axis], axis=axis, notes=notes) for axis, value in values.items()}
-    step = seconds(said.get("finterval"), said.get("tunit", "s"))
+    step = seconds(entries.get("finterval"), entries.get("tunit", "s"))
     return Declared(
         kind="imagej",
         axes=axes,
@@ -213,7 +213,7 @@ def declared_by_imagej(text: str, *, resolution: Mapping[str, float], n_samples:
         lengths_um={axis: value for axis, value in lengths.items() if value is not None},
         time_step_s=step if step is not None and step > 0 else None,
         notes=tuple(notes),
-        metadata={key: value[:200] for key, value in said.items()},
+        metadata={key: value[:200] for key, value in entries.items()},
     )
 
 
@@ -226,17 +226,17 @@ def declared_by_json(text: str, path: Path) -> Declared:
         ``E-TIFF-META``.
     """
     with parsing(path, "E-TIFF-META", what="its JSON description"):
-        said = json.loads(text)
-    shape: Any = said.get("shape") if isinstance(said, dict) else None
+        entries = json.loads(text)
+    shape: Any = entries.get("shape") if isinstance(entries, dict) else None
     is_shape = isinstance(shape, list) and 2 <= len(shape) <= 16
     if not is_shape or not all(type(size) is int and 1 <= size < 2**31 for size in shape):
         raise damaged(path, f"its JSON description gives the shape {str(shape)[:80]}.")
-    axes = said.get("axes", "?" * len(shape))
+    axes = entries.get("axes", "?" * len(shape))
     if not isinstance(axes, str) or len(axes) != len(shape):
         raise damaged(path, f"its JSON description gives the axes {str(axes)[:40]!r} for the shape {tuple(shape)}.")
     return Declared(
         kind="shaped",
         axes=axes.upper(),
         sizes=tuple(shape),
-        metadata={key: str(value)[:200] for key, value in said.items() if key not in ("shape", "axes")},
+        metadata={key: str(value)[:200] for key, value in entries.items() if key not in ("shape", "axes")},
     )

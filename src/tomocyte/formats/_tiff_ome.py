@@ -223,26 +223,26 @@ def ome_xml(volume: Volume) -> bytes:
 
 def _lengths(volume: Volume) -> dict[str, str]:
     """Physical sizes; a thickness without meaning (NaN) is left out."""
-    said: dict[str, str] = {}
+    attributes: dict[str, str] = {}
     for axis, size in zip("ZYX", volume.voxel_size_um or (), strict=False):
         if math.isfinite(size):
-            said[f"PhysicalSize{axis}"] = repr(float(size))
-            said[f"PhysicalSize{axis}Unit"] = "µm"
-    return said
+            attributes[f"PhysicalSize{axis}"] = repr(float(size))
+            attributes[f"PhysicalSize{axis}Unit"] = "µm"
+    return attributes
 
 
 def _annotate(root: ElementTree.Element, image: ElementTree.Element, volume: Volume) -> None:
-    said = {"quantity": volume.quantity or "", "unit": volume.unit}
+    annotations = {"quantity": volume.quantity or "", "unit": volume.unit}
     if volume.medium_ri is not None:
-        said["medium_ri"] = repr(float(volume.medium_ri))
-    said |= {f"origin.{name}": origin for name, origin in volume.origin.items()}
-    said = {key: value for key, value in said.items() if value}
-    if not said:
+        annotations["medium_ri"] = repr(float(volume.medium_ri))
+    annotations |= {f"origin.{name}": origin for name, origin in volume.origin.items()}
+    annotations = {key: value for key, value in annotations.items() if value}
+    if not annotations:
         return
     _element(image, "AnnotationRef", ID="Annotation:0")
     group = _element(root, "StructuredAnnotations")
     value = _element(_element(group, "MapAnnotation", ID="Annotation:0", Namespace=NAMESPACE), "Value")
-    for key, text in said.items():
+    for key, text in annotations.items():
         _element(value, "M", K=key).text = _printable(text)
 
 

@@ -121,7 +121,7 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
             yield tif
     finally:
         logger.removeFilter(listener)
-    complaints = [words for words in listener.heard if not any(known in words for known in HARMLESS)]
+    complaints = [words for words in listener.heard if not any(phrase in words for phrase in HARMLESS)]
     if complaints:
         raise truncated(path, f"the TIFF structure is damaged ({complaints[0]}).")
 
@@ -148,13 +148,13 @@ def directory_offsets(path: Path) -> list[int]:
             raise truncated(path, f"holds only {nbytes} bytes.")
         offset = int(struct.unpack(order + "Q", head[8:16])[0] if is_big else struct.unpack(order + "I", head[4:8])[0])
         found: list[int] = []
-        seen: set[int] = set()
+        offsets: set[int] = set()
         while offset:
-            if offset in seen:
+            if offset in offsets:
                 raise InputError("E-TIFF", f"page {len(found)} leads back to an earlier one.", path=path)
             if offset >= nbytes:
                 raise truncated(path, f"page {len(found)} should begin at byte {offset} of {nbytes}.")
-            seen.add(offset)
+            offsets.add(offset)
             found.append(offset)
             file.seek(offset)
             offset = _next_directory(file, order, is_big, nbytes=nbytes, index=len(found) - 1, path=path)

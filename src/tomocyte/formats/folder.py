@@ -173,8 +173,8 @@ def _counted(files: Sequence[NumberedFile], options: ReadOptions, *, path: Path)
     ]
     axes = [files[0].numbers[place][0] for place in changing]
     if axes.count("") == 1:
-        said = [letter for letter in (options.axes or "").upper() if letter not in axes]
-        if not said or said[0] not in "TCZ":
+        given_axes = [letter for letter in (options.axes or "").upper() if letter not in axes]
+        if not given_axes or given_axes[0] not in "TCZ":
             name = files[0].path.name
             raise MetadataError(
                 "E-AXES",
@@ -182,7 +182,7 @@ def _counted(files: Sequence[NumberedFile], options: ReadOptions, *, path: Path)
                 path=path,
                 cure="Give --axes ZYX (planes) or --axes TYX (frames), or give the files themselves as inputs.",
             )
-        axes[axes.index("")] = said[0]
+        axes[axes.index("")] = given_axes[0]
     if not axes or "" in axes or len(set(axes)) < len(axes):
         raise _mixed(path, f"names with {len(axes)} changing numbers, such as {files[0].path.name!r}")
     return "".join(axes), [tuple(entry.numbers[place][1] for place in changing) for entry in files]
@@ -203,8 +203,8 @@ def _arranged(axes: str, keys: list[tuple[int, ...]], path: Path) -> tuple[NDArr
     for combination in itertools.product(*(values[axes.index(axis)] for axis in wanted)):
         key = tuple(combination[wanted.index(axis)] for axis in axes)
         if key not in place_of:
-            said = ", ".join(f"{axis} {number}" for axis, number in zip(wanted, combination, strict=True))
-            raise _gap(path, f"the file with {said} is missing")
+            missing_file = ", ".join(f"{axis} {number}" for axis, number in zip(wanted, combination, strict=True))
+            raise _gap(path, f"the file with {missing_file} is missing")
         order.append(place_of[key])
     lengths = {axis: len(values[axes.index(axis)]) for axis in wanted}
     return np.arange(len(order), dtype=np.int64).reshape([lengths.get(axis, 1) for axis in "TCZ"]), order
@@ -221,18 +221,18 @@ def _volume(volumes: Sequence[Volume], table: NDArray[np.int64], axes: str, path
         for place, (axis, length) in enumerate(zip("TCZ", first.shape[:3], strict=True))
     ]
     notes = list(dict.fromkeys(note for volume in volumes for note in volume.notes))
-    said: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     size = _common_size([volume.voxel_size_um for volume in volumes], n_planes=shape[2], notes=notes)
     if size is not None:
-        said["voxel_size_um"] = size
+        properties["voxel_size_um"] = size
     if "T" not in axes and first.time_s is not None:
-        said["time_s"] = first.time_s
+        properties["time_s"] = first.time_s
     if "C" not in axes and first.channel_names:
-        said["channel_names"] = first.channel_names
+        properties["channel_names"] = first.channel_names
     for name in ("quantity", "unit", "medium_ri"):
         values = {getattr(volume, name) for volume in volumes}
         if len(values) == 1 and (value := values.pop()):
-            said[name] = value
+            properties[name] = value
     return Volume(
         shape=(shape[0], shape[1], shape[2], *first.spatial_shape[1:]),
         dtype=first.dtype,
@@ -243,11 +243,11 @@ def _volume(volumes: Sequence[Volume], table: NDArray[np.int64], axes: str, path
             plane_shape=first.spatial_shape[1:],
             dtype=first.dtype,
         ),
-        origin=dict.fromkeys(said, "file"),
+        origin=dict.fromkeys(properties, "file"),
         path=path,
         notes=tuple(notes),
         metadata={"n_files": len(volumes), "first_file": volumes[0].path.name if volumes[0].path else ""},
-        **said,
+        **properties,
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions, tcf
 from tomocyte.formats._axes import ambiguous_axes, as_planes, checked_axes, selection, shape_tczyx
-from tomocyte.formats._hdf5_safety import attribute, check_dataset, datasets, is_hdf5, kept, object_at, opened
+from tomocyte.formats._hdf5_safety import attribute, check_dataset, datasets, is_hdf5, object_at, open_file, opened
 from tomocyte.formats._hostile import FileStamp, check_fits_memory
 from tomocyte.volume import Origin, Volume, VoxelSize
 
@@ -52,7 +52,7 @@ class Hdf5Planes:
         """Planes (z_stop - z_start, Y, X)."""
         path = self.stamp.path
         check_fits_memory((z_stop - z_start) * self.plane_nbytes, path=path, what="a read")
-        with kept(self.stamp) as file:
+        with open_file(self.stamp) as file:
             stored = file.dataset(self.dataset)
             return as_planes(stored[selection(self.axes, frame, channel, z_start, z_stop)], self.axes)
 
@@ -133,9 +133,9 @@ def _axes(stored: h5py.Dataset, step: NDArray[Any] | None, options: ReadOptions,
     shape = stored.shape
     if options.axes is not None:
         return checked_axes(options.axes, shape, path)
-    said = _axistags(stored, path) or _dimension_labels(stored, path)
-    if said:
-        return checked_axes(said, shape, path)
+    axes = _axistags(stored, path) or _dimension_labels(stored, path)
+    if axes:
+        return checked_axes(axes, shape, path)
     if len(shape) == 2:
         return "YX"
     if len(shape) == 3 and step is not None and step.size == 3:

@@ -101,7 +101,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         if options.voxel_size_um is not None:  # the user's word replaces the file's
             size, notes = None, ()
         times = _times_s(header, axes, sizes)
-        said = {key: str(header[key]) for key in ("quantity", "unit") if key in header}
+        entries = {key: str(header[key]) for key in ("quantity", "unit") if key in header}
         planes = _planes(header, path, end, stored=stored, axes=axes, sizes=sizes)
     check_flat_size(planes)
     origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
@@ -112,8 +112,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         dtype=planes.dtype,
         read_planes=planes,
         voxel_size_um=size,
-        quantity=said.get("quantity"),
-        unit=said.get("unit", ""),
+        quantity=entries.get("quantity"),
+        unit=entries.get("unit", ""),
         time_s=times,
         origin=origin,
         path=path,
@@ -322,7 +322,7 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
     """
     name = f"{volume.dtype.kind}{volume.dtype.itemsize}"
     stored = np.dtype({"b1": "u1", "f2": "f4"}.get(name, name)).newbyteorder("<")
-    kind = next((known for known, code in TYPES.items() if code == stored.str[1:]), None)
+    kind = next((text for text, code in TYPES.items() if code == stored.str[1:]), None)
     if kind is None or path.name.lower().endswith(".nhdr"):
         raise InputError(
             "E-NRRD-WRITE",

@@ -111,10 +111,10 @@ class ZarrPlanes:
     def _check(self, frame: int, channel: int, z_start: int, z_stop: int) -> tuple[tuple[int, int], ...]:
         """Check every chunk file of a request; returns their sizes and times."""
         array = self.array
-        chosen = selection(self.axes, frame, channel, z_start, z_stop)
+        selected = selection(self.axes, frame, channel, z_start, z_stop)
         spans = [
             range(part, part + 1) if isinstance(part, int) else range(*part.indices(size))
-            for part, size in zip(chosen, array.shape, strict=True)
+            for part, size in zip(selected, array.shape, strict=True)
         ]
         nbytes = math.prod(map(len, spans)) * array.dtype.itemsize
         check_fits_memory(nbytes, path=array.path, what="a read")
@@ -130,8 +130,8 @@ class ZarrPlanes:
             warnings.simplefilter("ignore")
             store = zarr.storage.LocalStore(array.path, read_only=True)
             opened = zarr.open_array(store, mode="r", zarr_format=2 if array.version == 2 else 3)
-            chosen = selection(self.axes, frame, channel, z_start, z_stop)
-            return as_planes(np.asarray(opened[chosen]), self.axes)
+            selected = selection(self.axes, frame, channel, z_start, z_stop)
+            return as_planes(np.asarray(opened[selected]), self.axes)
 
 
 def verify(path: Path) -> bool:
@@ -189,11 +189,11 @@ def read(path: Path, options: ReadOptions) -> Volume:
     if "image-label" in ome:
         properties["quantity"] = "labels"
     notes += _missing_chunks(array, is_own=isinstance(own, dict))
-    known = {"voxel_size_um": size, "time_s": properties["time_s"], "medium_ri": properties.get("medium_ri")}
+    values = {"voxel_size_um": size, "time_s": properties["time_s"], "medium_ri": properties.get("medium_ri")}
     noted = own.get("origin") if isinstance(own, dict) else None
     made = {key for key, value in noted.items() if value == "simulated"} if isinstance(noted, dict) else set()
     origin: dict[str, Origin] = {
-        key: "simulated" if key in made else "file" for key, value in known.items() if value is not None
+        key: "simulated" if key in made else "file" for key, value in values.items() if value is not None
     }
     return Volume(
         shape=shape,
@@ -234,10 +234,10 @@ def _axes(
     image: Mapping[str, Any], shape: tuple[int, ...], options: ReadOptions, path: Path
 ) -> tuple[str, tuple[str, ...]]:
     """One letter and one unit (or nothing) per stored axis."""
-    said = image.get("axes")
-    if not isinstance(said, list):  # before 0.3 the axes were always t, c, z, y, x and had no unit
-        said = list("tczyx") if len(shape) == 5 else []
-    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in said]
+    axes = image.get("axes")
+    if not isinstance(axes, list):  # before 0.3 the axes were always t, c, z, y, x and had no unit
+        axes = list("tczyx") if len(shape) == 5 else []
+    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in axes]
     units = tuple(str(entry.get("unit", "")) for entry in entries) or ("",) * len(shape)
     if options.axes is not None:
         letters = checked_axes(options.axes, shape, path)

@@ -65,10 +65,10 @@ def read_png(path: Path, options: ReadOptions) -> Volume:
     stamp = FileStamp.of(path)
     head = read_head(stamp)
     stamp.check()
-    said: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     size = _pixel_size(head)
     if size is not None:
-        said = {"voxel_size_um": size, "origin": {"voxel_size_um": "file"}}
+        properties = {"voxel_size_um": size, "origin": {"voxel_size_um": "file"}}
     per_metre = {} if head.pixels_per_metre is None else {"pixels_per_metre_yx": head.pixels_per_metre}
     return Volume(
         shape=(1, 1, 1, *head.plane_shape),
@@ -76,7 +76,7 @@ def read_png(path: Path, options: ReadOptions) -> Volume:
         read_planes=ReadPngPlane(stamp, head.plane_shape, head.dtype),
         path=path,
         metadata=per_metre,
-        **said,
+        **properties,
     )
 
 

@@ -117,22 +117,22 @@ def _channels(file: h5py.File, path: Path) -> list[str]:
 
 
 def _group_name(file: h5py.File, options: ReadOptions, path: Path) -> str:
-    known = (["3D"] if has_object(file, RI_GROUP, path) else []) + _channels(file, path)
+    names = (["3D"] if has_object(file, RI_GROUP, path) else []) + _channels(file, path)
     wanted = "3D" if options.dataset is None else options.dataset.strip("/").removeprefix("Data/")
-    if wanted not in known:
+    if wanted not in names:
         raise InputError(
             "E-TCF-DATASET",
             f"holds no image {wanted!r}.",
             path=path,
-            cure=f"Name one with --dataset; found: {', '.join(known) or 'none'}.",
+            cure=f"Name one with --dataset; found: {', '.join(names) or 'none'}.",
         )
     return f"Data/{wanted}"
 
 
 def _version(file: h5py.File, path: Path) -> tuple[int, ...]:
     """The format version as numbers, so that 1.10 > 1.3."""
-    said = attribute(file, "FormatVersion", path)
-    text = "" if said is None or said.size == 0 else str(said.ravel()[0]).strip("\0 ")
+    version = attribute(file, "FormatVersion", path)
+    text = "" if version is None or version.size == 0 else str(version.ravel()[0]).strip("\0 ")
     if not re.fullmatch(r"\d{1,4}(\.\d{1,4}){0,5}", text):
         raise header_error(f"has the format version {text!r}", path, "E-TCF-VERSION")
     return tuple(int(part) for part in text.split("."))
@@ -169,9 +169,9 @@ def _times_s(
 ) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
     """Each frame's own time; the interval only where frames carry none."""
     found = [number(group[name], "Time", path) for name in names]
-    known = [time for time in found if time is not None and math.isfinite(time)]
-    if len(known) == len(names):
-        times = tuple(time - known[0] for time in known)
+    valid_times = [time for time in found if time is not None and math.isfinite(time)]
+    if len(valid_times) == len(names):
+        times = tuple(time - valid_times[0] for time in valid_times)
         is_ordered = all(before < after for before, after in itertools.pairwise(times))
         return times, () if is_ordered else ("W-TCF-TIME: the frames' times do not increase.",)
     if len(names) == 1:
@@ -195,7 +195,7 @@ def _medium_ri(file: h5py.File, path: Path) -> tuple[float | None, tuple[str, ..
 
 def _metadata(file: h5py.File, group: Any, path: Path) -> dict[str, Any]:
     """What else the file says, for provenance: device, registration and position of fluorescence."""
-    said: dict[str, Any] = {"dataset": str(group.name), "fluorescence": tuple(_channels(file, path))}
+    metadata: dict[str, Any] = {"dataset": str(group.name), "fluorescence": tuple(_channels(file, path))}
     wanted = {
         "/": ("FormatVersion", "RecordingTime", "Title", "DeviceModelType", "SoftwareVersion"),
         "Info/Device": ("Magnification", "NA", "Wavelength", "Iteration"),
@@ -206,12 +206,12 @@ def _metadata(file: h5py.File, group: Any, path: Path) -> dict[str, Any]:
         if has_object(file, place, path):
             owner = object_at(file, place, path)
             values = {name: attribute(owner, name, path) for name in names}
-            said |= {
+            metadata |= {
                 name: value.ravel()[0].item() if value.dtype.kind != "U" else str(value.ravel()[0])
                 for name, value in values.items()
                 if value is not None and value.size
             }
-    return said
+    return metadata
 
 
 FORMAT = Format("tcf", (".tcf",), "Tomocube TCF: refractive index and fluorescence", verify, read, write)

@@ -77,10 +77,10 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
         with parsing(path, "E-TIFF-META", what="its metadata", also=LIBRARY_ERRORS):
             declared = _declared(tif, pages, path)
     stamp.check()
-    files, grid, chosen, is_raw = place_planes(declared, pages, stamp)
+    files, grid, image, is_raw = place_planes(declared, pages, stamp)
     if declared.kind == "bare":
         declared = replace(declared, axes="?", sizes=(len(grid),))
-    table = in_order(grid, declared, chosen, options=options, path=path)
+    table = in_order(grid, declared, image, options=options, path=path)
     n_left = len(pages) - (1 if is_raw else int(np.count_nonzero(grid[:, 0] == 0)))
     if n_left and not declared.n_more:
         note = f"W-TIFF-SERIES: {n_left} more page(s) are in the file that are not part of this image and not read."
@@ -88,8 +88,8 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     reader = ReadTiffPlanes(
         stamps=files,
         table=table,
-        plane_shape=chosen.plane_shape,
-        dtype=chosen.dtype,
+        plane_shape=image.plane_shape,
+        dtype=image.dtype,
         is_raw=is_raw,
         raw_byte_order=tif.byteorder,
     )
@@ -164,7 +164,7 @@ def _volume(reader: ReadTiffPlanes, declared: Declared, path: Path) -> Volume:
     n_frames, n_channels, n_planes = reader.table.shape[:3]
     notes = list(declared.notes)
     origin: dict[str, Origin] = {}
-    said: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     if declared.n_more:
         notes.append(f"W-TIFF-SERIES: the file holds {declared.n_more} more image(s), which are not read.")
     size = _voxel_size(declared, n_planes, notes)
@@ -172,18 +172,18 @@ def _volume(reader: ReadTiffPlanes, declared: Declared, path: Path) -> Volume:
     if times is None and declared.time_step_s is not None:
         times = tuple(frame * declared.time_step_s for frame in range(n_frames))
     if size is not None:
-        said["voxel_size_um"] = size
+        properties["voxel_size_um"] = size
     if times is not None and n_frames > 1 and len(times) == n_frames:
-        said["time_s"] = times
+        properties["time_s"] = times
     if declared.channel_names and len(declared.channel_names) == n_channels:
-        said["channel_names"] = declared.channel_names
+        properties["channel_names"] = declared.channel_names
     if declared.quantity is not None:
-        said["quantity"] = declared.quantity
+        properties["quantity"] = declared.quantity
     if declared.unit:
-        said["unit"] = declared.unit
+        properties["unit"] = declared.unit
     if declared.medium_ri is not None:
-        said["medium_ri"] = declared.medium_ri
-    for name in said:
+        properties["medium_ri"] = declared.medium_ri
+    for name in properties:
         # What our own writer noted as simulated stays so for ever.
         is_simulated = declared.metadata.get(f"tomocyte.origin.{name}") == "simulated"
         origin[name] = "simulated" if is_simulated else "file"
@@ -195,7 +195,7 @@ def _volume(reader: ReadTiffPlanes, declared: Declared, path: Path) -> Volume:
         path=path,
         notes=tuple(notes),
         metadata={"dialect": declared.kind, **declared.metadata},
-        **said,
+        **properties,
     )
 
 
