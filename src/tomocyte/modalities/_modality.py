@@ -110,37 +110,37 @@ class Modality:
         return quantity in self.conversions and wavelength_um is not None
 
     def __post_init__(self) -> None:
-        known = {entry.name for entry in structures()}
+        names = {entry.name for entry in structures()}
         for entry in self.structures:
-            if entry.name not in known:
+            if entry.name not in names:
                 register(entry)
 
     def unit_of(self, quantity: str) -> str:
         """The unit of a quantity this modality knows."""
         return {self.quantity: self.unit, **self.alternatives}[quantity]
 
-    def settle_quantity(self, volume: Volume, said: str | None) -> str:
+    def settle_quantity(self, volume: Volume, given: str | None) -> str:
         """What a voxel value means, from the user, the file, or because only one quantity is possible.
 
         Raises
         ------
         ModalityError
-            ``E-QUANTITY``: several are possible and nobody said which; ``E-MODALITY``: the file says another.
+            ``E-QUANTITY``: several are possible and none is given; ``E-MODALITY``: it is not one of this modality.
         """
-        known = (self.quantity, *self.alternatives)
+        quantities = (self.quantity, *self.alternatives)
         stored = None if volume.quantity == "intensity" else volume.quantity
-        quantity = said or stored or (self.quantity if len(known) == 1 else None)
+        quantity = given or stored or (self.quantity if len(quantities) == 1 else None)
         if quantity is None:
             raise ModalityError(
                 "E-QUANTITY",
-                f"{self.name} volumes contain {' or '.join(known)}, and the file does not specify which.",
+                f"{self.name} volumes contain {' or '.join(quantities)}, and the file does not specify which.",
                 path=volume.path,
-                cure=f"Give --quantity {' or --quantity '.join(known)}.",
+                cure=f"Give --quantity {' or --quantity '.join(quantities)}.",
             )
-        if quantity not in known:
+        if quantity not in quantities:
             raise ModalityError(
                 "E-MODALITY",
-                f"{quantity} is not a quantity of {self.name} ({', '.join(known)}).",
+                f"{quantity} is not a quantity of {self.name} ({', '.join(quantities)}).",
                 path=volume.path,
                 cure="Choose the right --modality or --quantity.",
             )
@@ -161,8 +161,8 @@ class Modality:
         name : str
             Any name or alias; a name of the user's own gets the registry's defaults.
         """
-        known = {entry.name: entry for entry in self.structures}
-        entry = known.get(canonical_name(name)) or structure(name)
+        own = {entry.name: entry for entry in self.structures}
+        entry = own.get(canonical_name(name)) or structure(name)
         return entry if self.quantity == "refractive_index" else replace(entry, refraction_increment_ml_per_g=None)
 
     def check_channels(self, volume: Volume) -> None:

@@ -60,8 +60,8 @@ def read_archive(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _judge(members, path)
-            chosen = _choose(members, path)
-            return {name: _unpack(archive, member, LARGEST[name], path) for name, member in chosen.items()}
+            selected = _choose(members, path)
+            return {name: _unpack(archive, member, LARGEST[name], path) for name, member in selected.items()}
     except (
         zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, NotImplementedError, UnicodeError,
         ValueError, struct.error,
@@ -94,14 +94,14 @@ def _judge(members: list[zipfile.ZipInfo], path: Path) -> None:
     if len(members) > MOST_MEMBERS:
         problem = f"has {len(members)} members; {MOST_MEMBERS} are allowed."
         raise InputError("E-MODEL-ZIP-BOMB", problem, path=path, cure=CURE)
-    seen: set[str] = set()
+    names: set[str] = set()
     for member in members:
         name = member.orig_filename
         problem = _name_problem(name)
         folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold()).rstrip("/")
-        if not problem and folded in seen:
+        if not problem and folded in names:
             problem = "occurs twice (or differs only in case or Unicode form)"
-        seen.add(folded)
+        names.add(folded)
         if problem:
             raise InputError("E-MODEL-ZIP-NAME", f"member {name!r} {problem}.", path=path, cure=CURE)
         kind = stat.S_IFMT(member.external_attr >> 16)

@@ -171,9 +171,9 @@ def _test_tensors(package: ModelPackage) -> tuple[NDArray[np.float32], NDArray[n
     from tomocyte.segmentation.prediction.normalization import normalize
 
     settings = package.card.normalization
-    seen = package.selftest["input"][0].numpy().astype(np.float64)
+    normalised = package.selftest["input"][0].numpy().astype(np.float64)
     is_linear = settings.kind in ("fixed", "medium")
-    image = (seen * settings.scale + settings.offset if is_linear else seen).astype(np.float32)
+    image = (normalised * settings.scale + settings.offset if is_linear else normalised).astype(np.float32)
     normalized = torch.from_numpy(normalize(image, settings)[np.newaxis])
     return image[np.newaxis], probabilities(package.build(), normalized, package.card.activation).numpy()
 

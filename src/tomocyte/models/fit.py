@@ -74,21 +74,24 @@ def check_fit(
     MetadataError
         ``E-VOXEL-SIZE``: nobody gave the voxel size; this cannot be forced.
     """
-    chosen = tuple(range(volume.n_channels)) if channels is None else tuple(channels)
+    indices = tuple(range(volume.n_channels)) if channels is None else tuple(channels)
     size = volume.require_voxel_size()
-    found = [
+    mismatches = [
         *_quantity(card, volume),
-        *_channels(card, volume, chosen),
+        *_channels(card, volume, indices),
         *_dimensions(card, volume),
         *_voxel_size(card, size),
-        *_values(card, _sample(volume, image, frame, chosen), chosen),
+        *_values(card, _sample(volume, image, frame, indices), indices),
     ]
     if is_forced:
-        return tuple(f"W-MODEL-FIT-{entry.code}: {card.name} {card.version}: {entry.problem}" for entry in found)
-    if found:
-        problem = f"{card.name} does not fit: " + " ".join(entry.problem for entry in found)
-        cure = " ".join(entry.cure for entry in found) + " Or continue with --force; this is recorded in every output."
-        raise ModalityError(f"E-MODEL-FIT-{found[0].code}", problem, path=volume.path, cure=cure)
+        return tuple(f"W-MODEL-FIT-{entry.code}: {card.name} {card.version}: {entry.problem}" for entry in mismatches)
+    if mismatches:
+        problem = f"{card.name} does not fit: " + " ".join(entry.problem for entry in mismatches)
+        cure = (
+            " ".join(entry.cure for entry in mismatches)
+            + " Or continue with --force; this is recorded in every output."
+        )
+        raise ModalityError(f"E-MODEL-FIT-{mismatches[0].code}", problem, path=volume.path, cure=cure)
     return ()
 
 
@@ -101,12 +104,12 @@ def _quantity(card: ModelCard, volume: Volume) -> Iterator[Mismatch]:
         )
 
 
-def _channels(card: ModelCard, volume: Volume, chosen: tuple[int, ...]) -> Iterator[Mismatch]:
-    is_inside = all(0 <= channel < volume.n_channels for channel in chosen)
-    if len(chosen) != len(card.channels) or not is_inside:
+def _channels(card: ModelCard, volume: Volume, indices: tuple[int, ...]) -> Iterator[Mismatch]:
+    is_inside = all(0 <= channel < volume.n_channels for channel in indices)
+    if len(indices) != len(card.channels) or not is_inside:
         yield Mismatch(
             "CHANNELS",
-            f"the model needs {len(card.channels)} channels ({', '.join(card.channels)}), not {list(chosen)} of "
+            f"the model needs {len(card.channels)} channels ({', '.join(card.channels)}), not {list(indices)} of "
             f"{volume.n_channels}.",
             "Choose the channel with --channel.",
         )
@@ -128,14 +131,15 @@ def _dimensions(card: ModelCard, volume: Volume) -> Iterator[Mismatch]:
 
 def _voxel_size(card: ModelCard, size: tuple[float, float, float]) -> Iterator[Mismatch]:
     low, high = card.voxel_size_range
-    for axis, seen, wanted in zip("zyx", size, card.voxel_size_um, strict=True):
+    for axis, size_um, wanted_um in zip("zyx", size, card.voxel_size_um, strict=True):
         # A single plane has no thickness to compare.
-        if wanted is None or (axis == "z" and math.isnan(seen) and card.dimensions == 2):
+        if wanted_um is None or (axis == "z" and math.isnan(size_um) and card.dimensions == 2):
             continue
-        if not low * wanted * (1 - ROUNDING) <= seen <= high * wanted * (1 + ROUNDING):
+        if not low * wanted_um * (1 - ROUNDING) <= size_um <= high * wanted_um * (1 + ROUNDING):
             yield Mismatch(
                 "VOXEL-SIZE",
-                f"voxel size {axis} is {seen:g} um, the model is for {low * wanted:g} to {high * wanted:g} um.",
+                f"voxel size {axis} is {size_um:g} um, the model is for {low * wanted_um:g} to "
+                f"{high * wanted_um:g} um.",
                 "Check --voxel-size-um, or bin or resample the volume.",
             )
     stretch = (size[1] / size[2]) / (card.voxel_size_um[1] / card.voxel_size_um[2])
@@ -148,9 +152,9 @@ def _voxel_size(card: ModelCard, size: tuple[float, float, float]) -> Iterator[M
         )
 
 
-def _values(card: ModelCard, samples: list[NDArray[np.float64]], chosen: tuple[int, ...]) -> Iterator[Mismatch]:
+def _values(card: ModelCard, samples: list[NDArray[np.float64]], indices: tuple[int, ...]) -> Iterator[Mismatch]:
     low, high = card.value_range
-    for channel, values in zip(chosen, samples, strict=False):
+    for channel, values in zip(indices, samples, strict=False):
         finite = values[np.isfinite(values)]
         bottom, top = np.percentile(finite, (1.0, 99.0)) if finite.size else (math.nan, math.nan)
         if not (low <= bottom and top <= high):
@@ -164,16 +168,16 @@ def _values(card: ModelCard, samples: list[NDArray[np.float64]], chosen: tuple[i
 
 
 def _sample(
-    volume: Volume, image: NDArray[Any] | None, frame: int, chosen: tuple[int, ...]
+    volume: Volume, image: NDArray[Any] | None, frame: int, indices: tuple[int, ...]
 ) -> list[NDArray[np.float64]]:
-    """Up to a million evenly spaced voxels of each chosen channel."""
+    """Up to a million evenly spaced voxels of each indices channel."""
     n_planes = volume.shape[2]
     picked = sorted({round(z) for z in np.linspace(0, n_planes - 1, min(n_planes, MOST_PLANES))})
     step = max(1, math.ceil(len(picked) * volume.shape[3] * volume.shape[4] / MOST_SAMPLES))
     while step > 1 and math.gcd(step, volume.shape[4]) > 1:
         step += 1  # a step that shares no factor with the row's length visits every column
     samples = []
-    for channel in chosen:
+    for channel in indices:
         if not 0 <= channel < volume.n_channels:
             continue
         planes = (

@@ -118,8 +118,8 @@ def find_model(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_dir() and os.path.lexists(path / CARD_FILE):
         return path
-    known = ", ".join(entry.name for entry in list_models()) or "none"
-    cure = f"Known: {known}; or give the folder of a model package (import a .zip with `tomocyte models import` first)."
+    names = ", ".join(entry.name for entry in list_models()) or "none"
+    cure = f"Known: {names}; or give the folder of a model package (import a .zip with `tomocyte models import` first)."
     raise SettingsError("E-MODEL-NAME", f"unknown model {str(path_or_name)!r}.", cure=cure)
 
 

@@ -99,8 +99,8 @@ def check_selftest(card: ModelCard, tensors: State, module: torch.nn.Module, pat
     if not problem:
         batch, _, *space = tensors["input"].shape
         expected = (batch, len(card.structures), *space)
-        seen = tuple(tensors["output"].shape)
-        problem = "" if seen == expected else f"its output is {seen}, not {expected}"
+        shape = tuple(tensors["output"].shape)
+        problem = "" if shape == expected else f"its output is {shape}, not {expected}"
     if not problem and not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         problem = "contains NaN or infinity"
     if problem:

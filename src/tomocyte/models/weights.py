@@ -116,11 +116,11 @@ def check_tensors(card: ModelCard, tensors: State, empty: State, path: Path | No
         )
         raise InputError("E-MODEL-TENSORS", problem, path=path, cure="The weights belong to another network.")
     for name, expected in empty.items():
-        seen, wanted = tensors[name], (tuple(expected.shape), stored_dtype(card, expected))
-        if (tuple(seen.shape), seen.dtype) != wanted:
-            problem = f"tensor {name!r} is {tuple(seen.shape)} {seen.dtype}, the network needs {wanted[0]} {wanted[1]}."
+        tensor, shape, dtype = tensors[name], tuple(expected.shape), stored_dtype(card, expected)
+        if (tuple(tensor.shape), tensor.dtype) != (shape, dtype):
+            problem = f"tensor {name!r} is {tuple(tensor.shape)} {tensor.dtype}, the network needs {shape} {dtype}."
             raise InputError("E-MODEL-TENSORS", problem, path=path, cure="The weights belong to another network.")
-        if not bool(seen.isfinite().all()):
+        if not bool(tensor.isfinite().all()):
             cure = "The training diverged, or the file is damaged."
             raise InputError("E-MODEL-NONFINITE", f"tensor {name!r} contains NaN or infinity.", path=path, cure=cure)
 
@@ -136,12 +136,12 @@ def store_tensors(card: ModelCard, state: State, empty: State) -> State:
     """
     stored: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
-        kept = tensor.detach().to("cpu")
-        dtype = stored_dtype(card, empty[name]) if name in empty else kept.dtype
-        stored[name] = kept.to(dtype).contiguous().clone()
-        is_lost = bool(kept.isfinite().all()) and not bool(stored[name].isfinite().all())
+        values = tensor.detach().to("cpu")
+        dtype = stored_dtype(card, empty[name]) if name in empty else values.dtype
+        stored[name] = values.to(dtype).contiguous().clone()
+        is_lost = bool(values.isfinite().all()) and not bool(stored[name].isfinite().all())
         if is_lost:
-            problem = f"tensor {name!r} has values up to {float(kept.abs().max()):g}, too much for {dtype}."
+            problem = f"tensor {name!r} has values up to {float(values.abs().max()):g}, too much for {dtype}."
             raise SettingsError("E-MODEL-DTYPE", problem, cure="Store the weights as float32 or bfloat16.")
     try:
         check_tensors(card, stored, empty)
