@@ -286,14 +286,14 @@ class _Pool(Generic[Task]):
         """A worker has gone: try its item again later, or fail it."""
         self.workers.remove(worker)
         worker.process.join(STOP_GRACE_S)
-        how = worker.end()
+        cause = worker.end()
         if not worker.is_ready:
-            self._fail_start(how)
+            self._fail_start(cause)
             return None
         job = worker.job
         if job is None:
             return None
-        job.problem = f"the worker process died ({how})."
+        job.problem = f"the worker process died ({cause})."
         if job.n_attempts == 1:
             self.casualties.append(job)
             return None
@@ -315,11 +315,11 @@ class _Pool(Generic[Task]):
         error = WorkerError("E-TIMEOUT", problem, cure="Give such inputs more time with --item-timeout-s.")
         return Outcome(job.index, job.task, error=error, n_attempts=job.n_attempts, seconds=seconds)
 
-    def _fail_start(self, how: str) -> None:
+    def _fail_start(self, cause: str) -> None:
         self.n_failed_starts += 1
         if self.n_failed_starts > 2:
             cure = "See the messages above; a script that calls this needs `if __name__ == '__main__':`."
-            raise WorkerError("E-WORKER-START", f"no worker process can be started ({how}).", cure=cure)
+            raise WorkerError("E-WORKER-START", f"no worker process can be started ({cause}).", cure=cure)
 
     def stop(self) -> None:
         """End all workers within a few seconds, whatever they do."""

@@ -64,8 +64,8 @@ def _coded(error: Exception) -> TomocyteError:
     if isinstance(error, MemoryError):
         return ResourceError("E-MEM", f"not enough memory ({error}).", cure="Use fewer workers or smaller tiles.")
     if isinstance(error, OSError) and is_disk_full(error):
-        found: OutputError = output_error(error, error.filename or "output")
-        return found
+        coded: OutputError = output_error(error, error.filename or "output")
+        return coded
     problem = f"an unexpected error: {type(error).__name__}: {error}."
     return TomocyteError("E-BUG", problem, cure="Please report it; --debug shows where.")
 

@@ -221,7 +221,7 @@ def agreement_figure(
     ----------
     Bland, Altman, Lancet 327, 307 (1986), doi:10.1016/S0140-6736(86)90837-8.
     """
-    found = paired_agreement(truth, prediction)
+    agreement = paired_agreement(truth, prediction)
     first, second = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
     is_pair = np.isfinite(first) & np.isfinite(second)
     first, second = first[is_pair], second[is_pair]
@@ -236,15 +236,15 @@ def agreement_figure(
         scatter.set_ylabel(drawable(f"{label}, prediction"), fontsize=9, parse_math=False)
         chart.plot((first + second) / 2, second - first, "o", color=LINE_COLOURS[0], markersize=4.5, alpha=0.75)
         chart.axhline(0, color="#999999", linewidth=1, linestyle=":")
-        if np.isfinite(found.bias):
-            chart.axhline(found.bias, color=LINE_COLOURS[1], linewidth=1.4, label=f"bias {found.bias:+.3g}")
-        if np.isfinite(found.difference_sd):
-            limits = f"limits {found.lower_limit:+.3g}, {found.upper_limit:+.3g} (bias ∓ {LIMIT_DEVIATIONS} SD)"
-            chart.axhline(found.lower_limit, color=LINE_COLOURS[1], linewidth=1, linestyle="--", label=limits)
-            chart.axhline(found.upper_limit, color=LINE_COLOURS[1], linewidth=1, linestyle="--")
+        if np.isfinite(agreement.bias):
+            chart.axhline(agreement.bias, color=LINE_COLOURS[1], linewidth=1.4, label=f"bias {agreement.bias:+.3g}")
+        if np.isfinite(agreement.difference_sd):
+            limits = f"limits {agreement.lower_limit:+.3g}, {agreement.upper_limit:+.3g} (bias ∓ {LIMIT_DEVIATIONS} SD)"
+            chart.axhline(agreement.lower_limit, color=LINE_COLOURS[1], linewidth=1, linestyle="--", label=limits)
+            chart.axhline(agreement.upper_limit, color=LINE_COLOURS[1], linewidth=1, linestyle="--")
         chart.set_xlabel(drawable(f"{label}, mean of both"), fontsize=9, parse_math=False)
         chart.set_ylabel("prediction minus truth", fontsize=9)
-        chart.set_title(f"n = {found.n_pairs}", fontsize=8, loc="right")
+        chart.set_title(f"n = {agreement.n_pairs}", fontsize=8, loc="right")
         _finish(scatter, legend="none")
         _finish(chart, legend="below")
         return picture(figure, file_format)
@@ -277,15 +277,15 @@ def fold_scores_figure(
         ``E-PICTURE``: no model.
     """
     _refuse_nothing(scores, "models")
-    known = published or {}
+    published_scores = published or {}
     with defaults():
         figure, (axes,) = _figure(1, title, width=6.6, height=1.3 + 0.36 * len(scores))
         for row, (model, values) in enumerate(scores.items()):
             folds = np.asarray(values, np.float64)
             folds = folds[np.isfinite(folds)]
             _draw_row(axes, row, folds, is_first=row == 0)
-            if model in known:
-                is_first = model == next(name for name in scores if name in known)
+            if model in published_scores:
+                is_first = model == next(name for name in scores if name in published_scores)
                 label = "mean in the paper (real data)" if is_first else None
                 style: dict[str, Any] = {
                     "markerfacecolor": "none",
@@ -293,7 +293,7 @@ def fold_scores_figure(
                     "markersize": 6,
                     "linestyle": "none",
                 }
-                axes.plot([known[model]], [row], "D", label=label, **style)
+                axes.plot([published_scores[model]], [row], "D", label=label, **style)
         axes.set_yticks(range(len(scores)), [drawable(model) for model in scores], parse_math=False)
         axes.set_ylim(len(scores) - 0.4, -0.6)
         axes.set_xlabel(drawable(name), fontsize=9, parse_math=False)

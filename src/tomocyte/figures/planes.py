@@ -160,8 +160,8 @@ def _most_informative_voxel(labels: Mapping[str, NDArray[Any]], shape: tuple[int
     if inside is None:
         return shape[0] // 2, shape[1] // 2, shape[2] // 2
     nuclei = np.where(inside, grids["nucleus"], 0) if "nucleus" in grids else np.zeros(1)
-    chosen = _largest(nuclei) if nuclei.any() else inside
-    voxels = np.argwhere(chosen)
+    target = _largest(nuclei) if nuclei.any() else inside
+    voxels = np.argwhere(target)
     # The centroid may lie outside a bent object: take the object's voxel nearest to it.
     z, y, x = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))] * steps
     return int(z), int(y), int(x)
@@ -188,9 +188,9 @@ def _cut_planes(
     def cut(caption: str, place: tuple[Any, ...], pixel_um: tuple[float, float], cross: tuple[float, float]) -> _Plane:
         plane = np.asarray(image[place])
         thin = tuple(slice(None, None, max(1, math.ceil(n / _LARGEST_SIDE))) for n in plane.shape)
-        found = {name: np.asarray(array[place])[thin] for name, array in labels.items()}
+        planes = {name: np.asarray(array[place])[thin] for name, array in labels.items()}
         pixel = pixel_um[0] * thin[0].step, pixel_um[1] * thin[1].step
-        return _Plane(caption, plane[thin].astype(np.float64), found, pixel, cross)
+        return _Plane(caption, plane[thin].astype(np.float64), planes, pixel, cross)
 
     name_z, name_y, name_x = (
         # As in the tables, the centre of voxel 0 lies at 0 µm.

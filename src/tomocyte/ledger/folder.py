@@ -215,8 +215,8 @@ class Ledger:
         """All commit records that can be trusted, sorted by item, whatever request they were made for."""
         with writing(self.items):
             names = sorted(entry for entry in os.listdir(self.items) if entry.endswith(RECORD_SUFFIX))
-        found = (self._read(self.items / name) for name in names if PART.search(name) is None)
-        return sorted((record for record in found if record is not None), key=lambda record: record.item)
+        records = (self._read(self.items / name) for name in names if PART.search(name) is None)
+        return sorted((record for record in records if record is not None), key=lambda record: record.item)
 
     def publish(self, name: str, write: Callable[[Path], None]) -> Path:
         """Write a file of the whole run (a table, ``run.json``, ``report.html``) so that it is whole or absent.

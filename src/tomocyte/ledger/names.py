@@ -44,8 +44,10 @@ def _stem(path: str | Path) -> str:
 
 def _plain_name(path: str | Path) -> str:
     stem = unicodedata.normalize("NFC", _stem(path))
-    kept = (" " if unicodedata.category(c) == "Zs" else "_" if unicodedata.category(c)[0] in "CZ" else c for c in stem)
-    name = _REPLACED.sub("_", "".join(kept)).strip(" ").rstrip(". ")
+    letters = (
+        " " if unicodedata.category(c) == "Zs" else "_" if unicodedata.category(c)[0] in "CZ" else c for c in stem
+    )
+    name = _REPLACED.sub("_", "".join(letters)).strip(" ").rstrip(". ")
     name = PART.sub("_part", name)
     if name.casefold().endswith(RECORD_SUFFIX):
         name = name[: -len(RECORD_SUFFIX)] + "_done_json"
@@ -118,11 +120,11 @@ def item_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
     >>> item_names(["a/cell.tif", "b/other.tif"])
     ('cell', 'other')
     """
-    seen: set[str] = set()
+    places: set[str] = set()
     for path in paths:
-        if os.path.abspath(path) in seen:
+        if os.path.abspath(path) in places:
             raise InputError("E-NAME-CLASH", "is given twice.", path=path, cure="Give each input once.")
-        seen.add(os.path.abspath(path))
+        places.add(os.path.abspath(path))
     plain = [_plain_name(path) for path in paths]
     digests = [_digest(path) for path in paths]
     names = plain

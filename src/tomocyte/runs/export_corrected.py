@@ -107,14 +107,14 @@ def export_corrected(
     OutputError
         The output folder cannot be used.
     """
-    chosen = settings or ExportSettings()
+    options = settings or ExportSettings()
     about = _about(run)
     names = sorted(entry.name.removesuffix(".done.json") for entry in (run / "items").glob("*.done.json"))
     result = ExportResult()
     plans = []
     for name in names:
         item = finished_item(run, name)
-        plan = _plan(item, chosen)
+        plan = _plan(item, options)
         if plan is None:
             result.skipped.append(name)
         else:

@@ -187,9 +187,9 @@ def _outputs_of(output: Path, *, is_map_written: bool) -> Outputs:
     suffixes = [suffix for entry in formats().values() if entry.write for suffix in entry.suffixes]
     suffix = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len, default="")
     if not suffix:
-        known = ", ".join(sorted(suffixes))
+        endings = ", ".join(sorted(suffixes))
         raise InputError(
-            "E-FORMAT-WRITE", "files with this ending cannot be written.", path=output, cure=f"Endings: {known}."
+            "E-FORMAT-WRITE", "files with this ending cannot be written.", path=output, cure=f"Endings: {endings}."
         )
     stem, ending = output.name[: -len(suffix)], output.name[-len(suffix) :]
     return Outputs(

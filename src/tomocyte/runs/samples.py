@@ -210,10 +210,10 @@ def _get_file(sample: Sample, file: SampleFile, folder: Path, mirror: Path | Non
                 f"{file.name} is a converted file and cannot be downloaded; its source: {sample.source}.",
                 cure="Give the folder that contains it with --from DIR.",
             )
-        if (seen := _sha256(part)) != file.sha256:
+        if (actual := _sha256(part)) != file.sha256:
             raise InputError(
                 "E-SAMPLE-HASH",
-                f"SHA-256 is {seen}, registered is {file.sha256}.",
+                f"SHA-256 is {actual}, registered is {file.sha256}.",
                 path=file.name,
                 cure="Nothing kept.",
             )
@@ -224,12 +224,12 @@ def _get_file(sample: Sample, file: SampleFile, folder: Path, mirror: Path | Non
 
 
 def _copy(sample: Sample, file: SampleFile, mirror: Path, part: Path) -> None:
-    found = sorted(mirror.rglob(file.name)) if mirror.is_dir() else []
-    if not found:
+    files = sorted(mirror.rglob(file.name)) if mirror.is_dir() else []
+    if not files:
         raise InputError(
             "E-SAMPLE-SOURCE", f"no {file.name} below it.", path=mirror, cure=f"Its source: {sample.source}."
         )
-    shutil.copyfile(found[0], part)
+    shutil.copyfile(files[0], part)
 
 
 def _download(url: str, part: Path) -> None:

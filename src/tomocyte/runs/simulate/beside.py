@@ -63,12 +63,12 @@ def real_beside_simulated(
     size = real.require_voxel_size()
     frame = np.asarray(real.planes(0, 0), dtype=np.float32)
     item = simulate_item(_settings_like(real, settings, is_image=is_image), 0, seed=seed)
-    taken = item.frame(0)
-    measured = taken.measured
+    first_frame = item.frame(0)
+    measured = first_frame.measured
     if is_open_hl60:
         fitted = Optics(item.optics.instrument, kind.fitted[OPEN_HL60])
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(9,)))
-        measured = kind.measure(View(item.scenes[0], taken.truth), fitted, Conditions(), rng)[0]
+        measured = kind.measure(View(item.scenes[0], first_frame.truth), fitted, Conditions(), rng)[0]
     shown = (size[1], size[1], size[2]) if is_image else size
     volumes = {
         "real": (frame, kind.value_of_medium(float(real.medium_ri or 0.0))),

@@ -28,12 +28,12 @@ class _Camera:
     """Simulates each frame once, when it is asked for, and keeps its labels and the first frame's picture."""
 
     def __init__(
-        self, item: SimulatedItem, structures: tuple[str, ...], backend: str, report: Callable[[int], None]
+        self, item: SimulatedItem, structures: tuple[str, ...], backend: str, callback: Callable[[int], None]
     ) -> None:
         self._item = item
         self._backend = backend
         self._structures = structures
-        self._report = report
+        self._callback = callback
         self._frame = -1
         self._channels: NDArray[np.float32] = np.empty(0, np.float32)
         self.stacks: dict[str, LabelStack] = {}
@@ -50,20 +50,20 @@ class _Camera:
         yield from self.stacks.items()
 
     def _take(self, frame: int) -> None:
-        self._report(frame)
-        taken = self._item.frame(frame, backend=self._backend)
-        self._frame, self._channels = frame, taken.channels
+        self._callback(frame)
+        simulated = self._item.frame(frame, backend=self._backend)
+        self._frame, self._channels = frame, simulated.channels
         for structure in self._structures:
-            stack = self.stacks.setdefault(structure, LabelStack(taken.measured.shape))
-            stack.append(refit(taken.labels(structure)))
-        if taken.quantity == "refractive_index":
-            self.recovered.append({str(label): float(share) for label, share in taken.recovered().items()})
+            stack = self.stacks.setdefault(structure, LabelStack(simulated.measured.shape))
+            stack.append(refit(simulated.labels(structure)))
+        if simulated.quantity == "refractive_index":
+            self.recovered.append({str(label): float(share) for label, share in simulated.recovered().items()})
         if not self.picture:
             volume = self._item.volume()
-            labels = {name: taken.labels(name) for name in DRAWN}
+            labels = {name: simulated.labels(name) for name in DRAWN}
             size = volume.require_voxel_size()
             self.picture = overview(
-                taken.measured, labels, size, unit=volume.unit, quantity=volume.quantity or "", title="simulated"
+                simulated.measured, labels, size, unit=volume.unit, quantity=volume.quantity or "", title="simulated"
             )
 
 
