@@ -71,7 +71,7 @@ class Structure:
 # sphere of the diameter that the comment gives, or the registry's default.
 _ENTRIES = (
     Structure(
-        "extracellular", "what lies outside all cells", None, "#BFBFBF", refraction_increment_ml_per_g=None,
+        "extracellular", "everything outside the cells", None, "#BFBFBF", refraction_increment_ml_per_g=None,
         aliases=("extracellular_space", "ecs"),
     ),
     Structure(
@@ -89,7 +89,7 @@ _ENTRIES = (
     ),
     Structure("cytoplasm", "cell without its nucleus", "cell", "#8DA0CB"),
     Structure("nucleus", "nucleus", "cell", "#E69F00", 5.0, 5.0, aliases=("nuclei",)),
-    Structure("inclusion", "inclusion: droplet, nucleolus or granule, not told apart", "cell", "#F0E442"),
+    Structure("inclusion", "inclusion: droplet, nucleolus or granule, not distinguished", "cell", "#F0E442"),
     Structure("nucleolus", "nucleolus", "nucleus", "#009E73", 0.2, 0.2, aliases=("nucleoli",)),
     Structure(
         "lipid_droplet", "lipid droplet", "cell", "#CC79A7", 0.05, 0.2, LIPID_ML_PER_G,

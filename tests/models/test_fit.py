@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_refused(card: ModelCard, volume: Volume, code: str
     with pytest.raises(ModalityError) as caught:
         check_fit(card, volume)
     assert caught.value.code == f"E-MODEL-FIT-{code}"
-    assert caught.value.cure.endswith("recorded.")
+    assert caught.value.cure.endswith("recorded in every output.")
     notes = check_fit(card, volume, is_forced=True)
     assert any(note.startswith(f"W-MODEL-FIT-{code}: small-nucleus 1.2.3: ") for note in notes)
 

@@ -132,7 +132,7 @@ def run_items(
 def sigterm_exits() -> Iterator[None]:
     """Let SIGTERM unwind this process like Ctrl-C (``SystemExit(143)``), so that cleaning up happens.
 
-    Only in the main thread, and only where nobody else handles SIGTERM.
+    Only in the main thread, and only where SIGTERM has no other handler.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -190,7 +190,7 @@ class _Worker:
             self.process.kill()
         self.process.join()
         self.pipe.close()
-        return _how_it_ended(self.process.exitcode)
+        return _cause_of_end(self.process.exitcode)
 
 
 class _Pool(Generic[Task]):
@@ -333,7 +333,7 @@ class _Pool(Generic[Task]):
             worker.end(grace_s=0.0)
 
 
-def _how_it_ended(exit_code: int | None) -> str:
+def _cause_of_end(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
     try:

@@ -25,7 +25,7 @@ MISSING_COLOUR = "#7A0019"
 BACKGROUND_COLOUR = "#777777"
 TRACK_COLOUR = "#B39B78"
 
-# OS-Net's own colours for outlines (Figs. 3 and 4): what is compared is told apart by them, not the structure.
+# OS-Net's own colours for outlines (Figs. 3 and 4): they distinguish what is compared, not the structures.
 COMPARISON_COLOURS = {
     "truth": "#FF2020",
     "OS-Net": "#FFE100",

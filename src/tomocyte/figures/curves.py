@@ -181,7 +181,7 @@ def reliability_figure(
             axes.scatter(x, y, s=size, color=LINE_COLOURS[number % len(LINE_COLOURS)], alpha=0.5, linewidths=0)
             axes.plot(x, y, label=f"{drawable(name)} (ECE {one.ece:.4f})", **_line(number))
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.set_xlabel("probability said", fontsize=9)
+        axes.set_xlabel("predicted probability", fontsize=9)
         axes.set_ylabel("share that is inside", fontsize=9)
         _finish(axes)
         return picture(figure, file_format)

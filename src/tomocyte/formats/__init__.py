@@ -2,7 +2,7 @@
 
 To add one, put ``formats/<name>.py`` here with a module constant ``FORMAT = Format(...)``; it is found by itself.
 ``verify`` is cheap and never raises; ``read`` is lazy and never invents a physical property; ``write`` exists where it
-makes sense. What the user says (:class:`ReadOptions`) wins over the file and is recorded as coming from the user.
+makes sense. What the user gives (:class:`ReadOptions`) replaces what the file says, with the origin ``user``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tomocyte.volume import Origin, Volume, VoxelSize
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says about a file; ``None`` means: take it from the file.
+    """What the user gives about a file; ``None``: take it from the file.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
     ----------
     path : path-like
     options : ReadOptions, optional
-        What the user says; recorded with origin ``user``.
+        What the user gives; recorded with origin ``user``.
     is_size_required : bool
         With ``False`` a file without a voxel size opens all the same (``tomocyte info`` does this).
 
@@ -140,7 +140,7 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
     InputError
         The file is damaged, hostile or of no known format.
     MetadataError
-        ``E-VOXEL-SIZE`` or ``E-AXES``: neither the file nor the user said it.
+        ``E-VOXEL-SIZE`` or ``E-AXES``: given neither by the file nor by the user.
     """
     given = options or ReadOptions()
     place = Path(path)
@@ -151,7 +151,7 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
 
 
 def _apply(volume: Volume, options: ReadOptions) -> Volume:
-    """What the user said, laid over what the file says."""
+    """The volume with the user's values in place of the file's."""
     properties: dict[str, Any] = {}
     if options.voxel_size_um is not None:
         properties["voxel_size_um"] = options.voxel_size_um

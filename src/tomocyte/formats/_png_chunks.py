@@ -176,7 +176,7 @@ def pixel_chunks(data: bytes, path: Path) -> bytes:
             raise damaged(path, f"has a wrong checksum in its chunk {kind!r} at byte {start}.")
         if kind in PIXEL_CHUNKS:
             parts.append(whole[start:stop])
-        elif not kind[0] & 32:  # a first letter in upper case: nobody may read the image without this chunk
+        elif not kind[0] & 32:  # a first letter in upper case: the image must not be read without this chunk
             raise damaged(path, f"needs a chunk {kind!r} that is not understood.")
         if kind == b"IEND":
             return b"".join(parts)

@@ -67,7 +67,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     InputError
         ``E-MRC-HEADER``, ``E-MRC-MODE``, ``E-MRC-TRUNC`` (shorter or longer than the header says).
     MetadataError
-        ``E-AXES`` for a stack of 2-D images, where z, time and channel cannot be told apart.
+        ``E-AXES`` for a stack of 2-D images, where z, time and channel cannot be distinguished.
     """
     stamp = FileStamp.of(path)
     with parsing(path, "E-MRC-HEADER", what="its header"), path.open("rb") as stream:

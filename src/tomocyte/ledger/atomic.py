@@ -154,7 +154,7 @@ def plain_files(root: Path) -> Iterator[tuple[str, Path]]:
     Raises
     ------
     OutputError
-        ``E-OUT-LINK``: a link, pipe or device, whose content nobody could vouch for.
+        ``E-OUT-LINK``: a link, pipe or device, whose content cannot be verified.
     OSError
         A folder cannot be listed.
     """

@@ -139,7 +139,7 @@ class Ledger:
         ----------
         item : str
         staged : Path
-            From :meth:`stage` of the same item; nobody writes to it any more.
+            From :meth:`stage` of the same item; nothing is written to it any more.
         record : CommitRecord
             Its ``outputs`` are filled in here.
 

@@ -29,7 +29,7 @@ class Finding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: Literal["changed", "missing", "unexpected", "leftover", "stale"]
-    """Content differs; file gone; file that nobody committed; unfinished write; tables older than the items."""
+    """Content differs; file missing; file that was not committed; unfinished write; tables older than the items."""
     path: str
     """Relative to the output folder, with ``/``."""
     problem: str

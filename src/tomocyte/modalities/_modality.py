@@ -81,7 +81,7 @@ class Modality:
     default_model : str
         The model ``tomocyte run`` uses when none is named.
     alternatives : mapping
-        Further quantities its volumes may hold, with their units; then the file or the user must say which.
+        Further quantities its volumes may hold, with their units; then the file or the user must specify which.
     alternative_measurements : mapping
         The measurements that make sense for such a quantity, where they differ.
     conversions : mapping

@@ -103,7 +103,7 @@ def _onnx_bytes(package: ModelPackage, path: Path) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns about its own internals and about packages nobody needs; errors still come through."""
+    """The exporter warns about its own internals and about packages that are not needed; errors still come through."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

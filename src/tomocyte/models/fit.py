@@ -72,7 +72,7 @@ def check_fit(
         ``E-MODEL-FIT-QUANTITY``, ``-CHANNELS``, ``-DIMENSIONS``, ``-VOXEL-SIZE`` or ``-VALUES``: the first mismatch
         gives the code, the message names all.
     MetadataError
-        ``E-VOXEL-SIZE``: nobody gave the voxel size; this cannot be forced.
+        ``E-VOXEL-SIZE``: the voxel size is unknown; this cannot be forced.
     """
     indices = tuple(range(volume.n_channels)) if channels is None else tuple(channels)
     size = volume.require_voxel_size()

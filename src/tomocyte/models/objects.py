@@ -84,7 +84,7 @@ def structures_of(card: ModelCard) -> dict[str, tuple[int, ...]]:
 
 
 def is_streamed(card: ModelCard, rules: Mapping[str, InstanceSettings]) -> bool:
-    """Whether a model's structures can be thresholded as they come: 3-D, one output each, told apart by shape."""
+    """Whether a model's structures can be thresholded as they come: 3-D, one output each, separated by shape."""
     from tomocyte.segmentation.prediction.objects import splits_masks
     from tomocyte.segmentation.prediction.streamed import MOST_OUTPUTS
 

@@ -23,7 +23,7 @@ LARGEST_PARAMETER_COUNT = 100_000_000
 
 
 class NetworkSettings(Settings):
-    """What every network is asked for; each network's own settings add to it."""
+    """Settings that every network has; each network's own settings add to it."""
 
     n_inputs: int = Field(default=1, ge=1, le=64)
     """Channels of the image."""
@@ -32,7 +32,7 @@ class NetworkSettings(Settings):
 
 
 class Network(nn.Module):
-    """A module that says what it takes, what it gives and what its levels are called."""
+    """A module with its numbers of inputs and outputs, the divisor of its sizes and the names of its levels."""
 
     n_inputs: int
     """Channels it takes."""

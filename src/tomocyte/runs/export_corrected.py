@@ -31,14 +31,14 @@ from tomocyte.settings import Settings
 from tomocyte.volume import Volume
 
 IGNORE_LABEL = 255
-"""Value of voxels that nobody looked at."""
+"""Value of voxels that were not checked."""
 
 
 class ExportSettings(Settings):
     """What is exported."""
 
     is_all: bool = False
-    """Whether items and frames that nobody corrected are exported too, as if they were right."""
+    """Whether items and frames without corrections are exported too, as if they were right."""
     structures: tuple[str, ...] = ()
     """Only these; empty: all, so that a network of several does not forget those that were right."""
     margin_um: float | None = Field(default=None, ge=0, le=1000)
@@ -250,7 +250,7 @@ def _frames_of(volume: Volume, frames: Sequence[int], channel: int, item: Finish
 def _trusted(
     labels: NDArray[Any], plan: _Plan, frame: int, voxel_size_um: tuple[float, float, float]
 ) -> NDArray[np.uint32]:
-    """Labels with 255 where nobody looked; an object that has this number gets another."""
+    """Labels with 255 where nothing was checked; an object that has this number gets another."""
     result = labels.astype(np.uint32)
     result[result == IGNORE_LABEL] = int(result.max(initial=0)) + 1
     if plan.margin_um is None:
