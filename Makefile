@@ -1,5 +1,5 @@
 # Two commands on a fresh machine with Python 3.11+ and make:
-#   make demo    a virtual environment, the program, and the main job on a sample the program makes itself
+#   make demo    a virtual environment, the program, and a run on a sample that the program simulates
 #   make test    the whole default test suite
 #   make sizes   what is larger than advised; make coverage: what the tests cover, per room
 PYTHON ?= python3

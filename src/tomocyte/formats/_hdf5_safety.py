@@ -103,7 +103,7 @@ def opened(stamp: FileStamp) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def open_file(stamp: FileStamp) -> Iterator[OpenHdf5]:
+def cached_file(stamp: FileStamp) -> Iterator[OpenHdf5]:
     """The same, but left open for the next call, with its unpacked chunks, until :func:`release`."""
     stamp.check()
     with parsing(stamp.path, CODE, what="its voxels"), _FILES.lend(stamp, None) as file:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
-from tomocyte.formats._hdf5_safety import attribute, check_dataset, object_at, open_file
+from tomocyte.formats._hdf5_safety import attribute, cached_file, check_dataset, object_at
 from tomocyte.formats._hostile import FileStamp, check_fits_memory
 
 INTEGERS_SINCE: Final = (1, 3)
@@ -87,7 +87,7 @@ class TcfPlanes:
         shape = (z_stop - z_start, *self.plane_shape)
         check_fits_memory(math.prod(shape) * self.dtype.itemsize, path=path, what="a read")
         values = np.zeros(shape, dtype=self.dtype)
-        with open_file(self.stamp) as file:
+        with cached_file(self.stamp) as file:
             for tile in wanted.tiles:
                 low, high = max(z_start, tile.start[0]), min(z_stop, tile.stop[0])
                 if low >= high:

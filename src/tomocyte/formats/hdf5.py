@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions, tcf
 from tomocyte.formats._axes import ambiguous_axes, as_planes, checked_axes, selection, shape_tczyx
-from tomocyte.formats._hdf5_safety import attribute, check_dataset, datasets, is_hdf5, object_at, open_file, opened
+from tomocyte.formats._hdf5_safety import attribute, cached_file, check_dataset, datasets, is_hdf5, object_at, opened
 from tomocyte.formats._hostile import FileStamp, check_fits_memory
 from tomocyte.volume import Origin, Volume, VoxelSize
 
@@ -52,7 +52,7 @@ class Hdf5Planes:
         """Planes (z_stop - z_start, Y, X)."""
         path = self.stamp.path
         check_fits_memory((z_stop - z_start) * self.plane_nbytes, path=path, what="a read")
-        with open_file(self.stamp) as file:
+        with cached_file(self.stamp) as file:
             stored = file.dataset(self.dataset)
             return as_planes(stored[selection(self.axes, frame, channel, z_start, z_stop)], self.axes)
 

@@ -215,7 +215,7 @@ def _get_file(sample: Sample, file: SampleFile, folder: Path, mirror: Path | Non
                 "E-SAMPLE-HASH",
                 f"SHA-256 is {actual}, registered is {file.sha256}.",
                 path=file.name,
-                cure="Nothing kept.",
+                cure="Nothing was saved.",
             )
         part.replace(target)
     finally:
