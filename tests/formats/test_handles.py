@@ -28,7 +28,7 @@ def test_the_handles_used_last_stay_open(tmp_path: Path) -> None:
         opened.append(stamp.path.name + how)
         return Handle(opened[-1], closed)
 
-    cache: HandleCache[str, Handle] = HandleCache(open_handle, n_kept=2)
+    cache: HandleCache[str, Handle] = HandleCache(open_handle, n_open=2)
     stamps = []
     for name in "abc":
         (tmp_path / name).write_bytes(name.encode())

@@ -303,7 +303,9 @@ def test_forecast_and_dry_run(make_model: Callable[..., Path], ball_file: Callab
     assert shown.exit_code == 0
     assert "\n  stages     model > " in shown.output
     assert "\n  model      bright-nucleus " in shown.output
-    assert "engine auto, precision auto, device cpu\n" in shown.output
+    engine = preview(path, run_settings("bright-nucleus"))["plan"]["engine"]
+    assert f"; engine {engine['engine']}, precision {engine['precision']}, device cpu\n" in shown.output
+    assert "auto" not in shown.output.partition("model      ")[2].partition("\n")[0]
     assert "\n  cells      as the model finds them\n" in shown.output
     refused = runner.invoke(app, [*base, "--model", "coarse"])
     assert refused.exit_code != 0

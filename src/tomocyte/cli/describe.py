@@ -90,9 +90,9 @@ def describe_plan(plan: Mapping[str, Any]) -> list[str]:
 def _model(plan: Mapping[str, Any]) -> str:
     if plan["engine"] is None:
         return f"{plan['model']} (no trained network)"
-    channels = ", ".join(plan["model_channels"])
-    inference = ", ".join(f"{name} {plan[name]}" for name in ("engine", "precision", "device"))
-    return f"{plan['model']} on {channels}; {inference}"
+    engine = plan["engine"]
+    computed = f"engine {engine['engine']}, precision {engine['precision']}, device {engine['device']}"
+    return f"{plan['model']} on {', '.join(plan['model_channels'])}; {computed}"
 
 
 def _cells(plan: Mapping[str, Any]) -> str:
