@@ -22,6 +22,7 @@ from tomocyte.ledger import Ledger
 from tomocyte.models import ModelCard, NetworkChoice, save_package
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.networks import build_network
+from tomocyte.networks.engine import describe_engine
 from tomocyte.pipeline import analyse, preview
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.runs.run import run_inputs
@@ -303,7 +304,7 @@ def test_forecast_and_dry_run(make_model: Callable[..., Path], ball_file: Callab
     assert shown.exit_code == 0
     assert "\n  stages     model > " in shown.output
     assert "\n  model      bright-nucleus " in shown.output
-    engine = preview(path, run_settings("bright-nucleus"))["plan"]["engine"]
+    engine = describe_engine()
     assert f"; engine {engine['engine']}, precision {engine['precision']}, device cpu\n" in shown.output
     assert "auto" not in shown.output.partition("model      ")[2].partition("\n")[0]
     assert "\n  cells      as the model finds them\n" in shown.output
