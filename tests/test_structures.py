@@ -18,6 +18,7 @@ from tomocyte.structures import (
     Structure,
     ancestors,
     canonical_name,
+    find_name,
     in_drawing_order,
     register,
     structure,
@@ -203,3 +204,18 @@ def test_nothing_contains_itself_in_a_circle() -> None:
     register(Structure("egg", "egg", parent="hen"))
     with pytest.raises(SettingsError, match="would contain itself"):
         register(Structure("hen", "hen", parent="egg"))
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "expected"),
+    [
+        ("membrane", ("nucleus", "cell"), "cell"),
+        ("cell", ("nuclei", "membrane"), "membrane"),
+        ("membrane", ("cell", "membrane"), "membrane"),  # the same word comes first
+        ("Cells", ("cell_body", "membrane"), "cell_body"),
+        ("golgi", ("cell",), None),
+        ("my own", ("My own", "my own"), "my own"),
+    ],
+)
+def test_a_name_is_found_under_its_aliases(name: str, names: tuple[str, ...], expected: str | None) -> None:
+    assert find_name(name, names) == expected

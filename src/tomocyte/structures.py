@@ -209,6 +209,23 @@ def canonical_name(name: str) -> str:
     return name
 
 
+def find_name(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that a name or alias stands for: the same word, else the first of the same structure.
+
+    Examples
+    --------
+    >>> find_name("cell", ["nuclei", "membrane"]), find_name("membrane", ["cell", "membrane"])
+    ('membrane', 'membrane')
+    >>> find_name("golgi", ["cell"]) is None
+    True
+    """
+    candidates = list(names)
+    if name in candidates:
+        return name
+    canonical = canonical_name(name)
+    return next((one for one in candidates if canonical_name(one) == canonical), None)
+
+
 def ancestors(name: str) -> tuple[str, ...]:
     """The structures that contain a structure, the innermost first.
 

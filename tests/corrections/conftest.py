@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from tests.in_process import tomocyte, workers_in_this_process
 
 from tomocyte.corrections.edits import EditList
-from tomocyte.errors import TomocyteError
 
 TWO = ((0.0, -3.2, -3.8), (0.0, 2.0, 3.4))
 """Centres of two balls from the middle of the field, in µm."""
@@ -38,38 +37,8 @@ def segment(inputs: Path, output: Path, *arguments: object) -> Any:
     return tomocyte("run", inputs, "-o", output, "-m", "odt", "--model", "classical", *arguments)
 
 
-def tomocyte(*arguments: object) -> Any:
-    """The command line in this process; an error of tomocyte's own is the result's ``exception``."""
-    from tomocyte.cli import app
-
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    is_foreseen = done.exception is None or isinstance(done.exception, SystemExit | TomocyteError)
-    if not is_foreseen:
-        raise done.exception
-    return done
-
-
 @pytest.fixture(scope="module", autouse=True)
 def in_this_process() -> Iterator[None]:
     """Workers without processes and results without pictures: the same calls in the same order, much faster."""
-    from tomocyte.batch import Outcome
-    from tomocyte.pipeline import process_item
-
-    def run_staged(ledger: Any, tasks: Any, work: Callable[..., Any], **_: Any) -> Iterator[tuple[str, Path, Any]]:
-        assert work is process_item
-        for index, task in enumerate(tasks):
-            staged = ledger.stage(task["item"])
-            try:
-                outcome = Outcome(index, task, result=work({**task, "staged": str(staged)}, lambda event: None))
-            except TomocyteError as error:
-                ledger.discard(staged)
-                outcome = Outcome(index, task, error=error)
-            yield task["item"], staged, outcome
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tomocyte.batch.run_staged", run_staged)
-        patch.setattr("tomocyte.figures.overview", lambda *_, **__: b"")
-        patch.setattr("tomocyte.figures.closeup", lambda *_, **__: None)
-        patch.setattr("tomocyte.pipeline.stages.draw.time_courses", lambda *_, **__: {})
-        patch.setattr("tomocyte.runs.report.page._charts", lambda *_: [])
+    with workers_in_this_process():
         yield

@@ -248,3 +248,25 @@ def test_voxels_of_the_ignored_label_are_not_looked_at(ignore_label: int | None,
     labels[0, 0, 0], labels[1, 2, 2:] = 7, 255
     frame = LabelledFrame(np.zeros((1, 2, 3, 4)), {"cell": labels}, SIZE_UM, ignore_label)
     assert np.count_nonzero(frame.is_labelled("cell")) == n_labelled
+
+
+def test_label_images_are_found_by_other_names_of_their_structure(tmp_path: Path) -> None:
+    """Both ways, and only where no file has the name that was asked for."""
+    image, labels = series()
+    for name, values in {"x": image.frame(0)[0], "x_membrane": labels[0], "x_nuclei": labels[1]}.items():
+        write_volume(tmp_path / f"{name}.tif", Volume.from_array(values, voxel_size_um=SIZE_UM))
+    (item,) = find_items(tmp_path, LabelledSettings(structures=("cell", "nucleus", "golgi")))
+    names = {name: path.name for name, path in item.labels.items()}
+    assert names == {"cell": "x_membrane.tif", "nucleus": "x_nuclei.tif"}
+    np.testing.assert_array_equal(item.read_labels("cell"), labels[0])
+    write_volume(tmp_path / "x_cell.tif", Volume.from_array(labels[1], voxel_size_um=SIZE_UM))
+    (item,) = find_items(tmp_path, LabelledSettings(structures=("cell",)))
+    assert item.labels["cell"].name == "x_cell.tif"
+
+
+def test_a_data_set_serves_a_structure_by_its_other_names(written: Path) -> None:
+    (item,) = find_items(written, LabelledSettings(structures=("membrane", "nuclei")))
+    assert {name: path.name for name, path in item.labels.items()} == {
+        "membrane": "cell.ome.tif",
+        "nuclei": "nucleus.ome.tif",
+    }

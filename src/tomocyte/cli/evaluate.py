@@ -81,13 +81,14 @@ def evaluate(
     from tomocyte.evaluation import ScoreSettings, ScoreTable
     from tomocyte.formats import ReadOptions
     from tomocyte.statistics.bootstrap import BootstrapSettings
+    from tomocyte.structures import canonical_name
 
     if min_iou and not instances:
         raise SettingsError(
             "E-USAGE", "--min-iou needs objects to match, but only masks are compared.", cure="Add --instances."
         )
     settings = ScoreSettings(
-        structure=structure or "mask",
+        structure=canonical_name(structure) if structure else "mask",
         threshold=0.5 if threshold is None else threshold,
         tolerance_um=tolerance_um,
         is_instance_scored=instances,

@@ -182,8 +182,10 @@ def _experiment(name: str | None) -> dict[str, Any]:
 def _structures(text: str) -> tuple[str, ...]:
     from tomocyte.errors import SettingsError
     from tomocyte.simulation.cells.scene import STRUCTURES
+    from tomocyte.structures import canonical_name
 
-    names = STRUCTURES if text == "all" else tuple(part.strip() for part in text.split(",") if part.strip())
+    typed = STRUCTURES if text == "all" else [part.strip() for part in text.split(",") if part.strip()]
+    names = tuple(dict.fromkeys(map(canonical_name, typed)))
     unknown = [name for name in names if name not in STRUCTURES]
     if unknown or not names:
         raise SettingsError(
@@ -191,4 +193,4 @@ def _structures(text: str) -> tuple[str, ...]:
             f"unknown structures: {', '.join(unknown) or 'none given'}.",
             cure=f"Known: {', '.join(STRUCTURES)}.",
         )
-    return tuple(names)
+    return names

@@ -184,7 +184,9 @@ class Examiner:
         prediction = state.prediction
         if prediction is None or prediction.masks is None or prediction.masks.probability is None:
             raise SettingsError("E-UNCERTAINTY", f"{self.card.name} keeps no probabilities.", cure="Give a 3-D model.")
-        labels = {name: _packed([state.labels[name]]) for name in self.structures}
+        names = {output: name for name, output in prediction.outputs.items()}
+        places = {name: self.card.structures.index(name) for name in self.structures}
+        labels = {name: _packed([state.labels[names[place]]]) for name, place in places.items()}
         frame = state.frame
         medium = frame.medium_ri if self.card.normalization.kind == "medium" else None
         image = frame.image[plan.model_channels[0]][np.newaxis]

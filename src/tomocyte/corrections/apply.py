@@ -33,6 +33,7 @@ from tomocyte.corrections.split import parts_by_plane, parts_by_seeds
 from tomocyte.errors import InputError
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.parents import assign_parents
+from tomocyte.structures import find_name
 from tomocyte.volume import VoxelSize
 
 
@@ -190,11 +191,13 @@ class _Change:
 
 def apply_edit(work: EditingFrame, edit: Edit, number: int) -> EditRecord:
     """Apply one edit to labels that are being edited, as :func:`apply_edits`; errors do not name the edit."""
-    if edit.structure not in work.labels:
+    structure = find_name(edit.structure, work.labels)
+    if structure is None:
         structures = ", ".join(work.labels)
         raise InputError(
             "E-EDIT-STRUCTURE", f"there is no structure {edit.structure}.", cure=f"Structures: {structures}."
         )
+    edit = edit.model_copy(update={"structure": structure})
     change = _OPERATIONS[edit.do](work, edit)
     after = {label: work.count(edit.structure, label) for label in dict.fromkeys([*change.old, *change.new])}
     concerned = [work.boxes(edit.structure)[label] for label in after if label in work.boxes(edit.structure)]

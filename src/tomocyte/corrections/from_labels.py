@@ -22,6 +22,7 @@ from tomocyte.errors import InputError, MetadataError, SettingsError
 from tomocyte.formats import ReadOptions, read_volume
 from tomocyte.ledger import CommitRecord, sha256_file
 from tomocyte.ledger.record import read_record
+from tomocyte.structures import find_name
 from tomocyte.volume import Volume, VoxelSize
 
 SIZE_TOLERANCE = 0.01
@@ -241,6 +242,7 @@ def edits_from_labels(
             path=item.folder,
             cure=f"Continue {item.folder / COPY_NAME}, or run again with your edits first.",
         )
+    structure = find_name(structure, item.structures) or structure
     labels = item.labels(structure)
     size = labels.require_voxel_size()
     frames = range(labels.n_frames) if frame is None else [frame]

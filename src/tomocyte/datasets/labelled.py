@@ -11,7 +11,7 @@ Sparse labels (some slices of a volume, some frames) are label images in which a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions, read_volume
+from tomocyte.structures import canonical_name, find_name
 from tomocyte.volume import Volume, VoxelSize
 
 LABEL_ENDINGS = ("_instances", "_labels", "_mask")
@@ -241,7 +242,8 @@ def _of_data_set(folder: Path, settings: LabelledSettings) -> list[LabelledItem]
         image = named_images(entry).get(entry.name)
         labels = named_images(entry / LABELS)
         if rules.structures:
-            labels = {structure: labels[structure] for structure in rules.structures if structure in labels}
+            names = {structure: find_name(structure, labels) for structure in rules.structures}
+            labels = {structure: labels[name] for structure, name in names.items() if name is not None}
         if image is None or not labels or not (folder / ITEMS / f"{entry.name}.done.json").exists():
             continue
         card = _item_card(entry / ITEM_CARD)
@@ -268,11 +270,24 @@ def _of_pairs(folder: Path, settings: LabelledSettings) -> list[LabelledItem]:
             candidates = [images[f"{name}{end}"] for end in endings if f"{name}{end}" in images.keys() - {stem}]
             keys = (stem, *(f"{name}{end}" for end in endings))
             candidates += [label_files[key] for key in keys if key in label_files]
+            if settings.label_suffix is None:
+                candidates += _by_other_names(name, structure, images, label_files)
             if candidates:
                 labels[structure] = candidates[0]
         if labels:
             items.append(_item(name, path, labels, settings))
     return items
+
+
+def _by_other_names(name: str, structure: str, *folders: Mapping[str, Path]) -> list[Path]:
+    """Label images that end in another name of a structure, as ``x_membrane`` or ``x_nuclei``."""
+    canonical, start = canonical_name(structure), f"{name}_"
+    return [
+        path
+        for files in folders
+        for stem, path in files.items()
+        if stem.startswith(start) and canonical_name(stem.removeprefix(start)) == canonical
+    ]
 
 
 _LAYOUTS: tuple[Callable[[Path, LabelledSettings], list[LabelledItem] | None], ...] = (_of_data_set, _of_pairs)

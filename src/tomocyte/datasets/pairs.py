@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.errors import InputError, MetadataError
+from tomocyte.structures import find_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,8 +108,9 @@ def _label_images(folder: Path, structure: str | None) -> dict[str, Path]:
         files = named_images(item / LABELS if (item / LABELS).is_dir() else item)
         files.pop(item.name, None)
         structures |= files.keys()
-        if structure in files:
-            paths[item.name] = files[structure]
+        name = None if structure is None else find_name(structure, files)
+        if name is not None:
+            paths[item.name] = files[name]
     if structure is None or not paths:
         names = ", ".join(sorted(structures)) or "none"
         problem = "no structure to compare was given" if structure is None else f"no item holds {structure!r}"
@@ -191,8 +193,9 @@ def _channel(volume: Volume, channel: int | None, structure: str | None) -> int:
         return 0
     if channel is not None and channel < volume.n_channels:
         return channel
-    if channel is None and volume.channel_names.count(structure or "") == 1:
-        return volume.channel_names.index(structure or "")
+    name = None if structure is None else find_name(structure, volume.channel_names)
+    if channel is None and name is not None and volume.channel_names.count(name) == 1:
+        return volume.channel_names.index(name)
     names = ", ".join(volume.channel_names) or f"0 to {volume.n_channels - 1}"
     raise InputError(
         "E-CHANNEL",

@@ -12,6 +12,7 @@ from tomocyte.labels.settings import CleanSettings, SplitSettings
 from tomocyte.models.card import ModelCard
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import InstanceSettings
+from tomocyte.structures import CELL, NUCLEUS, canonical_name, find_name
 from tomocyte.structures import structure as registry_entry
 
 CORE = "_core"
@@ -36,20 +37,23 @@ class ObjectRules:
     split: SplitSettings
     main: str = "cell"
 
-    def canonical(self, structure: str) -> str:
-        """The name inside a run of a structure of the card: the main one is called ``cell``."""
-        return "cell" if structure == self.main else structure
+    def canonical(self, card: ModelCard, structure: str) -> str:
+        """The name inside a run of a structure of the card: the registered one, and the main one is called ``cell``."""
+        name = canonical_structures(card).get(structure, structure)
+        return CELL if name == self.main else name
 
     def of(self, card: ModelCard, structure: str) -> InstanceSettings:
         """How a structure becomes objects: as the user says, else by the card's threshold and usual sizes."""
-        if structure in self.inference.instances:
-            return self.inference.instances[structure]
-        is_main = self.canonical(structure) == "cell"
+        chosen = find_name(structure, self.inference.instances)
+        if chosen is not None:
+            return self.inference.instances[chosen]
+        name = self.canonical(card, structure)
+        is_main = name == CELL
         # A share of axes is not a probability: more than half of them must say yes.
         threshold = 0.5 if self.inference.vote == "majority" else card.threshold_of(structure)
         entry = registry_entry(structure)
         has_core = structure + CORE in card.structures
-        is_split = (is_main or (structure == "nucleus" and card.dimensions == 3)) and not has_core
+        is_split = (is_main or (name == NUCLEUS and card.dimensions == 3)) and not has_core
         return InstanceSettings(
             threshold=threshold,
             core_threshold=card.threshold_of(structure + CORE) if has_core else 0.5,
@@ -81,6 +85,24 @@ def structures_of(card: ModelCard) -> dict[str, tuple[int, ...]]:
         if name != BACKGROUND and not is_core:
             outputs[name] = (output, index[name + CORE]) if name + CORE in index else (output,)
     return outputs
+
+
+def canonical_structures(card: ModelCard) -> dict[str, str]:
+    """The structures that become objects, each with its registered name.
+
+    An alias stays what it is where another output of the card is the same structure.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> canonical_structures(SimpleNamespace(structures=("background", "membrane", "nuclei", "nuclei_core")))
+    {'membrane': 'cell', 'nuclei': 'nucleus'}
+    >>> canonical_structures(SimpleNamespace(structures=("cell", "membrane")))
+    {'cell': 'cell', 'membrane': 'membrane'}
+    """
+    names = {name: canonical_name(name) for name in structures_of(card)}
+    canonical = list(names.values())
+    return {name: one if canonical.count(one) == 1 else name for name, one in names.items()}
 
 
 def is_streamed(card: ModelCard, rules: Mapping[str, InstanceSettings]) -> bool:

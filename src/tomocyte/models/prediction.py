@@ -143,7 +143,7 @@ def objects_of_masks(
     labels: dict[str, Labels] = {}
     outputs: dict[str, int] = {}
     for structure, (output,) in structures_of(card).items():
-        name = rules.canonical(structure)
+        name = rules.canonical(card, structure)
         labels[name] = instances_from_mask(masks.mask(output), voxel_size_um, rules.of(card, structure))
         outputs[name] = output
     return Prediction(labels, masks, outputs)
@@ -259,5 +259,7 @@ def _objects_of_frame(
         part = probability[list(outputs)] if len(outputs) > 1 else probability[outputs[0] : outputs[0] + 1]
         if card.activation == "softmax" and len(outputs) > 1:
             part[0] += part[1]  # classes exclude each other: the whole object is its rim and its core
-        labels[rules.canonical(structure)] = instances_from_probability(part, frame.voxel_size_um, instances[structure])
+        labels[rules.canonical(card, structure)] = instances_from_probability(
+            part, frame.voxel_size_um, instances[structure]
+        )
     return labels

@@ -16,6 +16,7 @@ from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import AS_FOUND, CLASSICAL, Channel, ConfidenceMethod, Plan
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import InclusionSettings, SegmentationSettings
+from tomocyte.structures import CELL, NUCLEUS
 from tomocyte.volume import Origin, Volume, VoxelSize
 
 if TYPE_CHECKING:
@@ -87,9 +88,16 @@ def _cells_card(settings: RunSettings, card: ModelCard | None) -> ModelCard | No
     return cells_card
 
 
+def _structures_of(card: ModelCard) -> set[str]:
+    """What a model finds, by registered names."""
+    from tomocyte.models.objects import canonical_structures
+
+    return set(canonical_structures(card).values())
+
+
 def _finds_cells_and_nuclei(card: ModelCard | None, *, any_dimensions: bool) -> bool:
     """Whether a model finds what cells are told apart by: cells and nuclei, in volumes (a network needs those)."""
-    if card is None or not {"cell", "nucleus"} <= set(card.structures):
+    if card is None or not {CELL, NUCLEUS} <= _structures_of(card):
         return False
     return any_dimensions or card.dimensions == 3
 
@@ -141,7 +149,7 @@ def plan_run(
     channels, converts = _channels(volume, kind, settings, segmented)
     classical = settings.segmentation or kind.segmentation
     # Droplets and nucleoli told apart are a finer account of what the classical engine calls inclusions.
-    if card is not None and settings.segmentation is None and "lipid_droplet" in card.structures:
+    if card is not None and settings.segmentation is None and "lipid_droplet" in _structures_of(card):
         classical = classical.model_copy(update={"inclusion": InclusionSettings()})
     main = settings.structure or kind.structures[0].name
     _check_main(main, card, classical)
@@ -240,8 +248,9 @@ def _channels(
 
 def _check_main(main: str, card: ModelCard | None, classical: SegmentationSettings) -> None:
     """Refuse a name for the main objects that another structure of the run has."""
-    taken = set() if card is None else set(card.structures) - {main, "cell"}
-    if card is not None and "cell" in card.structures and main in card.structures and main != "cell":
+    outputs = set() if card is None else _structures_of(card)
+    taken = outputs - {main, CELL}
+    if main != CELL and {main, CELL} <= outputs:
         taken.add(main)
     taken |= {"nucleus"} if classical.nucleus.method != "none" else set()
     taken |= {"inclusion"} if classical.inclusion.method != "none" else set()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tomocyte.confidence.settings import UncertaintySettings
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.settings import Settings
+from tomocyte.structures import canonical_name
 
 MEDIUM_RULE = "mode"
 """How ``background`` is measured; part of what is asked for, so that outputs of an older rule do not count."""
@@ -34,7 +35,8 @@ class RunSettings(Settings):
     segmentation: SegmentationSettings | None = None
     """Settings of the classical engine; empty: those of the modality."""
     structure: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}$")
-    """What the main objects are called in tables and file names; empty: the modality's own word."""
+    """What the main objects are called in tables and file names, an alias by its registered name; empty: the modality's
+    own word."""
     quantity: str | None = None
     """What a voxel value means, where the modality knows several and the file does not say."""
     wavelength_um: float | None = Field(default=None, gt=0.1, lt=20)
@@ -63,6 +65,11 @@ class RunSettings(Settings):
     where they lie."""
     is_forced: bool = False
     """Whether to go on although the values do not fit the modality or the model; recorded in every output."""
+
+    @field_validator("structure")
+    @classmethod
+    def _is_registered_name(cls, given: str | None) -> str | None:
+        return None if given is None else canonical_name(given)
 
     @model_validator(mode="after")
     def _inference_needs_a_model(self) -> RunSettings:

@@ -28,6 +28,7 @@ from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import silent
 from tomocyte.provenance import sha256_of_json, sha256_of_path
 from tomocyte.settings import Settings
+from tomocyte.structures import find_name
 from tomocyte.volume import Volume
 
 IGNORE_LABEL = 255
@@ -164,7 +165,8 @@ def _plan(item: FinishedItem, settings: ExportSettings) -> _Plan | None:
     frames = facts.get("edits", {"edited_frames": []})["edited_frames"]
     if settings.is_all:
         frames = range(facts["shape_tczyx"][0])
-    structures = [name for name in settings.structures or item.structures if name in item.structures]
+    named = [find_name(name, item.structures) for name in settings.structures or item.structures]
+    structures = dict.fromkeys(name for name in named if name is not None)
     if not len(frames) or not structures:
         return None
     boxes: dict[str, list[list[list[int]]]] = {}
