@@ -28,10 +28,8 @@ def tomocyte(*arguments: object) -> Any:
 def workers_in_this_process() -> Iterator[None]:
     """Workers without processes and results without pictures: the same calls in the same order, much faster."""
     from tomocyte.batch import Outcome
-    from tomocyte.pipeline import process_item
 
     def run_staged(ledger: Any, tasks: Any, work: Callable[..., Any], **_: Any) -> Iterator[tuple[str, Path, Any]]:
-        assert work is process_item
         for index, task in enumerate(tasks):
             staged = ledger.stage(task["item"])
             try:

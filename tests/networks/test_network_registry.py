@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from typer.testing import CliRunner
 
-import tomocyte.networks
-from tomocyte.cli import app
 from tomocyte.errors import SettingsError
-from tomocyte.networks import Network, NetworkEntry, build_network, count_parameters, network_entries
+from tomocyte.networks import Network, NetworkEntry, build_network, network_entries
 
 ENTRIES = network_entries()
 SMALL = [entry for entry in ENTRIES if entry.name != "unet64"]  # the same class as unet16, and slow
@@ -157,24 +152,3 @@ def test_a_network_that_is_too_large_is_refused_before_it_takes_memory() -> None
     with pytest.raises(SettingsError, match="100,000,000 are allowed"):
         build_network("unet3d", options)
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_a_file_behind_the_door_is_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One file (or one folder) in the room is all that a network needs."""
-    code = (
-        "from torch import nn\n"
-        "from tomocyte.networks import Network, NetworkEntry, NetworkSettings\n\n\n"
-        "class Point(Network):\n"
-        "    def __init__(self, settings):\n"
-        "        super().__init__()\n"
-        "        self.n_inputs, self.n_outputs, self.divisor = settings.n_inputs, settings.n_outputs, (1, 1)\n"
-        "        self.head = nn.Conv2d(self.n_inputs, self.n_outputs, 1)\n\n\n"
-        "ENTRIES = (NetworkEntry({name!r}, 'One convolution.', 2, '', '', NetworkSettings, Point),)\n"
-    )
-    (tmp_path / "door_point.py").write_text(code.format(name="point"), encoding="utf-8")
-    (tmp_path / "door_folder").mkdir()
-    (tmp_path / "door_folder" / "__init__.py").write_text(code.format(name="folder"), encoding="utf-8")
-    monkeypatch.setattr(tomocyte.networks, "__path__", [*tomocyte.networks.__path__, str(tmp_path)])
-    assert {entry.name for entry in network_entries()} == NAMES | {"point", "folder"}
-    assert count_parameters(build_network("point", {"n_inputs": 3, "n_outputs": 2})) == 3 * 2 + 2
-    assert "folder" in CliRunner().invoke(app, ["networks"]).output

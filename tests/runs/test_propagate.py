@@ -1,4 +1,4 @@
-"""Sparse labels in a file, dense labels in another; the door of the methods, from the command line."""
+"""Sparse labels in a file, dense labels in another, from the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import tomocyte.propagation
 from tomocyte.cli import app
 from tomocyte.cli.propagate import parse_slices
 from tomocyte.errors import InputError, OutputError, SettingsError
@@ -138,50 +137,6 @@ def test_slices_as_typed(text: str, expected: tuple[int, ...]) -> None:
 def test_slices_that_are_none(text: str) -> None:
     with pytest.raises(SettingsError, match="E-USAGE"):
         parse_slices(text)
-
-
-DUMMY = '''
-"""Fills every slice with one label, and follows an image."""
-
-import numpy as np
-
-from tomocyte.propagation import DenseLabels, PropagationMethod
-from tomocyte.settings import Settings
-
-
-class DummySettings(Settings):
-    label: int = 7
-
-
-def fill(sparse, settings, callback):
-    labels = np.full_like(sparse.labels, settings.label)
-    return DenseLabels(labels, np.zeros(labels.shape, np.float32))
-
-
-METHOD = PropagationMethod("door-dummy", "One label everywhere.", DummySettings, fill, image="required")
-'''
-
-
-def test_a_file_behind_the_door_is_a_method(sparse_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One file is all that a method needs to be listed, shown in the help, checked and run."""
-    folder = tmp_path / "door"
-    folder.mkdir()
-    (folder / "door_dummy.py").write_text(DUMMY, encoding="utf-8")
-    monkeypatch.setattr(tomocyte.propagation, "__path__", [*tomocyte.propagation.__path__, str(folder)])
-    assert set(tomocyte.propagation.methods()) == {"signed-distance", "door-dummy"}
-    shown = " ".join(CliRunner().invoke(app, ["propagate", "--help"]).output.split())
-    assert "door-dummy: One label everywhere." in shown
-    output = tmp_path / "dense.ome.tif"
-    command = ["propagate", str(sparse_file), "-o", str(output), "--method", "door-dummy", "--set", "label=5"]
-    without_image = CliRunner().invoke(app, command)
-    assert getattr(without_image.exception, "code", "") == "E-PROPAGATION-IMAGE"
-    assert not output.exists()
-    result = CliRunner().invoke(app, [*command, "--image", str(sparse_file)], catch_exceptions=False)
-    assert result.exit_code == 0
-    assert np.unique(read_volume(output).planes(0, 0)).tolist() == [5]
-    record = json.loads((tmp_path / "dense.propagation.json").read_text(encoding="utf-8"))
-    assert (record["method"], record["settings"]) == ("door-dummy", {"label": 5})
-    assert record["image"]["name"] == sparse_file.name
 
 
 def test_an_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:

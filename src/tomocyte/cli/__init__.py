@@ -46,6 +46,7 @@ app.command(cls=ListingCommand, short_help="Draw a real image beside a simulated
 app.command(cls=ListingCommand, short_help="Print the settings of a modality as YAML.")(run.settings)
 app.command(short_help="Show what a file contains.")(files.info)
 app.command(cls=ListingCommand, short_help="Convert a file to another format.")(files.convert)
+app.command(short_help="List the file formats that are read and written.")(files.formats)
 app.command(short_help="Check that results are unchanged since they were written.")(files.verify)
 app.command(short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
 app.command(cls=ListingCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)

@@ -1,4 +1,4 @@
-"""``tomocyte info``, ``convert`` and ``verify``: look at, convert and check files."""
+"""``tomocyte info``, ``convert``, ``formats`` and ``verify``: look at, convert and check files."""
 
 from __future__ import annotations
 
@@ -125,6 +125,17 @@ def convert(
             on_planes=bar.set_done,
         )
     typer.echo(f"wrote {target}")
+
+
+def formats(
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """List the file formats: file endings, whether they are only read or also written, and what they are."""
+    from tomocyte.formats import formats as find
+
+    for entry in find().values():
+        use = "read" if entry.write is None else "read, written"
+        typer.echo(f"{entry.name:<10} {' '.join(entry.suffixes) or 'a folder'} ({use}): {entry.description}")
 
 
 def verify(

@@ -56,7 +56,7 @@ class Format:
     suffixes : tuple of str
         File-name endings in lower case, longest first, with the dot.
     description : str
-        One line for ``tomocyte info --formats``.
+        One line for ``tomocyte formats``.
     verify : callable
         ``verify(path) -> bool``: whether this reader understands the file; cheap, never raises.
     read : callable

@@ -18,16 +18,24 @@ from tomocyte.simulation.instruments._instrument import Channels, Conditions, In
 __all__ = ["Channels", "Conditions", "Instrument", "Optics", "View", "instrument", "instrument_names", "instruments"]
 
 
-@cache
 def instrument_names() -> tuple[str, ...]:
     """The name of every instrument, in alphabetical order."""
-    return tuple(sorted(entry.name for entry in pkgutil.iter_modules(__path__) if not entry.name.startswith("_")))
+    return _names_in(tuple(__path__))
+
+
+def instruments() -> dict[str, Instrument[Any, Any, Any]]:
+    """Every instrument, by name."""
+    return _instruments_in(tuple(__path__))
 
 
 @cache
-def instruments() -> dict[str, Instrument[Any, Any, Any]]:
-    """Every instrument, by name."""
-    return {name: importlib.import_module(f"{__name__}.{name}").INSTRUMENT for name in instrument_names()}
+def _names_in(folders: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(entry.name for entry in pkgutil.iter_modules(folders) if not entry.name.startswith("_")))
+
+
+@cache
+def _instruments_in(folders: tuple[str, ...]) -> dict[str, Instrument[Any, Any, Any]]:
+    return {name: importlib.import_module(f"{__name__}.{name}").INSTRUMENT for name in _names_in(folders)}
 
 
 def instrument(name: str) -> Instrument[Any, Any, Any]:
