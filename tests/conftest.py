@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from tests.doors import Doors
 
 from tomocyte.volume import Volume
 
@@ -55,3 +56,12 @@ def ball_file(tmp_path: Path) -> Callable[..., Path]:
         return folder / name
 
     return write
+
+
+@pytest.fixture
+def doors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
+    """Puts source files behind the doors of the package, for one test."""
+    opened = Doors(tmp_path / "added", monkeypatch)
+    yield opened
+    monkeypatch.undo()
+    opened.close()

@@ -46,14 +46,6 @@ def in_this_process() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def doors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
-    opened = Doors(tmp_path / "added", monkeypatch)
-    yield opened
-    monkeypatch.undo()
-    opened.close()
-
-
 def two_boxes(background: float = 1.337, inside: float = 1.357) -> np.ndarray:
     """Two cells of 8 x 10 x 12 voxels, 57.6 µm³ each, 8 voxels = 2.4 µm apart along x."""
     image = np.full((14, 20, 44), background, np.float32)
@@ -120,6 +112,7 @@ def test_format(doors: Doors, tmp_path: Path) -> None:
     source = write_tomogram(tmp_path / "in.ome.tif")
     stored = tmp_path / "inputs" / "x.dummy"
     stored.parent.mkdir()
+    assert ".dummy (dummy)" in said("convert", "--help")
     said("convert", source, stored)
     np.testing.assert_array_equal(np.load(stored), two_boxes())
     said("convert", stored, tmp_path / "back.ome.tif")
@@ -317,7 +310,12 @@ def test_measurements_in_a_run(doors: Doors, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--measure", "dummy_doubled_mean", "--measure", "dummy_label_sum", "--set", "pair_distance_um=3")
     run = ("run", source, *ODT, *options, "-o", out)
-    assert "dummy_doubled_mean" in said(*run, "--dry-run")
+    # One more than without it, and the pair.
+    counts = [
+        int(said(*one, "--dry-run").split(" measurements;")[0].split()[-1])
+        for one in (("run", source, *ODT, "-o", out), run)
+    ]
+    assert counts[1] == counts[0] + 2
     said(*run)
     cells = pd.read_csv(out / "objects.csv").query("structure == 'cell'")
     np.testing.assert_allclose(cells["dummy_doubled_mean"], 2 * cells["mean_ri"])
@@ -507,7 +505,7 @@ def test_instrument(doors: Doors, tmp_path: Path) -> None:
     assert set(instrument_names()) == {*before, "dummy"} == set(instruments())
     assert "dummy_ranges" in DatasetSettings(modality="dummy").model_dump()
     for command in ("simulate", "beside"):
-        assert "dummy (projections) or odt (tomograms) or qpi (images)." in said(command, "--help")
+        assert "dummy (projections), odt (tomograms) or qpi (images)." in said(command, "--help")
     grid = ("--shape", 24, 64, 72, "--voxel-size-um", 0.6, 0.31, 0.3)
     fields = ("-p", "Tcell", "--cells", 1, 1, "--seed", 3, "--frames", 2, *grid)
     simulate = ("simulate", "dummy", *fields, "-o", tmp_path / "set", "--set", "dummy_ranges.std=[0, 0]")
@@ -593,16 +591,16 @@ class DummyStage(Stage):
 
 def test_stage(doors: Doors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file, its line in the list of stages, its place in the order: it acts, and plan, status and report say so."""
-    from tomocyte.pipeline import plan, stages
+    from tomocyte.pipeline import planning, stages
 
     doors.add("tomocyte.pipeline.stages", "dummy.py", STAGE)
     last = "        DrawStage,\n"
     added = "        __import__(f'{__name__}.dummy', fromlist=['DummyStage']).DummyStage,\n"
     registered = doors.change(stages, last, last + added)
-    ordered = doors.change(plan, '"corrections", "measure"', '"corrections", "dummy", "measure"')
+    ordered = doors.change(planning, '"corrections", "measure"', '"corrections", "dummy", "measure"')
     assert len(doors.files) == COSTS["stage"]
     monkeypatch.setattr("tomocyte.pipeline.analysis.STAGES", registered["STAGES"])
-    monkeypatch.setattr(plan, "_stages", ordered["_stages"])
+    monkeypatch.setattr(planning, "_stages", ordered["_stages"])
     out = tmp_path / "out"
     said("run", write_tomogram(tmp_path / "x.ome.tif"), "-o", out, *ODT)
     assert pd.read_csv(out / "objects.csv").query("structure == 'cell'")["label"].tolist() == [1]

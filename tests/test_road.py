@@ -156,7 +156,7 @@ def milestone(step: Step) -> str:
         return step.function
     words = {
         ("item", "formats", "read_volume"): "open",
-        ("analysis", "pipeline.plan", "plan_run"): "plan",
+        ("analysis", "pipeline.planning", "plan_run"): "plan",
         ("analysis", "pipeline.frames", "read_frame"): "read",
         ("item", "formats", "write_volume"): "write labels",
         ("item", "tables", "write_table"): "write tables",

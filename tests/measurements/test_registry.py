@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,25 +63,8 @@ def labels() -> np.ndarray:
     return made
 
 
-@pytest.fixture
-def open_door(monkeypatch) -> Iterator[Callable[[Path], None]]:
-    """Puts a folder beside the door, for one test."""
-    before = set(sys.modules)
-
-    def put(folder: Path) -> None:
-        monkeypatch.setattr(door, "__path__", [*door.__path__, str(folder)])
-
-    yield put
-    for name in set(sys.modules) - before:
-        if name.startswith("tomocyte.measurements."):
-            del sys.modules[name]
-            delattr(door, name.rsplit(".", 1)[1])
-
-
-def test_one_file_behind_the_door_is_found_everywhere(labels, tmp_path, open_door) -> None:
-    (tmp_path / "dummy_of_every_kind.py").write_text(NEW_FILE, encoding="utf-8")
-    open_door(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1, "files that had to be added"
+def test_one_file_may_hold_measurements_of_every_kind(labels, doors) -> None:
+    doors.add("tomocyte.measurements", "dummy_of_every_kind.py", NEW_FILE)
     new = {"doubled_volume_um3": "object", "doubled_mean": "object", "label_sum": "pair", "first_frame": "track"}
     for name, kind in new.items():
         assert measurements()[name].kind == kind
@@ -112,10 +91,9 @@ def test_the_door_is_as_it_was_without_the_file() -> None:
     assert {"doubled_volume_um3", "label_sum", "first_frame"}.isdisjoint(measurements())
 
 
-def test_two_files_with_one_name_are_refused(tmp_path, open_door) -> None:
+def test_two_files_with_one_name_are_refused(doors) -> None:
     text = NEW_FILE.split("@measurement(quantity")[0].replace("doubled_volume_um3", "height_um")
-    (tmp_path / "dummy_of_a_known_name.py").write_text(text, encoding="utf-8")
-    open_door(tmp_path)
+    doors.add("tomocyte.measurements", "dummy_of_a_known_name.py", text)
     with pytest.raises(
         SettingsError, match=r"dummy_of_a_known_name and tomocyte.measurements.shape .*'height_um'"
     ) as caught:
