@@ -310,11 +310,9 @@ def test_measurements_in_a_run(doors: Doors, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--measure", "dummy_doubled_mean", "--measure", "dummy_label_sum", "--set", "pair_distance_um=3")
     run = ("run", source, *ODT, *options, "-o", out)
-    # One more than without it, and the pair.
-    counts = [
-        int(said(*one, "--dry-run").split(" measurements;")[0].split()[-1])
-        for one in (("run", source, *ODT, "-o", out), run)
-    ]
+    # One column of objects more than without, and one of pairs.
+    plans = [said(*one, "--dry-run") for one in (("run", source, *ODT, "-o", out), run)]
+    counts = [int(plan.split(" measurements;")[0].split()[-1]) for plan in plans]
     assert counts[1] == counts[0] + 2
     said(*run)
     cells = pd.read_csv(out / "objects.csv").query("structure == 'cell'")
