@@ -172,8 +172,8 @@ def test_the_card_decides_what_the_user_does_not(
 @pytest.mark.parametrize(
     ("dimensions", "inference", "text"),
     [
-        (2, {"tile_shape": (16, 16, 16)}, "tiles of 2 sizes"),
-        (3, {"tile_shape": (16, 16)}, "tiles of 3 sizes"),
+        (2, {"tile_shape": (16, 16, 16)}, r"\(16, 16, 16\)"),
+        (3, {"tile_shape": (16, 16)}, r"\(16, 16\)"),
         (3, {"section_axes": ("z",)}, "section axes"),
     ],
 )
