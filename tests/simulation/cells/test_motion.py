@@ -163,7 +163,7 @@ def test_a_plan_changes_in_proportion_to_time_up_to_its_duration():
 def test_a_daughter_begins_round_and_spreads_again():
     plan = draw_plan(cell_line("HeLa"), PLAIN, seed=3, medium_ri=1.337)
     still = MotionSettings(time_step_s=3600, volume_change=0, height_change=0, nucleus_change=0, variation=0)
-    young, old = (plan_at(plan, hours, still, fate=("stay", 0, True)) for hours in (0, 100))
+    young, old = (plan_at(plan, hours, still, is_daughter=True) for hours in (0, 100))
     diameter = (6 * plan.volume_um3 / np.pi) ** (1 / 3)
     assert young.height_um == pytest.approx(plan.height_um + 0.8 * (diameter - plan.height_um))
     assert young.spread == 0
