@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from tomocyte.errors import ModalityError, SettingsError
@@ -138,6 +139,7 @@ def plan_run(
         ``E-EDIT-…``: edits that cannot belong to this volume.
     """
     from tomocyte.corrections.files import check_edits
+    from tomocyte.pipeline.stages import STAGES
 
     kind = modality(settings.modality)
     segmented = volume.channel_index(settings.channel)
@@ -158,7 +160,7 @@ def plan_run(
     medium, medium_origin = _medium(volume, settings, channels[segmented].quantity)
     voxel_size_um = volume.require_voxel_size()
     measurements, pairs = _measurements(kind, channels, segmented, voxel_size_um, settings.measurements)
-    return Plan(
+    plan = Plan(
         settings=settings,
         modality=kind,
         channels=channels,
@@ -181,11 +183,12 @@ def plan_run(
         measurements=measurements,
         pair_measurements=pairs,
         extra_measurements=tuple(extra_measurements),
-        stages=_stages(card, cells, edits),
+        stages=(),
         edits=edits,
         notices=(*_volume_notices(volume, settings, channels[segmented].name), *notices),
         left_out_model_sha256=left_out,
     )
+    return replace(plan, stages=tuple(name for name, stage in STAGES.items() if stage.is_needed(plan)))
 
 
 def _resolve_model(
@@ -321,18 +324,6 @@ def _confidence(card: ModelCard | None, settings: RunSettings) -> ConfidenceMeth
         return method
     is_known = card is not None and card.dimensions == 3 and bool(card.calibration)
     return "single" if is_known or is_map_written else "none"
-
-
-def _stages(card: ModelCard | None, cells: str, edits: EditList | None) -> tuple[str, ...]:
-    """The steps of the road, in order; those that have nothing to do are left out."""
-    is_done = {
-        "model": card is not None,
-        "cells": cells != AS_FOUND,
-        "corrections": edits is not None,
-        "confidence": card is not None,
-    }
-    order = ("model", "cells", "classical", "corrections", "measure", "confidence", "draw")
-    return tuple(name for name in order if is_done.get(name, True))
 
 
 def _volume_notices(volume: Volume, settings: RunSettings, segmented: str) -> tuple[Notice, ...]:

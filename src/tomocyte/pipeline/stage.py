@@ -109,6 +109,11 @@ class Stage(ABC):
         self._facts: dict[str, Any] = {}
         self._n_frames = 1
 
+    @classmethod
+    def is_needed(cls, plan: Plan) -> bool:  # noqa: ARG003
+        """Whether this step has anything to do in a run."""
+        return True
+
     def prepare(self, volume: Volume) -> None:
         """Get ready for the frames of a volume: load what is needed, refuse what cannot be done."""
         self._n_frames = volume.n_frames

@@ -67,10 +67,12 @@ def run_inputs(
         read, or name an item that is not there.
     """
     from tomocyte.corrections.files import edits_sha256, load_edits
+    from tomocyte.measurements import find_measurements
     from tomocyte.models.loaded import card_sha256
     from tomocyte.pipeline.planning import requested_card, requested_cells_card
 
     modality(settings.modality)
+    find_measurements(settings.measurements)
     card = requested_card(settings)
     started = now_utc()
     names = dict(zip(item_names(paths), paths, strict=True))

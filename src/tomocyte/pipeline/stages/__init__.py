@@ -1,7 +1,6 @@
 """The stages of an analysis, one file each; the plan names them, the analysis applies them in order.
 
-To add one, write ``stages/<name>.py`` with a class ``<Name>Stage``, name it below and put it into the order in
-:mod:`tomocyte.pipeline.planning`.
+To add one, write ``stages/<name>.py`` with a class ``<Name>Stage`` and name it below, in its place on the road.
 """
 
 from __future__ import annotations
@@ -29,3 +28,4 @@ STAGES: dict[str, type[Stage]] = {
         DrawStage,
     )
 }
+"""Every stage, in the order of the road; a plan leaves out those that have nothing to do."""

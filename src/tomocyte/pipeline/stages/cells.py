@@ -18,6 +18,7 @@ from tomocyte.labels.dtypes import refit
 from tomocyte.models.cells import cells_settings
 from tomocyte.models.loaded import LoadedModel, load_model
 from tomocyte.notices import Notice
+from tomocyte.pipeline.plan import AS_FOUND, Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
 from tomocyte.segmentation.cells.separate import CellByCellSettings, CellsResult, separate_cells
 from tomocyte.settings import build_settings
@@ -45,6 +46,11 @@ class CellsStage(Stage):
     """Separates touching cells by their nuclei."""
 
     name = "cells"
+
+    @classmethod
+    def is_needed(cls, plan: Plan) -> bool:
+        """Where cells are to be separated."""
+        return plan.cells != AS_FOUND
 
     def prepare(self, volume: Volume) -> None:
         """Load the network, if the plan has one."""

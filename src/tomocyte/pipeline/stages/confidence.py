@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tomocyte.models.prediction import ModelInput
 from tomocyte.models.resemblance import describe_frame
 from tomocyte.notices import Notice
+from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage
 from tomocyte.volume import Volume
 
@@ -32,6 +33,11 @@ class ConfidenceStage(Stage):
     """Estimates how sure the model is of its prediction."""
 
     name = "confidence"
+
+    @classmethod
+    def is_needed(cls, plan: Plan) -> bool:
+        """Where a trained model is used."""
+        return plan.card is not None
 
     def prepare(self, volume: Volume) -> None:
         """Start an empty list of figures."""

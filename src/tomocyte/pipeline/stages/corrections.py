@@ -11,6 +11,7 @@ import numpy as np
 from tomocyte.corrections.apply import EditRecord, apply_edits
 from tomocyte.corrections.files import edit_facts
 from tomocyte.notices import Notice
+from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
 from tomocyte.volume import Volume
 
@@ -22,6 +23,11 @@ class CorrectionsStage(Stage):
     """Applies the edits of the plan and keeps their log."""
 
     name = "corrections"
+
+    @classmethod
+    def is_needed(cls, plan: Plan) -> bool:
+        """Where there are edits."""
+        return plan.edits is not None
 
     def prepare(self, volume: Volume) -> None:
         """Start an empty log."""

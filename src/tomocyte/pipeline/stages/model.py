@@ -15,6 +15,7 @@ from tomocyte.models.loaded import LoadedModel, load_model
 from tomocyte.models.objects import ObjectRules
 from tomocyte.models.prediction import ModelInput, Prediction, predict_objects
 from tomocyte.notices import Notice
+from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage
 from tomocyte.volume import Frame, Volume
 
@@ -23,6 +24,11 @@ class ModelStage(Stage):
     """Segments structures with a trained model, or with several."""
 
     name = "model"
+
+    @classmethod
+    def is_needed(cls, plan: Plan) -> bool:
+        """Where a trained model is used."""
+        return plan.card is not None
 
     def prepare(self, volume: Volume) -> None:
         """Load the model, and further ones of an ensemble.
