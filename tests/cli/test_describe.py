@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
@@ -63,17 +62,12 @@ def test_the_plan_follows_the_options(tmp_path: Path) -> None:
     assert unsplit["cells"] == "not separated where they touch"
 
 
-def test_info_lists_every_format() -> None:
-    done = CliRunner().invoke(app, ["info", "--formats"], catch_exceptions=False)
+def test_formats_are_listed() -> None:
+    done = CliRunner().invoke(app, ["formats"], catch_exceptions=False)
     rows = {line.split()[0]: line for line in done.output.splitlines()}
     assert set(rows) == set(formats())
-    assert "read, write" in rows["mrc"]
     assert ".mrc" in rows["mrc"]
-    assert "write" not in rows["png"]
-    content = json.loads(CliRunner().invoke(app, ["info", "--formats", "--json"], catch_exceptions=False).output)
+    assert "(read, written)" in rows["mrc"]
+    assert "written" not in rows["png"]
+    content = json.loads(CliRunner().invoke(app, ["formats", "--json"], catch_exceptions=False).output)
     assert {row["name"]: row["is_written"] for row in content}["png"] is False
-
-
-def test_info_without_a_file_is_a_clear_error() -> None:
-    with pytest.raises(ValueError, match=r"E-USAGE: no file is given\. Give a file or folder, or --formats"):
-        CliRunner().invoke(app, ["info"], catch_exceptions=False)

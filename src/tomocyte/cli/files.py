@@ -21,12 +21,9 @@ from tomocyte.cli.options import (
 
 
 def info(
-    file: Annotated[Path | None, typer.Argument(help="A file or folder.")] = None,
+    file: Annotated[Path, typer.Argument(help="A file or folder.")],
     axes: AxesOption = None,
     dataset: DatasetOption = None,
-    lists_formats: Annotated[
-        bool, typer.Option("--formats", help="List the file formats that can be read and written instead.")
-    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
@@ -36,14 +33,7 @@ def info(
     """
     import json
 
-    from tomocyte.errors import SettingsError
     from tomocyte.formats import ReadOptions, detect, read_volume
-
-    if lists_formats:
-        _list_formats(as_json=as_json)
-        return
-    if file is None:
-        raise SettingsError("E-USAGE", "no file is given.", cure="Give a file or folder, or --formats.")
 
     volume = read_volume(file, ReadOptions(axes=axes, dataset=dataset), is_size_required=False)
     header: dict[str, Any] = {
@@ -71,29 +61,6 @@ def info(
         typer.echo(f"  {line}")
     if volume.channel_names:
         typer.echo(f"  channels   {', '.join(volume.channel_names)}")
-
-
-def _list_formats(*, as_json: bool) -> None:
-    """Every format of the registry: name, file endings, whether it is written too, description."""
-    import json
-
-    from tomocyte.formats import formats
-
-    rows = [
-        {
-            "name": entry.name,
-            "suffixes": list(entry.suffixes),
-            "is_written": entry.write is not None,
-            "description": entry.description,
-        }
-        for entry in formats().values()
-    ]
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    for entry in formats().values():
-        access = "read, write" if entry.write is not None else "read"
-        typer.echo(f"{entry.name:<10} {access:<12} {entry.description} ({' '.join(entry.suffixes) or 'folder'})")
 
 
 def convert(
@@ -128,11 +95,26 @@ def convert(
 
 
 def formats(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """List the file formats: file endings, whether they are only read or also written, and what they are."""
+    import json
+
     from tomocyte.formats import formats as find
 
+    if as_json:
+        rows = [
+            {
+                "name": entry.name,
+                "suffixes": list(entry.suffixes),
+                "is_written": entry.write is not None,
+                "description": entry.description,
+            }
+            for entry in find().values()
+        ]
+        typer.echo(json.dumps(rows, indent=1))
+        return
     for entry in find().values():
         use = "read" if entry.write is None else "read, written"
         typer.echo(f"{entry.name:<10} {' '.join(entry.suffixes) or 'a folder'} ({use}): {entry.description}")
