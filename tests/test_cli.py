@@ -202,7 +202,7 @@ def test_info_and_convert_keep_what_is_known(ball_file: BallFile, tmp_path: Path
         (["samples", "get", "absent"], 1, "E-SAMPLE"),
         (["verify", "absent"], 1, "error"),
         (["run", "x", "-o", "out", "-m", "odt", "--medium-ri", "water"], 1, "background"),
-        (["run", "x", "-o", "o", "-m", "odt", *TWO_SIZES], 1, "exclude"),
+        (["run", "x", "-o", "o", "-m", "odt", *TWO_SIZES], 1, "cannot be used together"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_in_one_line(arguments: list[str], code: int, said: str) -> None:

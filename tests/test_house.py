@@ -238,3 +238,9 @@ def test_help_answers_within_half_a_second() -> None:
         subprocess.run([sys.executable, "-m", "tomocyte", "--help"], check=True, capture_output=True)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.5
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """Two test files of one name cannot be collected together."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})

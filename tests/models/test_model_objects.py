@@ -67,7 +67,8 @@ def test_a_core_tells_objects_apart_and_has_a_threshold_of_its_own() -> None:
 
 
 def test_the_main_structure_is_called_cell_in_a_run() -> None:
-    assert [rules(main="nucleus").canonical(name) for name in ("nucleus", "nucleolus")] == ["cell", "nucleolus"]
+    card = make_card(**SOLID, structures=("nuclei", "nucleolus"))
+    assert [rules(main="nucleus").canonical(card, name) for name in card.structures] == ["cell", "nucleolus"]
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_settings_that_cannot_work_are_refused(make_model: Callable[..., Path]) 
     volume = odt_volume(nucleated(*CENTRES_UM))
     with pytest.raises(SettingsError, match=r"Known: .*bright-nucleus.*classical"):
         analyse(volume, run_settings("no-such-model"))
-    with pytest.raises(SettingsError, match="tiles of 2 sizes"):
+    with pytest.raises(SettingsError, match=r"tiles with 2 sizes"):
         analyse(volume, run_settings("bright-nucleus", inference=InferenceSettings(tile_shape=(16, 16, 16))))
     with pytest.raises(SettingsError, match="E-TILE"):
         analyse(volume, run_settings("bright-nucleus", inference=InferenceSettings(tile_shape=(20, 20))))

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from tomocyte.errors import SettingsError
 from tomocyte.segmentation.prediction.fixed_shape import (
     FixedFrameSettings,
+    central_planes,
     count_fixed_tiles,
     framed_shape,
     framed_tiling,
     predict_fixed,
-    seen_planes,
 )
 from tomocyte.segmentation.prediction.frame import PredictionSettings, count_tiles, predict_frame, prediction_bytes
 from tomocyte.segmentation.prediction.streamed import MaskSettings, masks_bytes, predict_masks
@@ -153,5 +153,5 @@ def test_the_middle_planes_are_seen_and_padded_by_hand(
     shape: tuple[int, int, int], depth: int, padding: int, planes: tuple[int, int], framed: tuple[int, int, int]
 ) -> None:
     settings = FixedFrameSettings(shape=shape, depth=depth, padding=padding, stride=8)
-    assert seen_planes(settings) == planes
+    assert central_planes(settings) == planes
     assert framed_shape(settings) == framed
