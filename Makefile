@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 .PHONY: demo test lint types check slow sizes coverage clean
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q -e .
@@ -46,7 +46,7 @@ slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
 
 sizes:
-	@$(PYTHON) tests/reports.py sizes
+	@"$(PYTHON)" tests/reports.py sizes
 
 # The test suite once more, slower, because every line is counted.
 coverage: $(VENV)/.installed-dev
