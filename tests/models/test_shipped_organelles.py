@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tomocyte.errors import ModalityError
+from tomocyte.formats import read_volume
 from tomocyte.pipeline import Analysis, analyse
 from tomocyte.pipeline.settings import RunSettings
+from tomocyte.runs.samples import get_sample
 from tomocyte.simulation.dataset import simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.volume import Volume, VoxelSize
@@ -147,3 +151,14 @@ def test_a_single_plane_falls_to_the_classical_engine_and_says_so() -> None:
 def test_values_that_are_no_refractive_index_are_refused() -> None:
     with pytest.raises(ModalityError, match="E-MODALITY-RANGE"):
         found_in(field()[0] * 10_000)
+
+
+def test_the_sample_of_the_demo_is_of_the_kind_that_the_models_know(tmp_path: Path) -> None:
+    """No warning that the first thing a new user sees is unusual; its four cells are counted in the truth table."""
+    tomogram_path, truth_path = get_sample("simulated-odt", tmp_path)
+    with truth_path.open(encoding="utf-8") as file:
+        n_true = sum(row["structure"] == "cell" for row in csv.DictReader(file))
+    done = analyse(read_volume(tomogram_path), RunSettings(modality="odt", inference={"engine": "torch"}))
+    assert not any(warning.startswith("W-MODEL-DOMAIN") for warning in done.warnings)
+    assert done.facts["domain"][0]["distance"] > 0  # it was compared
+    assert np.unique(labels_of(done, "cell")).size - 1 == n_true == 4
