@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "tomocyte"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = {
+    "names": -1,
     "errors": 0,
     "progress": 0,
     "notices": 0,

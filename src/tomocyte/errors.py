@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tomocyte.names import encodable, shown_name
+
 
 class TomocyteError(Exception):
     """What went wrong, where, and how to cure it.
@@ -27,11 +29,11 @@ class TomocyteError(Exception):
 
     def __init__(self, code: str, problem: str, *, path: str | Path | None = None, cure: str = "") -> None:
         self.code = code
-        self.problem = problem
-        self.path = None if path is None else str(path)
-        self.cure = cure
+        self.problem = encodable(problem)
+        self.path = None if path is None else shown_name(path)
+        self.cure = encodable(cure)
         where = "" if self.path is None else f"{self.path}: "
-        super().__init__(f"{code}: {where}{problem}" + (f" {cure}" if cure else ""))
+        super().__init__(f"{code}: {where}{self.problem}" + (f" {self.cure}" if cure else ""))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.code, self.problem, self.path, self.cure)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Any
 
 from tomocyte import __version__
 from tomocyte.errors import InputError
+from tomocyte.names import LITTER
 from tomocyte.progress import silent
 
 RECORDED_LIBRARIES = (
@@ -72,10 +74,10 @@ def sha256_of_path(path: Path, on_bytes: Callable[[int], None] = silent) -> str:
         ``E-INPUT-CHANGED`` when a file's size or modification time changed while it was read.
     """
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if _is_content(entry))
     for file in files:
         if file is not path:
-            digest.update(file.relative_to(path).as_posix().encode("utf-8") + b"\0")
+            digest.update(os.fsencode(file.relative_to(path).as_posix()) + b"\0")
         before = file.stat()
         with file.open("rb") as stream:
             while chunk := stream.read(HASH_CHUNK_BYTES):
@@ -85,3 +87,8 @@ def sha256_of_path(path: Path, on_bytes: Callable[[int], None] = silent) -> str:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise InputError("E-INPUT-CHANGED", "the file changed while it was read.", path=file, cure="Run again.")
     return digest.hexdigest()
+
+
+def _is_content(path: Path) -> bool:
+    """Whether a file in a folder is part of its content: not what a file browser or a Mac's share dropped there."""
+    return path.is_file() and path.name not in LITTER and not path.name.startswith("._")

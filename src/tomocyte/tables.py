@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tomocyte.errors import SettingsError
+from tomocyte.names import natural_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +174,7 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[Column]
 
 
 def arrange(table: pd.DataFrame) -> pd.DataFrame:
-    """The table in its fixed order: known leading columns first, rows by item, frame, structure, label.
+    """The table in its fixed order: known leading columns first, rows by item (A2 before A10), frame, structure, label.
 
     Parameters
     ----------
@@ -188,8 +189,16 @@ def arrange(table: pd.DataFrame) -> pd.DataFrame:
     leading = [column.name for column in LEADING if column.name in table.columns]
     others = [name for name in table.columns if name not in leading]
     keys = [name for name in ROW_ORDER if name in table.columns]
-    ordered = table.sort_values(keys, kind="stable") if keys else table
+    ordered = table.sort_values(keys, kind="stable", key=_natural_items) if keys else table
     return ordered[leading + others].reset_index(drop=True)
+
+
+def _natural_items(column: pd.Series) -> pd.Series:
+    """Items in natural order, A2 before A10; other keys as they are."""
+    if column.name != "item":
+        return column
+    places = {name: place for place, name in enumerate(sorted(set(column), key=natural_key))}
+    return column.map(places)
 
 
 def write_table(table: pd.DataFrame, path_without_suffix: str | Path) -> tuple[Path, Path]:

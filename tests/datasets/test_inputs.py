@@ -10,8 +10,11 @@ import pytest
 import tifffile
 
 from tomocyte.datasets.inputs import find_inputs, modality_of_files
+from tomocyte.datasets.pairs import find_pairs
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import ReadOptions, write_volume
+from tomocyte.ledger import Ledger
+from tomocyte.provenance import sha256_of_path
 from tomocyte.volume import Volume
 
 PLANE = np.arange(63, dtype=np.uint16).reshape(7, 9)
@@ -78,3 +81,51 @@ def test_files_that_say_what_they_measure_need_no_modality(tmp_path: Path) -> No
         modality_of_files([tomogram, density], options)
     with pytest.raises(SettingsError, match=r"E-USAGE.*do not name their quantity.*--modality"):
         modality_of_files([tmp_path / "grey.tif"], ReadOptions(voxel_size_um=(float("nan"), 0.3, 0.2)))
+
+
+def test_hidden_files_are_no_inputs_anywhere(tmp_path: Path) -> None:
+    """A folder from a Mac's share: each image has a companion, and file browsers left their litter."""
+    save(tmp_path, "k1.tif", "k2.tif")
+    for name in ("._k1.tif", "._k2.tif", "~$k1.tif", ".DS_Store", "Thumbs.db", ".hidden.tif"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7" + bytes(4000))
+    expected = [tmp_path / "k1.tif", tmp_path / "k2.tif"]
+    assert find_inputs([str(tmp_path)]) == expected
+    assert find_inputs([str(tmp_path / "*.tif")]) == expected
+    assert find_inputs([str(tmp_path / "*k1.tif")]) == expected[:1]
+    assert [pair.name for pair in find_pairs(tmp_path, tmp_path, None).pairs] == ["k1", "k2"]
+
+
+def test_inputs_come_in_natural_order(tmp_path: Path) -> None:
+    save(tmp_path, "A10.tif", "A2.tif", "A1.tif")
+    wells = ["A1.tif", "A2.tif", "A10.tif"]
+    assert [path.name for path in find_inputs([str(tmp_path)])] == wells
+    assert [path.name for path in find_inputs([str(tmp_path / "A*")])] == wells
+
+
+def test_folders_in_folders_are_named_and_found_when_asked(tmp_path: Path) -> None:
+    for name in ("drug", "control", "control/day10", "control/day2", "__MACOSX", ".cache", "notes"):
+        (tmp_path / name).mkdir()
+        if name != "notes":
+            save(tmp_path / name, "f1.tif")
+    with pytest.raises(InputError, match=r"E-NO-INPUT.*subfolders hold 4 images \(control, .*--recursive"):
+        find_inputs([str(tmp_path)])
+    places = [path.parent.relative_to(tmp_path).as_posix() for path in find_inputs([str(tmp_path)], is_recursive=True)]
+    assert places == ["control", "control/day2", "control/day10", "drug"]
+
+
+def test_results_are_not_taken_for_inputs(tmp_path: Path) -> None:
+    (tmp_path / "day1").mkdir()
+    save(tmp_path / "day1", "f1.tif")
+    with Ledger(tmp_path / "day1" / "out") as ledger:
+        (ledger.items / "f1").mkdir()
+        save(ledger.items / "f1", "cell.tif")
+    assert find_inputs([str(tmp_path)], is_recursive=True) == [tmp_path / "day1" / "f1.tif"]
+
+
+def test_litter_in_a_folder_does_not_change_what_it_is(tmp_path: Path) -> None:
+    save(tmp_path, "cell_z0.tif", "cell_z1.tif")
+    before = sha256_of_path(tmp_path)
+    for name in (".DS_Store", "._cell_z0.tif"):
+        (tmp_path / name).write_bytes(b"x")
+    assert find_inputs([str(tmp_path)]) == [tmp_path]
+    assert sha256_of_path(tmp_path) == before

@@ -6,6 +6,8 @@ To add a verb, add a function in a module here that calls the public function of
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import signal
 import sys
@@ -62,6 +64,16 @@ app.add_typer(models.app, name="models", short_help="List, show, import and expo
 app.add_typer(samples.app, name="samples", short_help="List and download open sample data.")
 
 
+def show_every_name() -> None:
+    """Let file names that are no text, or not of the terminal's alphabet, appear with an escape instead of failing."""
+    from tomocyte.names import escape_unencodable
+
+    codecs.register_error("tomocyte", escape_unencodable)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="tomocyte")
+
+
 def main() -> NoReturn:
     """Entry point of the command ``tomocyte``."""
     from tomocyte.errors import TomocyteError
@@ -70,6 +82,7 @@ def main() -> NoReturn:
         raise SystemExit(128 + signum)
 
     signal.signal(signal.SIGTERM, on_terminate)
+    show_every_name()
     is_debug = "--debug" in sys.argv
     try:
         app()

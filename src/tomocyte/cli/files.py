@@ -18,6 +18,7 @@ from tomocyte.cli.options import (
     VoxelSizeOption,
     voxel_size,
 )
+from tomocyte.names import shown_name
 
 
 def info(
@@ -37,7 +38,7 @@ def info(
 
     volume = read_volume(file, ReadOptions(axes=axes, dataset=dataset), is_size_required=False)
     header: dict[str, Any] = {
-        "file": str(file),
+        "file": shown_name(file),
         "format": detect(file).name,
         "shape": volume.shape,
         "dtype": str(volume.dtype),
@@ -56,7 +57,7 @@ def info(
         header["voxel_size_um"] = None if size is None else [None if math.isnan(part) else part for part in size]
         typer.echo(json.dumps(header, indent=1, default=str))
         return
-    typer.echo(f"{file}\n  format     {header['format']}")
+    typer.echo(f"{shown_name(file)}\n  format     {header['format']}")
     for line in describe(header):
         typer.echo(f"  {line}")
     if volume.channel_names:
@@ -82,7 +83,7 @@ def convert(
     from tomocyte.runs.convert import convert as convert_file
 
     options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, None, dataset)
-    with count_progress(f"{source.name} -> {target.name}", None) as bar:
+    with count_progress(f"{shown_name(source.name)} -> {shown_name(target.name)}", None) as bar:
         convert_file(
             source,
             target,
@@ -91,7 +92,7 @@ def convert(
             on_open=lambda volume: bar.set_total(volume.n_frames * volume.n_channels * volume.spatial_shape[0]),
             on_planes=bar.set_done,
         )
-    typer.echo(f"wrote {target}")
+    typer.echo(f"wrote {shown_name(target)}")
 
 
 def formats(

@@ -11,6 +11,9 @@ import typer
 from tomocyte.errors import SettingsError
 
 Inputs = Annotated[list[str], typer.Argument(help="Files, folders, or patterns such as 'data/*.tif'.", metavar="INPUT")]
+RecursiveOption = Annotated[
+    bool, typer.Option("--recursive", help="Also take the images in the subfolders of a folder.")
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the results; the same command again continues there.")
 ]

@@ -51,7 +51,7 @@ def count_progress(title: str, total: int | None) -> Iterator[CountBar]:
     """A bar on the screen while the block runs."""
     console = Console(stderr=True)
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -73,7 +73,7 @@ class RunProgress:
     def __init__(self, n_items: int) -> None:
         self._console = Console(stderr=True)
         self._progress = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
@@ -129,7 +129,7 @@ def task_progress() -> Iterator[Callback]:
     """
     console = Console(stderr=True)
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

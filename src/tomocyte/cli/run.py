@@ -15,11 +15,13 @@ from tomocyte.cli.options import (
     Inputs,
     Output,
     PixelSizeOption,
+    RecursiveOption,
     TimeStepOption,
     VoxelSizeOption,
     medium,
     voxel_size,
 )
+from tomocyte.names import shown_name
 
 if TYPE_CHECKING:
     from tomocyte.pipeline.settings import RunSettings
@@ -31,6 +33,7 @@ EXIT_ALL_FAILED = 4
 def run(
     inputs: Inputs,
     output: Output,
+    recursive: RecursiveOption = False,
     modality: Annotated[
         str,
         typer.Option(
@@ -147,8 +150,9 @@ def run(
     """
     from tomocyte.datasets.inputs import find_inputs
 
+    paths = find_inputs(inputs, axes=axes, is_recursive=recursive)
     run_settings = _run_settings(
-        inputs,
+        paths,
         settings,
         overrides or [],
         {
@@ -171,7 +175,6 @@ def run(
             "is_forced": True if force else None,
         },
     )
-    paths = find_inputs(inputs, axes=axes)
     if dry_run:
         raise typer.Exit(_dry_run(paths, run_settings, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
@@ -213,10 +216,10 @@ def _dry_run(paths: list[Path], settings: RunSettings, workers: int) -> int:
             content = preview(path, settings, edits.get(item))
         except TomocyteError as problem:
             n_bad += 1
-            typer.echo(f"{path}\n  problem    {problem.code}: {problem.problem} {problem.cure}")
+            typer.echo(f"{shown_name(path)}\n  problem    {problem.code}: {problem.problem} {problem.cure}")
             continue
         peak, seconds = max(peak, content["peak_bytes"]), seconds + content["seconds"]
-        typer.echo(f"{path}")
+        typer.echo(shown_name(path))
         for line in describe(content):
             typer.echo(f"  {line}")
     typer.echo(
@@ -226,8 +229,8 @@ def _dry_run(paths: list[Path], settings: RunSettings, workers: int) -> int:
     return EXIT_ALL_FAILED if n_bad == len(paths) else EXIT_SOME_FAILED if n_bad else 0
 
 
-def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
-    from tomocyte.datasets.inputs import find_inputs, modality_of_files
+def _run_settings(paths: list[Path], file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
+    from tomocyte.datasets.inputs import modality_of_files
     from tomocyte.formats import ReadOptions
     from tomocyte.modalities import modality
     from tomocyte.pipeline.settings import RunSettings
@@ -239,7 +242,7 @@ def _run_settings(inputs: list[str], file: Path | None, overrides: list[str], fl
     content |= {name: value for name, value in flags.items() if value is not None}
     if "modality" not in content:
         read_options = {name: flags[name] for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}
-        content["modality"] = modality_of_files(find_inputs(inputs, axes=flags["axes"]), ReadOptions(**read_options))
+        content["modality"] = modality_of_files(paths, ReadOptions(**read_options))
     kind = modality(str(content["modality"]))
     if isinstance(content.get("segmentation"), dict):
         content["segmentation"] = _merged(kind.segmentation.model_dump(), content["segmentation"])

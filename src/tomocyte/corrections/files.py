@@ -20,6 +20,7 @@ from tomocyte.corrections.edits import Add, Edit, EditFile, EditList, Image, Ren
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import read_volume
 from tomocyte.labels.runs import pack_voxels
+from tomocyte.names import is_hidden
 from tomocyte.provenance import sha256_of_json, sha256_of_path
 from tomocyte.settings import build_settings, load_settings
 from tomocyte.volume import Volume
@@ -56,7 +57,9 @@ def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
         ``E-EDIT-IMAGE``: a label image is missing, outside the folder, of another hash, or not of whole numbers.
     """
     if path.is_dir():
-        files = sorted(entry for entry in path.iterdir() if entry.name.endswith(FOLDER_SUFFIX))
+        files = sorted(
+            entry for entry in path.iterdir() if entry.name.endswith(FOLDER_SUFFIX) and not is_hidden(entry.name)
+        )
         if not files:
             raise SettingsError("E-EDIT-FILE", f"holds no <item>{FOLDER_SUFFIX}.", path=path, cure="Check the folder.")
         edits_of: dict[str, EditList] = {}

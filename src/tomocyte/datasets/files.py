@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tomocyte.formats import formats
+from tomocyte.names import is_hidden, natural_key
 
 ITEMS = "items"
 """Folder of one folder per item, in data sets and in the results of a run."""
@@ -21,13 +22,12 @@ def image_endings() -> tuple[str, ...]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images of a folder by their names, sorted; without hidden files, and none where there is no folder."""
+    """The images of a folder in natural order; without hidden files, and none where there is no folder."""
     if not folder.is_dir():
         return []
     endings = image_endings()
-    return sorted(
-        entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name.lower().endswith(endings)
-    )
+    images = (entry for entry in folder.iterdir() if entry.name.lower().endswith(endings))
+    return sorted((entry for entry in images if not is_hidden(entry.name)), key=natural_key)
 
 
 def stem_of(path: Path) -> str:
@@ -46,7 +46,9 @@ def stem_of(path: Path) -> str:
 def item_folders(folder: Path) -> list[Path]:
     """The folders of the items of a data set or of a run's results, by name."""
     place = folder / ITEMS
-    return sorted(entry for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
+    if not place.is_dir():
+        return []
+    return sorted(entry for entry in place.iterdir() if entry.is_dir() and not is_hidden(entry.name))
 
 
 def named_images(folder: Path) -> dict[str, Path]:

@@ -6,19 +6,28 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from tomocyte.datasets.files import image_endings
+from tomocyte.datasets.files import image_endings, image_files
 from tomocyte.errors import InputError, SettingsError, TomocyteError
 from tomocyte.formats import ReadOptions, detect, read_volume
+from tomocyte.ledger import is_output_folder
 from tomocyte.modalities import modalities_of
+from tomocyte.names import is_hidden, natural_key, shown_name
 
 
-def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Path]:
-    """Files named by paths, folders and glob patterns, each once, sorted within an argument.
+def find_inputs(arguments: Iterable[str], *, axes: str | None = None, is_recursive: bool = False) -> list[Path]:
+    """Files named by paths, folders and glob patterns, each once, in natural order (A2 before A10) within an argument.
 
     A folder stands for the files in it that a reader's suffix fits; PNGs next to files of another kind are pictures or
     labels of those and no inputs (give their names, or a pattern, to include them). A folder that is itself a volume is
     one input: an OME-Zarr store, planes or frames with z or t in their names, or numbered files when the user gives
-    ``axes``.
+    ``axes``. Hidden files and folders (``._c1.tif``, ``.DS_Store``, ``~$c1.tif``) are no inputs unless named in full.
+
+    Parameters
+    ----------
+    arguments : iterable of str
+    axes : str, optional
+    is_recursive : bool
+        Whether the folders in a folder are searched too. Results of tomocyte in it are not.
 
     Raises
     ------
@@ -29,23 +38,45 @@ def find_inputs(arguments: Iterable[str], *, axes: str | None = None) -> list[Pa
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            matches = _in_folder(path, axes)
+            matches = _in_folder(path, axes, is_recursive=is_recursive)
         elif path.exists():
             matches = [path]
         else:
-            matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
+            named = (Path(match) for match in glob.glob(argument, recursive=True))
+            matches = sorted((match for match in named if not is_hidden(match.name)), key=natural_key)
         if not matches:
-            raise InputError("E-NO-INPUT", "names no file that can be read.", path=argument, cure="Check the path.")
+            raise _no_input(path, argument, axes)
         paths |= dict.fromkeys(matches)
     return list(paths)
 
 
-def _in_folder(folder: Path, axes: str | None) -> list[Path]:
+def _no_input(path: Path, argument: str, axes: str | None) -> InputError:
+    """Why an argument names nothing, and what would."""
+    if path.is_dir():
+        inner = _in_folder(path, axes, is_recursive=True)
+        if inner:
+            folders = sorted({match.parent.relative_to(path).as_posix() for match in inner}, key=natural_key)
+            names = f"{', '.join(folders[:3])}{', …' if len(folders) > 3 else ''}"
+            count = f"{len(inner)} image{'s' if len(inner) > 1 else ''}"
+            problem = f"holds no image itself; its subfolders hold {count} ({names})."
+            cure = "Add --recursive to take those, or name the subfolders."
+            return InputError("E-NO-INPUT", problem, path=argument, cure=cure)
+        problem = f"is a folder without any image. Endings that are read: {' '.join(sorted(set(image_endings())))}."
+        return InputError("E-NO-INPUT", problem, path=argument, cure="Check the path.")
+    return InputError("E-NO-INPUT", "names no file that can be read.", path=argument, cure="Check the path.")
+
+
+def _in_folder(folder: Path, axes: str | None, *, is_recursive: bool) -> list[Path]:
     if _is_one_volume(folder, axes):
         return [folder]
-    endings = image_endings()
-    files = sorted(entry for entry in folder.iterdir() if entry.name.lower().endswith(endings))
-    return [entry for entry in files if entry.suffix.lower() != ".png"] or files
+    files = image_files(folder)
+    matches = [entry for entry in files if entry.suffix.lower() != ".png"] or files
+    if is_recursive:
+        inner = (entry for entry in folder.iterdir() if entry.is_dir() and entry not in matches)
+        for entry in sorted(inner, key=natural_key):
+            if not (is_hidden(entry.name) or entry.is_symlink() or is_output_folder(entry)):
+                matches = [*matches, *_in_folder(entry, axes, is_recursive=True)]
+    return matches
 
 
 def _is_one_volume(folder: Path, axes: str | None) -> bool:
@@ -76,7 +107,7 @@ def modality_of_files(paths: Iterable[Path], options: ReadOptions) -> str:
             files.setdefault(names[0], path)
     if len(files) == 1:
         return next(iter(files))
-    listing = ", ".join(f"{path.name} is {name}" for name, path in files.items())
+    listing = ", ".join(f"{shown_name(path.name)} is {name}" for name, path in files.items())
     raise SettingsError(
         "E-USAGE",
         f"no modality given, and the files {f'differ: {listing}' if files else 'do not name their quantity'}.",

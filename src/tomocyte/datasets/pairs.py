@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.errors import InputError, MetadataError
+from tomocyte.names import natural_key
 from tomocyte.structures import find_name
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def find_pairs(prediction: Path, truth: Path, structure: str | None) -> Pairs:
         raise InputError(
             "E-PAIR", f"{prediction} and {truth} are one image and several.", cure="Give two files or two folders."
         )
-    common = sorted(predictions.keys() & truths.keys())
+    common = sorted(predictions.keys() & truths.keys(), key=natural_key)
     if not common:
         examples = f"{', '.join(sorted(predictions)[:3])} against {', '.join(sorted(truths)[:3])}"
         raise InputError(
@@ -73,8 +74,8 @@ def find_pairs(prediction: Path, truth: Path, structure: str | None) -> Pairs:
         )
     return Pairs(
         tuple(Pair(name, predictions[name], truths[name]) for name in common),
-        tuple(sorted(predictions.keys() - truths.keys())),
-        tuple(sorted(truths.keys() - predictions.keys())),
+        tuple(sorted(predictions.keys() - truths.keys(), key=natural_key)),
+        tuple(sorted(truths.keys() - predictions.keys(), key=natural_key)),
     )
 
 

@@ -22,6 +22,7 @@ from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats.png import read_png
 from tomocyte.formats.tiff import read_tiff
+from tomocyte.names import is_hidden
 from tomocyte.volume import ReadPlanes, Volume, VoxelSize
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png")
@@ -60,7 +61,7 @@ class NumberedFile:
         """The file if it is an image, else ``None``."""
         name = path.name
         suffix = next((ending for ending in SUFFIXES if name.lower().endswith(ending)), None)
-        if suffix is None or name.startswith("."):
+        if suffix is None or is_hidden(name):
             return None
         stem = name[: -len(suffix)]
         numbers, skeleton, last = [], "", 0

@@ -9,7 +9,7 @@ breaks it.
 from __future__ import annotations
 
 from tomocyte.ledger.atomic import is_disk_full, output_error, sha256_file, writing
-from tomocyte.ledger.folder import Ledger
+from tomocyte.ledger.folder import Ledger, is_output_folder
 from tomocyte.ledger.names import item_name, item_names
 from tomocyte.ledger.record import CommitRecord, OutputFile
 from tomocyte.ledger.verification import Finding, VerifyReport, verify
@@ -21,6 +21,7 @@ __all__ = [
     "OutputFile",
     "VerifyReport",
     "is_disk_full",
+    "is_output_folder",
     "item_name",
     "item_names",
     "output_error",

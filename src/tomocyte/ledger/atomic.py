@@ -23,6 +23,9 @@ from tomocyte.errors import OutputError
 PART = re.compile(r"\.part\d+-[0-9a-f]{8}(?=\.|$)")
 """What the name of everything unfinished contains: who wrote it (pid) and a token that no other run shares."""
 
+LONGEST_NAME_BYTES = 255
+"""Of one name on common file systems."""
+
 _FULL = {errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else [])}
 _FULL_WORDS = ("no space left on device", "disk quota exceeded", "file too large")  # libraries that drop the number
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -112,7 +115,9 @@ def part_name(name: str) -> str:
     (True, True)
     """
     head, dot, tail = name.partition(".")
-    return f"{head}.part{os.getpid()}-{secrets.token_hex(4)}{dot}{tail}"
+    mark = f".part{os.getpid()}-{secrets.token_hex(4)}{dot}{tail}"
+    n_bytes = max(1, LONGEST_NAME_BYTES - len(os.fsencode(mark)))
+    return f"{os.fsdecode(os.fsencode(head)[:n_bytes])}{mark}"
 
 
 def part_folder(name: str) -> str:

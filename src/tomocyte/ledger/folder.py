@@ -34,14 +34,13 @@ from tomocyte.ledger.lock import FolderLock
 from tomocyte.ledger.names import RECORD_SUFFIX, is_safe_name
 from tomocyte.ledger.record import CommitRecord, OutputFile, read_record, record_bytes
 from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.names import LITTER, natural_key
 
 LOCK_NAME = ".lock"
 MARKER_NAME = ".tomocyte.json"
 MANIFEST_NAME = "manifest.json"
 ITEMS_NAME = "items"
 MARKER = {"format": "tomocyte output", "layout": 1}
-LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""What file browsers drop into every folder; never ours, never a reason to refuse."""
 
 
 class Ledger:
@@ -212,11 +211,11 @@ class Ledger:
         return record if is_whole else None
 
     def records(self) -> list[CommitRecord]:
-        """All commit records that can be trusted, sorted by item, whatever request they were made for."""
+        """All commit records that can be trusted, in natural order of items, whatever request they were made for."""
         with writing(self.items):
             names = sorted(entry for entry in os.listdir(self.items) if entry.endswith(RECORD_SUFFIX))
         records = (self._read(self.items / name) for name in names if PART.search(name) is None)
-        return sorted((record for record in records if record is not None), key=lambda record: record.item)
+        return sorted((record for record in records if record is not None), key=lambda record: natural_key(record.item))
 
     def publish(self, name: str, write: Callable[[Path], None]) -> Path:
         """Write a file of the whole run (a table, ``run.json``, ``report.html``) so that it is whole or absent.
@@ -328,6 +327,11 @@ def refuse_foreign(out: Path) -> None:
             f"holds files that tomocyte did not write ({', '.join(strange[:3])}{', …' if len(strange) > 3 else ''})."
         )
         raise OutputError("E-OUT-FOREIGN", problem, path=out, cure="Choose an empty folder or an earlier output.")
+
+
+def is_output_folder(path: Path) -> bool:
+    """Whether a folder holds results of tomocyte."""
+    return (path / MARKER_NAME).is_file()
 
 
 def _size(path: Path) -> int | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from tomocyte.errors import InputError
 from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.names import shown_name
 
 
 class OutputFile(BaseModel):
@@ -63,9 +64,7 @@ class CommitRecord(BaseModel):
     def _only_a_name(cls, source: Any) -> Any:
         if not isinstance(source, str):
             return source
-        # A name whose bytes are no text stays readable and distinct.
-        text = source.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return text.rstrip("/").rsplit("/", 1)[-1]
+        return shown_name(source.rstrip("/").rsplit("/", 1)[-1])
 
     def sha256(self) -> str:
         """Hash of everything but the timings."""

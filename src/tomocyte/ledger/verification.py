@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict
 
 from tomocyte.errors import InputError, OutputError
 from tomocyte.ledger.atomic import PART, sha256_file
-from tomocyte.ledger.folder import ITEMS_NAME, LITTER, LOCK_NAME, MANIFEST_NAME, MARKER, MARKER_NAME
+from tomocyte.ledger.folder import ITEMS_NAME, LOCK_NAME, MANIFEST_NAME, MARKER, MARKER_NAME
 from tomocyte.ledger.lock import FolderLock
 from tomocyte.ledger.names import RECORD_SUFFIX
 from tomocyte.ledger.record import CommitRecord, OutputFile, read_record
 from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.names import LITTER
 from tomocyte.progress import silent
 
 

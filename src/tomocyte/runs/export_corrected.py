@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +152,10 @@ class _Plan:
 def _about(run: Path) -> dict[str, Any]:
     try:
         content = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        return {"settings": content["settings"], "paths": {entry["item"]: entry["path"] for entry in content["inputs"]}}
+        return {
+            "settings": content["settings"],
+            "paths": {entry["item"]: _path_of(entry) for entry in content["inputs"]},
+        }
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SettingsError(
             "E-EDIT-RUN",
@@ -158,6 +163,12 @@ def _about(run: Path) -> dict[str, Any]:
             path=run,
             cure="Give the output folder (-o) of `tomocyte run`.",
         ) from problem
+
+
+def _path_of(entry: dict[str, str]) -> str:
+    """The path of an input in run.json, also where its name is no text."""
+    quoted = entry.get("path_quoted")
+    return entry["path"] if quoted is None else os.fsdecode(unquote_to_bytes(quoted))
 
 
 def _plan(item: FinishedItem, settings: ExportSettings) -> _Plan | None:

@@ -7,16 +7,19 @@ whole run, add it to :func:`publish`.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_from_bytes
 
 from tomocyte import __version__
 from tomocyte.ledger import CommitRecord, Ledger
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
+from tomocyte.names import natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.provenance import environment, now_utc
 
@@ -78,7 +81,7 @@ def publish(
         "environment": environment(),
         "started": started,
         "finished": now_utc(),
-        "inputs": [{"item": item, "path": str(path)} for item, path in sorted(names.items())],
+        "inputs": [_input_entry(item, names[item]) for item in sorted(names, key=natural_key)],
         "input_sha256": {record.item: record.input_sha256 for record in current},
         "timings": {record.item: record.timings for record in current},
     }
@@ -99,6 +102,12 @@ def publish(
     ledger.publish(
         "report.html", lambda path: _write_report(path, ledger, current, result.failures, objects, run, entries)
     )
+
+
+def _input_entry(item: str, path: Path) -> dict[str, str]:
+    """Where an input lies; a path that is no text, or not on one line, also as a URL quotes its bytes."""
+    entry = {"item": item, "path": shown_name(path)}
+    return entry if entry["path"] == str(path) else entry | {"path_quoted": quote_from_bytes(os.fsencode(path))}
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -195,8 +204,8 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
     return table
 
 
-def _item_of(row: dict[str, Any]) -> str:
-    return str(row["item"])
+def _item_of(row: dict[str, Any]) -> tuple[object, ...]:
+    return natural_key(str(row["item"]))
 
 
 def _write_report(
@@ -233,7 +242,7 @@ def _write_report(
         versions={"tomocyte": versions["tomocyte"], "python": versions["python"], **versions["libraries"]},
         limits=_limits(settings, run["model"], records),
     )
-    write_report(path, sorted(items, key=lambda item: item.name), objects, about, dictionary=dictionary)
+    write_report(path, sorted(items, key=lambda item: natural_key(item.name)), objects, about, dictionary=dictionary)
 
 
 def _edits_log(folder: Path) -> tuple[dict[str, Any], ...]:
@@ -245,7 +254,7 @@ def _edits_log(folder: Path) -> tuple[dict[str, Any], ...]:
 def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
     """Overviews and close-ups frame by frame, then time courses."""
     found = sorted(folder.glob("overview_*.png")) + sorted(folder.glob("closeup_*.png"))
-    found.sort(key=lambda path: path.stem.rpartition("_")[2])
+    found.sort(key=lambda path: natural_key(path.stem.rpartition("_")[2]))
     captions = {"overview": "", "closeup": "largest object"}
     shown = [(captions[path.stem.partition("_")[0]], path) for path in found]
     return (*shown, *(("mean over objects", path) for path in sorted(folder.glob("timecourse_*.png"))))

@@ -15,6 +15,7 @@ from tomocyte.errors import InputError, TomocyteError
 from tomocyte.ledger import CommitRecord, Ledger, item_names
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
+from tomocyte.names import encodable, natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import now_utc, sha256_of_json, sha256_of_path
@@ -102,7 +103,7 @@ def run_inputs(
                 item_timeout_s=item_timeout_s,
                 callback=callback,
             )
-        result.failures.sort(key=lambda failure: failure.item)
+        result.failures.sort(key=lambda failure: natural_key(failure.item))
         publish(ledger, names, settings, key, result, started)
     return result
 
@@ -119,7 +120,7 @@ def _not_done(
     """Inputs still to do, with the hash of their content."""
     records = {record.item: record for record in ledger.records()} if is_trusting_times else {}
     todo: dict[str, tuple[Path, str]] = {}
-    for item, path in sorted(names.items()):
+    for item, path in sorted(names.items(), key=lambda entry: natural_key(entry[0])):
         try:
             content = _content_hash(path, records.get(item))
         except (OSError, TomocyteError) as problem:
@@ -234,5 +235,6 @@ def _record(
 
 def _failure(item: str, path: Path, problem: Exception, traceback: str = "") -> Failure:
     if isinstance(problem, TomocyteError):
-        return Failure(item, path.name, problem.code, problem.problem, problem.cure, traceback)
-    return Failure(item, path.name, "E-INPUT-IO", f"cannot be read: {problem}.", "Check the file.", traceback)
+        return Failure(item, shown_name(path.name), problem.code, problem.problem, problem.cure, encodable(traceback))
+    text = encodable(f"cannot be read: {problem}.")
+    return Failure(item, shown_name(path.name), "E-INPUT-IO", text, "Check the file.", encodable(traceback))
