@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -150,9 +152,9 @@ def run(
     """
     from tomocyte.datasets.inputs import find_inputs
 
-    paths = find_inputs(inputs, axes=axes, is_recursive=recursive)
+    find_paths = cache(partial(find_inputs, inputs, axes=axes, is_recursive=recursive))
     run_settings = _run_settings(
-        paths,
+        find_paths,
         settings,
         overrides or [],
         {
@@ -175,6 +177,7 @@ def run(
             "is_forced": True if force else None,
         },
     )
+    paths = find_paths()
     if dry_run:
         raise typer.Exit(_dry_run(paths, run_settings, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
@@ -229,7 +232,9 @@ def _dry_run(paths: list[Path], settings: RunSettings, workers: int) -> int:
     return EXIT_ALL_FAILED if n_bad == len(paths) else EXIT_SOME_FAILED if n_bad else 0
 
 
-def _run_settings(paths: list[Path], file: Path | None, overrides: list[str], flags: dict[str, Any]) -> RunSettings:
+def _run_settings(
+    find_paths: Callable[[], list[Path]], file: Path | None, overrides: list[str], flags: dict[str, Any]
+) -> RunSettings:
     from tomocyte.datasets.inputs import modality_of_files
     from tomocyte.formats import ReadOptions
     from tomocyte.modalities import modality
@@ -242,7 +247,7 @@ def _run_settings(paths: list[Path], file: Path | None, overrides: list[str], fl
     content |= {name: value for name, value in flags.items() if value is not None}
     if "modality" not in content:
         read_options = {name: flags[name] for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}
-        content["modality"] = modality_of_files(paths, ReadOptions(**read_options))
+        content["modality"] = modality_of_files(find_paths(), ReadOptions(**read_options))
     kind = modality(str(content["modality"]))
     if isinstance(content.get("segmentation"), dict):
         content["segmentation"] = _merged(kind.segmentation.model_dump(), content["segmentation"])
