@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import numpy as np
 import pytest
 
 from tomocyte.errors import MetadataError
-from tomocyte.formats._axes import ambiguous_axes, as_planes, checked_axes, selection, shape_tczyx
+from tomocyte.formats._axes import (
+    ambiguous_axes,
+    as_planes,
+    checked_axes,
+    properties_of_axes,
+    selection,
+    shape_tczyx,
+)
 
 PATH = Path("image.tif")
 WHOLE = np.arange(2 * 3 * 4 * 5 * 6).reshape(2, 3, 4, 5, 6)  # T C Z Y X
@@ -43,3 +51,42 @@ def test_axes_that_cannot_be_are_refused(axes: str) -> None:
     error = ambiguous_axes((4, 5, 6), PATH)
     assert error.code == "E-AXES"
     assert "--axes ZYX" in error.cure
+
+
+LENGTHS = {"z": 0.5, "y": 0.2, "x": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "size"),
+    [
+        ((1, 1, 3, 5, 6), "ZYX", (0.5, 0.2, 0.1)),
+        ((3, 1, 1, 5, 6), "TYX", (math.nan, 0.2, 0.1)),  # frames have no thickness, whatever the file says of z
+        ((1, 3, 1, 5, 6), "CYX", (math.nan, 0.2, 0.1)),
+        ((3, 1, 1, 5, 6), "TZYX", (0.5, 0.2, 0.1)),  # one plane, of which the file names a thickness
+    ],
+)
+def test_a_thickness_belongs_to_z_alone(
+    shape: tuple[int, int, int, int, int], axes: str, size: tuple[float, float, float]
+) -> None:
+    notes: list[str] = []
+    found = properties_of_axes(shape, axes, lengths_um=LENGTHS, notes=notes)
+    assert found["voxel_size_um"] == pytest.approx(size, nan_ok=True)
+    assert not notes
+
+
+def test_planes_without_a_distance_have_no_voxel_size() -> None:
+    notes: list[str] = []
+    assert properties_of_axes((1, 1, 3, 5, 6), "ZYX", lengths_um={"y": 0.2, "x": 0.1}, notes=notes) == {}
+    assert notes[0].startswith("W-VOXEL-SIZE")
+    assert "no distance in z" in notes[0]
+
+
+def test_times_belong_to_t_and_names_to_c() -> None:
+    def found(shape: tuple[int, int, int, int, int], axes: str, **file: object) -> dict[str, object]:
+        return properties_of_axes(shape, axes, lengths_um={}, notes=[], **file)  # type: ignore[arg-type]
+
+    assert found((3, 1, 1, 5, 6), "TYX", time_step_s=2.5) == {"time_s": (0.0, 2.5, 5.0)}
+    assert found((3, 1, 1, 5, 6), "TYX", times_s=(0.0, 1.0, 4.0), time_step_s=2.5) == {"time_s": (0.0, 1.0, 4.0)}
+    assert found((1, 1, 3, 5, 6), "ZYX", times_s=(0.0, 1.0, 4.0), time_step_s=2.5) == {}
+    assert found((1, 2, 1, 5, 6), "CYX", channel_names=("DNA", "")) == {"channel_names": ("DNA", "")}
+    assert found((1, 1, 2, 5, 6), "ZYX", channel_names=("DNA", "RNA")) == {}

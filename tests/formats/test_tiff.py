@@ -119,7 +119,7 @@ def test_imagej_images_without_slices_frames_or_channels_are_ambiguous(tmp_path:
         opened(path)
 
 
-@pytest.mark.parametrize("axes", ["YX", "CZYX", "ZYY", "ZXY", "XYZ", "QYX", "ZY", ""])
+@pytest.mark.parametrize("axes", ["YX", "CZYX", "ZYY", "QYX", "ZY", "TCZ", ""])
 def test_axes_that_do_not_fit_are_refused(axes: str, tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, metadata=None, photometric="minisblack")
@@ -127,11 +127,64 @@ def test_axes_that_do_not_fit_are_refused(axes: str, tmp_path: Path) -> None:
         opened(path, axes=axes)
 
 
-def test_json_that_orders_the_axes_of_a_page_otherwise_is_refused(tmp_path: Path) -> None:
+AS_COLOUR = pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+PERMUTED = ["".join(order) for order in itertools.permutations("ZYX")]
+PERMUTED += ["YXC", "XYC", "CXY", "YTX", "ZYXC", "TYXC", "YXCZ", "CXYZ", "XZYT", "TZYXC", "TCZXY", "YXTCZ"]
+
+
+@AS_COLOUR
+@pytest.mark.parametrize("axes", PERMUTED)
+@pytest.mark.parametrize("photometric", ["minisblack", None])
+def test_axes_may_be_stored_in_any_order(axes: str, photometric: str | None, tmp_path: Path) -> None:
+    """As arrays of other libraries are: channels last, or x first."""
+    sizes = {"T": 2, "C": 3, "Z": 4, "Y": 5, "X": 7}
+    voxels = coded({axis: size for axis, size in sizes.items() if axis in axes})
+    told, shaped = tmp_path / "told.tif", tmp_path / "shaped.tif"
+    stored = stored_as(voxels, axes)
+    tifffile.imwrite(told, stored, photometric=photometric, metadata={"axes": axes})
+    volume = opened(told)
+    assert volume.shape == voxels.shape
+    np.testing.assert_array_equal(everything(volume), voxels)
+    np.testing.assert_array_equal(volume.planes(0, 0, volume.shape[2] - 1), voxels[0, 0, -1:])
+    tifffile.imwrite(shaped, stored, photometric="minisblack")
+    np.testing.assert_array_equal(everything(opened(shaped, axes=axes)), voxels)
+    again = pickle.loads(pickle.dumps(volume))  # noqa: S301  our own object
+    np.testing.assert_array_equal(everything(again), voxels)
+
+
+def test_channels_last_whatever_the_user_calls_them(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, STACK, metadata={"axes": "XYZ"}, photometric="minisblack")
-    with pytest.raises(MetadataError, match="E-AXES"):
+    stored = coded({"C": 2, "Z": 4, "Y": 40, "X": 50}, "u4")[0].transpose(1, 2, 3, 0)
+    tifffile.imwrite(path, stored, photometric="minisblack", metadata={"axes": "ZYXC"})
+    volume = opened(path, axes="CZYX")  # the same letters, where the file says that they are stored as ZYXC
+    assert volume.shape == (1, 2, 4, 40, 50)
+    assert [note for note in volume.notes if note.startswith("W-AXES") and "ZYXC" in note]
+    tifffile.imwrite(path, stored, photometric="minisblack")  # the file does not say
+    with pytest.raises(MetadataError, match="--axes ZYXC ") as caught:
         opened(path)
+    assert caught.value.code == "E-AXES"
+    assert opened(path, axes="ZYXC").shape == (1, 2, 4, 40, 50)
+    swapped = tmp_path / "b.tif"  # frames and planes may be named the other way round
+    tifffile.imwrite(swapped, np.zeros((2, 3, 5, 6), "u1"), photometric="minisblack", metadata={"axes": "TZYX"})
+    assert opened(swapped, axes="ZTYX").shape == (3, 1, 2, 5, 6)
+
+
+@AS_COLOUR
+@pytest.mark.parametrize("n_planes", [3, 4])
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "CYX"])
+def test_three_or_four_planes_are_no_colours_where_the_file_names_them(
+    axes: str, n_planes: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    voxels = coded({axes[0]: n_planes, "Y": 17, "X": 19}, "f4")
+    tifffile.imwrite(path, stored_as(voxels, axes), metadata={"axes": axes})  # tifffile makes one planar page of it
+    np.testing.assert_array_equal(everything(opened(path)), voxels)
+
+
+def test_a_last_axis_of_length_one_is_no_axis(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[..., np.newaxis], photometric="minisblack", metadata={"axes": "ZYXS"})
+    np.testing.assert_array_equal(opened(path).planes(0, 0), STACK)
 
 
 def test_colour_is_refused_until_the_user_calls_it_channels(tmp_path: Path) -> None:

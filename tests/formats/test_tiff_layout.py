@@ -11,7 +11,7 @@ import pytest
 
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions
-from tomocyte.formats._tiff_layout import in_order
+from tomocyte.formats._tiff_layout import Arrangement, in_order
 from tomocyte.formats._tiff_meta import Declared
 from tomocyte.formats._tiff_pages import Page
 
@@ -30,7 +30,7 @@ def grid(n_planes: int) -> np.ndarray:
 
 def placed(
     axes: str, sizes: tuple[int, ...], *, stored: Page | None = None, options: ReadOptions | None = None
-) -> np.ndarray:
+) -> Arrangement:
     declared = Declared(kind="imagej", axes=axes, sizes=sizes)
     return in_order(grid(math.prod(sizes)), declared, stored or page(), options=options or ReadOptions(), path=PATH)
 
@@ -41,14 +41,16 @@ def test_planes_of_any_order_come_as_t_c_z(axes: str) -> None:
     numbers = np.arange(24).reshape(sizes).transpose([axes.index(letter) for letter in "TCZ"])
     for options in (ReadOptions(), ReadOptions(axes=f"{axes}YX")):
         declared = axes if options.axes is None else "???"
-        found = placed(declared, sizes, options=options)
+        arranged = placed(declared, sizes, options=options)
+        assert arranged.axes == "TCZYX"
+        found = arranged.table
         assert found.shape == (2, 3, 4, 3)
         np.testing.assert_array_equal(found[..., 1], 100 * numbers)
         assert (found[..., 2] == -1).all()
 
 
 def test_axes_of_length_one_may_be_anything_and_longer_ones_not() -> None:
-    assert placed("?Z?", (1, 4, 1)).shape == (1, 1, 4, 3)
+    assert placed("?Z?", (1, 4, 1)).table.shape == (1, 1, 4, 3)
     with pytest.raises(MetadataError, match="E-AXES"):
         placed("?Z", (2, 4))
     with pytest.raises(MetadataError, match="E-AXES"):
@@ -59,7 +61,7 @@ def test_colours_are_channels_only_where_the_user_says_so() -> None:
     colour = page(3)
     with pytest.raises(InputError, match="E-RGB"):
         placed("Z", (4,), stored=colour)
-    found = placed("Z", (4,), stored=colour, options=ReadOptions(axes="ZYXC"))
+    found = placed("Z", (4,), stored=colour, options=ReadOptions(axes="ZYXC")).table
     assert found.shape == (1, 3, 4, 3)
     np.testing.assert_array_equal(found[0, :, :, 1], np.broadcast_to(100 * np.arange(4), (3, 4)))
     np.testing.assert_array_equal(found[0, :, :, 2], np.broadcast_to(np.arange(3)[:, None], (3, 4)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tomocyte.datasets.files import image_endings, image_files
 from tomocyte.errors import InputError, SettingsError, TomocyteError
-from tomocyte.formats import ReadOptions, detect, read_volume
+from tomocyte.formats import ReadOptions, detect, parts_of, read_volume
 from tomocyte.ledger import is_output_folder
 from tomocyte.modalities import modalities_of
 from tomocyte.names import is_hidden, natural_key, shown_name
@@ -21,6 +21,7 @@ def find_inputs(arguments: Iterable[str], *, axes: str | None = None, is_recursi
     labels of those and no inputs (give their names, or a pattern, to include them). A folder that is itself a volume is
     one input: an OME-Zarr store, planes or frames with z or t in their names, or numbered files when the user gives
     ``axes``. Hidden files and folders (``._c1.tif``, ``.DS_Store``, ``~$c1.tif``) are no inputs unless named in full.
+    A volume that is split over several files, as an OME-TIFF set may be, is one input: its first file.
 
     Parameters
     ----------
@@ -47,7 +48,18 @@ def find_inputs(arguments: Iterable[str], *, axes: str | None = None, is_recursi
         if not matches:
             raise _no_input(path, argument, axes)
         paths |= dict.fromkeys(matches)
-    return list(paths)
+    return one_per_volume(list(paths))
+
+
+def one_per_volume(paths: Sequence[Path]) -> list[Path]:
+    """The paths, of those that are parts of one volume (an OME-TIFF set) only the first."""
+    if len(paths) < 2:
+        return list(paths)
+    volumes: dict[tuple[Path, ...], Path] = {}
+    for path in paths:
+        parts = parts_of(path)
+        volumes.setdefault(parts if len(parts) > 1 else (path,), path)
+    return list(volumes.values())
 
 
 def _no_input(path: Path, argument: str, axes: str | None) -> InputError:

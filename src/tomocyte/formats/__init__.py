@@ -64,6 +64,9 @@ class Format:
     write : callable, optional
         ``write(path, volume, on_frame) -> None``: streams frame by frame; the caller stages and renames; ``on_frame``
         is called with the number of planes written so far.
+    parts : callable, optional
+        ``parts(path) -> tuple of Path``: the files that together hold the volume of ``path``, sorted, itself among
+        them; for formats of which one volume may be split over files. Never raises.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Format:
     verify: Callable[[Path], bool]
     read: Callable[[Path, ReadOptions], Volume]
     write: Callable[[Path, Volume, Callable[[int], None]], None] | None = None
+    parts: Callable[[Path], tuple[Path, ...]] | None = None
 
 
 def formats() -> dict[str, Format]:
@@ -117,6 +121,12 @@ def detect(path: Path) -> Format:
         path=path,
         cure=f"It may be damaged; known formats: {known}.",
     )
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """The files that together hold the volume of ``path``, sorted; itself alone where a volume is one file."""
+    entry = next((entry for entry in _candidates(path) if entry.verify(path)), None)
+    return (path.resolve(),) if entry is None or entry.parts is None else entry.parts(path)
 
 
 def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size_required: bool = True) -> Volume:

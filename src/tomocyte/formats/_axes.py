@@ -2,11 +2,14 @@
 
 ``axes`` is always one letter of ``TCZYX`` per stored axis, slowest first (the order of a C-ordered NumPy array). To
 support another source of axes, turn what the file says into such a string and pass it through :func:`checked_axes`.
+What the file says of an axis (its step, its times, its names) counts only where the final axes have it:
+:func:`properties_of_axes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +72,70 @@ def as_planes(block: NDArray[Any], axes: str) -> NDArray[Any]:
         block, spatial = block[np.newaxis], "Z" + spatial
     ordered = block.transpose([spatial.index(letter) for letter in "ZYX"])
     return np.ascontiguousarray(ordered, dtype=block.dtype.newbyteorder("="))
+
+
+def properties_of_axes(
+    shape: Shape5,
+    axes: str,
+    *,
+    lengths_um: Mapping[str, float],
+    times_s: Sequence[float] | None = None,
+    time_step_s: float | None = None,
+    channel_names: Sequence[str] = (),
+    notes: list[str],
+) -> dict[str, Any]:
+    """Voxel size, times and channel names, as far as the final axes have what they describe.
+
+    The thickness of a plane is decided here and nowhere else: it is the file's step along Z where the final axes have
+    a Z, and NaN where they have none. A time step belongs to T and names belong to C in the same way, so that what a
+    file says of an axis which the user calls by another name is not carried over to a wrong one.
+
+    Parameters
+    ----------
+    shape : tuple of 5 int
+        T, C, Z, Y, X of the volume.
+    axes : str
+        The final axes, those of length 1 too where the file or the user names them.
+    lengths_um : mapping
+        ``z``, ``y``, ``x`` in µm: the steps that the file gives, under the names that the final axes have.
+    times_s : sequence of float, optional
+        Seconds of each frame after the first.
+    time_step_s : float, optional
+        Seconds between frames, used where ``times_s`` is not known.
+    channel_names : sequence of str
+        As the file gives them.
+    notes : list of str
+        Receives ``W-VOXEL-SIZE`` when the planes have no distance.
+
+    Returns
+    -------
+    dict
+        ``voxel_size_um``, ``time_s`` and ``channel_names`` of a :class:`~tomocyte.volume.Volume`, those that are known.
+
+    Examples
+    --------
+    >>> lengths = {"z": 0.5, "y": 0.1, "x": 0.1}
+    >>> properties_of_axes((1, 1, 3, 60, 60), "ZYX", lengths_um=lengths, time_step_s=2.0, notes=[])
+    {'voxel_size_um': (0.5, 0.1, 0.1)}
+    >>> properties_of_axes((3, 1, 1, 60, 60), "TYX", lengths_um=lengths, time_step_s=2.0, notes=[])
+    {'voxel_size_um': (nan, 0.1, 0.1), 'time_s': (0.0, 2.0, 4.0)}
+    """
+    n_frames, n_channels, n_planes = shape[:3]
+    properties: dict[str, Any] = {}
+    depth = lengths_um.get("z", math.nan) if "Z" in axes else math.nan
+    if "y" in lengths_um and "x" in lengths_um:
+        if n_planes > 1 and math.isnan(depth):
+            notes.append(
+                f"W-VOXEL-SIZE: the file gives y = {lengths_um['y']:.6g} and x = {lengths_um['x']:.6g} µm but no "
+                "distance in z."
+            )
+        else:
+            properties["voxel_size_um"] = (depth, lengths_um["y"], lengths_um["x"])
+    if n_frames > 1:
+        if times_s is not None and len(times_s) == n_frames:
+            properties["time_s"] = tuple(times_s)
+        elif time_step_s is not None:
+            properties["time_s"] = tuple(frame * time_step_s for frame in range(n_frames))
+    if any(channel_names) and len(channel_names) == n_channels:
+        properties["channel_names"] = tuple(channel_names)
+    return properties

@@ -32,24 +32,32 @@ UNIT_S = {
 }  # fmt: skip
 
 
+LARGEST_PLAIN_PIXEL_UM = 2.0
+"""A resolution tag without a microscope's dialect is a pixel size only below this; above, it is a printer's dpi."""
+
+
 @dataclass(frozen=True)
 class Placement:
     """Pages of one file that hold consecutive planes of an OME image.
 
     Parameters
     ----------
-    file_name : str or None
-        Name of the other file as written, ``None`` for the file itself.
+    file_name, uuid : str or None
+        Name and identifier of the file as written; without either it is the file itself.
     first_page, first_plane : int
         Index of the first page in that file, and of the plane that it holds in :attr:`Declared.sizes` order.
     n_planes : int or None
         How many; ``None`` means all pages from there.
+    place : Path or None
+        The file, resolved, once it is known; ``None`` is the file itself.
     """
 
     file_name: str | None
     first_page: int
     first_plane: int
     n_planes: int | None
+    uuid: str | None = None
+    place: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,10 @@ class Declared:
         ``z``, ``y``, ``x`` in µm, those that are known.
     time_s, time_step_s
         Time of each frame, or the step between them, in s.
-    n_more : int
-        Further images in the file, which are not read.
+    named_sizes : mapping
+        Length by axis letter of those dimensions that the file names, where they do not account for all pages.
+    notes, depth_notes : tuple of str
+        What the user has to know; the latter only where the volume has planes.
     """
 
     kind: str
@@ -91,8 +101,9 @@ class Declared:
     quantity: str | None = None
     unit: str = ""
     medium_ri: float | None = None
-    n_more: int = 0
+    named_sizes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    depth_notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -133,6 +144,47 @@ def length_um(value: object, unit: str, *, axis: str, notes: list[str]) -> float
     return None
 
 
+def length_in_um(value: object, unit: str) -> float | None:
+    """A length in µm, or ``None`` when it or its unit is not understood."""
+    found, factor = number(value), UNIT_UM.get(plain_unit(unit))
+    return None if found is None or factor is None else found * factor
+
+
+def _shown(length: float) -> str:
+    return f"{length:.6g}"
+
+
+def is_same_size(one: float, other: float, *, tolerance: float = 0.01) -> bool:
+    """Whether two statements of one length agree to 1 %, more than their rounding and less than any mistake."""
+    return math.isclose(one, other, rel_tol=tolerance)
+
+
+def disagreement(axis: str, sources: Mapping[str, float]) -> str:
+    """The note for a voxel length that a file gives twice, differently."""
+    shown = " and ".join(f"{_shown(value)} µm by {source}" for source, value in sources.items())
+    return (
+        f"W-VOXEL-SIZE: the file gives {axis} twice: {shown}. None is used: give the right one with --voxel-size-um "
+        "Z Y X."
+    )
+
+
+def plain_lengths(per_unit: Mapping[str, float], unit: int) -> tuple[float, float] | None:
+    """Pixel size y, x in µm from the resolution tags, if it can only be a microscope's.
+
+    Parameters
+    ----------
+    per_unit : mapping
+        ``y`` and ``x``: pixels per unit.
+    unit : int
+        The tag ResolutionUnit: 2 for inches, 3 for cm; with others a resolution is no length.
+    """
+    unit_um = {2: 25_400.0, 3: 10_000.0}.get(unit)
+    if unit_um is None or len(per_unit) < 2:
+        return None
+    lengths = unit_um / per_unit["y"], unit_um / per_unit["x"]
+    return lengths if max(lengths) <= LARGEST_PLAIN_PIXEL_UM and min(lengths) >= SMALLEST_VOXEL_UM else None
+
+
 def seconds(value: object, unit: str) -> float | None:
     """A time in s, or ``None`` when it or its unit is not understood."""
     found, factor = number(value), UNIT_S.get(plain_unit(unit))
@@ -161,7 +213,9 @@ def whole(value: object, path: Path, what: str, *, least: int = 1) -> int:
     return int(text)
 
 
-def declared_by_imagej(text: str, *, resolution: Mapping[str, float], n_samples: int, path: Path) -> Declared:
+def declared_by_imagej(
+    text: str, *, resolution: Mapping[str, float], n_samples: int, path: Path, resolution_unit: int = 1
+) -> Declared:
     """What an ImageJ description says.
 
     Parameters
@@ -174,6 +228,8 @@ def declared_by_imagej(text: str, *, resolution: Mapping[str, float], n_samples:
         Values per pixel.
     path : Path
         The file, for messages.
+    resolution_unit : int
+        The tag of that name: 2 for inches, 3 for cm, which ImageJ itself ignores where its text names a unit.
 
     Raises
     ------
@@ -193,28 +249,72 @@ def declared_by_imagej(text: str, *, resolution: Mapping[str, float], n_samples:
         raise damaged(path, f"order = {entries['order'][:20]!r} is not one of ImageJ's.")
     sizes = tuple(size[axis] for axis in axes)
     n_images = whole(entries.get("images", str(math.prod(sizes))), path, "images")
-    if math.prod(sizes) == 1 and n_images > 1:
+    named: dict[str, int] = {}
+    if n_images != math.prod(sizes):
+        named = {axis: length for axis, length in size.items() if length > 1}
+        is_one_missing = len(named) < 3 and n_images % math.prod(sizes) == 0
+        if not is_one_missing:
+            raise damaged(path, f"images = {n_images}, but channels x slices x frames = {math.prod(sizes)}.")
         axes, sizes = "?", (n_images,)
-    elif n_images != math.prod(sizes):
-        raise damaged(path, f"images = {n_images}, but channels x slices x frames = {math.prod(sizes)}.")
     notes: list[str] = []
-    unit = entries.get("unit", "")
-    values: dict[str, float | str | None] = {
-        axis: 1 / resolution[axis] if resolution.get(axis) else None for axis in "yx"
-    }
-    values["z"] = entries.get("spacing") if size["Z"] > 1 else None
-    units = {"z": entries.get("zunit", unit), "y": entries.get("yunit", unit), "x": unit}
-    lengths = {axis: length_um(value, units[axis], axis=axis, notes=notes) for axis, value in values.items()}
+    depth_notes: list[str] = []
     step = seconds(entries.get("finterval"), entries.get("tunit", "s"))
     return Declared(
         kind="imagej",
         axes=axes,
         sizes=sizes,
-        lengths_um={axis: value for axis, value in lengths.items() if value is not None},
+        lengths_um=_imagej_lengths(entries, resolution, resolution_unit, notes=notes, depth_notes=depth_notes),
         time_step_s=step if step is not None and step > 0 else None,
+        named_sizes=named,
         notes=tuple(notes),
+        depth_notes=tuple(depth_notes),
         metadata={key: value[:200] for key, value in entries.items()},
     )
+
+
+def _imagej_lengths(
+    entries: Mapping[str, str],
+    resolution: Mapping[str, float],
+    resolution_unit: int,
+    *,
+    notes: list[str],
+    depth_notes: list[str],
+) -> dict[str, float]:
+    """The lengths that ImageJ gives; ``spacing`` counts for whatever axis turns out to be z."""
+    unit = entries.get("unit", "")
+    units = {"z": entries.get("zunit", unit), "y": entries.get("yunit", unit), "x": unit}
+    lengths: dict[str, float] = {}
+    by_tag = dict(zip("yx", plain_lengths(resolution, resolution_unit) or (), strict=False))
+    own: list[str] = []
+    for axis in "yx":
+        value = 1 / resolution[axis] if resolution.get(axis) else None
+        size = length_um(value, units[axis], axis=axis, notes=own)
+        if size is not None:
+            lengths[axis] = size
+    if len(lengths) < 2 and by_tag:
+        lengths = by_tag
+        notes.append(
+            f"W-VOXEL-SIZE: the pixel size is that of the resolution tags; with the unit {unit[:40]!r} of ImageJ's "
+            "text it would be none."
+        )
+    else:
+        notes += own
+        if by_tag and not is_same_size(by_tag["x"], lengths["x"]):
+            notes.append(
+                disagreement("x", {f"ImageJ's text ({unit[:40]})": lengths["x"], "the resolution tags": by_tag["x"]})
+            )
+            return {}
+    depth = length_um(entries.get("spacing"), units["z"], axis="z", notes=depth_notes)
+    factor = UNIT_UM.get(plain_unit(units["z"]))
+    if depth is not None:
+        lengths["z"] = depth
+    elif "spacing" not in entries and len(lengths) == 2 and factor is not None:
+        sizes = f"{_shown(factor)} {_shown(lengths['y'])} {_shown(lengths['x'])}"
+        depth_notes.append(
+            f"W-VOXEL-SIZE: ImageJ leaves the distance of planes out when it is 1.0, whether anybody set it or not; if "
+            f"it is 1 {units['z'][:40]}, give --voxel-size-um {sizes}."
+        )
+    return lengths
 
 
 def declared_by_json(text: str, path: Path) -> Declared:

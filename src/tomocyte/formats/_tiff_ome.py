@@ -1,24 +1,37 @@
-"""OME-XML: what it says of the first image of an OME-TIFF, and the OME-XML that we write.
+"""OME-XML: the images that it describes, and what it says of one of them.
 
-Both directions live here so that what is written is what is read. To carry another property, add it to the annotation
-in :func:`ome_xml` and to :func:`declared_by_ome`, or use OME's own attribute where there is one.
+What it says twice is compared: a length that two places give differently is not used. ``_tiff_ome_xml`` writes; to
+read another property, add it to :func:`declared_by_ome`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
+from tomocyte.errors import InputError
 from tomocyte.formats._hostile import check_xml, parsing
-from tomocyte.formats._tiff_meta import Declared, Placement, damaged, length_um, number, seconds, whole
-from tomocyte.volume import Volume
+from tomocyte.formats._tiff_meta import (
+    Declared,
+    Placement,
+    damaged,
+    disagreement,
+    is_same_size,
+    length_in_um,
+    length_um,
+    number,
+    seconds,
+    whole,
+)
+from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
 
-SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 NAMESPACE = "tomocyte/volume"
 """Namespace of the annotation in which we keep what OME has no place for: quantity, unit, medium RI."""
 
@@ -26,6 +39,41 @@ OME_DTYPES = {
     "int8": "i1", "int16": "i2", "int32": "i4", "uint8": "u1", "uint16": "u2", "uint32": "u4",
     "float": "f4", "double": "f8", "bit": "b1",
 }  # fmt: skip
+STEP_TOLERANCE = 0.05
+"""Positions of a stage scatter; their median step is compared with a stated distance to 5 %."""
+MISTAKEN_UNIT = 10.0
+"""Two times that differ by more than this factor do not differ by the speed of an instrument but by a unit."""
+
+
+@dataclass(frozen=True)
+class OmeImage:
+    """One image of OME-XML.
+
+    Parameters
+    ----------
+    index : int
+        Its place in the XML.
+    id, name : str
+        As written; may be empty.
+    pixels : Element
+        Its ``Pixels``.
+    """
+
+    index: int
+    id: str
+    name: str
+    pixels: ElementTree.Element
+
+    @property
+    def targets(self) -> tuple[tuple[str | None, str | None], ...]:
+        """Name and UUID of each file that holds planes of it, in order, each once; both ``None``: the file itself."""
+        found = dict.fromkeys(_target(data) for data in _children(self.pixels, "TiffData"))
+        return tuple(found) or ((None, None),)
+
+    @property
+    def label(self) -> str:
+        """What a user may give to choose it."""
+        return self.name or self.id or str(self.index)
 
 
 def _local(element: ElementTree.Element) -> str:
@@ -57,8 +105,63 @@ def ome_master(root: ElementTree.Element) -> str | None:
     return found[0].get("MetadataFile", "") if found else None
 
 
-def declared_by_ome(root: ElementTree.Element, path: Path) -> Declared:
-    """What OME-XML says of its first image.
+def ome_images(root: ElementTree.Element, path: Path) -> list[OmeImage]:
+    """The images that OME-XML describes, in order.
+
+    Raises
+    ------
+    InputError
+        ``E-TIFF-META`` when there is none.
+    """
+    found = [
+        OmeImage(index, image.get("ID", ""), image.get("Name", ""), pixels)
+        for index, image in enumerate(_children(root, "Image"))
+        for pixels in _children(image, "Pixels")[:1]
+    ]
+    if not found:
+        raise damaged(path, "its OME-XML describes no image.")
+    return found
+
+
+def named_image(images: Sequence[OmeImage], name: str, path: Path) -> OmeImage:
+    """The image with a name, an ID, or an index.
+
+    Raises
+    ------
+    InputError
+        ``E-DATASET`` with the images that there are.
+    """
+    for key in (lambda image: image.name, lambda image: image.id, lambda image: str(image.index)):
+        fitting = [image for image in images if key(image) == name]
+        if len(fitting) == 1:
+            return fitting[0]
+    raise InputError(
+        "E-DATASET",
+        f"there is no image {name!r} in it.",
+        path=path,
+        cure=f"Give --dataset with one of: {shown_images(images)}.",
+    )
+
+
+def shown_images(images: Sequence[OmeImage], *, most: int = 12) -> str:
+    """The images as a user may give them; those of one name by index."""
+    names = [image.label for image in images]
+    labels = [str(image.index) if names.count(name) > 1 else name for image, name in zip(images, names, strict=True)]
+    more = f", … ({len(labels)} images)" if len(labels) > most else ""
+    return ", ".join(f'"{label}"' if " " in label else label for label in labels[:most]) + more
+
+
+def declared_by_ome(root: ElementTree.Element, image: OmeImage, path: Path) -> Declared:
+    """What OME-XML says of one of its images.
+
+    Parameters
+    ----------
+    root : Element
+        The OME-XML.
+    image : OmeImage
+        One of :func:`ome_images`.
+    path : Path
+        The file, for messages.
 
     Raises
     ------
@@ -69,16 +172,13 @@ def declared_by_ome(root: ElementTree.Element, path: Path) -> Declared:
     ----------
     OME-TIFF specification, https://ome-model.readthedocs.io/en/stable/ome-tiff/specification.html
     """
-    images = _children(root, "Image")
-    pixels = _children(images[0], "Pixels") if images else []
-    if not pixels:
-        raise damaged(path, "its OME-XML describes no image.")
-    attributes = pixels[0].attrib
+    pixels = image.pixels
+    attributes = pixels.attrib
     order = attributes.get("DimensionOrder", "")
     if order[:2] != "XY" or sorted(order[2:]) != ["C", "T", "Z"]:
         raise damaged(path, f"DimensionOrder = {order[:20]!r} is not one of OME's.")
     size = {axis: whole(attributes.get(f"Size{axis}"), path, f"Size{axis}") for axis in "XYZCT"}
-    channels = _children(pixels[0], "Channel")
+    channels = _children(pixels, "Channel")
     samples = {whole(channel.get("SamplesPerPixel", "1"), path, "SamplesPerPixel") for channel in channels} or {1}
     per_pixel = samples.pop()
     if samples or size["C"] % per_pixel:
@@ -92,38 +192,35 @@ def declared_by_ome(root: ElementTree.Element, path: Path) -> Declared:
     notes: list[str] = []
     ours = _our_annotation(root)
     step = seconds(attributes.get("TimeIncrement"), attributes.get("TimeIncrementUnit", "s"))
-    lengths = {
-        axis.lower(): length_um(
-            attributes.get(f"PhysicalSize{axis}"),
-            attributes.get(f"PhysicalSize{axis}Unit", "µm"),
-            axis=axis.lower(),
-            notes=notes,
-        )
-        for axis in "ZYX"
-    }
+    depth_notes: list[str] = []
+    lengths = _lengths(pixels, notes, depth_notes)
+    times = _plane_times(pixels, size["T"], notes)
+    times, step = _agreed_times(times, step if step is not None and step > 0 else None, notes)
+    bits = number(attributes.get("SignificantBits"))
+    width = 8 * np.dtype(OME_DTYPES[attributes["Type"]]).itemsize
+    if bits is not None and bits > width:
+        notes.append(f"W-TIFF-META: SignificantBits = {bits:g}, but voxels of Type {attributes['Type']} have {width}.")
     return Declared(
         kind="ome",
         axes=axes,
         sizes=sizes,
         plane_shape=(size["Y"], size["X"]),
         dtype=OME_DTYPES[attributes["Type"]],
-        placements=_placements(root, pixels[0], axes, sizes, path=path),
-        lengths_um={axis: value for axis, value in lengths.items() if value is not None},
-        time_s=_plane_times(pixels[0], size["T"], notes),
-        time_step_s=step if step is not None and step > 0 else None,
-        channel_names=names if len(names) == size["C"] and all(names) else (),
+        placements=_placements(pixels, axes, sizes, path=path),
+        lengths_um=lengths,
+        time_s=times,
+        time_step_s=step,
+        channel_names=names if len(names) == size["C"] else (),
         quantity=ours.get("quantity") or None,
         unit=ours.get("unit", ""),
         medium_ri=number(ours["medium_ri"]) if "medium_ri" in ours else None,
-        n_more=len(images) - 1,
         notes=tuple(notes),
-        metadata={"image_name": images[0].get("Name", ""), **{f"tomocyte.{key}": value for key, value in ours.items()}},
+        depth_notes=tuple(depth_notes),
+        metadata={"image_name": image.name, **{f"tomocyte.{key}": value for key, value in ours.items()}},
     )
 
 
-def _placements(
-    root: ElementTree.Element, pixels: ElementTree.Element, axes: str, sizes: tuple[int, ...], *, path: Path
-) -> tuple[Placement, ...]:
+def _placements(pixels: ElementTree.Element, axes: str, sizes: tuple[int, ...], *, path: Path) -> tuple[Placement, ...]:
     """Where each ``TiffData`` says its planes are; its defaults are those of the OME-TIFF specification."""
     found = []
     for data in _children(pixels, "TiffData"):
@@ -135,17 +232,84 @@ def _placements(
             plane = plane * length + start
         default = "1" if "IFD" in data.attrib else None
         count = data.get("PlaneCount", data.get("NumPlanes", default))
-        named = next(iter(_children(data, "UUID")), None)
-        is_own = named is None or (named.text is not None and named.text == root.get("UUID"))
+        name, uuid = _target(data)
         found.append(
             Placement(
-                file_name=None if is_own or named is None else named.get("FileName", ""),
+                file_name=name,
+                uuid=uuid,
                 first_page=whole(data.get("IFD", "0"), path, "IFD", least=0),
                 first_plane=plane,
                 n_planes=None if count is None else whole(count, path, "PlaneCount"),
             )
         )
     return tuple(found)
+
+
+def _target(data: ElementTree.Element) -> tuple[str | None, str | None]:
+    named = next(iter(_children(data, "UUID")), None)
+    if named is None:
+        return None, None
+    return named.get("FileName"), (named.text or "").strip() or None
+
+
+def _lengths(pixels: ElementTree.Element, notes: list[str], depth_notes: list[str]) -> dict[str, float]:
+    """Physical sizes; the distance of planes is compared with their positions."""
+    lengths: dict[str, float] = {}
+    for axis in "ZYX":
+        size = length_um(
+            pixels.get(f"PhysicalSize{axis}"),
+            pixels.get(f"PhysicalSize{axis}Unit", "µm"),
+            axis=axis.lower(),
+            notes=depth_notes if axis == "Z" else notes,
+        )
+        if size is not None:
+            lengths[axis.lower()] = size
+    step = _step_of_positions(pixels)
+    if step is None:
+        return lengths
+    if "z" not in lengths:
+        lengths["z"] = step
+        depth_notes.append(
+            f"W-VOXEL-SIZE: the distance of planes, {step:.6g} µm, is that of their positions (PositionZ)."
+        )
+    elif not is_same_size(lengths["z"], step, tolerance=STEP_TOLERANCE):
+        depth_notes.append(disagreement("z", {"PhysicalSizeZ": lengths.pop("z"), "the positions of its planes": step}))
+    return lengths
+
+
+def _step_of_positions(pixels: ElementTree.Element) -> float | None:
+    """The distance of planes in µm by their ``PositionZ``, when all of a frame have one and they are regular."""
+    places: dict[int, float] = {}
+    for plane in _children(pixels, "Plane"):
+        if plane.get("TheT", "0") != "0" or plane.get("TheC", "0") != "0":
+            continue
+        index = number(plane.get("TheZ", "0"))
+        place = length_in_um(plane.get("PositionZ"), plane.get("PositionZUnit", "reference frame"))
+        if index is not None and place is not None:
+            places[int(index)] = place
+    if len(places) < 2 or sorted(places) != list(range(len(places))) or str(len(places)) != pixels.get("SizeZ", ""):
+        return None
+    steps = [places[index + 1] - places[index] for index in range(len(places) - 1)]
+    step = statistics.median(steps)
+    is_regular = all(abs(one - step) <= STEP_TOLERANCE * abs(step) for one in steps)
+    return abs(step) if is_regular and SMALLEST_VOXEL_UM <= abs(step) <= LARGEST_VOXEL_UM else None
+
+
+def _agreed_times(
+    times: tuple[float, ...] | None, step: float | None, notes: list[str]
+) -> tuple[tuple[float, ...] | None, float | None]:
+    """Measured times and stated interval: the measured ones count, unless the two differ as units do."""
+    if times is None or step is None:
+        return times, step
+    measured = statistics.median(later - sooner for sooner, later in itertools.pairwise(times))
+    if is_same_size(measured, step, tolerance=STEP_TOLERANCE):
+        return times, step
+    both = f"the file gives {step:.6g} s between frames (TimeIncrement) and {measured:.6g} s by its planes (DeltaT)"
+    if max(measured / step, step / measured) >= MISTAKEN_UNIT:
+        notes.append(f"W-TIME: {both}, as if one had the wrong unit. None is used: give --time-step-s.")
+        return None, None
+    notes.append(f"W-TIME: {both}; the times of the planes are used.")
+    return times, None
 
 
 def _plane_times(pixels: ElementTree.Element, n_frames: int, notes: list[str]) -> tuple[float, ...] | None:
@@ -172,86 +336,3 @@ def _our_annotation(root: ElementTree.Element) -> dict[str, str]:
                 pairs = [pair for value in _children(entry, "Value") for pair in _children(value, "M")]
                 return {pair.get("K", ""): pair.text or "" for pair in pairs}
     return {}
-
-
-def ome_xml(volume: Volume) -> bytes:
-    """OME-XML that describes a volume whose planes are written in the order T, C, Z, the last fastest.
-
-    Parameters
-    ----------
-    volume : Volume
-        Of a type that OME knows: 8- to 32-bit integers, float32, float64, bool.
-
-    Returns
-    -------
-    bytes
-        UTF-8, without an XML declaration of another encoding.
-
-    References
-    ----------
-    OME schema 2016-06, https://www.openmicroscopy.org/Schemas/OME/2016-06
-    """
-    ElementTree.register_namespace("", SCHEMA)
-    names = {str(np.dtype(code)): name for name, code in OME_DTYPES.items()}
-    n_frames, n_channels, n_planes, n_rows, n_columns = volume.shape
-    root = _element(None, "OME", Creator="tomocyte")  # no UUID: equal volumes give equal bytes
-    image = _element(root, "Image", ID="Image:0", Name=volume.path.name if volume.path else "volume")
-    size = {"SizeX": n_columns, "SizeY": n_rows, "SizeZ": n_planes, "SizeC": n_channels, "SizeT": n_frames}
-    pixels = _element(
-        image,
-        "Pixels",
-        ID="Pixels:0",
-        DimensionOrder="XYZCT",
-        Type=names[str(volume.dtype)],
-        **{key: str(value) for key, value in size.items()},
-        **_lengths(volume),
-    )
-    for channel in range(n_channels):
-        name = {"Name": volume.channel_names[channel]} if volume.channel_names else {}
-        _element(pixels, "Channel", ID=f"Channel:0:{channel}", SamplesPerPixel="1", **name)
-    _element(pixels, "TiffData", IFD="0", PlaneCount=str(n_frames * n_channels * n_planes))
-    if volume.time_s is not None and n_frames > 1:
-        if volume.time_step_s is not None:
-            pixels.set("TimeIncrement", repr(float(volume.time_step_s)))
-            pixels.set("TimeIncrementUnit", "s")
-        for frame, time in enumerate(volume.time_s):
-            _element(pixels, "Plane", TheZ="0", TheC="0", TheT=str(frame), DeltaT=repr(float(time)), DeltaTUnit="s")
-    _annotate(root, image, volume)
-    xml: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return xml
-
-
-def _lengths(volume: Volume) -> dict[str, str]:
-    """Physical sizes; a thickness without meaning (NaN) is left out."""
-    attributes: dict[str, str] = {}
-    for axis, size in zip("ZYX", volume.voxel_size_um or (), strict=False):
-        if math.isfinite(size):
-            attributes[f"PhysicalSize{axis}"] = repr(float(size))
-            attributes[f"PhysicalSize{axis}Unit"] = "µm"
-    return attributes
-
-
-def _annotate(root: ElementTree.Element, image: ElementTree.Element, volume: Volume) -> None:
-    annotations = {"quantity": volume.quantity or "", "unit": volume.unit}
-    if volume.medium_ri is not None:
-        annotations["medium_ri"] = repr(float(volume.medium_ri))
-    annotations |= {f"origin.{name}": origin for name, origin in volume.origin.items()}
-    annotations = {key: value for key, value in annotations.items() if value}
-    if not annotations:
-        return
-    _element(image, "AnnotationRef", ID="Annotation:0")
-    group = _element(root, "StructuredAnnotations")
-    value = _element(_element(group, "MapAnnotation", ID="Annotation:0", Namespace=NAMESPACE), "Value")
-    for key, text in annotations.items():
-        _element(value, "M", K=key).text = _printable(text)
-
-
-def _element(parent: ElementTree.Element | None, name: str, /, **attributes: str) -> ElementTree.Element:
-    tag = f"{{{SCHEMA}}}{name}"
-    attributes = {key: _printable(value) for key, value in attributes.items()}
-    return ElementTree.Element(tag, attributes) if parent is None else ElementTree.SubElement(parent, tag, attributes)
-
-
-def _printable(text: str) -> str:
-    """Text without the characters that XML 1.0 cannot hold."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)

@@ -14,7 +14,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, TomocyteError
+from tomocyte.formats._axes import as_planes, selection, shape_tczyx
 from tomocyte.formats._hostile import FileStamp, check_fits_memory, declared_nbytes, parsing
+from tomocyte.volume import Shape5
 
 HARMLESS = ("GDAL_NODATA", "GeoKeyDirectory", "coercing invalid ASCII", "<tifffile.imagej_metadata>")
 EXPANSION = {1: 1, 5: 3000, 8: 1032, 32773: 64, 32946: 1032, 34925: 10_000, 34926: 40_000, 50000: 40_000}
@@ -99,6 +101,15 @@ class _Listener(logging.Filter):
         if record.thread != self.thread or record.levelno < logging.WARNING:
             return True
         self.heard.append(record.getMessage().split("\n", 1)[0][:200])
+        return False
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the file begins like a TIFF or BigTIFF; never raises."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in MAGIC
+    except OSError:
         return False
 
 
@@ -374,3 +385,40 @@ class ReadTiffPlanes:
                 if pixels.size != n_pixels:
                     raise truncated(path, f"the plane at byte {rows[plane, 1]} is incomplete.")
                 voxels[plane] = pixels.reshape(self.plane_shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadReorderedPlanes:
+    """``read_planes`` of a TIFF whose pages are not planes Y, X of the volume, such as one with channels last.
+
+    Parameters
+    ----------
+    pages : ReadTiffPlanes
+        Reads pages as they are stored; its table has one axis per letter of ``axes`` but the last two.
+    axes : str
+        Letters of the stored array: those of the table, then the two of a page.
+    """
+
+    pages: ReadTiffPlanes
+    axes: str
+
+    @property
+    def shape(self) -> Shape5:
+        """T, C, Z, Y, X."""
+        return shape_tczyx(self.axes, (*self.pages.table.shape[:-1], *self.pages.plane_shape))
+
+    def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Voxels (z_stop - z_start, Y, X); reads every page that holds some of them.
+
+        Raises
+        ------
+        TomocyteError
+            As :class:`ReadTiffPlanes`.
+        """
+        grid, page = self.axes[:-2], self.axes[-2:]
+        rows = self.pages.table[selection(grid, frame, channel, z_start, z_stop)]
+        inner = selection(page, frame, channel, z_start, z_stop)
+        table = rows.reshape(1, 1, -1, 3)
+        stored = replace(self.pages, table=table)(0, 0, 0, table.shape[2])
+        block = stored.reshape(*rows.shape[:-1], *self.pages.plane_shape)[(..., *inner)]
+        return as_planes(block, self.axes)

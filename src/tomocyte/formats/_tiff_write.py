@@ -15,7 +15,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
-from tomocyte.formats._tiff_ome import OME_DTYPES, ome_xml
+from tomocyte.formats._tiff_ome import OME_DTYPES
+from tomocyte.formats._tiff_ome_xml import ome_xml
 from tomocyte.progress import silent
 from tomocyte.volume import Volume
 
@@ -62,7 +63,7 @@ def write_ome_tiff(
             "E-DTYPE",
             f"OME-TIFF cannot store voxels of type {volume.dtype}.",
             path=path,
-            cure="Convert to float32, or labels to uint32, or write OME-Zarr.",
+            cure="OME-Zarr can: give the file to write the ending .ome.zarr.",
         )
     n_planes = volume.shape[0] * volume.shape[1] * volume.shape[2]
     nbytes = volume.shape[0] * volume.frame_nbytes + n_planes * DIRECTORY_NBYTES

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats.png import read_png
-from tomocyte.formats.tiff import read_tiff
+from tomocyte.formats.tiff import files_of_set, is_ome_tiff, read_tiff
 from tomocyte.names import is_hidden
 from tomocyte.volume import ReadPlanes, Volume, VoxelSize
 
@@ -32,6 +32,9 @@ TOKENS = {
     "z": "Z", "slice": "Z", "plane": "Z", "section": "Z",
     "c": "C", "ch": "C", "chan": "C", "channel": "C",
 }  # fmt: skip
+
+MOST_CHANNELS = 32
+"""More files than this that only a ``c`` numbers are not taken for channels."""
 
 _TOKEN = "|".join(f"{name}[ _-]?" if len(name) > 3 else name for name in sorted(TOKENS, key=len, reverse=True))
 _NUMBER = re.compile(rf"(?:(?<![a-z])({_TOKEN}))?(?<![0-9])([0-9]+)", re.IGNORECASE)
@@ -151,6 +154,11 @@ def read_folder(path: Path, options: ReadOptions) -> Volume:
     files = _listed(path)
     if len(files) < 2 or len({entry.skeleton for entry in files}) > 1:
         raise _mixed(path, f"{len(files)} images whose names differ in more than numbers")
+    parts = files_of_set(files[0].path)
+    if len(parts) > 1:
+        if {entry.path.resolve() for entry in files} - set(parts):
+            raise _mixed(path, f"an OME-TIFF set of {len(parts)} files among {len(files)}")
+        return read_tiff(files[0].path, options)
     axes, keys = _counted(files, options, path=path)
     table, order = _arranged(axes, keys, path)
     inner = None if options.axes is None else "".join(letter for letter in options.axes.upper() if letter not in axes)
@@ -173,6 +181,8 @@ def _counted(files: Sequence[NumberedFile], options: ReadOptions, *, path: Path)
         place for place in range(len(files[0].numbers)) if len({entry.numbers[place][1] for entry in files}) > 1
     ]
     axes = [files[0].numbers[place][0] for place in changing]
+    if axes == ["C"] and "C" not in (options.axes or "").upper():
+        _refuse_items(files, path)
     if axes.count("") == 1:
         given_axes = [letter for letter in (options.axes or "").upper() if letter not in axes]
         if not given_axes or given_axes[0] not in "TCZ":
@@ -187,6 +197,22 @@ def _counted(files: Sequence[NumberedFile], options: ReadOptions, *, path: Path)
     if not axes or "" in axes or len(set(axes)) < len(axes):
         raise _mixed(path, f"names with {len(axes)} changing numbers, such as {files[0].path.name!r}")
     return "".join(axes), [tuple(entry.numbers[place][1] for place in changing) for entry in files]
+
+
+def _refuse_items(files: Sequence[NumberedFile], path: Path) -> None:
+    """Raise unless files that only a ``c`` numbers can be channels: ``c000.ome.tif`` is as likely cell 0.
+
+    An OME-TIFF lists its channels itself, and so many channels has no microscope.
+    """
+    first = files[0].path
+    if len(files) > MOST_CHANNELS or is_ome_tiff(first):
+        raise MetadataError(
+            "E-AXES",
+            f"{len(files)} files such as {first.name!r}: each is an image of its own, or a channel of one.",
+            path=path,
+            cure="Give --axes CYX (planes) or --axes CZYX (stacks) if they are channels of one, or else the files "
+            "themselves as inputs.",
+        )
 
 
 def _arranged(axes: str, keys: list[tuple[int, ...]], path: Path) -> tuple[NDArray[np.int64], list[int]]:

@@ -2,13 +2,12 @@
 
 Axes come from the metadata or from the user, planes found must equal planes declared, and other files that an OME-TIFF
 names must lie beside it. Pages are checked in ``_tiff_pages``, dialects read in ``_tiff_meta`` and ``_tiff_ome``,
-planes found in ``_tiff_layout``; writing is in ``_tiff_write``. To add a dialect, call its ``declared_by_…`` function
-in :func:`_declared`.
+the image of a set chosen in ``_tiff_set``, planes found in ``_tiff_layout``; writing is in ``_tiff_write``. To add a
+dialect, call its ``declared_by_…`` function in :func:`_declared`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,34 +17,45 @@ import tifffile
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._hostile import FileStamp, companion_path, parsing
-from tomocyte.formats._tiff_layout import in_order, place_planes
-from tomocyte.formats._tiff_meta import Declared, damaged, declared_by_imagej, declared_by_json
-from tomocyte.formats._tiff_ome import declared_by_ome, ome_master, ome_root
-from tomocyte.formats._tiff_pages import LIBRARY_ERRORS, MAGIC, Page, ReadTiffPlanes, load_page, open_tiff, scan
+from tomocyte.formats._axes import ORDER, properties_of_axes, shape_tczyx
+from tomocyte.formats._hostile import FileStamp, parsing
+from tomocyte.formats._tiff_layout import Arrangement, in_order, place_planes
+from tomocyte.formats._tiff_meta import (
+    Declared,
+    declared_by_imagej,
+    declared_by_json,
+    disagreement,
+    is_same_size,
+    plain_lengths,
+)
+from tomocyte.formats._tiff_pages import (
+    LIBRARY_ERRORS,
+    Page,
+    ReadReorderedPlanes,
+    ReadTiffPlanes,
+    is_tiff,
+    load_page,
+    open_tiff,
+    scan,
+)
+from tomocyte.formats._tiff_set import declared_by_set, files_of_set, is_ome_tiff
 from tomocyte.formats._tiff_write import write_ome_tiff
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.volume import Origin, Volume
 
-LARGEST_PLAIN_PIXEL_UM = 2.0
-"""A resolution tag without a microscope's dialect is a pixel size only below this; above, it is a printer's dpi."""
-FOREIGN = {
-    "is_lsm": "Zeiss LSM",
-    "is_stk": "MetaMorph STK",
+__all__ = ["FORMAT", "files_of_set", "is_ome_tiff", "read_tiff", "verify", "write_ome_tiff"]
+
+verify = is_tiff
+FOREIGN = {"is_lsm": "Zeiss LSM", "is_stk": "MetaMorph STK"}
+"""Files whose pages are not planes: one page holds a whole stack, or every other page is a thumbnail."""
+PLAIN = {
     "is_fluoview": "Olympus FluoView",
     "is_scanimage": "ScanImage",
     "is_ndtiff": "NDTiff",
     "is_mmstack": "Micro-Manager",
     "is_nih": "NIH Image",
 }
-
-
-def verify(path: Path) -> bool:
-    """Whether the file begins like a TIFF or BigTIFF; never raises."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in MAGIC
-    except OSError:
-        return False
+"""Files whose pages are planes, in an order that their own dialect describes and this reader does not know."""
+MOST_SERIES = 6
 
 
 def read_tiff(path: Path, options: ReadOptions) -> Volume:
@@ -56,7 +66,8 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     path : Path
         Any TIFF or BigTIFF of either byte order.
     options : ReadOptions
-        ``axes`` replaces the file's: one letter per axis of the stored array (axes of length 1 may be left out).
+        ``axes`` replaces the file's: one letter per axis of the stored array (axes of length 1 may be left out);
+        ``dataset`` names the image in a file with several: by name, ID or index in OME-TIFF, by index in others.
 
     Returns
     -------
@@ -66,149 +77,178 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     Raises
     ------
     InputError
-        ``E-TIFF-TRUNC``, ``E-TIFF``, ``E-TIFF-META``, ``E-TIFF-MIXED``, ``E-TIFF-KIND``, ``E-TIFF-CODEC``, ``E-RGB``,
-        ``E-BOMB``, ``E-SHAPE``, ``E-DTYPE``, ``E-XML-DOCTYPE``, ``E-COMPANION-OUTSIDE`` or ``E-COMPANION-MISSING``.
+        ``E-TIFF-TRUNC``, ``E-TIFF``, ``E-TIFF-META``, ``E-TIFF-MIXED``, ``E-TIFF-KIND``, ``E-TIFF-CODEC``,
+        ``E-TIFF-SET``, ``E-DATASET``, ``E-RGB``, ``E-BOMB``, ``E-SHAPE``, ``E-DTYPE``, ``E-XML-DOCTYPE``,
+        ``E-COMPANION-OUTSIDE`` or ``E-COMPANION-MISSING``.
     MetadataError
         ``E-AXES``: neither the file nor the user says what an axis means.
     """
     stamp = FileStamp.of(path)
     with open_tiff(path) as tif:
-        pages = scan(tif, path)
+        _refuse_foreign(tif, path)
+        pages, n_unread, series_note = _series(scan(tif, path), tif, options.dataset, path)
         with parsing(path, "E-TIFF-META", what="its metadata", also=LIBRARY_ERRORS):
-            declared = _declared(tif, pages, path)
+            declared = _declared(tif, pages, options, path)
     stamp.check()
-    files, grid, image, is_raw = place_planes(declared, pages, stamp)
-    if declared.kind == "bare":
-        declared = replace(declared, axes="?", sizes=(len(grid),))
-    table = in_order(grid, declared, image, options=options, path=path)
-    n_left = len(pages) - (1 if is_raw else int(np.count_nonzero(grid[:, 0] == 0)))
-    if n_left and not declared.n_more:
+    placed = place_planes(declared, pages, stamp)
+    declared = placed.declared
+    arranged = in_order(placed.grid, declared, placed.page, options=options, path=path)
+    n_used = 1 if placed.is_raw else int(np.count_nonzero(placed.grid[:, 0] == 0))
+    n_left = len(pages) - n_used + n_unread if n_used else 0
+    if n_left and not any(note.startswith("W-TIFF-SERIES") for note in declared.notes):
         note = f"W-TIFF-SERIES: {n_left} more page(s) are in the file that are not part of this image and not read."
-        declared = replace(declared, notes=(*declared.notes, note))
+        declared = replace(declared, notes=(*declared.notes, note + series_note))
     reader = ReadTiffPlanes(
-        stamps=files,
-        table=table,
-        plane_shape=image.plane_shape,
-        dtype=image.dtype,
-        is_raw=is_raw,
+        stamps=placed.files,
+        table=arranged.table,
+        plane_shape=placed.page.plane_shape,
+        dtype=placed.page.dtype,
+        is_raw=placed.is_raw,
         raw_byte_order=tif.byteorder,
     )
-    return _volume(reader, declared, path)
+    return _volume(reader, arranged, declared, path)
 
 
-def _declared(tif: tifffile.TiffFile, pages: list[Page], path: Path) -> Declared:
-    """What the file says, in the first dialect that it speaks."""
-    page = load_page(tif, pages[0].offset, 0)
-    text = page.description if isinstance(page.description, str) else ""
-    if page.is_ome:
-        return _declared_by_master(text, path)
-    if page.imagej_description:
-        return declared_by_imagej(
-            page.imagej_description, resolution=_pixels_per_unit(page), n_samples=page.samplesperpixel, path=path
-        )
-    if page.shaped_description:
-        return _with_plain_size(declared_by_json(page.shaped_description, path), page)
+def _refuse_foreign(tif: tifffile.TiffFile, path: Path) -> None:
     for flag, name in FOREIGN.items():
         if getattr(tif, flag, False):
             raise InputError(
-                "E-TIFF-KIND", f"is a {name} file.", path=path, cure="Export it as OME-TIFF, e.g. in Fiji."
+                "E-TIFF-KIND",
+                f"is a {name} file, whose pages are not planes.",
+                path=path,
+                cure="Open it in Fiji (File > Import > Bio-Formats) and save it as OME-TIFF.",
             )
-    return _with_plain_size(Declared(kind="bare"), page)
 
 
-def _declared_by_master(text: str, path: Path) -> Declared:
-    """OME-XML of the file, or of the file that it names as holder of its metadata."""
-    root = ome_root(text, path)
-    name = ome_master(root)
+def _series(pages: list[Page], tif: tifffile.TiffFile, name: str | None, path: Path) -> tuple[list[Page], int, str]:
+    """The pages of the image that is meant, how many others there are, and what to type to read those.
+
+    OME-XML says itself which pages belong to which image; elsewhere an image is a run of pages of one kind, which
+    begins anew where a page has a description of its own.
+    """
+    if load_page(tif, pages[0].offset, 0).is_ome:
+        return pages, 0, ""
+    runs: list[list[Page]] = []
+    for page in pages:
+        if (
+            not runs
+            or page.is_described
+            or page.kind != runs[-1][-1].kind
+            or page.is_reduced != runs[-1][-1].is_reduced
+        ):
+            runs.append([])
+        runs[-1].append(page)
     if name is None:
-        return declared_by_ome(root, path)
-    master = companion_path(name, path)
-    if verify(master):
-        with open_tiff(master) as tif:
-            text = str(tif.pages.first.description)
-    else:
-        text = master.read_text(encoding="utf-8", errors="replace")
-    root = ome_root(text, master)
-    if ome_master(root) is not None:
-        raise damaged(path, f"{name[:80]!r} should hold its metadata and does not.")
-    declared = declared_by_ome(root, path)
-    if not declared.placements:
-        raise damaged(path, f"{name[:80]!r} does not say which file holds which plane.")
-    named = tuple(replace(entry, file_name=entry.file_name or name) for entry in declared.placements)
-    return replace(declared, placements=named)
+        note = f" Give --dataset 1 to --dataset {len(runs) - 1} for the others." if len(runs) > 2 else ""
+        return pages, 0, note or (" Give --dataset 1 for them." if len(runs) == 2 else "")
+    if not name.isdecimal() or int(name) >= len(runs):
+        shown = ", ".join(
+            f"{index} ({len(run)} x {run[0].plane_shape})" for index, run in enumerate(runs[:MOST_SERIES])
+        )
+        raise InputError(
+            "E-DATASET",
+            f"there is no image {name!r} in it.",
+            path=path,
+            cure=f"Give --dataset with one of: {shown}{', …' if len(runs) > MOST_SERIES else ''}.",
+        )
+    run = [replace(page, is_reduced=False) for page in runs[int(name)]]
+    return run, len(pages) - len(run), ""
 
 
-def _pixels_per_unit(page: tifffile.TiffPage) -> dict[str, float]:
+def _declared(tif: tifffile.TiffFile, pages: list[Page], options: ReadOptions, path: Path) -> Declared:
+    """What the file says, in the first dialect that it speaks."""
+    page = load_page(tif, pages[0].offset, 0)
+    text = page.description if isinstance(page.description, str) else ""
+    per_unit, unit = _resolution(page)
+    if page.is_ome:
+        return _with_plain_size(declared_by_set(text, path, name=options.dataset), per_unit, unit)
+    if page.imagej_description:
+        return declared_by_imagej(
+            page.imagej_description,
+            resolution=per_unit,
+            resolution_unit=unit,
+            n_samples=page.samplesperpixel,
+            path=path,
+        )
+    if page.shaped_description:
+        return _with_plain_size(declared_by_json(page.shaped_description, path), per_unit, unit)
+    notes = []
+    for flag, name in PLAIN.items():
+        if getattr(tif, flag, False):
+            if options.axes is None:
+                raise InputError(
+                    "E-TIFF-KIND",
+                    f"is a {name} file, whose own words about axes, voxel size and time are not understood.",
+                    path=path,
+                    cure=f"Give them: --axes ZYX (or --axes TYX), --voxel-size-um Z Y X; or export it as OME-TIFF in "
+                    f"{name} or Fiji.",
+                )
+            notes = [f"W-TIFF-KIND: a {name} file, of which only the pixels are read."]
+    return _with_plain_size(Declared(kind="bare", notes=tuple(notes)), per_unit, unit)
+
+
+def _resolution(page: tifffile.TiffPage) -> tuple[dict[str, float], int]:
+    """Pixels per unit along y and x, and the unit, from the resolution tags."""
     found = {}
     for axis, code in (("x", 282), ("y", 283)):
         value = page.tags.valueof(code)
         if isinstance(value, tuple) and len(value) == 2 and value[0] > 0 and value[1] > 0:
             found[axis] = value[0] / value[1]
-    return found
+    unit = page.tags.valueof(296, 0)
+    return found, int(unit) if isinstance(unit, int) else 0
 
 
-def _with_plain_size(declared: Declared, page: tifffile.TiffPage) -> Declared:
-    """Add a pixel size from the resolution tags, if it can only be a microscope's."""
-    unit_um = {2: 25_400.0, 3: 10_000.0}.get(int(page.tags.valueof(296, 0) or 0))
-    per_unit = _pixels_per_unit(page)
-    if unit_um is None or len(per_unit) < 2:
+def _with_plain_size(declared: Declared, per_unit: dict[str, float], unit: int) -> Declared:
+    """The pixel size of the resolution tags, if it can only be a microscope's, added or compared."""
+    plain = plain_lengths(per_unit, unit)
+    if plain is None:
         return declared
-    lengths = {axis: unit_um / value for axis, value in per_unit.items()}
-    if max(lengths.values()) > LARGEST_PLAIN_PIXEL_UM or min(lengths.values()) < 1e-3:
-        return declared
-    return replace(declared, lengths_um=lengths)
+    lengths, notes = dict(declared.lengths_um), list(declared.notes)
+    for axis, length in zip("yx", plain, strict=True):
+        if axis in lengths and not is_same_size(lengths[axis], length):
+            notes.append(disagreement(axis, {"OME-XML": lengths.pop(axis), "the resolution tags": length}))
+        else:
+            lengths.setdefault(axis, length)
+    return replace(declared, lengths_um=lengths, notes=tuple(notes))
 
 
-def _volume(reader: ReadTiffPlanes, declared: Declared, path: Path) -> Volume:
-    """Fill in what the file says about the volume, as far as it fits its shape."""
-    n_frames, n_channels, n_planes = reader.table.shape[:3]
-    notes = list(declared.notes)
-    origin: dict[str, Origin] = {}
-    properties: dict[str, Any] = {}
-    if declared.n_more:
-        notes.append(f"W-TIFF-SERIES: the file holds {declared.n_more} more image(s), which are not read.")
-    size = _voxel_size(declared, n_planes, notes)
-    times = declared.time_s
-    if times is None and declared.time_step_s is not None:
-        times = tuple(frame * declared.time_step_s for frame in range(n_frames))
-    if size is not None:
-        properties["voxel_size_um"] = size
-    if times is not None and n_frames > 1 and len(times) == n_frames:
-        properties["time_s"] = times
-    if declared.channel_names and len(declared.channel_names) == n_channels:
-        properties["channel_names"] = declared.channel_names
+def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, path: Path) -> Volume:
+    """Fill in what the file says about the volume, as far as its final axes have it."""
+    read_planes = reader if arranged.axes == ORDER else ReadReorderedPlanes(reader, arranged.axes)
+    shape = shape_tczyx(arranged.axes, (*reader.table.shape[:-1], *reader.plane_shape))
+    notes = [*declared.notes, *arranged.notes]
+    # ImageJ has no planes of its own where there is only one.
+    axes = arranged.final if declared.kind != "imagej" or shape[2] > 1 else arranged.final.replace("Z", "")
+    properties: dict[str, Any] = properties_of_axes(
+        shape,
+        axes,
+        lengths_um=declared.lengths_um,
+        times_s=declared.time_s,
+        time_step_s=declared.time_step_s,
+        channel_names=declared.channel_names,
+        notes=notes,
+    )
+    if shape[2] > 1:
+        notes += declared.depth_notes
     if declared.quantity is not None:
         properties["quantity"] = declared.quantity
     if declared.unit:
         properties["unit"] = declared.unit
     if declared.medium_ri is not None:
         properties["medium_ri"] = declared.medium_ri
-    for name in properties:
-        # What our own writer noted as simulated stays so for ever.
-        is_simulated = declared.metadata.get(f"tomocyte.origin.{name}") == "simulated"
-        origin[name] = "simulated" if is_simulated else "file"
+    # What our own writer noted as simulated stays so for ever.
+    simulated = {name for name in properties if declared.metadata.get(f"tomocyte.origin.{name}") == "simulated"}
+    origin: dict[str, Origin] = {name: "simulated" if name in simulated else "file" for name in properties}
     return Volume(
-        shape=(n_frames, n_channels, n_planes, *reader.plane_shape),
+        shape=shape,
         dtype=reader.dtype,
-        read_planes=reader,
+        read_planes=read_planes,
         origin=origin,
         path=path,
         notes=tuple(notes),
         metadata={"dialect": declared.kind, **declared.metadata},
         **properties,
     )
-
-
-def _voxel_size(declared: Declared, n_planes: int, notes: list[str]) -> VoxelSize | None:
-    lengths = declared.lengths_um
-    if "y" not in lengths or "x" not in lengths:
-        return None
-    if n_planes > 1 and "z" not in lengths:
-        notes.append(
-            f"W-VOXEL-SIZE: the file gives y = {lengths['y']:.6g} and x = {lengths['x']:.6g} µm but no distance in z."
-        )
-        return None
-    return lengths.get("z", math.nan), lengths["y"], lengths["x"]
 
 
 FORMAT = Format(
@@ -218,4 +258,5 @@ FORMAT = Format(
     verify=verify,
     read=read_tiff,
     write=write_ome_tiff,
+    parts=files_of_set,
 )
