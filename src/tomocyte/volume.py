@@ -243,9 +243,11 @@ class Volume:
             ``E-VOXEL-SIZE`` when neither the file nor the user gave it.
         """
         if self.voxel_size_um is None:
+            label = "W-VOXEL-SIZE: "
+            reasons = [note.removeprefix(label) for note in self.notes if note.startswith(label)]
             raise MetadataError(
                 "E-VOXEL-SIZE",
-                "the file contains no voxel size.",
+                " ".join(reasons) or "the file contains no voxel size.",
                 path=self.path,
                 cure="Give it in µm with --voxel-size-um Z Y X (for 2-D images: --pixel-size-um Y X).",
             )

@@ -279,3 +279,22 @@ def test_bare_files_numbered_by_c_are_channels_as_far_as_there_can_be(
     for index in range(n_files):
         save(tmp_path / f"c{index}.tif", stack(index)[0], None)
     assert len(find_inputs([str(tmp_path)])) == n_inputs
+
+
+def test_the_companion_of_a_set_opens_it(tmp_path: Path) -> None:
+    paths = split_series(tmp_path, kind="companion")
+    companion = tmp_path / "cell.companion.ome"
+    assert opened(companion).shape == (3, 1, 3, 5, 7)
+    assert find_inputs([str(companion), str(tmp_path)]) == [companion]
+    two = document(*(image(index, f"Pos{index}", data(paths[index].name, "x")) for index in (0, 1)))
+    companion.write_text(two)
+    with pytest.raises(InputError, match=r"E-DATASET.*one of: Pos0, Pos1;"):
+        opened(companion)
+    assert level(opened(companion, dataset="Pos1")) == 200
+    assert level(opened(paths[1])) == 200
+    paths[1].unlink()
+    with pytest.raises(InputError, match=f"E-COMPANION-MISSING.*{re.escape(paths[1].name)}"):
+        opened(companion, dataset="Pos1")
+    companion.write_text(document(image(0, "a", "")))
+    with pytest.raises(InputError, match="E-TIFF-META"):
+        opened(companion)

@@ -303,9 +303,9 @@ def _sizes_by_name(sizes: tuple[int, ...], declared: Declared, letters: str) -> 
 
 
 def _colour(shape: tuple[int, ...], stated: str, tail: str, path: Path) -> InputError:
-    n_grid = sum(size > 1 for size in shape[:-3])
+    grid = [letter for letter, size in zip(stated[:-3], shape[:-3], strict=True) if size > 1]
     inner = stated[-3:] if "S" in stated[-3:] else tail
-    is_one_more = "C" in stated[:-3] or n_grid > 2
+    n_grid, is_one_more = len(grid), "C" in grid or len(grid) > 2
     channels = "" if is_one_more else f"; or, if its colours are channels, give --axes {_plain_axes(n_grid, inner)}"
     return InputError(
         "E-RGB", f"is a colour image, stored as {shape}.", path=path, cure=f"Convert it to grey values{channels}."
@@ -345,12 +345,16 @@ def _user_axes(axes_given: str, sizes: tuple[int, ...], tail: str, *, path: Path
 def _ambiguous(shape: tuple[int, ...], axes: str, declared: Declared, path: Path) -> MetadataError:
     examples = _examples(shape, declared)
     stated = "" if set(axes[: len(shape) - 2]) <= {"?"} else f", only {axes!r}"
-    return MetadataError(
-        "E-AXES",
-        f"the file does not specify what the axes of its array {shape} are{stated}.",
-        path=path,
-        cure=f"Give --axes {examples[0]}" + "".join(f" (or --axes {other})" for other in examples[1:]) + ".",
-    )
+    problem = f"the file does not specify what the axes of its array {shape} are{stated}."
+    if declared.named_sizes:
+        words = {"T": "frames", "Z": "slices", "C": "channels"}
+        named = " and ".join(f"{length} {words[axis]}" for axis, length in declared.named_sizes.items())
+        problem = f"the file names {named} among {shape[0]} images, and not what the rest of them are."
+    if sum(size > 1 for size in shape) > len(ORDER):
+        cure = "It has more axes than T, C, Z, Y and X: export a part of it."
+    else:
+        cure = f"Give --axes {', or --axes '.join(examples)}."
+    return MetadataError("E-AXES", problem, path=path, cure=cure)
 
 
 def _examples(shape: tuple[int, ...], declared: Declared) -> tuple[str, ...]:
@@ -362,6 +366,6 @@ def _examples(shape: tuple[int, ...], declared: Declared) -> tuple[str, ...]:
         return tuple("".join(axis for axis in "TZC" if axis in (*named, other)) + "YX" for other in others)
     n_unknown = len(shape) - 2
     examples = {1: ("ZYX", "TYX", "CYX"), 2: ("TZYX", "CZYX", "ZCYX")}.get(n_unknown, ("TCZYX",))
-    if n_unknown and shape[-1] <= MOST_LAST_CHANNELS < min(shape[-3:-1]):  # channels last
-        return ({1: "YXC", 2: "ZYXC"}.get(n_unknown, "TZYXC"), *examples)
+    if n_unknown and shape[-1] <= MOST_LAST_CHANNELS < min(shape[-3:-1]):  # as Y, X they would make planes a few wide
+        return {1: ("YXC",), 2: ("ZYXC", "TYXC")}.get(n_unknown, ("TZYXC",))
     return examples

@@ -311,8 +311,8 @@ def _imagej_lengths(
     elif "spacing" not in entries and len(lengths) == 2 and factor is not None:
         sizes = f"{_shown(factor)} {_shown(lengths['y'])} {_shown(lengths['x'])}"
         depth_notes.append(
-            f"W-VOXEL-SIZE: ImageJ leaves the distance of planes out when it is 1.0, whether anybody set it or not; if "
-            f"it is 1 {units['z'][:40]}, give --voxel-size-um {sizes}."
+            "W-VOXEL-SIZE: the file gives no distance in z; ImageJ leaves it out when it is 1.0, whether anybody set "
+            f"it or not. If it is 1 {units['z'][:40]}, give --voxel-size-um {sizes}."
         )
     return lengths
 

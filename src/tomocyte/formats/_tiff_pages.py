@@ -27,7 +27,13 @@ from tomocyte.formats._axes import as_planes, selection, shape_tczyx
 from tomocyte.formats._hostile import FileStamp, check_fits_memory, declared_nbytes, parsing
 from tomocyte.volume import Shape5
 
-HARMLESS = ("GDAL_NODATA", "GeoKeyDirectory", "coercing invalid ASCII", "<tifffile.imagej_metadata>")
+HARMLESS = (
+    "GDAL_NODATA",
+    "GeoKeyDirectory",
+    "coercing invalid ASCII",
+    "<tifffile.imagej_metadata>",
+    "<tifffile.read_micromanager_metadata>",
+)
 EXPANSION = {1: 1, 5: 3000, 8: 1032, 32773: 64, 32946: 1032, 34925: 10_000, 34926: 40_000, 50000: 40_000}
 """By how much each known codec can expand: none, LZW, deflate, PackBits, old deflate, LZMA, zstd (old and new code).
 
@@ -135,6 +141,26 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     complaints = [words for words in listener.heard if not any(phrase in words for phrase in HARMLESS)]
     if complaints:
         raise truncated(path, f"the TIFF structure is damaged ({complaints[0]}).")
+
+
+def first_tags(path: Path) -> frozenset[int]:
+    """The numbers of the tags of the first page, read before any library looks at what they hold; none if damaged."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
+        is_big = head[2:4] in (b"+\x00", b"\x00+")
+        offset_format, count_format, entry_nbytes = ("Q", "Q", 20) if is_big else ("I", "H", 12)
+        place = head[8:16] if is_big else head[4:8]
+        if not order or len(place) != struct.calcsize(offset_format):
+            return frozenset()
+        file.seek(struct.unpack(order + offset_format, place)[0])
+        count = file.read(struct.calcsize(count_format))
+        if len(count) != struct.calcsize(count_format):
+            return frozenset()
+        n_tags = min(struct.unpack(order + count_format, count)[0], LARGEST_TAG_COUNT)
+        body = file.read(n_tags * entry_nbytes)
+    starts = range(0, len(body) - entry_nbytes + 1, entry_nbytes)
+    return frozenset(struct.unpack(order + "H", body[start : start + 2])[0] for start in starts)
 
 
 def directory_offsets(path: Path) -> list[int]:

@@ -28,6 +28,7 @@ from tomocyte.formats._tiff_pages import LIBRARY_ERRORS, is_tiff, open_tiff
 
 Target = tuple[str | None, str | None]
 MOST_NAMES = 5
+COMPANION_SUFFIX = ".companion.ome"
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 
 
@@ -121,7 +122,7 @@ class OmeSet:
         here = self.path.resolve()
         places = {target: here if target in self.own else self._located(target) for target in image.targets}
         missing = [target for target, place in places.items() if place is None]
-        if len(missing) == 1 and not self.own:
+        if len(missing) == 1 and not self.own and is_tiff(self.path):
             name = missing[0][0] or missing[0][1]
             self.notes.append(f"W-TIFF-RENAMED: its OME-XML calls this file {name!r}; it was renamed.")
             return {target: place or here for target, place in places.items()}
@@ -217,12 +218,54 @@ def files_of_set(path: Path) -> tuple[Path, ...]:
     """
     here = path.resolve()
     try:
+        if is_companion(path):
+            return files_of_set(from_companion(path, None)[0])
         if not is_ome_tiff(path):
             return (here,)
         described = OmeSet(_description(path), path)
         return tuple(sorted({*described.files(described.image(None)).values()}))
     except (TomocyteError, OSError):
         return (here,)
+
+
+def is_companion(path: Path) -> bool:
+    """Whether a file holds the OME-XML of a set and no pixels; never raises."""
+    try:
+        with path.open("rb") as file:
+            return path.name.lower().endswith(COMPANION_SUFFIX) and file.read(512).lstrip().startswith(b"<")
+    except OSError:
+        return False
+
+
+def from_companion(path: Path, name: str | None) -> tuple[Path, str]:
+    """The file that holds the first plane of the image that a companion describes, and the index of that image.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.companion.ome`` file.
+    name : str, optional
+        Name, ID or index of the image that the user wants; needed where there are several.
+
+    Raises
+    ------
+    InputError
+        As :class:`OmeSet`, and ``E-DATASET``.
+    """
+    described = OmeSet(path.read_text(encoding="utf-8", errors="replace"), path)
+    if name is None and len(described.images) > 1:
+        raise InputError(
+            "E-DATASET",
+            f"describes {len(described.images)} images.",
+            path=path,
+            cure=f"Give --dataset with one of: {shown_images(described.images)}; or their own files as inputs.",
+        )
+    image = described.images[0] if name is None else named_image(described.images, name, path)
+    files = described.files(image)
+    first = files[image.targets[0]]
+    if first == path.resolve():
+        raise damaged(path, "does not say which file holds which plane.")
+    return first, str(image.index)
 
 
 def is_ome_tiff(path: Path) -> bool:

@@ -33,20 +33,20 @@ from tomocyte.formats._tiff_pages import (
     Page,
     ReadReorderedPlanes,
     ReadTiffPlanes,
+    first_tags,
     is_tiff,
     load_page,
     open_tiff,
     scan,
 )
-from tomocyte.formats._tiff_set import declared_by_set, files_of_set, is_ome_tiff
+from tomocyte.formats._tiff_set import declared_by_set, files_of_set, from_companion, is_companion, is_ome_tiff
 from tomocyte.formats._tiff_write import write_ome_tiff
 from tomocyte.volume import Origin, Volume
 
 __all__ = ["FORMAT", "files_of_set", "is_ome_tiff", "read_tiff", "verify", "write_ome_tiff"]
 
-verify = is_tiff
-FOREIGN = {"is_lsm": "Zeiss LSM", "is_stk": "MetaMorph STK"}
-"""Files whose pages are not planes: one page holds a whole stack, or every other page is a thumbnail."""
+FOREIGN = {34412: "Zeiss LSM", 33628: "MetaMorph STK", 33629: "MetaMorph STK"}
+"""Tags of files whose pages are not planes: one page holds a whole stack, or every other page is a thumbnail."""
 PLAIN = {
     "is_fluoview": "Olympus FluoView",
     "is_scanimage": "ScanImage",
@@ -58,13 +58,18 @@ PLAIN = {
 MOST_SERIES = 6
 
 
+def verify(path: Path) -> bool:
+    """Whether the file begins like a TIFF or BigTIFF, or is the companion of a set of them; never raises."""
+    return is_tiff(path) or is_companion(path)
+
+
 def read_tiff(path: Path, options: ReadOptions) -> Volume:
     """Open a TIFF lazily.
 
     Parameters
     ----------
     path : Path
-        Any TIFF or BigTIFF of either byte order.
+        Any TIFF or BigTIFF of either byte order, or the ``.companion.ome`` of a set of them.
     options : ReadOptions
         ``axes`` replaces the file's: one letter per axis of the stored array (axes of length 1 may be left out);
         ``dataset`` names the image in a file with several: by name, ID or index in OME-TIFF, by index in others.
@@ -83,9 +88,12 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     MetadataError
         ``E-AXES``: neither the file nor the user says what an axis means.
     """
+    if is_companion(path):
+        first, image = from_companion(path, options.dataset)
+        return replace(read_tiff(first, replace(options, dataset=image)), path=path)
     stamp = FileStamp.of(path)
+    _refuse_foreign(path)
     with open_tiff(path) as tif:
-        _refuse_foreign(tif, path)
         pages, n_unread, series_note = _series(scan(tif, path), tif, options.dataset, path)
         with parsing(path, "E-TIFF-META", what="its metadata", also=LIBRARY_ERRORS):
             declared = _declared(tif, pages, options, path)
@@ -109,9 +117,10 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     return _volume(reader, arranged, declared, path)
 
 
-def _refuse_foreign(tif: tifffile.TiffFile, path: Path) -> None:
-    for flag, name in FOREIGN.items():
-        if getattr(tif, flag, False):
+def _refuse_foreign(path: Path) -> None:
+    tags = first_tags(path)
+    for tag, name in FOREIGN.items():
+        if tag in tags:
             raise InputError(
                 "E-TIFF-KIND",
                 f"is a {name} file, whose pages are not planes.",
@@ -219,6 +228,7 @@ def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, p
     notes = [*declared.notes, *arranged.notes]
     # ImageJ has no planes of its own where there is only one.
     axes = arranged.final if declared.kind != "imagej" or shape[2] > 1 else arranged.final.replace("Z", "")
+    missing: list[str] = []
     properties: dict[str, Any] = properties_of_axes(
         shape,
         axes,
@@ -226,10 +236,9 @@ def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, p
         times_s=declared.time_s,
         time_step_s=declared.time_step_s,
         channel_names=declared.channel_names,
-        notes=notes,
+        notes=missing,
     )
-    if shape[2] > 1:
-        notes += declared.depth_notes
+    notes += (declared.depth_notes or missing) if shape[2] > 1 else missing
     if declared.quantity is not None:
         properties["quantity"] = declared.quantity
     if declared.unit:

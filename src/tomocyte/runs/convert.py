@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tomocyte.errors import OutputError
+from tomocyte.errors import OutputError, TomocyteError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger.atomic import part_name, sync_file, sync_folder, sync_tree, writing
 from tomocyte.progress import silent
@@ -80,7 +80,7 @@ def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int
     try:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_volume(part, volume, on_planes=on_planes)
+            _write_part(part, target, volume, on_planes)
             if part.is_dir():
                 sync_tree(part)
             else:
@@ -94,3 +94,13 @@ def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int
             shutil.rmtree(part)
         else:
             part.unlink(missing_ok=True)
+
+
+def _write_part(part: Path, target: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
+    """Write the unfinished file; what is wrong is said of the name that the user gave."""
+    try:
+        write_volume(part, volume, on_planes=on_planes)
+    except TomocyteError as error:
+        if error.path != str(part):
+            raise
+        raise type(error)(error.code, error.problem, path=target, cure=error.cure) from error
