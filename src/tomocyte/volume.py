@@ -26,6 +26,8 @@ ReadPlanes = Callable[[int, int, int, int], NDArray[Any]]
 
 SMALLEST_VOXEL_UM = 1e-3
 LARGEST_VOXEL_UM = 100.0
+CHOICES = "dataset_choices"
+"""Where :attr:`Volume.metadata` lists the images, scenes or arrays of a file, as ``--dataset`` takes them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ class Volume:
         Refractive index of the medium around the cells.
     origin : mapping
         For each known property, where it came from: ``file``, ``user``, ``measured`` or ``simulated``.
+    sources : mapping
+        For known properties, the field of the file or the option that says it, e.g. ``"OME PhysicalSizeZ"``; for
+        people, never used in a calculation.
     path : Path, optional
         The file read.
     notes : tuple of str
@@ -75,6 +80,7 @@ class Volume:
     channel_names: tuple[str, ...] = ()
     medium_ri: float | None = None
     origin: Mapping[str, Origin] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -90,16 +96,16 @@ class Volume:
                 "E-CHANNEL", f"{len(self.channel_names)} channel names for {self.shape[1]} channels.", path=self.path
             )
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
-        object.__setattr__(self, "origin", MappingProxyType(dict(self.origin)))
-        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        for name in ("origin", "sources", "metadata"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "origin": dict(self.origin), "metadata": dict(self.metadata)}
+        return {**self.__dict__, **{name: dict(getattr(self, name)) for name in ("origin", "sources", "metadata")}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        object.__setattr__(self, "origin", MappingProxyType(state["origin"]))
-        object.__setattr__(self, "metadata", MappingProxyType(state["metadata"]))
+        for name in ("origin", "sources", "metadata"):
+            object.__setattr__(self, name, MappingProxyType(state[name]))
 
     @classmethod
     def from_array(cls, voxels: NDArray[Any], **properties: Any) -> Volume:
@@ -254,9 +260,14 @@ class Volume:
         return self.voxel_size_um
 
     def with_properties(self, **properties: Any) -> Volume:
-        """A copy with some fields replaced; ``origin`` entries are merged, not replaced."""
-        if "origin" in properties:
-            properties["origin"] = {**self.origin, **properties["origin"]}
+        """A copy with some fields replaced; entries of ``origin`` and ``sources`` are merged, not replaced.
+
+        A property whose origin is new loses the source that it had, unless a new one is given.
+        """
+        origin, sources = properties.get("origin", {}), properties.get("sources", {})
+        kept = {name: source for name, source in self.sources.items() if name not in origin}
+        properties["origin"] = {**self.origin, **origin}
+        properties["sources"] = {**kept, **sources}
         return replace(self, **properties)
 
 

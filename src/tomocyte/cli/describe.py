@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from tomocyte.volume import Volume
+
+UNITS = {"voxel_size_um": "µm", "medium_ri": "1", "time_s": "s"}
+LONGEST_VALUE = 100
 ORIGIN_TEXTS = {
     "file": "from the file",
     "user": "given by the user",
@@ -34,7 +40,7 @@ def describe(content: Mapping[str, Any]) -> list[str]:
         A key of ten letters, then its value.
     """
     frames, channels, *space = content["shape"]
-    origin = content["origin"]
+    origin = {name: _said_by(name, content) for name in content["origin"]}
     size = content["voxel_size_um"]
     voxel = (
         "missing: give --voxel-size-um Z Y X"
@@ -125,7 +131,83 @@ def count_of(number: int, noun: str) -> str:
 
 def _from(origin: Mapping[str, str], field: str) -> str:
     """Where a property comes from, in brackets."""
-    return f" ({ORIGIN_TEXTS[origin[field]]})" if field in origin else ""
+    return f" ({origin[field]})" if field in origin else ""
+
+
+def _said_by(name: str, content: Mapping[str, Any]) -> str:
+    """Who says a property: the origin, and the field or option where it is known."""
+    source = content.get("sources", {}).get(name)
+    return ORIGIN_TEXTS[content["origin"][name]] + ("" if source is None else f": {source}")
+
+
+def properties(volume: Volume) -> list[dict[str, Any]]:
+    """Every property of a volume with its value, unit, origin and source, for ``tomocyte info --json``.
+
+    Parameters
+    ----------
+    volume : Volume
+
+    Returns
+    -------
+    list of dict
+        ``property``, ``value`` (``None`` where nobody says it), ``unit``, ``origin`` and ``source``.
+    """
+    values = {
+        "voxel_size_um": volume.voxel_size_um,
+        "quantity": volume.quantity,
+        "unit": volume.unit or None,
+        "medium_ri": volume.medium_ri,
+        "time_s": volume.time_s,
+        "channel_names": volume.channel_names or None,
+    }
+    return [
+        {
+            "property": name,
+            "value": plain(value),
+            "unit": UNITS.get(name, ""),
+            "origin": volume.origin.get(name),
+            "source": volume.sources.get(name),
+        }
+        for name, value in values.items()
+    ]
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: numbers that are not finite become ``None``, what is unknown to JSON text."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def describe_metadata(images: Sequence[str], metadata: Mapping[str, Any]) -> list[str]:
+    """Lines for the images that can be chosen and for whatever else a file says.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Names for ``--dataset``.
+    metadata : mapping
+        As :attr:`tomocyte.volume.Volume.metadata`.
+
+    Returns
+    -------
+    list of str
+        One line per entry; what is long is cut here and whole in ``--json``.
+    """
+    lines = [f"image {index:<4} {name}" for index, name in enumerate(images)]
+    for name, value in metadata.items():
+        text = " ".join(str(value).split())
+        shown = text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… ({len(text)} characters)"
+        lines.append(f"metadata   {name}: {shown}")
+    return lines
 
 
 def human_bytes(count: float) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tomocyte.cli.describe import describe
+from tomocyte.cli.describe import describe, describe_metadata, plain, properties
 from tomocyte.cli.options import (
     AxesOption,
     DatasetOption,
@@ -28,13 +28,14 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Show what a file contains: format, axes, voxel size, quantity, medium, and the origin of each of these.
+    """Show what a file contains and who says it: axes, voxel size, quantity, medium, times, channels, metadata.
 
-    The origin is the file, the user, or a measurement.
+    The origin of a property is the file, the user, or a measurement; its source is the field or option that says it.
     """
     import json
 
     from tomocyte.formats import ReadOptions, detect, read_volume
+    from tomocyte.volume import CHOICES
 
     volume = read_volume(file, ReadOptions(axes=axes, dataset=dataset), is_size_required=False)
     header: dict[str, Any] = {
@@ -51,17 +52,23 @@ def info(
         "channel_names": volume.channel_names,
         "origin": dict(volume.origin),
         "notes": volume.notes,
+        "sources": dict(volume.sources),
+        "images": volume.metadata.get(CHOICES, ()),
+        "properties": properties(volume),
+        "metadata": plain({name: value for name, value in volume.metadata.items() if name != CHOICES}),
     }
     if as_json:
         size = volume.voxel_size_um
         header["voxel_size_um"] = None if size is None else [None if math.isnan(part) else part for part in size]
-        typer.echo(json.dumps(header, indent=1, default=str))
+        typer.echo(json.dumps(header, indent=1, default=plain))
         return
     typer.echo(f"{shown_name(file)}\n  format     {header['format']}")
     for line in describe(header):
         typer.echo(f"  {line}")
     if volume.channel_names:
         typer.echo(f"  channels   {', '.join(volume.channel_names)}")
+    for line in describe_metadata(header["images"], header["metadata"]):
+        typer.echo(f"  {line}")
 
 
 def convert(

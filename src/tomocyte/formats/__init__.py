@@ -8,6 +8,7 @@ makes sense. What the user gives (:class:`ReadOptions`) replaces what the file s
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -163,16 +164,21 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
 def _apply(volume: Volume, options: ReadOptions) -> Volume:
     """The volume with the user's values in place of the file's."""
     properties: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     if options.voxel_size_um is not None:
         properties["voxel_size_um"] = options.voxel_size_um
+        is_plane = math.isnan(options.voxel_size_um[0])
+        sources["voxel_size_um"] = "--pixel-size-um" if is_plane else "--voxel-size-um"
     if options.medium_ri is not None:
         properties["medium_ri"] = options.medium_ri
+        sources["medium_ri"] = "--medium-ri"
     if options.time_step_s is not None:
         properties["time_s"] = tuple(index * options.time_step_s for index in range(volume.n_frames))
+        sources["time_s"] = "--time-step-s"
     if not properties:
         return volume
     origin: dict[str, Origin] = dict.fromkeys(properties, "user")
-    return volume.with_properties(origin=origin, **properties)
+    return volume.with_properties(origin=origin, sources=sources, **properties)
 
 
 def write_volume(
