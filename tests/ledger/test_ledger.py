@@ -125,16 +125,14 @@ def test_a_damaged_record_does_not_count(out: Path) -> None:
         assert [record.item for record in ledger.records()] == ["b"]
 
 
-def test_drop_and_discard_remove_everything(out: Path) -> None:
+def test_discard_removes_what_was_staged_and_nothing_else(out: Path) -> None:
     with Ledger(out) as ledger:
-        ledger.drop("a")
-        ledger.drop("a")
         staged = ledger.stage("c")
         (staged / "x").touch()
         ledger.discard(staged)
         with pytest.raises(SettingsError):
             ledger.discard(out / "items" / "b")
-    assert sorted(path.name for path in (out / "items").iterdir()) == ["b", "b.done.json"]
+    assert sorted(path.name for path in (out / "items").iterdir()) == ["a", "a.done.json", "b", "b.done.json"]
 
 
 def test_publish_keeps_the_old_file_when_writing_fails(out: Path) -> None:

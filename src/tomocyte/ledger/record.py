@@ -16,6 +16,8 @@ from tomocyte.errors import InputError
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.names import shown_name
 
+_UNHASHED = ("timings", "stamps", "place")
+
 
 class OutputFile(BaseModel):
     """One file of an item as it was when committed."""
@@ -31,7 +33,8 @@ class OutputFile(BaseModel):
 class CommitRecord(BaseModel):
     """What was done for one item, from which input, with what, and which files came out.
 
-    Everything but ``timings`` depends only on input, request, model and code, so it is the same on every run.
+    Everything but ``timings``, ``stamps`` and ``place`` depends only on input, request, model and code, so it is the
+    same on every run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -58,6 +61,10 @@ class CommitRecord(BaseModel):
     """Anything else worth keeping; no NaN, no paths, no times."""
     timings: dict[str, float] = {}
     """Seconds per step; not part of the hash."""
+    stamps: dict[str, tuple[int, int]] = {}
+    """Relative path -> times of the written file, ns, by which an unchanged one is known; not part of the hash."""
+    place: str = ""
+    """Absolute path of the input when it was read, as shown to people; not part of the hash."""
 
     @field_validator("source", mode="before")
     @classmethod
@@ -67,13 +74,15 @@ class CommitRecord(BaseModel):
         return shown_name(source.rstrip("/").rsplit("/", 1)[-1])
 
     def sha256(self) -> str:
-        """Hash of everything but the timings."""
-        return hashlib.sha256(seal(self.model_dump(mode="json", exclude={"timings"}))).hexdigest()
+        """Hash of everything but timings, stamps and place."""
+        return hashlib.sha256(seal(self.model_dump(mode="json", exclude=set(_UNHASHED)))).hexdigest()
 
 
 def record_bytes(record: CommitRecord) -> bytes:
     """The content of a commit record's file."""
-    return seal({"record": record.model_dump(mode="json", exclude={"timings"}), "timings": record.timings})
+    content = record.model_dump(mode="json")
+    unhashed = {name: content.pop(name) for name in _UNHASHED}
+    return seal({"record": content, **unhashed})
 
 
 def read_record(path: Path) -> CommitRecord:
@@ -88,6 +97,8 @@ def read_record(path: Path) -> CommitRecord:
     """
     content = unseal(path)
     try:
-        return CommitRecord.model_validate({**content["record"], "timings": content["timings"]})
+        return CommitRecord.model_validate(
+            {**content["record"], **{name: content[name] for name in _UNHASHED if name in content}}
+        )
     except (ValidationError, KeyError, TypeError) as error:
         raise InputError("E-RECORD", "is a record of another version of tomocyte.", path=path) from error

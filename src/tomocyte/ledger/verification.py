@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict
 
 from tomocyte.errors import InputError, OutputError
 from tomocyte.ledger.atomic import PART, sha256_file
-from tomocyte.ledger.folder import ITEMS_NAME, LOCK_NAME, MANIFEST_NAME, MARKER, MARKER_NAME
+from tomocyte.ledger.folder import ITEMS_NAME, LOCK_NAME
+from tomocyte.ledger.kinds import MARKER_NAME, is_marker
 from tomocyte.ledger.lock import FolderLock
 from tomocyte.ledger.names import RECORD_SUFFIX
+from tomocyte.ledger.published import MANIFEST_NAME
 from tomocyte.ledger.record import CommitRecord, OutputFile, read_record
-from tomocyte.ledger.sealed import seal, unseal
+from tomocyte.ledger.sealed import unseal
 from tomocyte.names import LITTER
 from tomocyte.progress import silent
 
@@ -129,7 +131,7 @@ class _Check:
 
     def marker(self) -> None:
         self.known.add(MARKER_NAME)
-        if (self.out / MARKER_NAME).read_bytes() != seal(MARKER):
+        if not is_marker(self.out / MARKER_NAME):
             self.find("changed", MARKER_NAME, "the marker of the folder is damaged.")
 
     def records(self) -> Iterator[CommitRecord]:
