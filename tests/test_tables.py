@@ -175,7 +175,7 @@ def test_a_column_has_one_meaning() -> None:
     twice = (*LEADING, Column("label", "1", "Something else."))
     with pytest.raises(SettingsError, match="described twice"):
         find_columns(["label"], twice)
-    assert find_columns(["label"], (*LEADING, *LEADING)) == [LEADING[4]]
+    assert find_columns(["label"], (*LEADING, *LEADING)) == [LEADING[6]]
 
 
 COLUMNS = (

@@ -62,6 +62,8 @@ class Column:
 
 LEADING = (
     Column("item", "", "Name of the input.", kind="text"),
+    Column("path", "", "Where the input lies, from the folder that all inputs of the run have in common.", kind="text"),
+    Column("folder", "", "Folder of the input in that path; . for the common folder itself.", kind="text"),
     Column("frame", "1", "Index of the time point, from 0.", kind="integer"),
     Column(
         "time_s", "s", "Time after the first frame.", "Empty when times are neither in the file nor given by the user."
@@ -162,7 +164,7 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[Column]
 
     Examples
     --------
-    >>> table_from_rows([], LEADING[1:3]).dtypes.astype(str).tolist()
+    >>> table_from_rows([], LEADING[3:5]).dtypes.astype(str).tolist()
     ['int64', 'float64']
     """
     import pandas as pd

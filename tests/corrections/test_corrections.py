@@ -231,7 +231,11 @@ def test_changed_edits_make_only_their_input_again(ball_file: Callable[..., Path
     write_edits(moved, {"do": "delete", "targets": [{"um": SECOND}]}, item="a")
     assert "(1 in an earlier run)" in segment(*run, "--edits", moved).stdout
     assert pd.read_csv(out / "objects.csv")["label"].tolist() == [1, 1]
-    assert "(1 in an earlier run)" in segment(*run).stdout
+    forgotten = segment(*run)
+    assert "(2 in an earlier run)" in forgotten.stdout
+    assert "corrections of an earlier run are kept: 1 of a; --discard-changes" in forgotten.stderr
+    assert pd.read_csv(out / "objects.csv")["label"].tolist() == [1, 1]
+    assert "(1 in an earlier run)" in segment(*run, "--discard-changes").stdout
     assert contents(out / "items" / "a") == plain
     assert (out / "items" / "b").stat().st_ino == b.st_ino
     assert verify(out).is_ok

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import os
 import shutil
 import time
@@ -10,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tomocyte.ledger.kinds
 import tomocyte.ledger.published
-from tomocyte.errors import OutputError
+from tomocyte.errors import OutputError, SettingsError
 from tomocyte.ledger import CommitRecord, Ledger, claim_folder, is_output_folder, verify
 from tomocyte.ledger.kinds import kind_of
 from tomocyte.ledger.record import read_record
+from tomocyte.ledger.sealed import seal
 
 KEY = {"input_sha256": "in", "request_sha256": "request", "model_sha256": None, "code_version": "1.0"}
 
@@ -272,3 +278,34 @@ def test_a_claimed_folder_holds_nothing_of_other_people(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     claim_folder(tmp_path, "train", own=("checkpoints",))
     assert kind_of(tmp_path) == ("train", "")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner) | st.dictionaries(st.integers(), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text().filter(lambda name: name != "sha256"), values))
+def test_a_seal_is_what_the_library_writes(content: dict[str, Any]) -> None:
+    """The standard library's encoder and hash, in the order of the format: the same bytes, for any content."""
+
+    def by_library(value: object) -> bytes:
+        return (json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1) + "\n").encode()
+
+    try:
+        expected = by_library({**content, "sha256": hashlib.sha256(by_library(content)).hexdigest()})
+    except (UnicodeEncodeError, TypeError):
+        with pytest.raises(SettingsError, match="E-RECORD-VALUE"):
+            seal(content)
+    else:
+        assert seal(content) == expected
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, b"bytes"])
+def test_what_json_cannot_hold_is_not_sealed(value: object) -> None:
+    with pytest.raises(SettingsError, match="E-RECORD-VALUE"):
+        seal({"a": [value]})

@@ -25,7 +25,17 @@ import tomocyte.ledger.atomic
 import tomocyte.ledger.folder
 import tomocyte.ledger.names
 from tomocyte.errors import InputError, OutputError, SettingsError
-from tomocyte.ledger import CommitRecord, Ledger, item_name, item_names, sha256_file, verify, writing
+from tomocyte.ledger import (
+    CommitRecord,
+    Ledger,
+    item_name,
+    item_names,
+    place_of,
+    portable_paths,
+    sha256_file,
+    verify,
+    writing,
+)
 from tomocyte.ledger.atomic import is_disk_full, part_folder, part_name, plain_files, write_atomic, write_whole
 from tomocyte.ledger.names import is_safe_name
 from tomocyte.ledger.record import read_record, record_bytes
@@ -534,9 +544,37 @@ def test_clashing_inputs_get_distinct_names_independent_of_order() -> None:
     folded = {unicodedata.normalize("NFC", name).casefold() for name in names.values()}
     assert len(folded) == len(paths)
     assert names["a/other.tif"] == "other"
-    assert names["a/cell.tif"].startswith("cell-")
+    assert names["b/cell.tif"] == "b_cell"
+    assert names["a/cell.tif"].startswith("a_cell-")
     shuffled = random.Random(3).sample(paths, len(paths))
     assert dict(zip(shuffled, item_names(shuffled), strict=True)) == names
+
+
+def test_names_tell_folders_apart_and_stay_however_many_inputs_are_given() -> None:
+    """Counted by hand: same names in two folders carry them; who has a name keeps it."""
+    assert item_names(["x/control/f1.tif", "x/drug/f1.tif", "x/drug/f2.tif"]) == ("control_f1", "drug_f1", "f2")
+    assert item_names(["x/day1/control/f1.tif", "x/day2/control/f1.tif"]) == ("day1_control_f1", "day2_control_f1")
+    known = {place_of("x/control/f1.tif"): "f1"}
+    assert item_names(["x/control/f1.tif"], known) == ("f1",)
+    assert item_names(["x/drug/f1.tif", "x/control/f1.tif"], known) == ("drug_f1", "f1")
+
+
+def test_an_input_never_gets_the_name_of_another_that_is_still_there(tmp_path: Path) -> None:
+    control, drug = tmp_path / "control" / "f1.tif", tmp_path / "drug" / "f1.tif"
+    for path in (control, drug):
+        path.parent.mkdir()
+        path.touch()
+    known = {place_of(control): "f1"}
+    assert item_names([drug], known) == ("drug_f1",)
+    control.unlink()
+    assert item_names([drug], known) == ("f1",), "moved"
+
+
+def test_portable_paths_are_those_below_the_common_folder() -> None:
+    assert portable_paths(["x/a/1.tif", "x/b/c/2.tif", "x/3.tif"]) == ("a/1.tif", "b/c/2.tif", "3.tif")
+    assert portable_paths(["/elsewhere/a/1.tif", "/elsewhere/b/c/2.tif"]) == ("a/1.tif", "b/c/2.tif")
+    assert portable_paths(["x/a/1.tif"]) == ("1.tif",)
+    assert portable_paths([]) == ()
 
 
 def test_a_name_that_looks_like_anothers_hash_still_differs() -> None:

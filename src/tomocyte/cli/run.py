@@ -143,6 +143,14 @@ def run(
             "--dry-run", help="Show each input, what would be done with it, time, memory and problems; write nothing."
         ),
     ] = False,
+    discard_changes: Annotated[
+        bool,
+        typer.Option(
+            "--discard-changes",
+            help="Replace results that were changed by hand since they were written, and leave out corrections of "
+            "earlier runs. Without it nothing of that is lost.",
+        ),
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Segment, label and measure every input; write label images, tables and a report.
@@ -181,6 +189,7 @@ def run(
     if dry_run:
         raise typer.Exit(_dry_run(paths, run_settings, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
+    options["is_discarding_changes"] = discard_changes
     raise typer.Exit(_run(paths, run_settings, output, options, is_debug=debug))
 
 
@@ -199,6 +208,8 @@ def _run(paths: list[Path], settings: RunSettings, output: Path, options: dict[s
         f"{result.n_done} of {len(paths)} inputs done ({result.n_resumed} in an earlier run), "
         f"{len(result.failures)} failed; {objects or 'no objects'}."
     )
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"report: {output / 'report.html'}")
     if result.failures:
         return EXIT_ALL_FAILED if result.n_done == 0 else EXIT_SOME_FAILED

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 FOLDER_SUFFIX = ".edits.yaml"
 LOG_NAME = "edits_log"
 COPY_NAME = "edits.yaml"
+AS_WRITTEN = "as_written"
+"""Folder of an item with a second copy of its label images, so that one corrected in place can still be compared."""
 
 
-def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
+def load_edits(path: Path, items: Collection[str], *, is_empty_kept: bool = False) -> dict[str, EditList]:
     """The corrections of a run's items.
 
     Parameters
@@ -42,11 +44,14 @@ def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
         ``edits.yaml`` of one or several inputs, or a folder of ``<item>.edits.yaml``.
     items : collection of str
         Names of the run's items.
+    is_empty_kept : bool
+        Whether items are returned for which the file has an empty list.
 
     Returns
     -------
     dict of str to EditList
-        Items without any edit are left out. Label images that edits refer to are replaced by their voxels.
+        Items without any edit are left out, unless asked for. Label images that edits refer to are replaced by their
+        voxels.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def load_edits(path: Path, items: Collection[str]) -> dict[str, EditList]:
             path=path,
             cure=f"Items here: {', '.join(sorted(items)[:20])}. Names are those in the column item.",
         )
-    return {item: edits for item, edits in edits_of.items() if edits.edits}
+    return {item: edits for item, edits in edits_of.items() if edits.edits or is_empty_kept}
 
 
 def read_edit_file(path: Path) -> EditFile:

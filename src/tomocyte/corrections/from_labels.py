@@ -7,6 +7,7 @@ contradictions are refused. To accept labels saved in another form, extend :clas
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from tomocyte.corrections.apply import apply_edits
 from tomocyte.corrections.compare import find_edits
 from tomocyte.corrections.edits import Edit, EditList
-from tomocyte.corrections.files import COPY_NAME, load_edits, whole_labels
+from tomocyte.corrections.files import AS_WRITTEN, COPY_NAME, load_edits, whole_labels
 from tomocyte.errors import InputError, MetadataError, SettingsError
 from tomocyte.formats import ReadOptions, read_volume
 from tomocyte.ledger import CommitRecord, sha256_file
@@ -71,7 +72,7 @@ class FinishedItem:
         return tuple(counts) if isinstance(counts, dict) else ()
 
     def labels(self, structure: str) -> Volume:
-        """The labels of a structure, as the run wrote them.
+        """The labels of a structure, as they lie in the folder and as the run wrote them.
 
         Raises
         ------
@@ -80,19 +81,57 @@ class FinishedItem:
         InputError
             ``E-EDIT-BASE``: the file is not the one that the run wrote.
         """
+        path = self._label_file(structure)
+        if self._is_written(path, path.name):
+            return read_volume(path)
+        words = [
+            "tomocyte",
+            "edits",
+            "from-labels",
+            str(self.folder.parent.parent),
+            self.name,
+            "--structure",
+            structure,
+        ]
+        command = shlex.join([*words, "--corrected", str(path), "-o", f"{self.name}.edits.yaml"])
+        raise InputError(
+            "E-EDIT-BASE",
+            "is not the file that the run wrote.",
+            path=path,
+            cure=f"Was it corrected? `{command}` makes edits of that; run again with them: --edits.",
+        )
+
+    def labels_as_written(self, structure: str) -> Volume:
+        """The labels of a structure as the run wrote them, also where the file was changed since.
+
+        Raises
+        ------
+        SettingsError
+            ``E-EDIT-STRUCTURE``.
+        InputError
+            ``E-EDIT-BASE``: neither the file nor its copy is what the run wrote.
+        """
+        path = self._label_file(structure)
+        for candidate in (path, self.folder / AS_WRITTEN / path.name):
+            if self._is_written(candidate, path.name):
+                return read_volume(candidate)
+        raise InputError(
+            "E-EDIT-BASE",
+            "is not the file that the run wrote, and there is no copy of what it wrote.",
+            path=path,
+            cure="Move it to another place, give the same run command again, then --corrected with that place.",
+        )
+
+    def _label_file(self, structure: str) -> Path:
         if structure not in self.structures:
             structures = ", ".join(self.structures)
             raise SettingsError("E-EDIT-STRUCTURE", f"{self.name} has no {structure}.", cure=f"It has {structures}.")
-        path = self.folder / f"{structure}.ome.tif"
-        written = self.record.outputs.get(path.name)
-        if written is None or not path.is_file() or sha256_file(path) != written.sha256:
-            raise InputError(
-                "E-EDIT-BASE",
-                "is not the file that the run wrote.",
-                path=path,
-                cure=f"Move it away, delete the folder {self.folder.name} and run again; save corrections elsewhere.",
-            )
-        return read_volume(path)
+        return self.folder / f"{structure}.ome.tif"
+
+    def _is_written(self, path: Path, name: str) -> bool:
+        """Whether a file has the content that the run wrote under a name."""
+        written = self.record.outputs.get(name)
+        return written is not None and path.is_file() and sha256_file(path) == written.sha256
 
     def edits(self) -> EditList | None:
         """The edits that the item was made with."""
@@ -144,8 +183,9 @@ class CorrectedLabels:
         self.shape = shape
         self.notes: list[str] = []
         self._volume = self._open()
-        sizes = tuple(size for size in self._volume.shape if size > 1)
-        if sizes != tuple(size for size in shape if size > 1):
+        if not self._is_of_shape() and (other := self._with_axes_of_run()) is not None:
+            self._volume = other
+        if not self._is_of_shape():
             raise InputError(
                 "E-SHAPE",
                 f"has shape {self._volume.shape} (T, C, Z, Y, X), the run's labels have {shape} (T, Z, Y, X).",
@@ -163,13 +203,29 @@ class CorrectedLabels:
                 cure="Save it with the voxel size of the run, or without any.",
             )
 
+    def _is_of_shape(self) -> bool:
+        return [size for size in self._volume.shape if size > 1] == [size for size in self.shape if size > 1]
+
+    def _axes_of_run(self) -> str:
+        return "".join(name for name, size in zip("TZYX", self.shape, strict=True) if size > 1 or name in "YX")
+
+    def _with_axes_of_run(self) -> Volume | None:
+        """The file with the run's axes, where its own do not fit: programs mix up frames, planes and channels."""
+        axes = self._axes_of_run()
+        try:
+            volume = read_volume(self.path, ReadOptions(axes=axes), is_size_required=False)
+        except InputError:
+            return None
+        self.notes.append(f"W-EDIT-AXES: the file names its axes otherwise; {axes} was assumed.")
+        return volume
+
     def _open(self) -> Volume:
         try:
             return read_volume(self.path, is_size_required=False)
         except MetadataError as problem:
             if problem.code != "E-AXES":
                 raise
-        names = "".join(name for name, size in zip("TZYX", self.shape, strict=True) if size > 1 or name in "YX")
+        names = self._axes_of_run()
         self.notes.append(f"W-EDIT-AXES: the file does not name its axes; {names} was assumed.")
         try:
             return read_volume(self.path, ReadOptions(axes=names), is_size_required=False)
@@ -197,6 +253,24 @@ class CorrectedLabels:
             t, channel = divmod(index, n_channels)
             planes.append(self._volume.planes(t, channel, z, z + 1)[0])
         return whole_labels(np.stack(planes).reshape(self.shape[1:]), self.path)
+
+
+def is_same_labels(changed: Path, made: Path) -> bool:
+    """Whether two label images hold the same number in every voxel, whatever program saved the first.
+
+    Parameters
+    ----------
+    changed : Path
+        Saved by any program; axes, voxel size and integer type may have been lost.
+    made : Path
+        Written by a run.
+    """
+    labels = read_volume(made)
+    try:
+        saved = CorrectedLabels(changed, (labels.n_frames, *labels.spatial_shape), labels.require_voxel_size())
+        return all(np.array_equal(saved.frame(frame), labels.planes(frame, 0)) for frame in range(labels.n_frames))
+    except InputError:
+        return False
 
 
 def _is_near(length: float, expected: float) -> bool:
@@ -243,7 +317,7 @@ def edits_from_labels(
             cure=f"Continue {item.folder / COPY_NAME}, or run again with your edits first.",
         )
     structure = find_name(structure, item.structures) or structure
-    labels = item.labels(structure)
+    labels = item.labels_as_written(structure)
     size = labels.require_voxel_size()
     frames = range(labels.n_frames) if frame is None else [frame]
     if frame is not None and not 0 <= frame < labels.n_frames:
@@ -254,7 +328,7 @@ def edits_from_labels(
     later = before.edits[n_own:]
     new: list[Edit] = []
     for place, number in enumerate(frames):
-        labels_now = {name: item.labels(name).planes(number, 0) for name in item.structures} if later else {}
+        labels_now = {name: item.labels_as_written(name).planes(number, 0) for name in item.structures} if later else {}
         labels_now[structure] = labels.planes(number, 0)
         main = str(item.record.facts.get("primary", "cell"))
         edited = apply_edits(labels_now, later, size, frame=number, main=main, go_by=before.go_by)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from tomocyte.ledger.atomic import is_disk_full, output_error, sha256_file, writing
 from tomocyte.ledger.folder import Ledger
 from tomocyte.ledger.kinds import claim_folder, is_output_folder
-from tomocyte.ledger.names import item_name, item_names
-from tomocyte.ledger.record import CommitRecord, OutputFile
+from tomocyte.ledger.names import item_name, item_names, place_of, portable_paths
+from tomocyte.ledger.record import CommitRecord, OutputFile, known_items
 from tomocyte.ledger.verification import Finding, VerifyReport, verify
 
 __all__ = [
@@ -26,7 +26,10 @@ __all__ = [
     "is_output_folder",
     "item_name",
     "item_names",
+    "known_items",
     "output_error",
+    "place_of",
+    "portable_paths",
     "sha256_file",
     "verify",
     "writing",

@@ -83,6 +83,8 @@ class Ledger:
         self._kind, self._about = kind, about
         self._lock = FolderLock(self.out / LOCK_NAME)
         self._kept: list[tuple[str, str]] = []
+        self._records: dict[str, CommitRecord] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}
 
     def __enter__(self) -> Self:
         with writing(self.out):
@@ -333,8 +335,13 @@ class Ledger:
         return self.items / f"{item}{RECORD_SUFFIX}"
 
     def _read(self, done: Path) -> CommitRecord | None:
+        """A record, read again only where its file is not as it was."""
         try:
-            return read_record(done)
+            now = stamp(done)
+            if self._stamps.get(done.name) != now:
+                self._records[done.name] = read_record(done)
+                self._stamps[done.name] = now
+            return self._records[done.name]
         except (FileNotFoundError, InputError):
             return None
         except OSError as error:

@@ -11,11 +11,12 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tomocyte.errors import InputError
 from tomocyte.ledger.atomic import PART
+from tomocyte.names import shown_name
 
 RECORD_SUFFIX = ".done.json"
 
@@ -97,18 +98,22 @@ def item_name(path: str | Path, taken: Collection[str] = ()) -> str:
     return f"{name}-{_digest(path)[:8]}" if _fold(name) in {_fold(other) for other in taken} else name
 
 
-def item_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
+def item_names(paths: Sequence[str | Path], known: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Names for all inputs of a run, distinct on every file system and independent of the order given.
 
     Parameters
     ----------
     paths : sequence of path-like
         The inputs, each once.
+    known : mapping, optional
+        Absolute path, as :func:`place_of` gives it -> name that the input has in the output folder already and keeps,
+        however many others are given with it; the name of an input that still exists is not given to another.
 
     Returns
     -------
     tuple of str
-        One per input. Inputs whose plain names clash *all* carry a hash of their absolute path.
+        One per input. Inputs whose plain names clash carry the folders below their common folder
+        (``control_f1``, ``drug_f1``); if that does not tell them apart, a hash of their absolute path.
 
     Raises
     ------
@@ -117,24 +122,63 @@ def item_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> item_names(["a/cell.tif", "b/other.tif"])
-    ('cell', 'other')
+    >>> item_names(["a/cell.tif", "b/other.tif"]), item_names(["a/cell.tif", "b/cell.tif"])
+    (('cell', 'other'), ('a_cell', 'b_cell'))
     """
     places: set[str] = set()
     for path in paths:
         if os.path.abspath(path) in places:
             raise InputError("E-NAME-CLASH", "is given twice.", path=path, cure="Give each input once.")
         places.add(os.path.abspath(path))
+    names_of = known or {}
+    kept = [names_of.get(place_of(path)) for path in paths]
+    # An input that is gone was moved, perhaps here; one that is still there keeps its name, though it is not given now.
+    given = {place_of(path) for path in paths}
+    others = [place for place in names_of if place not in given and os.path.exists(place)]
+    taken = {_fold(name) for name in kept if name is not None} | {_fold(names_of[place]) for place in others}
     plain = [_plain_name(path) for path in paths]
+    longer = [_plain_name(relative.replace("/", "_")) for relative in portable_paths([*paths, *others])[: len(paths)]]
     digests = [_digest(path) for path in paths]
     names = plain
-    for length in (8, 16, 32, 64):
-        counts = Counter(_fold(name) for name in names)
-        if max(counts.values(), default=1) == 1:
+    for length in (0, 8, 16, 32, 64):
+        counts = Counter(_fold(name) for name, old in zip(names, kept, strict=True) if old is None)
+        is_clashing = [counts[_fold(name)] > 1 or _fold(name) in taken for name in names]
+        if not any(clash and old is None for clash, old in zip(is_clashing, kept, strict=True)):
             break
-        is_clashing = [counts[_fold(name)] > 1 for name in names]
         names = [
-            f"{short}-{digest[:length]}" if clashes else name
-            for name, short, digest, clashes in zip(names, plain, digests, is_clashing, strict=True)
+            (f"{short}-{digest[:length]}" if length else with_folder) if clashes else name
+            for name, short, with_folder, digest, clashes in zip(
+                names, longer, longer, digests, is_clashing, strict=True
+            )
         ]
-    return tuple(names)
+    return tuple(name if old is None else old for name, old in zip(names, kept, strict=True))
+
+
+def place_of(path: str | Path) -> str:
+    """The absolute path of an input, as text."""
+    return shown_name(os.path.abspath(path))
+
+
+def portable_paths(paths: Sequence[str | Path]) -> tuple[str, ...]:
+    """Paths relative to the folder that all have in common, with ``/``: the same on every computer.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+
+    Examples
+    --------
+    >>> portable_paths(["x/control/f1.tif", "x/drug/f1.tif"]), portable_paths(["x/control/f1.tif"])
+    (('control/f1.tif', 'drug/f1.tif'), ('f1.tif',))
+    """
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    try:
+        common = os.path.commonpath(folders) if folders else ""
+    except ValueError:  # other drives have nothing in common
+        return tuple(os.path.basename(os.path.abspath(path)) for path in paths)
+    relative = (os.path.relpath(folder, common) for folder in folders)
+    names = (os.path.basename(os.path.abspath(path)) for path in paths)
+    return tuple(
+        name if folder == os.curdir else f"{folder}/{name}".replace(os.sep, "/")
+        for folder, name in zip(relative, names, strict=True)
+    )

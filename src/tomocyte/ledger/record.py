@@ -7,12 +7,14 @@ when it must decide whether an item is computed again.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from tomocyte.errors import InputError
+from tomocyte.ledger.names import RECORD_SUFFIX
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.names import shown_name
 
@@ -102,3 +104,20 @@ def read_record(path: Path) -> CommitRecord:
         )
     except (ValidationError, KeyError, TypeError) as error:
         raise InputError("E-RECORD", "is a record of another version of tomocyte.", path=path) from error
+
+
+def known_items(out: Path) -> dict[str, str]:
+    """Which input has which name in an output folder: absolute path, as text -> item; empty where there is no folder.
+
+    Read without a lock, to name the inputs of a run before it starts; damaged records are left out.
+    """
+    items: dict[str, str] = {}
+    folder = out / "items"
+    for path in sorted(folder.glob(f"*{RECORD_SUFFIX}")) if folder.is_dir() else ():
+        try:
+            content = json.loads(path.read_bytes())
+            items.setdefault(content["place"], content["record"]["item"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    items.pop("", None)
+    return items

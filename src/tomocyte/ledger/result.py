@@ -34,9 +34,12 @@ class RunResult:
         In the order of items.
     n_objects : dict
         Structure -> number of objects over all inputs and frames.
+    notes : list of str
+        What the user must hear: which earlier corrections or files of theirs were kept, and where they are.
     """
 
     n_done: int = 0
     n_resumed: int = 0
     failures: list[Failure] = field(default_factory=list)
     n_objects: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)

@@ -6,6 +6,7 @@ To add an output file, write it in :func:`_write`.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,15 @@ def process_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
 
 
 def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback: Callback) -> None:
-    from tomocyte.corrections.files import write_corrections
+    from tomocyte.corrections.files import AS_WRITTEN, write_corrections
     from tomocyte.tables import write_table
 
     for structure, labels in analysis.labels.items():
         callback(Progress(step=f"write: {structure}", frame=n_frames - 1, n_frames=n_frames))
         write_volume(staged / f"{structure}.ome.tif", labels)
+        # People correct label images where they lie; the copy tells afterwards what they changed.
+        (staged / AS_WRITTEN).mkdir(exist_ok=True)
+        shutil.copyfile(staged / f"{structure}.ome.tif", staged / AS_WRITTEN / f"{structure}.ome.tif")
     for structure, uncertainty in analysis.maps.items():
         write_volume(staged / f"{structure}_uncertainty.ome.tif", uncertainty)
     table = analysis.table.copy()

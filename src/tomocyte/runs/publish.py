@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
 from tomocyte import __version__
-from tomocyte.ledger import CommitRecord, Ledger
+from tomocyte.errors import OutputError
+from tomocyte.ledger import CommitRecord, Ledger, place_of, portable_paths
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
 from tomocyte.names import natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
-from tomocyte.provenance import environment, now_utc
+from tomocyte.provenance import environment, now_utc, sha256_of_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ class Key:
 
     request_sha256: str
     model_sha256: str | None
-    corrected: Mapping[str, str] = field(default_factory=dict)
+    corrected: dict[str, str] = field(default_factory=dict)
 
     def request_of(self, item: str) -> str:
         """Hash of what was asked for one item."""
@@ -46,8 +47,24 @@ class Key:
 
     def holds(self, record: CommitRecord) -> bool:
         """Whether an item was made with this request, this model and this version."""
-        made_with = (record.request_sha256, record.model_sha256, record.code_version)
-        return made_with == (self.request_of(record.item), self.model_sha256, __version__) and is_current(record)
+        request = self.corrected.get(record.item) or self._with_its_edits(record)
+        return record.request_sha256 == request and self._is_made_so(record)
+
+    def holds_but_edits(self, record: CommitRecord) -> bool:
+        """Whether an item was made with this request, model and version, whatever corrections it has."""
+        return record.request_sha256 == self._with_its_edits(record) and self._is_made_so(record)
+
+    def _with_its_edits(self, record: CommitRecord) -> str:
+        edits: Any = record.facts.get("edits")
+        return self.request_sha256 if edits is None else corrected_request(self.request_sha256, edits["sha256"])
+
+    def _is_made_so(self, record: CommitRecord) -> bool:
+        return (record.model_sha256, record.code_version) == (self.model_sha256, __version__) and is_current(record)
+
+
+def corrected_request(request_sha256: str, edits_sha256: str) -> str:
+    """Hash of a request with corrections."""
+    return sha256_of_json([request_sha256, edits_sha256])
 
 
 def is_current(record: CommitRecord) -> bool:
@@ -63,14 +80,14 @@ def publish(
     from tomocyte.pipeline.columns import object_columns, pair_columns
     from tomocyte.tables import data_dictionary, find_columns, write_csv, write_parquet
 
-    failed = {failure.item for failure in result.failures}
-    records = [record for record in ledger.records() if record.item not in failed]
-    current = [record for record in records if key.holds(record)]
-    objects = _objects(ledger, current)
+    current, other = _current(ledger.records(), key, result.failures)
+    places = _places([*current, *other], names)
+    objects = _with_places(_objects(ledger, current), places)
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
     dictionary = data_dictionary(find_columns(objects.columns, (*object_columns(), *_own_columns(current))))
     pairs = _pairs(ledger, current)
-    status = _status(current, [r for r in records if r not in current], result.failures)
+    pairs = None if pairs is None else _with_places(pairs, places)
+    status = _with_places(_status(current, other, result.failures), places)
     run = {
         "request_sha256": key.request_sha256,
         "model_sha256": key.model_sha256,
@@ -85,23 +102,80 @@ def publish(
         "input_sha256": {record.item: record.input_sha256 for record in current},
         "timings": {record.item: record.timings for record in current},
     }
-    ledger.publish("objects.csv", partial(write_csv, objects))
-    ledger.publish("objects.parquet", partial(write_parquet, objects))
-    ledger.publish("objects.dictionary.csv", partial(write_csv, dictionary))
+    entries = [{str(key): str(value) for key, value in row.items()} for row in dictionary.to_dict(orient="records")]
+    files: dict[str, Callable[[Path], Any]] = {
+        # What happened comes first: it must be there even if a table cannot be written.
+        "status.csv": partial(write_csv, status),
+        "run.json": lambda path: _write_text(path, json.dumps(run, indent=1, ensure_ascii=False)),
+        "objects.csv": partial(write_csv, objects),
+        "objects.parquet": partial(write_parquet, objects),
+        "objects.dictionary.csv": partial(write_csv, dictionary),
+        "report.html": lambda path: _write_report(
+            path, ledger, current, result.failures, objects, places=places, run=run, dictionary=entries
+        ),
+    }
     if pairs is None:
         for name in ("pairs.csv", "pairs.parquet", "pairs.dictionary.csv"):
             ledger.withdraw(name)
     else:
-        ledger.publish("pairs.csv", partial(write_csv, pairs))
-        ledger.publish("pairs.parquet", partial(write_parquet, pairs))
         described = data_dictionary(find_columns(pairs.columns, pair_columns()))
-        ledger.publish("pairs.dictionary.csv", partial(write_csv, described))
-    ledger.publish("status.csv", partial(write_csv, status))
-    ledger.publish("run.json", lambda path: _write_text(path, json.dumps(run, indent=1, ensure_ascii=False)))
-    entries = [{str(key): str(value) for key, value in row.items()} for row in dictionary.to_dict(orient="records")]
-    ledger.publish(
-        "report.html", lambda path: _write_report(path, ledger, current, result.failures, objects, run, entries)
-    )
+        files |= {
+            "pairs.csv": partial(write_csv, pairs),
+            "pairs.parquet": partial(write_parquet, pairs),
+            "pairs.dictionary.csv": partial(write_csv, described),
+        }
+    _publish_all(ledger, files)
+
+
+def _publish_all(ledger: Ledger, files: Mapping[str, Callable[[Path], Any]]) -> None:
+    """Publish each file; one that cannot be made does not keep the others from being written."""
+    problems: list[Exception] = []
+    for name, write in files.items():
+        try:
+            ledger.publish(name, write)
+        except OutputError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - raised below, when everything else is written
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+
+
+def _current(
+    records: list[CommitRecord], key: Key, failures: list[Failure]
+) -> tuple[list[CommitRecord], list[CommitRecord]]:
+    """Records of the tables, and those made with other settings; an item that failed is in neither.
+
+    Where edits cannot be applied, the results before them stay, in the tables too.
+    """
+    codes = {failure.item: failure.code for failure in failures}
+    current: list[CommitRecord] = []
+    other: list[CommitRecord] = []
+    for record in records:
+        code = codes.get(record.item)
+        if code is None:
+            (current if key.holds(record) else other).append(record)
+        elif code.startswith("E-EDIT-") and key.holds_but_edits(record):
+            current.append(record)
+    return current, other
+
+
+def _places(records: list[CommitRecord], names: Mapping[str, Path]) -> dict[str, tuple[str, str]]:
+    """Item -> path of its input and folder of that, relative to the folder that all inputs have in common."""
+    paths = {record.item: record.place or record.source for record in records} | {
+        item: place_of(path) for item, path in names.items()
+    }
+    relative = dict(zip(paths, portable_paths(list(paths.values())), strict=True))
+    return {item: (path, path.rpartition("/")[0] or ".") for item, path in relative.items()}
+
+
+def _with_places(table: pd.DataFrame, places: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """The table with the columns ``path`` and ``folder`` after ``item``."""
+    placed = table.copy()
+    for position, name in enumerate(("path", "folder")):
+        values = [places.get(item, ("", ""))[position] for item in table["item"]]
+        placed.insert(1 + position, name, values)
+    return placed
 
 
 def _input_entry(item: str, path: Path) -> dict[str, str]:
@@ -168,13 +242,17 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
         "warnings",
     ]
     rows: list[dict[str, Any]] = []
+    failed = {failure.item: failure for failure in failures}
     for record in current:
+        failure = failed.pop(record.item, None)
         facts: dict[str, Any] = dict(record.facts)
         rows.append(
             {
                 "item": record.item,
                 "source": record.source,
-                "state": "ok",
+                "state": "ok" if failure is None else "failed",
+                "code": "" if failure is None else failure.code,
+                "message": "" if failure is None else f"{failure.message} The tables hold its results before that.",
                 "n_frames": facts["shape_tczyx"][0],
                 "n_objects": facts["n_objects"][facts["primary"]],
                 "n_rows": record.n_rows,
@@ -182,7 +260,7 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
                 "warnings": " | ".join(record.warnings),
             }
         )
-    for failure in failures:
+    for failure in failed.values():
         rows.append(
             {
                 "item": failure.item,
@@ -214,24 +292,32 @@ def _write_report(
     records: list[CommitRecord],
     failures: list[Failure],
     objects: pd.DataFrame,
+    *,
+    places: Mapping[str, tuple[str, str]],
     run: dict[str, Any],
     dictionary: list[dict[str, str]],
 ) -> None:
     from tomocyte.runs.report import ReportItem, ReportRun, write_report
 
+    failed = {failure.item: failure for failure in failures}
     items = [
         ReportItem(
             record.item,
             record.facts,
-            record.warnings,
+            (*_failure_notes(failed.pop(record.item, None)), *record.warnings),
             _pictures(ledger.items / record.item),
+            path=_shown_path(places, record.item),
             edits=_edits_log(ledger.items / record.item),
         )
         for record in records
     ]
     items += [
-        ReportItem(failure.item, error={"code": failure.code, "problem": failure.problem, "cure": failure.cure})
-        for failure in failures
+        ReportItem(
+            failure.item,
+            error={"code": failure.code, "problem": failure.problem, "cure": failure.cure},
+            path=_shown_path(places, failure.item),
+        )
+        for failure in failed.values()
     ]
     settings, versions = run["settings"], run["environment"]
     about = ReportRun(
@@ -243,6 +329,17 @@ def _write_report(
         limits=_limits(settings, run["model"], records),
     )
     write_report(path, sorted(items, key=lambda item: natural_key(item.name)), objects, about, dictionary=dictionary)
+
+
+def _failure_notes(failure: Failure | None) -> tuple[str, ...]:
+    """What to say of an input whose earlier results are shown because new edits could not be applied."""
+    return () if failure is None else (f"{failure.code}: {failure.message} Shown are the results before that.",)
+
+
+def _shown_path(places: Mapping[str, tuple[str, str]], item: str) -> str:
+    """Path of an input below the common folder, where it says more than its name."""
+    path, folder = places.get(item, ("", "."))
+    return "" if folder == "." else path
 
 
 def _edits_log(folder: Path) -> tuple[dict[str, Any], ...]:

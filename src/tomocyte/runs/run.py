@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from tomocyte import __version__
 from tomocyte.datasets.inputs import find_inputs
-from tomocyte.errors import InputError, TomocyteError
-from tomocyte.ledger import CommitRecord, Ledger, item_names
+from tomocyte.errors import InputError, OutputError, TomocyteError
+from tomocyte.ledger import CommitRecord, Ledger, item_names, known_items, place_of
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
 from tomocyte.names import encodable, natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import now_utc, sha256_of_json, sha256_of_path
-from tomocyte.runs.publish import Key, is_current, publish
+from tomocyte.runs.kept import (
+    CHANGED,
+    GivenEdits,
+    changed_error,
+    check_kept_input,
+    earlier_edits,
+    is_edited_in_place,
+    is_in_edits,
+)
+from tomocyte.runs.publish import Key, corrected_request, publish
 
 if TYPE_CHECKING:
     from tomocyte.batch import Outcome
@@ -36,6 +45,7 @@ def run_inputs(
     n_workers: int = 1,
     item_timeout_s: float | None = None,
     is_trusting_times: bool = False,
+    is_discarding_changes: bool = False,
     callback: Callback = silent,
 ) -> RunResult:
     """Do every input that is not done yet, then publish tables and report.
@@ -52,6 +62,9 @@ def run_inputs(
     is_trusting_times : bool
         Whether a finished input whose size and modification time are as they were counts as unchanged; otherwise its
         content is hashed again.
+    is_discarding_changes : bool
+        Whether results that were changed by hand since they were written are replaced, and edits of earlier runs that
+        are not given again are left out. Otherwise changed results stop their item, and earlier edits are kept.
     callback : callable
         Receives :class:`~tomocyte.progress.Progress` events.
 
@@ -66,8 +79,12 @@ def run_inputs(
     SettingsError, InputError
         The modality or the model is unknown, or the model's card cannot be read; ``E-EDIT-…``: the edits cannot be
         read, or name an item that is not there.
+
+    Notes
+    -----
+    What users changed in the folder is never lost: see :mod:`tomocyte.runs.kept`.
     """
-    from tomocyte.corrections.files import edits_sha256, load_edits
+    from tomocyte.corrections.files import load_edits
     from tomocyte.measurements import find_measurements
     from tomocyte.models.loaded import card_sha256
     from tomocyte.pipeline.planning import requested_card, requested_cells_card
@@ -76,8 +93,9 @@ def run_inputs(
     find_measurements(settings.measurements)
     card = requested_card(settings)
     started = now_utc()
-    names = dict(zip(item_names(paths), paths, strict=True))
-    edits = {} if settings.edits is None else load_edits(Path(settings.edits), names)
+    names = dict(zip(item_names(paths, known_items(output)), paths, strict=True))
+    file = None if settings.edits is None else Path(settings.edits)
+    given = GivenEdits({} if file is None else load_edits(file, names, is_empty_kept=True), file, is_discarding_changes)
     # Where a model or edits lie decides nothing; what they are does, by its hash.
     named = settings.model_copy(
         update={"edits": None} | ({} if card is None or settings.model == "auto" else {"model": card.name})
@@ -85,81 +103,142 @@ def run_inputs(
     cells = requested_cells_card(settings)
     cells_sha256 = {} if cells is None else {"cells": card_sha256(cells)}
     request = sha256_of_json(named.request() | cells_sha256)
-    corrected = {item: sha256_of_json([request, edits_sha256(entry)]) for item, entry in edits.items()}
-    key = Key(request, None if card is None else card_sha256(card), corrected)
+    key = Key(request, None if card is None else card_sha256(card))
     result = RunResult()
-    with Ledger(output) as ledger:
-        todo = _not_done(ledger, names, key, result, is_trusting_times=is_trusting_times, callback=callback)
-        todo = _with_fitting_edits(todo, edits, result, callback)
+    with Ledger(output, "run", settings.modality) as ledger:
+        triage = _Triage(ledger, output, given, result, callback)
+        todo = triage.not_done(names, key, is_trusting_times=is_trusting_times)
         if todo:
             _work(
                 ledger,
                 todo,
                 settings.model_copy(update={"edits": None}),
-                edits,
+                triage,
                 key,
-                result,
                 n_workers=n_workers,
                 item_timeout_s=item_timeout_s,
-                callback=callback,
             )
         result.failures.sort(key=lambda failure: natural_key(failure.item))
         publish(ledger, names, settings, key, result, started)
+        triage.note_kept()
     return result
 
 
-def _not_done(
-    ledger: Ledger,
-    names: dict[str, Path],
-    key: Key,
-    result: RunResult,
-    *,
-    is_trusting_times: bool,
-    callback: Callback,
-) -> dict[str, tuple[Path, str]]:
-    """Inputs still to do, with the hash of their content."""
-    records = {record.item: record for record in ledger.records()} if is_trusting_times else {}
-    todo: dict[str, tuple[Path, str]] = {}
-    for item, path in sorted(names.items(), key=lambda entry: natural_key(entry[0])):
-        try:
-            content = _content_hash(path, records.get(item))
-        except (OSError, TomocyteError) as problem:
-            result.failures.append(_failure(item, path, problem))
-            callback(Progress(item=item, state="failed"))
-            continue
-        is_done = ledger.committed(
-            item,
-            input_sha256=content,
-            request_sha256=key.request_of(item),
-            model_sha256=key.model_sha256,
-            code_version=__version__,
-        )
-        if is_done is None or not is_current(is_done):
-            todo[item] = (path, content)
-        else:
-            result.n_done += 1
-            result.n_resumed += 1
-            callback(Progress(item=item, state="resumed"))
-    return todo
+class _Triage:
+    """Which inputs are still to do, with which edits, and which must wait for their user.
 
+    Parameters
+    ----------
+    ledger : Ledger
+    output : Path
+        As the user gave it.
+    given : GivenEdits
+    result : RunResult
+        Counts and failures are written into it.
+    callback : callable
+    """
 
-def _with_fitting_edits(
-    todo: dict[str, tuple[Path, str]], edits: Mapping[str, EditList], result: RunResult, callback: Callback
-) -> dict[str, tuple[Path, str]]:
-    """What is still to do, without inputs whose edits were made for another content."""
-    from tomocyte.corrections.files import check_input
+    def __init__(self, ledger: Ledger, output: Path, given: GivenEdits, result: RunResult, callback: Callback) -> None:
+        self.ledger = ledger
+        self.output = output
+        self.given = given
+        self.result = result
+        self.callback = callback
+        self.edits: dict[str, EditList] = {}
+        self.kept: dict[str, EditList] = {}
 
-    fitting = {}
-    for item, (path, content) in todo.items():
-        try:
-            if item in edits:
-                check_input(edits[item], content)
-        except InputError as problem:
-            result.failures.append(_failure(item, path, problem))
-            callback(Progress(item=item, state="failed"))
-        else:
-            fitting[item] = (path, content)
-    return fitting
+    def not_done(self, names: Mapping[str, Path], key: Key, *, is_trusting_times: bool) -> dict[str, tuple[Path, str]]:
+        """Inputs still to do, with the hash of their content."""
+        todo: dict[str, tuple[Path, str]] = {}
+        for item, path in sorted(names.items(), key=lambda entry: natural_key(entry[0])):
+            try:
+                record = self.ledger.record(item)
+                content = _content_hash(path, record if is_trusting_times else None)
+                key.corrected[item] = self._edits_sha256(item, record, key)
+                if self._is_done(item, record, content, key):
+                    self.result.n_done += 1
+                    self.result.n_resumed += 1
+                    self.callback(Progress(item=item, state="resumed"))
+                else:
+                    self._check_edits(item, record, content)
+                    todo[item] = (path, content)
+            except (OSError, TomocyteError) as problem:
+                self.fail(item, path, problem)
+        return todo
+
+    def fail(self, item: str, path: Path, problem: Exception, traceback: str = "") -> None:
+        """Note a failure and go on with the others."""
+        self.result.failures.append(_failure(item, path, problem, traceback))
+        self.callback(Progress(item=item, state="failed"))
+
+    def _edits_sha256(self, item: str, record: CommitRecord | None, key: Key) -> str:
+        """Hash of what is asked for one item: the given edits, else those that it was corrected with before."""
+        from tomocyte.corrections.files import edits_sha256
+
+        edits = self.given.edits.get(item)
+        if edits is None and record is not None and not self.given.is_discarding:
+            edits = earlier_edits(self.ledger, record)
+            if edits is not None:
+                self.kept[item] = edits
+        if edits is None or not edits.edits:
+            return key.request_sha256
+        self.edits[item] = edits
+        return corrected_request(key.request_sha256, edits_sha256(edits))
+
+    def _is_done(self, item: str, record: CommitRecord | None, content: str, key: Key) -> bool:
+        """Whether nothing is to be done.
+
+        Raises
+        ------
+        OutputError
+            ``E-OUT-CHANGED``: its results were changed, and neither edits of this run nor the user say what of it.
+        """
+        if record is None:
+            return False
+        is_current_record = record.input_sha256 == content and key.holds(record)
+        changes = self.ledger.changes(item)
+        if changes.changed and not self.given.is_discarding:
+            has_edits = bool(self.given.edits.get(item)) and item in self.edits
+            if not has_edits or is_current_record or not is_edited_in_place(record, changes):
+                raise changed_error(
+                    self.output, record, changes, self.given.file, has_edits=has_edits and is_current_record
+                )
+        return is_current_record and changes.is_whole
+
+    def _check_edits(self, item: str, record: CommitRecord | None, content: str) -> None:
+        from tomocyte.corrections.files import check_input
+
+        if item in self.kept and record is not None:
+            check_kept_input(record, content)
+        elif item in self.edits:
+            check_input(self.edits[item], content)
+
+    def commit(self, item: str, staged: Path, record: CommitRecord) -> None:
+        """Commit new results, unless they lack something that the user changed in the old ones.
+
+        Raises
+        ------
+        OutputError
+            ``E-OUT-CHANGED``; the staged folder is then gone.
+        """
+        changes, before = self.ledger.changes(item), self.ledger.record(item)
+        if changes.changed and before is not None and not self.given.is_discarding:
+            edits = self.edits.get(item)
+            if edits is None or not is_in_edits(self.ledger, item, changes, staged, edits):
+                self.ledger.discard(staged)
+                raise changed_error(self.output, before, changes, self.given.file, has_edits=edits is not None)
+        self.ledger.commit(item, staged, record, is_discarding=bool(changes.changed))
+
+    def note_kept(self) -> None:
+        """Say what of the user's was kept."""
+        if self.kept:
+            shown = ", ".join(list(self.kept)[:5]) + (", …" if len(self.kept) > 5 else "")
+            n_edits = sum(len(edits.edits) for edits in self.kept.values())
+            self.result.notes.append(
+                f"corrections of an earlier run are kept: {n_edits} of {shown}; --discard-changes leaves them out."
+            )
+        for name, kept in self.ledger.kept:
+            self.result.notes.append(f"{name} was changed or added by somebody; that file is now {kept}.")
 
 
 def _stamp(path: Path) -> dict[str, float]:
@@ -183,13 +262,11 @@ def _work(
     ledger: Ledger,
     todo: dict[str, tuple[Path, str]],
     settings: RunSettings,
-    edits: Mapping[str, EditList],
+    triage: _Triage,
     key: Key,
-    result: RunResult,
     *,
     n_workers: int,
     item_timeout_s: float | None,
-    callback: Callback,
 ) -> None:
     """Run the workers and commit what comes back, in the order it comes."""
     from tomocyte.batch import run_staged
@@ -199,19 +276,26 @@ def _work(
     content = settings.model_dump(mode="json")
     tasks = (
         {"item": item, "path": str(path), "settings": content}
-        | ({"edits": edits[item].model_dump(mode="json")} if item in edits else {})
+        | ({"edits": triage.edits[item].model_dump(mode="json")} if item in triage.edits else {})
         for item, (path, _) in todo.items()
     )
     for item, staged, outcome in run_staged(
-        ledger, tasks, process_item, n_workers=n_workers, item_timeout_s=item_timeout_s, callback=callback
+        ledger, tasks, process_item, n_workers=n_workers, item_timeout_s=item_timeout_s, callback=triage.callback
     ):
         path, input_sha256 = todo[item]
         if outcome.error is not None:
-            result.failures.append(_failure(item, path, outcome.error, outcome.traceback))
+            triage.fail(item, path, outcome.error, outcome.traceback)
+            continue
+        record = _record(outcome, path, input_sha256, key.request_of(item), stamps[item])
+        try:
+            triage.commit(item, staged, record)
+        except OutputError as problem:
+            if problem.code != CHANGED:
+                raise
+            triage.fail(item, path, problem)
         else:
-            ledger.commit(item, staged, _record(outcome, path, input_sha256, key.request_of(item), stamps[item]))
-            result.n_done += 1
-        callback(Progress(item=item, state="done" if outcome.error is None else "failed"))
+            triage.result.n_done += 1
+            triage.callback(Progress(item=item, state="done"))
 
 
 def _record(
@@ -229,6 +313,7 @@ def _record(
         n_rows=done["n_rows"],
         warnings=tuple(done["warnings"]),
         facts=done["facts"],
+        place=place_of(path),
         timings={"seconds": done["seconds"], "peak_memory_bytes": done["peak_memory_bytes"], **stamp},
     )
 

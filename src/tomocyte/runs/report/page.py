@@ -46,6 +46,8 @@ class ReportItem:
         ``code``, ``problem`` and ``cure`` of an input that failed.
     edits : tuple of mapping
         What was corrected by hand, one entry per edit, as in ``edits_log.json``.
+    path : str
+        Where the input lies below the folder that all have in common; empty: not shown.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ReportItem:
     pictures: tuple[tuple[str, Path], ...] = ()
     error: Mapping[str, str] | None = None
     edits: tuple[Mapping[str, Any], ...] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:
     return {
         "number": number + 1,
         "name": item.name,
+        "path": item.path,
         "is_good": item.error is None,
         "is_detailed": is_detailed or item.error is not None,
         "counts": ", ".join(f"{structure.replace('_', ' ')}: {count}" for structure, count in counts.items()),
@@ -207,12 +211,19 @@ def _item_views(
     places = table.groupby("item").indices if len(table) else {}
     for number, item in enumerate(items):
         if item.error is not None:
-            yield {"number": number + 1, "name": item.name, "error": item.error, "warnings": item.warnings}
+            yield {
+                "number": number + 1,
+                "name": item.name,
+                "path": item.path,
+                "error": item.error,
+                "warnings": item.warnings,
+            }
         elif number in detailed:
             rows = table.iloc[places.get(item.name, [])]
             yield {
                 "number": number + 1,
                 "name": item.name,
+                "path": item.path,
                 "error": None,
                 "warnings": item.warnings,
                 "facts": list(_fact_lines(item.facts)),
