@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 EXIT_SOME_FAILED = 3
 EXIT_ALL_FAILED = 4
+DIAMETER = "segmentation.object_diameter_um"
 
 
 def run(
@@ -68,6 +69,15 @@ def run(
     quantity: Annotated[
         str | None,
         typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
+    ] = None,
+    object_diameter_um: Annotated[
+        float | None,
+        typer.Option(
+            "--object-diameter-um",
+            help="Typical diameter of an object in um, from which the classical engine's scales follow. Default: for "
+            "fluorescence, estimated from each image.",
+            min=0.0,
+        ),
     ] = None,
     structure: Annotated[
         str | None, typer.Option("--structure", help="What the main objects are called, e.g. nucleus.")
@@ -164,7 +174,7 @@ def run(
     run_settings = _run_settings(
         find_paths,
         settings,
-        overrides or [],
+        [*(overrides or []), *([] if object_diameter_um is None else [f"{DIAMETER}={object_diameter_um}"])],
         {
             "modality": modality or None,
             "model": model,
@@ -250,6 +260,7 @@ def _run_settings(
     from tomocyte.formats import ReadOptions
     from tomocyte.modalities import modality
     from tomocyte.pipeline.settings import RunSettings
+    from tomocyte.segmentation.scales import without_scales
     from tomocyte.settings import build_settings, load_settings, with_overrides
 
     content = with_overrides({} if file is None else load_settings(file), overrides)
@@ -261,7 +272,9 @@ def _run_settings(
         content["modality"] = modality_of_files(find_paths(), ReadOptions(**read_options))
     kind = modality(str(content["modality"]))
     if isinstance(content.get("segmentation"), dict):
-        content["segmentation"] = _merged(kind.segmentation.model_dump(), content["segmentation"])
+        content["segmentation"] = _merged(
+            without_scales(kind.segmentation, content["segmentation"]), content["segmentation"]
+        )
     return build_settings(RunSettings, content)
 
 

@@ -18,7 +18,7 @@ from tomocyte.comparison.samples import Kind, Sample, at_network_size
 from tomocyte.comparison.score import Predictor
 from tomocyte.errors import SettingsError
 from tomocyte.labels.components import connected_components
-from tomocyte.labels.settings import CleanSettings, SplitSettings
+from tomocyte.labels.settings import CleanSettings, SplitSettings, required
 from tomocyte.modalities import modality
 from tomocyte.segmentation.classical.nucleus import edge_based_nucleus
 from tomocyte.segmentation.classical.steps import segment
@@ -160,7 +160,7 @@ def _edge_based(frame: Frame) -> Labels:
         closed = ndimage.binary_closing(np.pad(edges, 2), square)[2:-2, 2:-2]
         masks.append(ndimage.binary_opening(ndimage.binary_fill_holes(closed), square))
     labels = connected_components(np.stack(masks)).paint()
-    smallest = clean.min_area_um2 / (pixel[0] * pixel[1])
+    smallest = required(clean.min_area_um2) / (pixel[0] * pixel[1])
     sizes = np.bincount(labels.ravel())
     return np.where(sizes[labels] >= smallest, labels, 0)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tomocyte.comparison.score import Field, Predictor, score_model
 from tomocyte.evaluation import ScoreSettings, ScoreTable
+from tomocyte.labels.settings import required
 from tomocyte.modalities import modality
 from tomocyte.segmentation.prediction.objects import instances_from_probability
 from tomocyte.segmentation.settings import InstanceSettings
@@ -196,7 +197,9 @@ def objects_of(sample: Sample, probability: Probability) -> NDArray[Any]:
     full = probability[:, np.newaxis] if sample.samples.n_axes == 2 else probability
     back = np.stack([resize(head, volume.spatial_shape, order=1, mode="edge", anti_aliasing=False) for head in full])
     clean = modality(settings.modality).segmentation.clean
-    instances = InstanceSettings(min_area_um2=clean.min_area_um2, min_volume_um3=clean.min_volume_um3)
+    instances = InstanceSettings(
+        min_area_um2=required(clean.min_area_um2), min_volume_um3=required(clean.min_volume_um3)
+    )
     return instances_from_probability(back.astype(np.float32), volume.require_voxel_size(), instances)
 
 

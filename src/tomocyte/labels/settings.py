@@ -6,7 +6,25 @@ from typing import Literal
 
 from pydantic import Field
 
+from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
+
+
+def required(scale: float | None) -> float:
+    """A scale in µm, which must have been given or derived from the objects' diameter.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SCALE``: it is empty.
+    """
+    if scale is None:
+        raise SettingsError(
+            "E-SCALE",
+            "a scale of the segmentation is empty, and there is no object diameter here that it could follow.",
+            cure="Give the number in the settings.",
+        )
+    return scale
 
 
 class SplitSettings(Settings):
@@ -14,12 +32,12 @@ class SplitSettings(Settings):
 
     method: Literal["none", "distance", "intensity", "local-contrast"] = "distance"
     """Seeds and landscape from the distance to the border, the smoothed intensity, or the contrast to the vicinity."""
-    smoothing_um: float = Field(default=0.5, ge=0, le=20)
-    """Gaussian sigma in µm of the intensity before seeds are detected."""
-    window_um: float = Field(default=4.0, gt=0, le=200)
-    """Gaussian sigma in µm of the neighbourhood of ``local-contrast``: about half a cell's radius."""
-    min_separation_um: float = Field(default=5.0, gt=0, le=200)
-    """Smallest distance between two cells' seeds in µm."""
+    smoothing_um: float | None = Field(default=0.5, ge=0, le=20)
+    """Gaussian sigma in µm of the intensity before seeds are detected. Empty: from the objects' diameter."""
+    window_um: float | None = Field(default=4.0, gt=0, le=200)
+    """Gaussian sigma in µm of the neighbourhood of ``local-contrast``: about half a cell's radius. Empty: as above."""
+    min_separation_um: float | None = Field(default=5.0, gt=0, le=200)
+    """Smallest distance between two cells' seeds in µm. Empty: from the objects' diameter."""
     prominence: float = Field(default=0.15, ge=0, le=1)
     """How far, as a fraction of the peak's height, the landscape must fall between two seeds."""
     seed_fraction: float = Field(default=0.1, ge=0, le=1)
@@ -29,10 +47,10 @@ class SplitSettings(Settings):
 class CleanSettings(Settings):
     """Which components count as objects."""
 
-    min_volume_um3: float = Field(default=50.0, ge=0)
-    """Smallest object in µm³ (3-D)."""
-    min_area_um2: float = Field(default=25.0, ge=0)
-    """Smallest object in µm² (2-D)."""
+    min_volume_um3: float | None = Field(default=50.0, ge=0)
+    """Smallest object in µm³ (3-D). Empty: from the objects' diameter."""
+    min_area_um2: float | None = Field(default=25.0, ge=0)
+    """Smallest object in µm² (2-D). Empty: from the objects' diameter."""
     is_hole_filled: bool = True
     """Whether holes inside an object belong to it."""
     is_border_cleared: bool = False

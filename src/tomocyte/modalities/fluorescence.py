@@ -18,13 +18,22 @@ MODALITY = Modality(
     hint="Give a fluorescence stack.",
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
     structures=structures("object"),
-    # Suits objects of 2 to 6 µm; larger ones want a larger window and separation.
+    # Objects may be of any size: all scales follow the diameter, which is given or estimated from the image.
     segmentation=SegmentationSettings(
         foreground=ForegroundSettings(
-            method="local-adaptive", fraction=0.25, smoothing_um=0.2, local_window_um=3.0, min_contrast_to_noise=1.5
+            method="local-adaptive",
+            fraction=0.25,
+            core_fraction=0.25,
+            smoothing_um=None,
+            local_window_um=None,
+            min_contrast_to_noise=1.5,
+            own_fraction=0.6,
+            min_significance=1.0,
         ),
-        split=SplitSettings(method="distance", min_separation_um=2.0, prominence=0.1),
-        clean=CleanSettings(min_volume_um3=4.0, min_area_um2=4.0),
+        split=SplitSettings(
+            method="distance", smoothing_um=None, window_um=None, min_separation_um=None, prominence=0.1
+        ),
+        clean=CleanSettings(min_volume_um3=None, min_area_um2=None),
     ),
     measurements=(
         *SOLID_GEOMETRY[:-2],

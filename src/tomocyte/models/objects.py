@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tomocyte.labels.settings import CleanSettings, SplitSettings
+from tomocyte.labels.settings import CleanSettings, SplitSettings, required
 from tomocyte.models.card import ModelCard
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import InstanceSettings
@@ -57,8 +57,8 @@ class ObjectRules:
         return InstanceSettings(
             threshold=threshold,
             core_threshold=card.threshold_of(structure + CORE) if has_core else 0.5,
-            min_volume_um3=self.clean.min_volume_um3 if is_main else entry.smallest_um3,
-            min_area_um2=self.clean.min_area_um2 if is_main else entry.smallest_um2,
+            min_volume_um3=required(self.clean.min_volume_um3) if is_main else entry.smallest_um3,
+            min_area_um2=required(self.clean.min_area_um2) if is_main else entry.smallest_um2,
             is_hole_filled=self.clean.is_hole_filled if is_main else True,
             is_border_cleared=self.clean.is_border_cleared if is_main else False,
             split=self.split if is_split else SplitSettings(method="none"),

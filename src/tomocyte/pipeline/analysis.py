@@ -202,7 +202,7 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
     for stage in stages:
         state = stage.after_all(state)
     counts = state.table.groupby("structure").size().reindex(list(state.labels), fill_value=0)
-    measured: dict[str, str] = {"medium_ri": "measured"} if plan.medium_ri == "background" else {}
+    measured = measured_origins(plan, stages)
     known = {column.name for column in object_columns()}
     about: dict[str, Any] = {
         "shape_tczyx": volume.shape,
@@ -237,6 +237,19 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
         pairs=state.pairs,
         edit_log=state.edit_log,
     )
+
+
+def measured_origins(plan: Plan, stages: Sequence[Stage]) -> dict[str, str]:
+    """Origins of what the run itself has found out, or was told about the objects."""
+    facts: dict[str, Any] = {}
+    for stage in stages:
+        facts |= stage.facts
+    origins = {}
+    if plan.medium_ri == "background" and any(value is not None for value in facts.get("medium_ri", ())):
+        origins["medium_ri"] = "measured"
+    if "object_diameter_um" in facts:
+        origins["object_diameter_um"] = "user" if plan.classical.object_diameter_um else "estimated"
+    return origins
 
 
 def map_volume(stack: LabelStack, structure: str, **properties: Any) -> Volume:

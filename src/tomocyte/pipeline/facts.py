@@ -55,11 +55,14 @@ class ItemFacts(Settings):
     """How cells were told apart, with counts."""
     domain: tuple[dict[str, Any], ...] | None = None
     """How each frame compares with the model's training images."""
+    object_diameter_um: tuple[float | None, ...] | None = None
+    """Of each frame, the objects' typical diameter where scales of the classical engine follow it; empty where nothing
+    stands out of the noise."""
     edits: dict[str, Any] | None = None
     """Corrections by hand."""
 
     def as_json(self) -> dict[str, Any]:
         """What is written: facts that do not apply are left out."""
         content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
-        optional = ("trained_model", "left_out_model", "cells", "domain", "edits")
+        optional = ("trained_model", "left_out_model", "cells", "domain", "object_diameter_um", "edits")
         return {name: value for name, value in content.items() if not (name in optional and value is None)}

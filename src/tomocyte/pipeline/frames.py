@@ -66,6 +66,7 @@ def read_frame(volume: Volume, index: int, plan: Plan) -> tuple[Frame, tuple[Not
     if plan.converts and plan.settings.wavelength_um is not None and volume.quantity is not None:
         convert = plan.modality.conversions[volume.quantity]
         image[plan.segmented] = convert(segmented, plan.settings.wavelength_um)
+    medium_ri = background_mode(segmented) if plan.medium_ri == "background" else plan.medium_ri
     frame = Frame(
         index=index,
         image=image,
@@ -74,8 +75,8 @@ def read_frame(volume: Volume, index: int, plan: Plan) -> tuple[Frame, tuple[Not
         units=tuple(channel.unit for channel in plan.channels),
         voxel_size_um=plan.voxel_size_um,
         channel=plan.segmented,
-        medium_ri=background_mode(segmented) if plan.medium_ri == "background" else plan.medium_ri,
-        medium_origin=plan.medium_origin,
+        medium_ri=medium_ri,
+        medium_origin=None if medium_ri is None else plan.medium_origin,
         time_s=None if volume.time_s is None else volume.time_s[index],
         outside=outside,
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from tomocyte.labels.settings import CleanSettings, SplitSettings
 from tomocyte.settings import Settings
+
+SCALES = {
+    "foreground": ("smoothing_um", "local_window_um"),
+    "split": ("smoothing_um", "window_um", "min_separation_um"),
+    "clean": ("min_volume_um3", "min_area_um2"),
+}
+"""Settings that may be empty: then they follow the objects' diameter."""
 
 
 class ForegroundSettings(Settings):
@@ -26,10 +33,17 @@ class ForegroundSettings(Settings):
     """Cells must stand this many background deviations out, else the field is empty (not for ``value``)."""
     is_bright: bool = True
     """Whether cells have higher values than the background."""
-    smoothing_um: float = Field(default=0.3, ge=0, le=20)
-    """Gaussian sigma in µm before the threshold; it moves the surface of a cell of radius R inwards by sigma²/R."""
-    local_window_um: float = Field(default=15.0, gt=0, le=500)
-    """Neighbourhood (Gaussian sigma) of ``local-adaptive`` in µm."""
+    smoothing_um: float | None = Field(default=0.3, ge=0, le=20)
+    """Gaussian sigma in µm before the threshold; it moves the surface of a cell of radius R inwards by sigma²/R.
+    Empty: from the objects' diameter."""
+    local_window_um: float | None = Field(default=15.0, gt=0, le=500)
+    """Neighbourhood (Gaussian sigma) of ``local-adaptive`` in µm. Empty: from the objects' diameter."""
+    own_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Each object is cut where it falls to this share between the background around it and its own mean, so that dim
+    and bright objects are both outlined; 0: one level for all. For bright objects."""
+    min_significance: float = Field(default=0.0, ge=0)
+    """An object counts only if, at the objects' scale, it stands this many times as far out as noise does once in a
+    thousand images; 0: not tested. For bright objects."""
 
     @model_validator(mode="after")
     def _value_is_given(self) -> ForegroundSettings:
@@ -79,11 +93,43 @@ class InclusionSettings(Settings):
 class SegmentationSettings(Settings):
     """The classical engine, step by step."""
 
+    object_diameter_um: float = Field(default=0.0, ge=0, le=2000)
+    """Typical diameter of an object in µm, which every scale that is empty follows: smoothing, neighbourhood, smallest
+    object, distance of seeds. 0: estimated from the image where a scale is empty."""
     foreground: ForegroundSettings = ForegroundSettings()
     split: SplitSettings = SplitSettings()
     clean: CleanSettings = CleanSettings()
     nucleus: NucleusSettings = NucleusSettings()
     inclusion: InclusionSettings = InclusionSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scales_follow_the_diameter(cls, content: Any) -> Any:
+        """A diameter that is given empties the scales that are not."""
+        if not isinstance(content, dict) or not content.get("object_diameter_um"):
+            return content
+        content = dict(content)
+        for part, names in SCALES.items():
+            values = content.get(part, {})
+            if isinstance(values, Settings):
+                values = values.model_dump(exclude_unset=True)
+            if isinstance(values, dict):
+                content[part] = {**dict.fromkeys(names), **values}
+        return content
+
+    @model_validator(mode="after")
+    def _diameter_has_an_effect(self) -> SegmentationSettings:
+        if self.object_diameter_um and not self.follows_diameter:
+            raise ValueError(
+                "'object_diameter_um' has no effect, since every scale is given; leave those out that should follow it"
+            )
+        return self
+
+    @property
+    def follows_diameter(self) -> bool:
+        """Whether anything depends on the objects' diameter."""
+        is_empty = any(getattr(getattr(self, part), name) is None for part, names in SCALES.items() for name in names)
+        return is_empty or self.foreground.min_significance > 0
 
 
 class InstanceSettings(Settings):

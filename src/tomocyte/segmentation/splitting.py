@@ -24,7 +24,7 @@ from tomocyte.labels.blocks import (
 from tomocyte.labels.distances import distance_um
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.extents import label_extents
-from tomocyte.labels.settings import SplitSettings
+from tomocyte.labels.settings import SplitSettings, required
 from tomocyte.labels.watershed import find_seeds, seeded_watershed
 from tomocyte.segmentation.smoothing import sigma_in_voxels, smooth
 from tomocyte.volume import VoxelSize
@@ -90,7 +90,7 @@ def split_own(
     largest = len(extents.n_voxels) - 1
     for label in range(1, largest + 1):
         size_um = (extents.upper[label] - extents.lower[label]) * np.nan_to_num(np.asarray(voxel_size_um), nan=0.0)
-        if extents.n_voxels[label] < 2 * min_voxels or size_um.max() <= settings.min_separation_um:
+        if extents.n_voxels[label] < 2 * min_voxels or size_um.max() <= required(settings.min_separation_um):
             continue
         box = extents.box(label, split.shape, margin=max(_factors(voxel_size_um, settings)))
         inside = split[box] == label
@@ -118,7 +118,7 @@ class _Component:
 
 
 def _factors(voxel_size_um: VoxelSize, settings: SplitSettings) -> tuple[int, int, int]:
-    return block_factors(voxel_size_um, min(COARSEST_UM, settings.min_separation_um / 8))
+    return block_factors(voxel_size_um, min(COARSEST_UM, required(settings.min_separation_um) / 8))
 
 
 def _split_one(component: _Component) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
@@ -133,7 +133,7 @@ def _split_one(component: _Component) -> tuple[NDArray[np.uint32], tuple[int, in
         height,
         covered,
         prominence=component.settings.prominence,
-        min_separation_um=component.settings.min_separation_um,
+        min_separation_um=required(component.settings.min_separation_um),
         voxel_size_um=size_um,
         min_voxels=max(1, round(component.settings.seed_fraction * smallest)),
     )
@@ -160,11 +160,11 @@ def _landscape(component: _Component, core: Mask, covered: Mask, factors: tuple[
     contrast = np.where(
         covered, means - component.background if component.is_bright else component.background - means, 0
     ).astype(np.float32)
-    sigma = sigma_in_voxels(component.settings.smoothing_um, size_um, contrast.shape[0])
+    sigma = sigma_in_voxels(required(component.settings.smoothing_um), size_um, contrast.shape[0])
     smoothed = np.nan_to_num(smooth(np.where(covered, contrast, np.float32(np.nan)), sigma))
     if component.settings.method == "intensity":
         return np.maximum(smoothed, 0)
-    window = sigma_in_voxels(component.settings.window_um, size_um, contrast.shape[0])
+    window = sigma_in_voxels(required(component.settings.window_um), size_um, contrast.shape[0])
     excess = np.maximum(smoothed - LOCAL_SHARE * _mean_around(contrast, window), 0)
     return np.sqrt(excess * distance_um(covered & (excess > 0), size_um))
 

@@ -97,6 +97,20 @@ class MeasureStage(Stage):
         table["medium_ri"] = math.nan if frame.medium_ri is None else frame.medium_ri
         return table
 
+    def _nothing_found(self) -> str:
+        """Why there may be no objects, and what decides it."""
+        settings, smallest = self.plan.classical, self.plan.classical.clean
+        if smallest.min_volume_um3 is None or smallest.min_area_um2 is None:
+            return (
+                f"no {self.plan.main} stands out of the noise; where you see one, give its size with "
+                "--object-diameter-um, and see the setting segmentation.foreground.min_significance "
+                f"({settings.foreground.min_significance:g})."
+            )
+        return (
+            f"no {self.plan.main} of at least {smallest.min_volume_um3:g} um3 (2-D: {smallest.min_area_um2:g} um2) "
+            "was found; see the settings segmentation.clean and segmentation.foreground."
+        )
+
     def after_all(self, state: VolumeState) -> VolumeState:
         """Tables of pairs, the media of all frames, and notices about what could not be measured."""
         import pandas as pd
@@ -110,11 +124,5 @@ class MeasureStage(Stage):
             )
             self.notify(Notice("W-NO-MEDIUM", text))
         if (state.table["structure"] == self.plan.main).sum() == 0:
-            smallest = self.plan.classical.clean
-            text = (
-                f"no {self.plan.main} of at least {smallest.min_volume_um3:g} um3 (2-D: "
-                f"{smallest.min_area_um2:g} um2) was found; "
-                "see the settings segmentation.clean and segmentation.foreground."
-            )
-            self.notify(Notice("W-NO-OBJECT", text))
+            self.notify(Notice("W-NO-OBJECT", self._nothing_found()))
         return replace(state, pairs=pd.concat(self._pairs, ignore_index=True)) if self._pairs else state

@@ -246,6 +246,7 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "file": "from the file",
             "user": "given by the user",
             "measured": "measured outside the cells",
+            "estimated": "estimated from the image",
             "simulated": "from the simulation",
         }
         return f" ({texts.get(origin[name], origin[name])})" if name in origin else ""
@@ -283,6 +284,10 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         verdict = f"different: {worst['what']}" if worst["is_outside"] else "similar"
         times = f"distance {worst['distance'] / worst['limit']:.2f} of the limit"
         yield "compared with the model's training images", f"{verdict} ({times})"
+    diameters = [value for value in facts.get("object_diameter_um", ()) if value is not None]
+    if diameters:
+        low, high = (f"{end:.3g}" for end in (min(diameters), max(diameters)))
+        yield "object diameter", f"{low if low == high else f'{low} to {high}'} µm" + source("object_diameter_um")
     if facts.get("n_masked_voxels"):
         yield "voxels without a value", str(facts["n_masked_voxels"])
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.labels.settings import required
 from tomocyte.segmentation.classical.thresholds import Histogram, Levels, half_maximum_levels, otsu_threshold
 from tomocyte.segmentation.settings import ForegroundSettings
 from tomocyte.segmentation.smoothing import local_mean_planes, sigma_in_voxels, smoothed_planes
@@ -69,7 +70,7 @@ def find_foreground(image: NDArray[Any], voxel_size_um: VoxelSize, settings: For
         return Foreground(mask, Levels(value, 0.0, value, value))
     step = (high - low) / (_LAST_CODE - 1)
     codes, counts = _encode(
-        image, sigma_in_voxels(settings.smoothing_um, voxel_size_um, image.shape[0]), sign, low, step
+        image, sigma_in_voxels(required(settings.smoothing_um), voxel_size_um, image.shape[0]), sign, low, step
     )
     centres = (low + step * np.arange(_LAST_CODE)).astype(np.float64)
     levels = find_levels(Histogram(counts[1:], centres), settings, sign)
@@ -78,7 +79,7 @@ def find_foreground(image: NDArray[Any], voxel_size_um: VoxelSize, settings: For
         return Foreground(mask, _signed(levels, sign))
     core = None
     if settings.method == "local-adaptive":
-        window = sigma_in_voxels(settings.local_window_um, voxel_size_um, image.shape[0])
+        window = sigma_in_voxels(required(settings.local_window_um), voxel_size_um, image.shape[0])
         floor = max(levels.threshold, levels.background + settings.min_contrast_to_noise * levels.noise)
         ceiling = max(floor, levels.background + _CERTAIN * (levels.inside - levels.background))
         for z, mean in enumerate(local_mean_planes(image, window)):

@@ -17,10 +17,15 @@ from tomocyte.labels.cleaning import fill_holes, large_enough, reaches, touches_
 from tomocyte.labels.components import connected_components
 from tomocyte.labels.extents import label_extents
 from tomocyte.labels.renumber import renumber
+from tomocyte.labels.settings import required
 from tomocyte.progress import silent
 from tomocyte.segmentation.classical.foreground import find_foreground
 from tomocyte.segmentation.classical.organelles import find_inclusions, find_nuclei
+from tomocyte.segmentation.classical.outlines import at_own_level
+from tomocyte.segmentation.classical.scale_space import Significance, estimate_diameter_um, significance
+from tomocyte.segmentation.scales import with_scales
 from tomocyte.segmentation.settings import SegmentationSettings
+from tomocyte.segmentation.smoothing import sigma_in_voxels
 from tomocyte.segmentation.splitting import split_own
 from tomocyte.structures import in_drawing_order
 from tomocyte.volume import VoxelSize, check_voxel_size
@@ -103,9 +108,17 @@ def find_cells(
     callback: Callable[[str], None] = silent,
 ) -> Labels:
     """The cells alone; parameters and returns as :func:`segment`."""
+    significant: Significance | None = None
+    if settings.follows_diameter:
+        callback("scale")
+        diameter = settings.object_diameter_um or estimate_diameter_um(image, voxel_size_um)
+        significant = None if diameter is None else significance(image, voxel_size_um, diameter)
+        if diameter is None or significant is None:
+            return np.zeros(image.shape, dtype=np.uint8)
+        settings = with_scales(settings, diameter)
     clean = settings.clean
     is_plane = image.shape[0] == 1
-    smallest = voxels_of(clean.min_volume_um3, clean.min_area_um2, voxel_size_um, image.shape[0])
+    smallest = voxels_of(required(clean.min_volume_um3), required(clean.min_area_um2), voxel_size_um, image.shape[0])
     callback("foreground")
     foreground = find_foreground(image, voxel_size_um, settings.foreground)
     callback("components")
@@ -131,12 +144,22 @@ def find_cells(
         min_voxels=smallest,
     )
     callback("clean")
+    if settings.foreground.own_fraction:
+        labels = at_own_level(
+            labels,
+            image,
+            sigma_in_voxels(required(settings.foreground.smoothing_um), voxel_size_um, image.shape[0]),
+            share=settings.foreground.own_fraction,
+            background=levels.background,
+        )
     if clean.is_hole_filled and is_plane:
         fill_holes(labels)
     extents = label_extents(labels)
     keep = large_enough(extents, smallest)
     if core is not None:
         keep &= reaches(labels, core, len(keep) - 1)
+    if significant is not None and settings.foreground.min_significance:
+        keep &= significant.reach(labels, len(keep) - 1, settings.foreground.min_significance)
     if clean.is_border_cleared:
         keep &= ~touches_border(extents.lower, extents.upper, labels.shape)
     return renumber(labels, keep)
