@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
+import maker_samples
 import mrcfile
 import nibabel as nib
 import nrrd
@@ -192,6 +193,30 @@ def png(folder: Path) -> Sample:
     return Sample(path, "png", COUNTS[3:4], size_um=(math.nan, 0.17, 0.13))
 
 
+FIVE = COUNTS[np.newaxis, np.newaxis]
+"""The same with axes T and C."""
+
+
+def nd2(folder: Path) -> Sample:
+    """Built byte by byte; Nikon has one calibration for x and y."""
+    return Sample(maker_samples.nd2(folder / "sample.nd2", FIVE), "nd2", COUNTS, size_um=(0.31, 0.13, 0.13))
+
+
+def lif(folder: Path) -> Sample:
+    """Built byte by byte."""
+    return Sample(maker_samples.lif(folder / "sample.lif", {"cell": FIVE}), "lif", COUNTS)
+
+
+def czi(folder: Path) -> Sample:
+    """Built byte by byte."""
+    return Sample(maker_samples.czi(folder / "sample.czi", FIVE), "czi", COUNTS)
+
+
+def oib(folder: Path) -> Sample:
+    """Built byte by byte."""
+    return Sample(maker_samples.oib(folder / "sample.oib", FIVE), "oif", COUNTS)
+
+
 SAMPLES: dict[str, Callable[[Path], Sample]] = {
     function.__name__: function
     for function in (
@@ -209,5 +234,9 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
         zarr_05,
         zarr_04,
         png,
+        nd2,
+        lif,
+        czi,
+        oib,
     )
 }

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import maker_samples
 import numpy as np
 import pytest
 import tifffile
@@ -137,6 +138,11 @@ def _large(name: str, folder: Path, voxels: np.ndarray) -> Path:
         for number, plane in enumerate(voxels):
             tifffile.imwrite(folder / f"planes/cell_z{number:03d}.tif", plane, photometric="minisblack", metadata=None)
         return folder / "planes"
+    if name == "lif":
+        return maker_samples.lif(folder / "large.lif", {"a": voxels[np.newaxis, np.newaxis]})
+    if name in ("nd2", "czi", "oif"):
+        build = {"oif": maker_samples.oib, "nd2": maker_samples.nd2, "czi": maker_samples.czi}[name]
+        return build(folder / f"large.{'oib' if name == 'oif' else name}", voxels[np.newaxis, np.newaxis])
     suffix = {"nifti": ".nii"}.get(name, formats()[name].suffixes[0])
     write_volume(folder / f"large{suffix}", volume)
     return folder / f"large{suffix}"
