@@ -22,6 +22,7 @@ Float = NDArray[np.float64]
 
 CHUNK_VOXELS = 1 << 22
 LARGEST_LOOKUP = 1 << 22
+LARGEST_DENSE = 1 << 20
 AP_MIN_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 
@@ -332,7 +333,8 @@ def hungarian_mean_dice(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
 def _assign(table: OverlapTable, gain: Float, *, bonus: float) -> list[int]:
     """Pairs of the assignment with the largest sum of ``gain + bonus``; pairs of gain 0 are never formed.
 
-    The objects are first grouped into sets connected by overlaps, each of which is solved alone.
+    The objects are first grouped into sets connected by overlaps. Where one object overlaps several others, the pair
+    of the largest gain is taken; what is left is solved set by set.
     """
     usable = np.flatnonzero(gain > 0)
     if usable.size == 0:
@@ -340,20 +342,46 @@ def _assign(table: OverlapTable, gain: Float, *, bonus: float) -> list[int]:
     rows, columns = table.truth_index[usable], table.prediction_index[usable]
     n_truth, n_all = len(table.truth_labels), len(table.truth_labels) + len(table.prediction_labels)
     graph = sparse.coo_matrix((np.ones(usable.size), (rows, columns + n_truth)), shape=(n_all, n_all))
-    _, group = sparse.csgraph.connected_components(graph, directed=False)
-    matches: list[int] = []
-    order = np.argsort(group[rows], kind="stable")
-    edges = np.flatnonzero(np.diff(group[rows][order])) + 1
-    for members in np.split(usable[order], edges):
-        if len(members) == 1:
-            matches.append(int(members[0]))
-            continue
-        row_of = np.unique(table.truth_index[members], return_inverse=True)
-        column_of = np.unique(table.prediction_index[members], return_inverse=True)
-        gains = np.zeros((len(row_of[0]), len(column_of[0])))
-        pair_at = np.full(gains.shape, -1, dtype=np.int64)
-        gains[row_of[1], column_of[1]] = gain[members] + bonus
-        pair_at[row_of[1], column_of[1]] = members
-        picked = pair_at[optimize.linear_sum_assignment(gains, maximize=True)]
-        matches.extend(int(pair) for pair in picked if pair >= 0)
+    n_groups, group_of = sparse.csgraph.connected_components(graph, directed=False)
+    group, gains = group_of[rows], gain[usable] + bonus
+    is_truth_alone = np.bincount(group_of[:n_truth], minlength=n_groups) == 1
+    is_prediction_alone = np.bincount(group_of[n_truth:], minlength=n_groups) == 1
+    is_star = (is_truth_alone | is_prediction_alone)[group]
+    order = np.lexsort((usable, -gains, group))
+    order = order[is_star[order]]
+    is_first = np.diff(group[order], prepend=-1) != 0
+    matches: list[int] = usable[order[is_first]].tolist()
+    order = np.argsort(group, kind="stable")
+    order = order[~is_star[order]]
+    edges = np.flatnonzero(np.diff(group[order])) + 1
+    for members in np.split(order, edges) if order.size else []:
+        picked = _assign_group(rows[members], columns[members], gains[members])
+        matches.extend(usable[members[picked]].tolist())
     return sorted(matches)
+
+
+def _assign_group(rows: Index, columns: Index, gains: Float) -> Index:
+    """Positions of the pairs with the largest sum of gains, each row and each column used once."""
+    row_names, row = np.unique(rows, return_inverse=True)
+    column_names, column = np.unique(columns, return_inverse=True)
+    shape = (len(row_names), len(column_names))
+    if shape[0] * shape[1] <= LARGEST_DENSE:
+        dense, position = np.zeros(shape), np.full(shape, -1, dtype=np.int64)
+        dense[row, column] = gains
+        position[row, column] = np.arange(len(gains))
+        picked = position[optimize.linear_sum_assignment(dense, maximize=True)]
+        return np.asarray(picked[picked >= 0])
+    # Each row may also take a column of its own that gains nothing, so that a full assignment always exists.
+    most = float(gains.max()) + 1.0
+    own = np.arange(shape[0])
+    costs = sparse.csr_matrix(
+        (
+            np.concatenate([most - gains, np.full(shape[0], most)]),
+            (np.concatenate([row, own]), np.concatenate([column, shape[1] + own])),
+        ),
+        shape=(shape[0], shape[1] + shape[0]),
+    )
+    matched_rows, matched_columns = sparse.csgraph.min_weight_full_bipartite_matching(costs)
+    partner = np.full(shape[0], -1, dtype=np.int64)
+    partner[matched_rows] = matched_columns
+    return np.flatnonzero(partner[row] == column)

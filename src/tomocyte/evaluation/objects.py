@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.evaluation.matching import LARGEST_LOOKUP, OverlapTable, best_partners, overlap_table
-from tomocyte.evaluation.surface import surface_distances
+from tomocyte.errors import MetadataError
+from tomocyte.evaluation.matching import OverlapTable, best_partners, overlap_table
+from tomocyte.evaluation.surface import LARGEST_PRODUCT, distances_of_points
 
-Box = tuple[slice, ...]
+Float = NDArray[np.float64]
+
+VOXELS_PER_SLAB = 1 << 22
+LARGEST_TOGETHER = 1 << 20
+"""Pairs of surface voxels whose distances are in memory at once."""
 
 
 def score_objects(
@@ -46,6 +51,8 @@ def score_objects(
     ------
     SettingsError
         ``E-SHAPE``, ``E-LABELS-TYPE``.
+    MetadataError
+        ``E-VOXEL-SIZE``.
 
     Examples
     --------
@@ -55,34 +62,29 @@ def score_objects(
     """
     overlaps = overlap_table(truth, prediction) if table is None else table
     size = _Size(truth, voxel_size_um)
-    pairs = best_partners(overlaps)
-    partner_of = {int(overlaps.truth_index[pair]): pair for pair in pairs}
-    partners = {int(overlaps.prediction_index[pair]) for pair in pairs}
-    truth_boxes = _boxes(truth, overlaps.truth_labels) if size.is_known else []
-    prediction_boxes = _boxes(prediction, overlaps.prediction_labels) if size.is_known else []
+    pairs = np.array(best_partners(overlaps), dtype=np.int64)
+    dice, iou = overlaps.dice, overlaps.iou
+    partner_of = dict(zip(overlaps.truth_index[pairs].tolist(), range(len(pairs)), strict=True))
+    partners = set(overlaps.prediction_index[pairs].tolist())
+    distances = _distances(truth, prediction, overlaps, pairs, size) if size.is_known and len(pairs) else {}
+    truth_sizes, prediction_sizes = overlaps.truth_sizes.tolist(), overlaps.prediction_sizes.tolist()
+    prediction_labels = overlaps.prediction_labels.tolist()
     rows: list[dict[str, float]] = []
-    for index, label in enumerate(overlaps.truth_labels):
-        n_truth = int(overlaps.truth_sizes[index])
-        pair = partner_of.get(index)
-        if pair is None:
-            rows.append({"label": int(label), "prediction_label": 0, **size.row(n_truth, 0)})
+    for index, label in enumerate(overlaps.truth_labels.tolist()):
+        place = partner_of.get(index)
+        if place is None:
+            rows.append({"label": label, "prediction_label": 0, **size.row(truth_sizes[index], 0)})
             continue
-        prediction_index = int(overlaps.prediction_index[pair])
-        partner = int(overlaps.prediction_labels[prediction_index])
-        row: dict[str, float] = {"label": int(label), "prediction_label": partner}
-        row |= size.row(n_truth, int(overlaps.prediction_sizes[prediction_index]))
-        row |= {"object_dice": float(overlaps.dice[pair]), "object_iou": float(overlaps.iou[pair])}
-        if size.is_known:
-            box = _union(truth_boxes[index], prediction_boxes[prediction_index])
-            first, second = truth[box] == label, prediction[box] == partner
-            distances = surface_distances(first, second, voxel_size_um=size.per_axis)
-            row |= {"object_hd95_um": distances.hd95_um, "object_assd_um": distances.assd_um}
-            row["object_distance_um"] = _centre_distance_um(first, second, size.per_axis)
+        pair = pairs[place]
+        partner = int(overlaps.prediction_index[pair])
+        row: dict[str, float] = {"label": label, "prediction_label": prediction_labels[partner]}
+        row |= size.row(truth_sizes[index], prediction_sizes[partner])
+        row |= {"object_dice": float(dice[pair]), "object_iou": float(iou[pair])}
+        row |= {name: float(values[place]) for name, values in distances.items()}
         rows.append(row)
-    for prediction_index, label in enumerate(overlaps.prediction_labels):
-        if prediction_index not in partners:
-            n_prediction = int(overlaps.prediction_sizes[prediction_index])
-            rows.append({"label": 0, "prediction_label": int(label), **size.row(0, n_prediction)})
+    for index, label in enumerate(prediction_labels):
+        if index not in partners:
+            rows.append({"label": 0, "prediction_label": label, **size.row(0, prediction_sizes[index])})
     return rows
 
 
@@ -114,30 +116,93 @@ class _Size:
         }
 
 
-def _centre_distance_um(first: NDArray[np.bool_], second: NDArray[np.bool_], size_um: Sequence[float]) -> float:
-    """Between the centres of mass of two objects; an axis along which they do not differ needs no size."""
-    squares = 0.0
-    for first_positions, second_positions, size in zip(np.nonzero(first), np.nonzero(second), size_um, strict=True):
-        difference = float(first_positions.mean() - second_positions.mean())
-        squares += (difference * size) ** 2 if difference else 0.0
-    return math.sqrt(squares)
+def _distances(
+    truth: NDArray[Any], prediction: NDArray[Any], overlaps: OverlapTable, pairs: NDArray[np.int64], size: _Size
+) -> dict[str, Float]:
+    """Distances of the surfaces and of the centres of each pair of partners, µm."""
+    first = _Positions(truth, overlaps.truth_labels, size.per_axis)
+    second = _Positions(prediction, overlaps.prediction_labels, size.per_axis)
+    truth_index, prediction_index = overlaps.truth_index[pairs], overlaps.prediction_index[pairs]
+    n_first, n_second = first.n_surface[truth_index], second.n_surface[prediction_index]
+    hd95, assd = np.zeros(len(pairs)), np.zeros(len(pairs))
+    # Pairs of equal numbers of surface voxels are measured together.
+    order = np.lexsort((n_second, n_first))
+    edges = np.flatnonzero(np.diff(n_first[order]) | np.diff(n_second[order])) + 1
+    for alike in np.split(order, edges):
+        n_product = int(n_first[alike[0]] * n_second[alike[0]])
+        n_together = max(LARGEST_TOGETHER // n_product, 1) if n_product <= LARGEST_PRODUCT else 1
+        for start in range(0, len(alike), n_together):
+            members = alike[start : start + n_together]
+            ends = first.surface(truth_index[members]), second.surface(prediction_index[members])
+            from_truth, from_prediction = distances_of_points(*ends, voxel_size_um=first.size_um)
+            hd95[members] = np.maximum(
+                np.percentile(from_truth, 95, axis=1), np.percentile(from_prediction, 95, axis=1)
+            )
+            n_surface = from_truth.shape[1] + from_prediction.shape[1]
+            assd[members] = (from_truth.sum(axis=1) + from_prediction.sum(axis=1)) / n_surface
+    offset = first.centres[truth_index] - second.centres[prediction_index]
+    # An axis along which they do not differ needs no size.
+    squares = np.where(offset == 0, 0.0, (offset * np.array(size.per_axis)) ** 2)
+    return {"object_hd95_um": hd95, "object_assd_um": assd, "object_distance_um": np.sqrt(squares.sum(axis=1))}
 
 
-def _boxes(labels: NDArray[Any], present: NDArray[np.int64]) -> list[Box]:
-    """The box around each label present, in their order."""
-    from scipy import ndimage
+class _Positions:
+    """Where the objects of a label image are: their centres, and their surface voxels, in the order of ``present``.
 
-    if len(present) == 0:
-        return []
-    if int(present[-1]) < LARGEST_LOOKUP:
-        boxes = ndimage.find_objects(labels.view(np.uint8) if labels.dtype == bool else labels)
-        return [boxes[int(label) - 1] for label in present]
-    ranks = np.where(labels > 0, np.searchsorted(present, labels) + 1, 0).astype(np.int32)
-    return list(ndimage.find_objects(ranks))
+    A single plane has no surface above and below.
+    """
+
+    def __init__(self, labels: NDArray[Any], present: NDArray[np.int64], size_um: Sequence[float]) -> None:
+        is_flat = labels.ndim == 3 and labels.shape[0] == 1
+        self.size_um = _checked_size(size_um[1:] if is_flat else size_um, labels.ndim - is_flat)
+        planes = labels[np.newaxis] if labels.ndim == 2 else labels
+        per_slab = max(VOXELS_PER_SLAB // max(planes[0].size, 1), 1)
+        sums, counts = np.zeros((labels.ndim, len(present))), np.zeros(len(present))
+        ranks_of_parts, positions_of_parts = [], []
+        for start in range(0, len(planes), per_slab):
+            stop = min(start + per_slab, len(planes))
+            above, below = start > 0, stop < len(planes)
+            slab = planes[start - above : stop + below]
+            inner = slab[above : above + stop - start]
+            is_surface = _surface(slab, is_volume=len(planes) > 1)[above : above + stop - start]
+            position = np.nonzero(inner)
+            rank = np.searchsorted(present, inner[position].astype(np.int64))
+            position = (position[0] + start, *position[1:])
+            counts += np.bincount(rank, minlength=len(present))
+            for axis, along in enumerate(position[3 - labels.ndim :]):
+                sums[axis] += np.bincount(rank, weights=along, minlength=len(present))
+            is_kept = is_surface[inner != 0]
+            ranks_of_parts.append(rank[is_kept])
+            kept = [along[is_kept] for along in position[3 - len(self.size_um) :]]
+            positions_of_parts.append(np.stack(kept, axis=1))
+        self.centres = (sums / counts).T
+        rank = np.concatenate(ranks_of_parts)
+        self._positions = np.concatenate(positions_of_parts)[np.argsort(rank, kind="stable")]
+        self.n_surface = np.bincount(rank, minlength=len(present))
+        self._starts = np.cumsum(self.n_surface) - self.n_surface
+
+    def surface(self, objects: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions (m, n, D) of the surface voxels of m objects that have n each."""
+        n_surface = int(self.n_surface[objects[0]])
+        return np.asarray(self._positions[self._starts[objects][:, np.newaxis] + np.arange(n_surface)])
 
 
-def _union(first: Box, second: Box) -> Box:
-    """A box around both, one voxel wider, so that an object of one plane in a volume is not treated as planar."""
-    return tuple(
-        slice(max(min(a.start, b.start) - 1, 0), max(a.stop, b.stop) + 1) for a, b in zip(first, second, strict=True)
-    )
+def _surface(labels: NDArray[Any], *, is_volume: bool) -> NDArray[np.bool_]:
+    """Voxels of an object with a face neighbour outside it, or outside the array."""
+    is_surface = np.zeros(labels.shape, dtype=bool)
+    for axis in range(0 if is_volume else 1, 3):
+        along, inside = np.moveaxis(is_surface, axis, 0), np.moveaxis(labels, axis, 0)
+        differs = inside[1:] != inside[:-1]
+        along[1:] |= differs
+        along[:-1] |= differs
+        along[0], along[-1] = True, True
+    return np.asarray(is_surface & (labels != 0))
+
+
+def _checked_size(size_um: Sequence[float], n_axes: int) -> tuple[float, ...]:
+    size = tuple(float(side) for side in size_um)
+    if len(size) != n_axes or not all(math.isfinite(side) and side > 0 for side in size):
+        raise MetadataError(
+            "E-VOXEL-SIZE", f"voxel size {size} µm for {n_axes} axes.", cure="Give one number per axis."
+        )
+    return size

@@ -21,6 +21,10 @@ Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 # The distance transform computes in float32, except that whole numbers come out exact.
 TOLERANCE_SLACK = 1e-6
+LARGEST_PRODUCT = 1 << 16
+"""Pairs of surface voxels up to which all distances are computed."""
+LARGEST_BOX_SHARE = 256
+"""Voxels of a box per surface voxel up to which the distance transform of the box is computed."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,56 @@ def surface_distances(
     return SurfaceDistances(_distances(first, second, size), _distances(second, first, size))
 
 
+def distances_of_points(
+    truth: NDArray[np.int64], prediction: NDArray[np.int64], *, voxel_size_um: Sequence[float]
+) -> tuple[Float, Float]:
+    """From every voxel of a surface to the nearest of the other, for many pairs of surfaces at once.
+
+    Parameters
+    ----------
+    truth, prediction : ndarray (m, n_truth, D), (m, n_prediction, D), int64
+        Positions along D axes of the surface voxels of m pairs; at least one voxel each.
+    voxel_size_um : sequence of float > 0
+        One per axis, in µm.
+
+    Returns
+    -------
+    tuple of ndarray (m, n_truth), (m, n_prediction), float64
+        Distances from the truth, and from the prediction, in µm.
+
+    Examples
+    --------
+    >>> first, second = distances_of_points(np.array([[[0, 0]]]), np.array([[[0, 3], [4, 0]]]), voxel_size_um=(1, 1))
+    >>> first.tolist(), second.tolist()
+    ([[3.0]], [[3.0, 4.0]])
+    """
+    unit = float(min(voxel_size_um))
+    scale = np.array([side / unit for side in voxel_size_um])
+    if truth.shape[1] * prediction.shape[1] > LARGEST_PRODUCT:
+        ends = [_distances_of_many(*pair, scale) for pair in zip(truth, prediction, strict=True)]
+        return np.stack([end[0] for end in ends]) * unit, np.stack([end[1] for end in ends]) * unit
+    squared = np.zeros((len(truth), truth.shape[1], prediction.shape[1]))
+    for axis, factor in enumerate(scale):
+        difference = truth[:, :, np.newaxis, axis] - prediction[:, np.newaxis, :, axis]
+        squared += (difference * factor) ** 2
+    return np.sqrt(squared.min(2)) * unit, np.sqrt(squared.min(1)) * unit
+
+
+def _distances_of_many(truth: NDArray[np.int64], prediction: NDArray[np.int64], scale: Float) -> tuple[Float, Float]:
+    """The same for one pair of large surfaces, in units of the smallest side of a voxel."""
+    low = np.minimum(truth.min(0), prediction.min(0))
+    shape = (np.maximum(truth.max(0), prediction.max(0)) - low + 1).tolist()
+    if math.prod(shape) <= LARGEST_BOX_SHARE * (len(truth) + len(prediction)):
+        first, second = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        places = tuple((truth - low).T), tuple((prediction - low).T)
+        first[places[0]], second[places[1]] = True, True
+        return _transform(second, scale.tolist())[places[0]], _transform(first, scale.tolist())[places[1]]
+    from scipy.spatial import KDTree
+
+    ends = truth * scale, prediction * scale
+    return np.asarray(KDTree(ends[1]).query(ends[0])[0]), np.asarray(KDTree(ends[0]).query(ends[1])[0])
+
+
 def hausdorff_um(truth: NDArray[Any], prediction: NDArray[Any], *, voxel_size_um: Sequence[float]) -> float:
     """Hausdorff distance of two surfaces in µm; see :func:`surface_distances`.
 
@@ -191,13 +245,16 @@ def _surface(mask: Mask) -> Mask:
 
 def _distances(surface: Mask, other_surface: Mask, size: list[float]) -> Float:
     """From each voxel of one surface to the nearest of the other, µm."""
-    import edt
-
     n_voxels = int(np.count_nonzero(surface))
     if n_voxels == 0 or not other_surface.any():
         return np.full(n_voxels, np.inf)
     unit = min(size)
-    squared = edt.edtsq(
-        np.ascontiguousarray(~other_surface), anisotropy=tuple(side / unit for side in size), parallel=1
-    )
-    return np.asarray(np.sqrt(squared[surface].astype(np.float64)) * unit)
+    return np.asarray(_transform(other_surface, [side / unit for side in size])[surface] * unit)
+
+
+def _transform(surface: Mask, scale: Sequence[float]) -> Float:
+    """From every voxel of the array to the nearest of a surface, for voxels of these sides."""
+    import edt
+
+    squared = edt.edtsq(np.ascontiguousarray(~surface), anisotropy=tuple(float(side) for side in scale), parallel=1)
+    return np.asarray(np.sqrt(squared.astype(np.float64)))
