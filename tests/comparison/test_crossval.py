@@ -17,7 +17,7 @@ from tomocyte.comparison.crossval_recipe import CrossvalRecipe, check_disjoint, 
 from tomocyte.comparison.samples import Sample, pixel_fields, score_samples, summary_of
 from tomocyte.comparison.score import Field, score_model
 from tomocyte.datasets.labelled import LabelledItem, find_items
-from tomocyte.errors import InputError, SettingsError
+from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.progress import Progress
 from tomocyte.training import build_recipe, load_recipe
 from tomocyte.training.data.samples import Samples
@@ -173,14 +173,14 @@ def test_the_tables_say_what_they_are(data: Path, tmp_path: Path) -> None:
     from tomocyte.papers.osnet.tables import write_tables
 
     chosen = recipe(rows={"plain": {}})
-    result = crossvalidate(chosen, find_items(data, small_recipe().data), tmp_path)
-    texts = write_tables(chosen, result, tmp_path)
+    result = crossvalidate(chosen, find_items(data, small_recipe().data), tmp_path / "out")
+    texts = write_tables(chosen, result, tmp_path / "out")
     assert "real data" in texts[0]
-    assert {entry.name for entry in (tmp_path / "tables").iterdir()} == {
+    assert {entry.name for entry in (tmp_path / "out" / "tables").iterdir()} == {
         "validation.md", "validation.csv", "validation.html", "validation.png", "scores.csv", "images.csv",
     }  # fmt: skip
     mean = result.scores.mean_and_sd("dice", method="plain")[0]
-    assert f"{mean:.4f}" in (tmp_path / "tables" / "validation.md").read_text()
+    assert f"{mean:.4f}" in (tmp_path / "out" / "tables" / "validation.md").read_text()
 
 
 def test_wrong_rows_and_recipes_are_refused() -> None:
@@ -204,3 +204,10 @@ def test_the_table_has_the_paper_s_nine_rows_and_its_training() -> None:
     assert loop.optimiser.betas == (0.5, 0.999)
     assert proposed.augmentation.share == 0.3
     assert proposed.loss.kind == "bce"
+
+
+def test_a_crossvalidation_writes_into_a_folder_of_its_own(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "folds.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"E-OUT-FOREIGN.*folds\.txt"):
+        crossvalidate(recipe(rows={"plain": {}}), find_items(data, small_recipe().data), tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path != data] == ["folds.txt"]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import tomocyte.ledger.kinds
 import tomocyte.ledger.published
 from tomocyte.errors import OutputError, SettingsError
-from tomocyte.ledger import CommitRecord, Ledger, claim_folder, is_output_folder, verify
+from tomocyte.ledger import CommitRecord, Ledger, claim_folder, is_output_folder, known_items, verify
 from tomocyte.ledger.kinds import kind_of
 from tomocyte.ledger.record import read_record
 from tomocyte.ledger.sealed import seal
@@ -309,3 +309,14 @@ def test_a_seal_is_what_the_library_writes(content: dict[str, Any]) -> None:
 def test_what_json_cannot_hold_is_not_sealed(value: object) -> None:
     with pytest.raises(SettingsError, match="E-RECORD-VALUE"):
         seal({"a": [value]})
+
+
+def test_the_inputs_of_a_folder_are_known_by_their_places(tmp_path: Path) -> None:
+    places = {"/data/control/f1.tif": "f1", '/data/a "quoted" µ.tif': "b", "": "old"}
+    with Ledger(tmp_path / "out") as ledger:
+        for place, item in places.items():
+            ledger.commit(item, ledger.stage(item), CommitRecord(item=item, source="x", place=place, **KEY))
+    (tmp_path / "out" / "items" / "damaged.done.json").write_text("{")
+    (tmp_path / "out" / "items" / "flipped.done.json").write_text('{\n "place": "\\q",\n')
+    assert known_items(tmp_path / "out") == {place: item for place, item in places.items() if place}
+    assert known_items(tmp_path / "none") == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from tomocyte.cli.options import (
     VoxelSizeOption,
     voxel_size,
 )
+from tomocyte.names import shown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,9 +209,9 @@ def _provenance(pairs: Pairs, settings: ScoreSettings, options: Any, about: dict
     def entry(pair: Pair) -> dict[str, str]:
         return {
             "item": pair.name,
-            "prediction": str(pair.prediction),
+            "prediction": shown_name(pair.prediction),
             "prediction_sha256": sha256_of_path(pair.prediction),
-            "truth": str(pair.truth),
+            "truth": shown_name(pair.truth),
             "truth_sha256": sha256_of_path(pair.truth),
         }
 
@@ -230,34 +231,23 @@ def _provenance(pairs: Pairs, settings: ScoreSettings, options: Any, about: dict
 
 
 def _write(folder: Path, tables: dict[str, pd.DataFrame], about: dict[str, Any]) -> None:
-    """CSV, Parquet and the meaning of the columns, each file whole or not at all."""
+    """CSV, Parquet and the meaning of the columns, each file whole or not at all; files that users changed are kept."""
     import json
     from functools import partial
 
     from tomocyte.evaluation.columns import describe_columns
-    from tomocyte.ledger import writing
+    from tomocyte.ledger import PublishedFiles, claim_folder
     from tomocyte.tables import data_dictionary, write_csv, write_parquet
 
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        names = list(dict.fromkeys(name for table in tables.values() for name in table.columns))
-        meanings = data_dictionary(describe_columns(names))
-        for name, table in tables.items():
-            _publish(folder / f"{name}.csv", partial(write_csv, table))
-            _publish(folder / f"{name}.parquet", partial(write_parquet, table))
-        _publish(folder / "scores.dictionary.csv", partial(write_csv, meanings))
-        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-        _publish(folder / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def _publish(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside the place, then put it there."""
-    from tomocyte.ledger.atomic import part_name, sync_file
-
-    staged = path.with_name(part_name(path.name))
-    try:
-        write(staged)
-        sync_file(staged)
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
+    claim_folder(folder, "evaluate", own=("evaluation.json",))
+    published = PublishedFiles(folder)
+    names = list(dict.fromkeys(name for table in tables.values() for name in table.columns))
+    meanings = data_dictionary(describe_columns(names))
+    for name, table in tables.items():
+        published.publish(f"{name}.csv", partial(write_csv, table))
+        published.publish(f"{name}.parquet", partial(write_parquet, table))
+    published.publish("scores.dictionary.csv", partial(write_csv, meanings))
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    published.publish("evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
+    for name, kept in published.kept:
+        typer.echo(f"note: {name} was changed or added by somebody; that file is now {kept}.", err=True)

@@ -197,7 +197,7 @@ def run(
     )
     paths = find_paths()
     if dry_run:
-        raise typer.Exit(_dry_run(paths, run_settings, workers))
+        raise typer.Exit(_dry_run(paths, run_settings, output, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
     options["is_discarding_changes"] = discard_changes
     raise typer.Exit(_run(paths, run_settings, output, options, is_debug=debug))
@@ -226,13 +226,13 @@ def _run(paths: list[Path], settings: RunSettings, output: Path, options: dict[s
     return 0
 
 
-def _dry_run(paths: list[Path], settings: RunSettings, workers: int) -> int:
+def _dry_run(paths: list[Path], settings: RunSettings, output: Path, workers: int) -> int:
     from tomocyte.corrections.files import load_edits
     from tomocyte.errors import TomocyteError
-    from tomocyte.ledger import item_names
+    from tomocyte.ledger import item_names, known_items
     from tomocyte.pipeline import preview
 
-    items = item_names(paths)
+    items = item_names(paths, known_items(output))
     edits = {} if settings.edits is None else load_edits(Path(settings.edits), items)
     n_bad, peak, seconds = 0, 0, 0.0
     for item, path in zip(items, paths, strict=True):

@@ -113,6 +113,8 @@ def simulate(
     typer.echo(
         f"{result.n_done} of {len(plans)} simulated items ({result.n_resumed} in an earlier run), {cells_made} cells."
     )
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"truth: {output / 'truth.csv'}")
     if result.failures:
         raise typer.Exit(4 if result.n_done == 0 else 3)

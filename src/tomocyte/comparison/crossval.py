@@ -22,6 +22,7 @@ from tomocyte.comparison.train_model import train
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.evaluation import ScoreTable
+from tomocyte.ledger import claim_folder
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.networks import find_network
@@ -118,7 +119,7 @@ def crossvalidate(
     methods = list(recipe.rows) if rows is None else list(rows)
     recipes = {row: recipe.recipe(row, overrides) for row in methods}
     folds = folds_of(items, recipe)
-    folder.mkdir(parents=True, exist_ok=True)
+    claim_folder(folder, "crossval", own=("crossval.json", "folds.json"))
     _write_json(folder / "crossval.json", {**recipe.model_dump(mode="json"), "environment": environment()})
     _write_json(folder / "folds.json", [[item.name for item in fold] for fold in folds])
     for row in methods:

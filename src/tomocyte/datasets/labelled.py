@@ -23,6 +23,7 @@ from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions, read_volume
+from tomocyte.names import shown_name
 from tomocyte.structures import canonical_name, find_name
 from tomocyte.volume import Volume, VoxelSize
 
@@ -296,7 +297,7 @@ _LAYOUTS: tuple[Callable[[Path, LabelledSettings], list[LabelledItem] | None], .
 
 def _item(name: str, image: Path, labels: dict[str, Path], settings: LabelledSettings, **more: Any) -> LabelledItem:
     return LabelledItem(
-        name,
+        shown_name(name),
         image,
         labels,
         settings.group_of(name),
@@ -351,7 +352,7 @@ def describe_items(items: Sequence[LabelledItem], hashes: dict[str, str]) -> lis
             "group": item.group,
             "split": item.split,
             "domain": item.domain,
-            "files": {path.name: hashes[str(path)] for path in (item.image, *item.labels.values())},
+            "files": {shown_name(path.name): hashes[str(path)] for path in (item.image, *item.labels.values())},
         }
         for item in items
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.errors import InputError, MetadataError
-from tomocyte.names import natural_key
+from tomocyte.names import natural_key, shown_name
 from tomocyte.structures import find_name
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def find_pairs(prediction: Path, truth: Path, structure: str | None) -> Pairs:
     sides = [_files(path, structure) for path in (prediction, truth)]
     predictions, truths = sides
     if isinstance(predictions, Path) and isinstance(truths, Path):
-        return Pairs((Pair(stem_of(truths), predictions, truths),))
+        return Pairs((Pair(shown_name(stem_of(truths)), predictions, truths),))
     if isinstance(predictions, Path) or isinstance(truths, Path):
         raise InputError(
             "E-PAIR", f"{prediction} and {truth} are one image and several.", cure="Give two files or two folders."
@@ -92,7 +92,7 @@ def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
         return path
     files: dict[str, Path] = {}
     for file in inputs:
-        name = stem_of(file)
+        name = shown_name(stem_of(file))
         if name in files:
             raise InputError(
                 "E-PAIR", f"{files[name].name} and {file.name} have the same name.", path=path, cure="Keep one of them."

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from tomocyte.ledger.atomic import is_disk_full, output_error, sha256_file, writing
 from tomocyte.ledger.folder import Ledger
-from tomocyte.ledger.kinds import claim_folder, is_output_folder
+from tomocyte.ledger.kinds import claim_folder, is_output_folder, kind_of, refuse_other_kind
 from tomocyte.ledger.names import item_name, item_names, place_of, portable_paths
+from tomocyte.ledger.published import PublishedFiles
 from tomocyte.ledger.record import CommitRecord, OutputFile, known_items
 from tomocyte.ledger.verification import Finding, VerifyReport, verify
 
@@ -20,16 +21,19 @@ __all__ = [
     "Finding",
     "Ledger",
     "OutputFile",
+    "PublishedFiles",
     "VerifyReport",
     "claim_folder",
     "is_disk_full",
     "is_output_folder",
     "item_name",
     "item_names",
+    "kind_of",
     "known_items",
     "output_error",
     "place_of",
     "portable_paths",
+    "refuse_other_kind",
     "sha256_file",
     "verify",
     "writing",

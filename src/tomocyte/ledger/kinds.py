@@ -17,15 +17,8 @@ from tomocyte.names import LITTER, shown_name
 
 MARKER_NAME = ".tomocyte.json"
 MARKER = {"format": "tomocyte output", "layout": 1}
-_SIGNS = {
-    "run.json": "run",
-    "labelled.json": "edits export",
-    "card.json": "simulate",
-    "evaluation.json": "evaluate",
-    "crossval.json": "crossval",
-    "result.json": "train",
-    "data.json": "train",
-}
+_SIGNS_BESIDE_MARKER = {"run.json": "run", "labelled.json": "edits export", "card.json": "simulate"}
+_SIGNS = {"evaluation.json": "evaluate", "crossval.json": "crossval", "log.jsonl": "train"}
 """Files by which results of versions without a kind in the marker are told."""
 
 
@@ -47,7 +40,8 @@ def kind_of(out: Path) -> tuple[str, str]:
     """The command that made a folder's results, and what about, also where an earlier version did; empty: unknown."""
     kind, about = marked_kind(out)
     if not kind:
-        kind = next((kind for name, kind in _SIGNS.items() if (out / name).is_file()), "")
+        signs = _SIGNS | (_SIGNS_BESIDE_MARKER if is_output_folder(out) else {})
+        kind = next((kind for name, kind in signs.items() if (out / name).is_file()), "")
         about = _modality_of(out) if kind == "run" else ""
     return kind, about
 

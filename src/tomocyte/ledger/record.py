@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from tomocyte.ledger.names import RECORD_SUFFIX
 from tomocyte.ledger.sealed import seal, unseal
 from tomocyte.names import shown_name
 
+_HEAD_BYTES = 16_384
+_PLACE = re.compile(rb'\{\n "place": ("[^\n]*"),\n')
 _UNHASHED = ("timings", "stamps", "place")
 
 
@@ -113,11 +118,13 @@ def known_items(out: Path) -> dict[str, str]:
     """
     items: dict[str, str] = {}
     folder = out / "items"
-    for path in sorted(folder.glob(f"*{RECORD_SUFFIX}")) if folder.is_dir() else ():
-        try:
-            content = json.loads(path.read_bytes())
-            items.setdefault(content["place"], content["record"]["item"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    items.pop("", None)
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+        place = ""
+        if name.endswith(RECORD_SUFFIX):
+            with (folder / name).open("rb") as stream:
+                found = _PLACE.match(stream.read(_HEAD_BYTES))  # its key comes first in the sorted file
+            with suppress(ValueError):  # a damaged record names nothing
+                place = "" if found is None else str(json.loads(found[1]))
+            if place:
+                items.setdefault(place, name.removesuffix(RECORD_SUFFIX))
     return items

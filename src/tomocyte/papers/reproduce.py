@@ -12,6 +12,7 @@ from typing import Any
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
+from tomocyte.ledger import refuse_other_kind
 from tomocyte.models import load_package
 from tomocyte.models.loaded import load_from_package
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
@@ -79,6 +80,7 @@ def reproduce(
     >>> reproduce(recipe, Path("out"))  # doctest: +SKIP
     """
     _check_model(recipe, model)
+    refuse_other_kind(output, "reproduce")
     if data is None:
         plans, structures = _plans(recipe)
         folder = simulate_plans(plans, output / "data", structures=structures, n_workers=n_workers, callback=callback)

@@ -46,9 +46,17 @@ def convert(
     """
     if not is_overwriting:
         refuse_existing(target, cure="Choose another name, or --overwrite.")
+    elif target.is_dir() and not _is_only_an_image(target):
+        refuse_existing(target, cure="It is a folder that holds other things than one image: choose another name.")
     volume = read_volume(source, options)
     on_open(volume)
     write_whole_volume(target, volume, on_planes=on_planes)
+
+
+def _is_only_an_image(folder: Path) -> bool:
+    """Whether replacing a folder loses nothing but an image: an OME-Zarr store, or nothing at all."""
+    names = {entry.name for entry in folder.iterdir()}
+    return not names or not names.isdisjoint({".zattrs", ".zgroup", ".zarray", "zarr.json"})
 
 
 def refuse_existing(*targets: Path, cure: str = "Choose another name.") -> None:
@@ -86,8 +94,12 @@ def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int
             else:
                 sync_file(part)
             if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(part, target)
+                aside = target.with_name(part_name(target.name))
+                os.rename(target, aside)  # until the new one has the name, the old one is whole
+                os.replace(part, target)
+                shutil.rmtree(aside)
+            else:
+                os.replace(part, target)
             sync_folder(target.parent)
     finally:
         if part.is_dir():

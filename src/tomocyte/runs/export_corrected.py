@@ -126,7 +126,7 @@ def export_corrected(
         raise SettingsError(
             "E-EDIT-NONE", "contains no corrections.", path=run, cure="Run with --edits, or export --all."
         )
-    with Ledger(output) as ledger:
+    with Ledger(output, "edits export") as ledger:
         for item, plan in plans:
             path = _input_of(item, about, inputs)
             _export_item(ledger, item, path, plan, RunSettings.model_validate({**about["settings"], "edits": None}))
@@ -202,11 +202,11 @@ def _input_of(item: FinishedItem, about: dict[str, Any], inputs: Path | None) ->
 def _export_item(ledger: Ledger, item: FinishedItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
     request = sha256_of_json({"made_from": item.record.sha256(), "plan": asdict(plan)})
     content = item.record.input_sha256
-    is_done = ledger.committed(
-        item.name, input_sha256=content, request_sha256=request, model_sha256=None, code_version=__version__
-    )
-    if is_done is not None:
-        return
+    before, changes = ledger.record(item.name), ledger.changes(item.name)
+    made_so = None if before is None else (before.input_sha256, before.request_sha256, before.code_version)
+    if made_so == (content, request, __version__) and not changes.missing:
+        return  # also where labels were corrected after the export: that is what they are exported for
+    ledger.refuse_changed(item.name)
     staged = ledger.stage(item.name)
     try:
         with writing(staged):

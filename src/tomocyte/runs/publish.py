@@ -20,7 +20,7 @@ from tomocyte.errors import OutputError
 from tomocyte.ledger import CommitRecord, Ledger, place_of, portable_paths
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
-from tomocyte.names import natural_key, shown_name
+from tomocyte.names import encodable, natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.provenance import environment, now_utc, sha256_of_json
 
@@ -82,7 +82,8 @@ def publish(
 
     current, other = _current(ledger.records(), key, result.failures)
     places = _places([*current, *other], names)
-    objects = _with_places(_objects(ledger, current), places)
+    current, tables = _readable(ledger, current, result.failures)
+    objects = _with_places(_objects(tables), places)
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
     dictionary = data_dictionary(find_columns(objects.columns, (*object_columns(), *_own_columns(current))))
     pairs = _pairs(ledger, current)
@@ -188,13 +189,33 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _objects(ledger: Ledger, records: list[CommitRecord]) -> pd.DataFrame:
+def _readable(
+    ledger: Ledger, records: list[CommitRecord], failures: list[Failure]
+) -> tuple[list[CommitRecord], list[pd.DataFrame]]:
+    """Records with their tables of objects; an item whose table is damaged becomes a failure, the others stay."""
+    import pandas as pd
+
+    readable, tables = [], []
+    for record in records:
+        path = ledger.items / record.item / "objects.parquet"
+        try:
+            table = pd.read_parquet(path)
+        except (OSError, ValueError) as problem:  # the latter includes what pyarrow raises
+            text = encodable(f"its table of objects cannot be read back ({problem}).")
+            cure = f"Move the folder {path.parent.name} out of items/ and give the same command again."
+            failures.append(Failure(record.item, record.source, "E-OUT-IO", text, cure))
+        else:
+            readable.append(record)
+            tables.append(table)
+    return readable, tables
+
+
+def _objects(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """The rows of all items; without any item, a table without rows."""
     import pandas as pd
 
     from tomocyte.tables import arrange
 
-    parts = [pd.read_parquet(ledger.items / record.item / "objects.parquet") for record in records]
     filled = [part for part in parts if len(part)]
     if filled:
         objects = pd.concat(filled, ignore_index=True)

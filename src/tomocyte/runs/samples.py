@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tomocyte.errors import InputError, OutputError, SettingsError
 
@@ -69,16 +70,36 @@ def _make_simulated_odt(folder: Path) -> list[Path]:
     As many cells as in the fields that the shipped models learned from, and none of those fields.
     """
     from tomocyte.formats import write_volume
-    from tomocyte.ledger.atomic import publish_atomic
     from tomocyte.simulation.dataset import simulate_item
     from tomocyte.simulation.dataset_settings import DatasetSettings
     from tomocyte.tables import write_csv
 
     item = simulate_item(DatasetSettings(preset="HeLa", n_cells=(2, 4)), 0, seed=1)
     tomogram, truth = folder / "simulated_hela.ome.tif", folder / "simulated_hela_truth.csv"
-    publish_atomic(tomogram, lambda part: write_volume(part, item.volume()))
-    publish_atomic(truth, lambda part: write_csv(item.truth(), part))
+    _publish_new(tomogram, lambda part: write_volume(part, item.volume()))
+    _publish_new(truth, lambda part: write_csv(item.truth(), part))
     return [tomogram, truth]
+
+
+def _publish_new(target: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file, unless another one of that name is there: it may be somebody's."""
+    from tomocyte.ledger.atomic import part_name, put_in_place, sync_file, writing
+
+    part = target.with_name(part_name(target.name))
+    with writing(target):
+        try:
+            write(part)
+            if target.exists() and _sha256(target) != _sha256(part):
+                raise OutputError(
+                    "E-EXISTS",
+                    "there is already another file of this name.",
+                    path=target,
+                    cure="Choose another folder.",
+                )
+            sync_file(part)
+            put_in_place(part, target)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 REGISTRY = (

@@ -14,6 +14,7 @@ from typing import Any
 
 from tomocyte.datasets.labelled import LabelledItem, describe_items
 from tomocyte.errors import InputError, SettingsError
+from tomocyte.ledger import claim_folder
 from tomocyte.ledger.atomic import write_atomic, writing
 from tomocyte.ledger.lock import FolderLock
 from tomocyte.ledger.sealed import seal, unseal
@@ -22,6 +23,8 @@ from tomocyte.training.loop import Log, recipe_hash
 from tomocyte.training.recipe import Recipe
 
 STEPS_PER_LINE = 10
+OWN = ("tomocyte.lock", "checkpoints", "recipe.json", "result.json")
+"""Files and folders by which the folder of an earlier training is known."""
 
 
 class RunFolder:
@@ -40,8 +43,9 @@ class RunFolder:
         self._lock = FolderLock(folder / "tomocyte.lock")
 
     def __enter__(self) -> RunFolder:
+        claim_folder(self.folder, "train", own=OWN)
         with writing(self.folder):
-            (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (self.folder / "checkpoints").mkdir(exist_ok=True)
         self._lock.acquire()
         return self
 

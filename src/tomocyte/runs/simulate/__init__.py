@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tomocyte import __version__
+from tomocyte.errors import OutputError
 from tomocyte.ledger import CommitRecord, Ledger
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.progress import Callback, Progress, silent
@@ -63,10 +64,17 @@ def write_dataset(
         The folder is locked, foreign, read-only or full.
     """
     result = RunResult()
-    with Ledger(output) as ledger:
+    with Ledger(output, "simulate") as ledger:
         requests = {plan.name: _request(plan, file_format, structures) for plan in plans}
         todo = {}
         for plan in plans:
+            try:
+                ledger.refuse_changed(plan.name)
+            except OutputError as problem:  # a user changed it: it stays, and the others go on
+                text = f"{problem.path}: {problem.problem}"
+                result.failures.append(Failure(plan.name, "", problem.code, text, problem.cure))
+                callback(Progress(item=plan.name, state="failed"))
+                continue
             if _is_done(ledger, plan.name, requests[plan.name]):
                 result.n_done += 1
                 result.n_resumed += 1
@@ -75,6 +83,8 @@ def write_dataset(
                 todo[plan.name] = plan
         _make(ledger, todo, requests, result, n_workers=n_workers, callback=callback)
         _publish(ledger, plans, result)
+        for name, kept in ledger.kept:
+            result.notes.append(f"{name} was changed or added by somebody; that file is now {kept}.")
     return result
 
 
@@ -128,7 +138,8 @@ def _publish(ledger: Ledger, plans: list[ItemPlan], result: RunResult) -> None:
     from tomocyte.simulation.cells.truth import COLUMNS
     from tomocyte.tables import data_dictionary, write_csv, write_parquet
 
-    made = [record.item for record in ledger.records() if record.item in {plan.name for plan in plans}]
+    wanted = {plan.name for plan in plans} - {failure.item for failure in result.failures}
+    made = [record.item for record in ledger.records() if record.item in wanted]
     truth = _joined(ledger, made, "truth.parquet")
     tracks = _joined(ledger, made, "tracks.parquet")
     if len(truth):
