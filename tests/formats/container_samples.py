@@ -18,6 +18,7 @@ import mrcfile
 import nibabel as nib
 import nrrd
 import numpy as np
+import scipy.io
 import zarr
 from numpy.typing import NDArray
 from PIL import Image
@@ -217,6 +218,35 @@ def oib(folder: Path) -> Sample:
     return Sample(maker_samples.oib(folder / "sample.oib", FIVE), "oif", COUNTS)
 
 
+MATLAB = COUNTS.transpose(1, 2, 0)
+"""Rows y, columns x, planes z."""
+MATLAB_OPTIONS = ReadOptions(axes="YXZ", voxel_size_um=SIZE_UM)
+
+
+def mat_5(folder: Path) -> Sample:
+    """Version 5, by SciPy."""
+    scipy.io.savemat(folder / "sample.mat", {"ri": MATLAB})
+    return Sample(folder / "sample.mat", "mat", COUNTS, MATLAB_OPTIONS)
+
+
+def mat_7(folder: Path) -> Sample:
+    """Version 7, which packs, by SciPy."""
+    scipy.io.savemat(folder / "sample.mat", {"ri": MATLAB}, do_compression=True)
+    return Sample(folder / "sample.mat", "mat", COUNTS, MATLAB_OPTIONS)
+
+
+def mat_73(folder: Path) -> Sample:
+    """Version 7.3: HDF5 behind 512 bytes of MATLAB's, in which the axes stand backwards."""
+    path = folder / "sample.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset("ri", data=MATLAB.transpose(2, 1, 0), chunks=(3, 5, 4), compression="gzip")
+        file["ri"].attrs["MATLAB_class"] = np.bytes_("uint16")
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124, b" ") + b"\0\2IM"
+    with path.open("r+b") as raw:
+        raw.write(head)
+    return Sample(path, "mat", COUNTS, MATLAB_OPTIONS)
+
+
 SAMPLES: dict[str, Callable[[Path], Sample]] = {
     function.__name__: function
     for function in (
@@ -238,5 +268,8 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
         lif,
         czi,
         oib,
+        mat_5,
+        mat_7,
+        mat_73,
     )
 }

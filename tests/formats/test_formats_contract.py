@@ -42,8 +42,8 @@ def _folder(folder: Path) -> Sample:
 ALL: dict[str, Callable[[Path], Sample]] = {**SAMPLES, "tiff": _tiff, "folder": _folder}
 
 
-ONE_PLANE = {"png"}
-"""Formats whose files hold a single plane: there is no rest that could be left unread."""
+ONE_PLANE = {"png", "mat"}
+"""Formats whose files hold a single plane, or one of whose versions only comes whole: nothing could be left unread."""
 
 
 def _frames(sample: Sample) -> np.ndarray:

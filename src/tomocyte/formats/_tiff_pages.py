@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -120,8 +120,10 @@ def is_tiff(path: Path) -> bool:
 
 
 @contextmanager
-def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+def open_tiff(path: Path, stream: BinaryIO | None = None) -> Iterator[tifffile.TiffFile]:
     """A ``TiffFile`` whose complaints are errors and whose series (which follow other files) are never touched.
+
+    ``stream`` is a TIFF that lies inside the file ``path``, which then only names it.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     logger.addFilter(listener)
     try:
         with parsing(path, "E-TIFF", also=LIBRARY_ERRORS):
-            tif = tifffile.TiffFile(path)
+            tif = tifffile.TiffFile(path if stream is None else stream)
         with tif:
             yield tif
     finally:

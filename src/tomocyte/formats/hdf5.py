@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
-from tomocyte.formats import Format, ReadOptions, tcf
+from tomocyte.formats import Format, ReadOptions, mat, tcf
 from tomocyte.formats._axes import ambiguous_axes, as_planes, checked_axes, selection, shape_tczyx
 from tomocyte.formats._hdf5_safety import attribute, cached_file, check_dataset, datasets, is_hdf5, object_at, opened
 from tomocyte.formats._hostile import FileStamp, check_fits_memory
@@ -58,8 +58,8 @@ class Hdf5Planes:
 
 
 def verify(path: Path) -> bool:
-    """Whether the file has HDF5's signature and is not a TCF file."""
-    return is_hdf5(path) and not tcf.verify(path)
+    """Whether the file has HDF5's signature and is neither a TCF nor a MATLAB file."""
+    return is_hdf5(path) and not tcf.verify(path) and not mat.verify(path)
 
 
 def read(path: Path, options: ReadOptions) -> Volume:

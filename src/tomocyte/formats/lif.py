@@ -180,7 +180,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         block = image.memory_block
         place = int(block.offset), int(block.size)
         times = image.timestamps
-    volume = _volume(image.xml_element, tile, place, times, stamp, list(notes))
+    with library(path, CODE, what="its metadata"):
+        volume = _volume(image.xml_element, tile, place, times, stamp, list(notes))
     listed = {CHOICES: tuple(names)} if len(names) > 1 else {}
     return volume.with_properties(metadata={"image": names[index], **volume.metadata, **listed})
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
@@ -31,7 +30,7 @@ from tomocyte.formats._hostile import (
     declared_nbytes,
     parsing,
 )
-from tomocyte.formats._tiff_pages import LIBRARY_ERRORS
+from tomocyte.formats._tiff_pages import LIBRARY_ERRORS, open_tiff
 from tomocyte.volume import Origin, Shape5, Volume
 
 CODE: Final = "E-OIF"
@@ -229,13 +228,13 @@ def _read_plane(file: Any, name: str, path: Path) -> NDArray[Any]:
     with parsing(path, CODE, what=name, also=LIBRARY_ERRORS):
         with file.open_file(name) as opened:
             data = opened.read()
-        with tifffile.TiffFile(BytesIO(data), name=name) as tif:
+        with open_tiff(path, BytesIO(data)) as tif:
             page = tif.pages.first
             check_declared_bytes(
                 page.shape, page.dtype, path=path, stored_nbytes=len(data), is_compressed=page.compression != 1
             )
             pixels: NDArray[Any] = page.asarray()
-            return pixels
+    return pixels
 
 
 def _volume(file: Any, stamp: FileStamp) -> Volume:
