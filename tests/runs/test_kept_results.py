@@ -127,3 +127,52 @@ def test_overwriting_replaces_images_and_no_other_folders(tmp_path: Path) -> Non
         assert tomocyte("convert", image, store, "--overwrite").exit_code == 0
     np.testing.assert_array_equal(read_volume(store).frame(0), read_volume(image).frame(0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.tif", "b.ome.zarr", "project.ome.zarr"]
+
+
+def test_one_damaged_table_costs_one_row(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "in" / f"{name}.ome.tif")
+    with workers_in_this_process():
+        assert tomocyte("run", tmp_path / "in", "-o", tmp_path / "out", *RUN).exit_code == 0
+        (tmp_path / "out" / "items" / "a" / "objects.parquet").write_bytes(b"PAR1 no more")
+        done = tomocyte("run", tmp_path / "in" / "b.ome.tif", "-o", tmp_path / "out", *RUN)
+    assert done.exit_code == 3
+    assert "failed: a: E-OUT-IO" in done.stderr
+    status = pd.read_csv(tmp_path / "out" / "status.csv", keep_default_na=False).set_index("item")
+    assert status["state"].to_dict() == {"a": "failed", "b": "ok"}
+    assert set(pd.read_csv(tmp_path / "out" / "objects.csv")["item"]) == {"b"}
+
+
+def test_a_report_that_cannot_be_made_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    image = save(tmp_path / "in" / "a.ome.tif")
+    with workers_in_this_process(), monkeypatch.context() as patch:
+        patch.setattr("tomocyte.runs.publish._write_report", broken)
+        with pytest.raises(ZeroDivisionError):
+            tomocyte("run", image, "-o", tmp_path / "out", *RUN)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"run.json", "status.csv", "objects.csv", "objects.parquet", "objects.dictionary.csv"} <= names
+    with workers_in_this_process():
+        assert "1 in an earlier run" in tomocyte("run", image, "-o", tmp_path / "out", *RUN).stdout
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_an_input_whose_name_is_no_text_is_corrected_and_exported(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = save(Path("in/x.ome.tif")).rename(Path("in") / os.fsdecode(b"z_\xb5m.ome.tif"))
+    with workers_in_this_process():
+        assert tomocyte("run", "in", "-o", "out", *RUN).exit_code == 0
+        (item,) = [path.name for path in Path("out/items").iterdir() if path.is_dir()]
+        label = Path("out/items") / item / "cell.ome.tif"
+        voxels = tifffile.imread(label)
+        voxels[..., :3] = 0
+        voxels[0, 0, 0] = 5
+        tifffile.imwrite(label, voxels, photometric="minisblack")
+        taken = ("edits", "from-labels", "out", item, "--structure", "cell", "--corrected", label, "-o", "e.yaml")
+        assert tomocyte(*taken).exit_code == 0
+        assert tomocyte("run", image, "-o", "out", *RUN, "--edits", "e.yaml").exit_code == 0
+        assert tomocyte("edits", "export", "out", "-o", "labelled").exit_code == 0
+    assert (Path("labelled/items") / item / "labels" / "cell.ome.tif").exists()
