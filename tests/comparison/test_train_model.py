@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,8 @@ def test_fine_tuning_scores_before_and_after_and_refuses_what_does_not_fit(data:
     tuning = build_recipe(content)
     tuned = fine_tune(package, tuning, LabelledData(items[:4], items[4:]), folder=tmp_path / "tuned")
     # The model before is the one that the training scored last, on the same images.
-    assert tuned["dice_before"] == pytest.approx(first["history"][-1]["validation"]["dice"], abs=1e-6)
-    assert tuned["dice_after"] == tuned["history"][-1]["validation"]["dice"]
+    assert tuned["before"]["dice"] == pytest.approx(first["history"][-1]["validation"]["dice"], abs=1e-6)
+    assert tuned["after"]["dice"] == pytest.approx(tuned["history"][-1]["validation"]["dice"], abs=1e-6)
     assert tuned["weights_sha256"] != first["weights_sha256"]
 
     image, labels = disc_volume(np.random.default_rng(1))
@@ -160,3 +161,34 @@ def test_there_is_one_train() -> None:
 
     assert not hasattr(tomocyte.training, "train")
     assert isinstance(small_recipe(), Recipe)
+
+
+def test_two_images_are_enough_to_hold_one_out_and_a_worse_model_is_named(data: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(loop={"n_epochs": 6, "optimiser": {"learning_rate": 0.01}})
+    items = find_items(data, recipe.data)
+    train(recipe, LabelledData(items[:4], items[4:]), folder=tmp_path / "out")
+    package = load_package(tmp_path / "out" / "model")
+    content = fine_tuning_recipe(package.card)
+    content["loop"] |= {"n_epochs": 1, "samples_per_epoch": 8, "optimiser": {"kind": "sgd", "learning_rate": 9.0}}
+    content["loop"] |= {"schedule": {}, "ema_decay": None}
+    sets = split_items(items[:2], 0.2, seed=1, min_held_out=1)
+    assert (len(sets.train), len(sets.validation)) == (1, 1)
+    tuned = fine_tune(package, build_recipe(content), sets, folder=tmp_path / "tuned")
+    assert tuned["after"]["dice"] < tuned["before"]["dice"]
+    assert [notice.code for notice in tuned["warnings"]] == ["W-TUNED-WORSE"]
+
+
+def test_a_structure_without_labels_keeps_its_output_and_is_named(data: Path, tmp_path: Path) -> None:
+    content = {"data": {"structures": ["nucleus", "cell"]}, "loss": {"kind": "dice+bce"}}
+    recipe = small_recipe(**content)
+    items = find_items(data, recipe.data)
+    with pytest.raises(InputError, match="E-CLASS-MISSING"):
+        train(recipe, LabelledData(items, []), folder=tmp_path / "none")
+    both = [replace(item, labels={**item.labels, "cell": item.labels["nucleus"]}) for item in items]
+    train(recipe, LabelledData(both, []), folder=tmp_path / "out")
+    package = load_package(tmp_path / "out" / "model")
+    tuning = fine_tuning_recipe(package.card)
+    tuning["loop"] |= {"n_epochs": 1, "samples_per_epoch": 8, "schedule": {}}
+    tuned = fine_tune(package, build_recipe(tuning), LabelledData(items, []), folder=tmp_path / "tuned")
+    assert [notice.code for notice in tuned["warnings"]] == ["W-NOT-HELD-OUT", "W-STRUCTURE-UNLABELLED"]
+    assert load_package(tmp_path / "tuned" / "model").card.structures == ("nucleus", "cell")

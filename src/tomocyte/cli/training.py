@@ -29,6 +29,8 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Check the recipe and the data and describe the training; write nothing.")
 ]
 
+SCORE_NAMES = {"dice": "Dice", "f1": "F1 of objects at IoU 0.5", "matched_dice": "Dice of matched objects"}
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe: {training_recipes}.")],
@@ -106,8 +108,8 @@ def fine_tune(
 
     NAME.tif needs a label image NAME_STRUCTURE.tif, NAME_instances.tif, NAME_labels.tif or NAME_mask.tif (0 =
     background) beside it or in labels/. The output folder of `tomocyte edits export` can be used as well. In a stack,
-    sections without any label are ignored. One fifth of the images is held out; the model is scored on them before and
-    after.
+    sections without any label are ignored. One fifth of the images is held out, at least one if there are two or more;
+    the model is scored on them before and after. If it is interrupted, the same command continues it.
     """
     from tomocyte.cli.progress import task_progress
     from tomocyte.comparison import fine_tune as tune_model
@@ -123,7 +125,8 @@ def fine_tune(
     if pixel_size_um is not None:
         extra.append(f"data.stored_pixel_size_um=[{pixel_size_um[0]}, {pixel_size_um[1]}]")
     checked = build_recipe(with_overrides(content, [*extra, *(overrides or [])]))
-    sets = split_items(find_items(data, checked.data), checked.validation_share, seed=checked.loop.seed)
+    items = find_items(data, checked.data)
+    sets = split_items(items, checked.validation_share, seed=checked.loop.seed, min_held_out=1)
     typer.echo(f"{len(sets.train)} training images, {len(sets.validation)} held out.")
     if dry_run:
         _print_description(checked, sets.train)
@@ -132,10 +135,12 @@ def fine_tune(
         result = tune_model(
             package, checked, sets, folder=output, device=device, restarts=not resume, callback=callback
         )
-    if "dice_before" in result:
-        before, after = result["dice_before"], result["dice_after"]
-        typer.echo(f"Dice on the held-out images: {before:.3f} before, {after:.3f} after.")
+    for name in [name for name in SCORE_NAMES if name in result.get("before", {}) and name in result["after"]]:
+        before, after = result["before"][name], result["after"][name]
+        typer.echo(f"{SCORE_NAMES[name]} on the held-out images: {before:.3f} before, {after:.3f} after.")
     _print_result(result, output)
+    for warning in result.get("warnings", []):
+        typer.echo(str(warning), err=True)
 
 
 def crossval(
@@ -202,6 +207,8 @@ def _print_description(recipe: Recipe, items: list[LabelledItem]) -> None:
 
 def _print_result(result: dict[str, Any], output: Path) -> None:
     history = result["history"]
+    if result.get("core_depth_um") is not None:
+        typer.echo(f"core_depth_um: {result['core_depth_um']:g}, the rim that separates touching objects.")
     typer.echo(f"{len(history)} epochs, last loss {history[-1]['loss']:.4f}.")
     scores = history[-1].get("validation")
     if scores:

@@ -12,14 +12,15 @@ from tomocyte.comparison.cell_scores import score_cells_on_card
 from tomocyte.comparison.samples import image_rows, network_predictor, score_samples, summary_of
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError
-from tomocyte.models import ModelCard, load_package
+from tomocyte.models import ModelCard, ModelPackage, load_package
 from tomocyte.models.package import write_package
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.recipe import Recipe, TestSet
-from tomocyte.training.training import VOXEL_SIZE_RANGE
+from tomocyte.training.training import VALIDATION, VOXEL_SIZE_RANGE
 
 SHOWN = ("dice", "jaccard", "precision", "recall", "pr_auc")
+SHOWN_OF_OBJECTS = ("f1", "matched_dice")
 DIGITS = 4
 
 
@@ -60,6 +61,7 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
         figures[f"{name} ({kind}, {len(samples)} images)"] = {
             **dice_per_output(image_rows(table, "pixels"), outputs),
             **{key: round(scores[key], DIGITS) for key in SHOWN},
+            **{key: round(value, DIGITS) for key, value in object_scores(package, recipe, samples.items).items()},
         }
     content = {
         "limits": recipe.limits,
@@ -68,6 +70,36 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     }
     card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **content})
     return write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)
+
+
+def object_scores(package: ModelPackage, recipe: Recipe, items: Sequence[LabelledItem]) -> dict[str, float]:
+    """Scores of the single objects of a model that separates touching ones; empty for others.
+
+    Returns
+    -------
+    dict
+        ``f1`` at IoU 0.5 and ``matched_dice``, means over the images.
+    """
+    if recipe.data.targets != "mask-and-core":
+        return {}
+    samples = Samples(list(items), recipe.data, n_axes=package.card.dimensions)
+    if package.card.dimensions == 2 and any(samples.volume(i)[0].spatial_shape[0] > 1 for i in range(len(items))):
+        return {}  # objects of single sections of a stack are no objects of its labels
+    predict = network_predictor(package.build(), is_softmax=package.card.activation == "softmax", kind="instances")
+    scores = summary_of(score_samples(samples, predict, kind="instances"), "instances")
+    return {name: scores[name] for name in SHOWN_OF_OBJECTS if math.isfinite(scores[name])}
+
+
+def add_object_scores(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -> None:
+    """Write the scores of the objects on the validation images onto the card, beside those of the pixels."""
+    package = load_package(folder)
+    scores = {name: round(value, DIGITS) for name, value in object_scores(package, recipe, items).items()}
+    if not scores:
+        return
+    earlier: Any = package.card.figures.get(VALIDATION, {})
+    figures = {**package.card.figures, VALIDATION: {**earlier, **scores}}
+    card = package.card.model_copy(update={"figures": figures})
+    write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)
 
 
 def dice_per_output(rows: Sequence[dict[str, Any]], outputs: tuple[str, ...]) -> dict[str, float]:

@@ -11,16 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.comparison.calibrate import CalibrationData, calibrate, spaced
-from tomocyte.comparison.held_out import held_out_items, score_on_card
+from tomocyte.comparison.held_out import add_object_scores, held_out_items, object_scores, score_on_card
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import SettingsError
-from tomocyte.models import ModelCard, ModelPackage, check_fit, read_card
+from tomocyte.models import ModelCard, ModelPackage, check_fit, load_package, read_card
+from tomocyte.notices import Notice
 from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate.benchmark import labelled_images
 from tomocyte.training.checkpoint import Tensors
-from tomocyte.training.fine_tuning import dice_of
+from tomocyte.training.core_depth import with_core_depth
+from tomocyte.training.fine_tuning import dice_of, structures_without_labels
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.training import LabelledData, train_network
+
+UNCALIBRATED = (
+    "Fine-tuned and not calibrated since: its results have no 90 % intervals and no calibrated confidence until "
+    "`tomocyte models calibrate` has seen labelled images that it was not trained on."
+)
+LONGEST_LIMITS = 2000
 
 
 def train(
@@ -82,6 +90,7 @@ def train(
             "`calibrate: true` needs validation images.",
             cure="Give more images, raise validation_share, or set calibrate=false.",
         )
+    recipe = with_core_depth(recipe, data.train)
     scored = _held_out_items(recipe, held_out, folder, callback)
     result = train_network(
         recipe, data, folder=folder, device=device, initial=initial, restarts=restarts, callback=callback
@@ -126,6 +135,8 @@ def finish_model(
         ``E-UNCERTAINTY``: a model that cannot be calibrated.
     """
     model = folder / "model"
+    if data.validation:
+        add_object_scores(model, recipe, data.validation)
     if recipe.held_out is not None:
         score_on_card(model, recipe, held_out)
     if recipe.calibrate:
@@ -158,7 +169,10 @@ def fine_tune(
     Returns
     -------
     dict
-        As :func:`train`; with validation images also ``dice_before`` and ``dice_after`` on them, in [0, 1].
+        As :func:`train`; with validation images also ``before`` and ``after``, the scores of both models on them:
+        ``dice`` and, of models that separate touching objects, ``f1`` at IoU 0.5 and ``matched_dice``. ``warnings``
+        is a list of :class:`~tomocyte.notices.Notice`: ``W-TUNED-WORSE``, ``W-UNCALIBRATED``, ``W-NOT-HELD-OUT``,
+        ``W-STRUCTURE-UNLABELLED``.
 
     Raises
     ------
@@ -169,12 +183,50 @@ def fine_tune(
     """
     for item in (*data.train, *data.validation):
         check_fit(package.card, item.open_image())
-    before = dice_of(package.build(), recipe, data.validation) if data.validation else None
+    loses_calibration = bool(package.card.calibration) and not recipe.calibrate
+    if loses_calibration:
+        recipe = recipe.model_copy(update={"limits": f"{UNCALIBRATED} {recipe.limits}"[:LONGEST_LIMITS].strip()})
+    before = _scores(package, recipe, data.validation)
     state = dict(package.state)
     result = train(recipe, data, folder=folder, device=device, initial=state, restarts=restarts, callback=callback)
-    if before is None:
+    if "weights_sha256" not in result:  # not the first of several processes
         return result
-    return {**result, "dice_before": before, "dice_after": result["history"][-1]["validation"]["dice"]}
+    after = _scores(load_package(folder / "model"), recipe, data.validation)
+    warnings = _warnings(recipe, data, before, after, loses_calibration=loses_calibration)
+    return {**result, **({"before": before, "after": after} if before else {}), "warnings": warnings}
+
+
+def _scores(package: ModelPackage, recipe: Recipe, items: list[LabelledItem]) -> dict[str, float]:
+    """Dice of a model on held-out images, and scores of its objects; empty without images."""
+    if not items:
+        return {}
+    return {"dice": dice_of(package.build(), recipe, items), **object_scores(package, recipe, items)}
+
+
+def _warnings(
+    recipe: Recipe,
+    data: LabelledData,
+    before: dict[str, float],
+    after: dict[str, float],
+    *,
+    loses_calibration: bool,
+) -> list[Notice]:
+    warnings = []
+    worse = [name for name in before.keys() & after.keys() if round(after[name] - before[name], 3) < 0]
+    if worse:
+        changes = ", ".join(f"{name} {before[name]:.3f} to {after[name]:.3f}" for name in sorted(worse))
+        text = f"the tuned weights are worse on the held-out images ({changes}): keep the model that you began with."
+        warnings.append(Notice("W-TUNED-WORSE", text))
+    if not before:
+        text = "nothing was held out, so it is not known whether the tuned weights are better: label another image."
+        warnings.append(Notice("W-NOT-HELD-OUT", text))
+    lacking = structures_without_labels(recipe, [*data.train, *data.validation])
+    if lacking:
+        text = f"no image has labels of {', '.join(lacking)}: not trained further, and may have become worse."
+        warnings.append(Notice("W-STRUCTURE-UNLABELLED", text))
+    if loses_calibration:
+        warnings.append(Notice("W-UNCALIBRATED", UNCALIBRATED))
+    return warnings
 
 
 def _held_out_items(recipe: Recipe, data: Path | None, folder: Path, callback: Callback) -> list[LabelledItem]:

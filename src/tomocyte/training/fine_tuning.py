@@ -58,6 +58,12 @@ def fine_tuning_recipe(card: ModelCard) -> dict[str, Any]:
     }
 
 
+def structures_without_labels(recipe: Recipe, items: list[LabelledItem]) -> list[str]:
+    """The structures of a recipe that no image has labels of; what a model knows of them is not trained further."""
+    labelled = {name for item in items for name in item.labels}
+    return [name for name in recipe.data.structures if name not in labelled]
+
+
 def dice_of(module: torch.nn.Module, recipe: Recipe, items: list[LabelledItem]) -> float:
     """Mean Dice of a network on labelled images, whole, at threshold 0.5, in fp32."""
     samples = make_samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)

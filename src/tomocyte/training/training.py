@@ -25,6 +25,7 @@ from tomocyte.models.card import NetworkChoice
 from tomocyte.networks import find_network
 from tomocyte.progress import Callback, silent
 from tomocyte.training.checkpoint import Tensors
+from tomocyte.training.core_depth import with_core_depth
 from tomocyte.training.data.cell_samples import CellSamples, make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
@@ -37,6 +38,8 @@ SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
 VOXEL_SIZE_RANGE = (0.1, 1.5)
 """Finer voxels are averaged to the network's size; much coarser ones lack the detail."""
+VALIDATION = "validation (seen while training)"
+"""Name of the validation scores on a card."""
 CELL_CHANNELS = ("membrane", "nucleus", "other_nuclei")
 NOT_OPTIONS = {"n_inputs", "n_outputs"}
 
@@ -94,11 +97,12 @@ def train_network(
     """
     n_axes = find_network(recipe.network.name).dimensions
     _check(recipe, data, n_axes)
+    recipe = with_core_depth(recipe, data.train)
     processes = Processes.from_environment(device)
     samples = make_samples(data.train, recipe.data, n_axes=n_axes)
     validation = make_samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
     check_values(samples)
-    check_positives(samples)
+    check_positives(samples, may_lack=initial is not None and recipe.loss.activation == "sigmoid")
     if not processes.is_first:
         processes.wait()
         trainer = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes)
@@ -135,6 +139,7 @@ def train_network(
             "n_validation": len(validation) if validation else 0,
             "precision": trainer.precision,
             "n_processes": processes.n_processes,
+            "core_depth_um": recipe.data.core_depth_um if recipe.data.targets == "mask-and-core" else None,
         }
         run.finish(content)
         return content
@@ -180,8 +185,11 @@ def check_values(samples: Samples) -> None:
         kind.check_values(image.planes(0, 0, middle, middle + 1)[np.newaxis], image)
 
 
-def check_positives(samples: Samples) -> None:
+def check_positives(samples: Samples, *, may_lack: bool = False) -> None:
     """Refuse training samples in which a structure never appears.
+
+    With ``may_lack``, for weights that were trained before, a structure may have no label image at all: its output
+    gives no loss.
 
     Raises
     ------
@@ -189,6 +197,8 @@ def check_positives(samples: Samples) -> None:
         ``E-CLASS-MISSING``.
     """
     missing = set(samples.settings.structures)
+    if may_lack:
+        missing &= {name for item in samples.items for name in item.labels}
     for item in range(len(samples.items)):
         image, labels = samples.volume(item)
         for name in list(missing):
@@ -243,7 +253,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
             f"{'simulated ' if all(simulated) else ''}images: {', '.join(names)[:1500]}"
         ),
         date=datetime.now(tz=UTC).date(),
-        figures={"validation (seen while training)": validation} if validation else {},
+        figures={VALIDATION: validation} if validation else {},
         limits=recipe.limits,
         recipe=recipe.model_dump(mode="json"),
         **_input_of(recipe, samples),
@@ -332,11 +342,13 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> None:
     write_atomic(folder / "curves.png", training_figure(panels))
 
 
-def split_items(items: list[LabelledItem], share: float, *, seed: int, leaves_out: str | None = None) -> LabelledData:
+def split_items(
+    items: list[LabelledItem], share: float, *, seed: int, leaves_out: str | None = None, min_held_out: int = 0
+) -> LabelledData:
     """Items for training and validation: by the splits of the data, else a share of the groups drawn with the seed.
 
     Of a benchmark, ``train`` and ``validation`` are taken and the test splits left alone; items whose name matches
-    ``leaves_out`` are in neither.
+    ``leaves_out`` are in neither. Of two or more groups, ``min_held_out`` are held out at least, unless the share is 0.
     """
     items = [item for item in items if leaves_out is None or not re.search(leaves_out, item.name)]
     if any(item.split for item in items):
@@ -344,7 +356,7 @@ def split_items(items: list[LabelledItem], share: float, *, seed: int, leaves_ou
             [item for item in items if item.split == "train"], [item for item in items if item.split == "validation"]
         )
     groups = sorted({item.group for item in items})
-    n_held = min(round(share * len(groups)), len(groups) - 1)
+    n_held = min(max(round(share * len(groups)), min_held_out if share else 0), len(groups) - 1)
     order = np.random.default_rng(seed).permutation(len(groups))
     held = {groups[i] for i in order[:n_held]}
     return LabelledData(

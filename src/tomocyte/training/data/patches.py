@@ -130,7 +130,7 @@ def read_window(source: Labelled, window: Window, settings: DataSettings) -> tup
     stored = source.image.require_voxel_size()
     margin = [0, 0, 0]
     if settings.targets == "mask-and-core":
-        margin = [math.ceil(settings.core_depth_um / size) + 1 for size in stored]
+        margin = [_margin(settings.core_depth_um, size, part) for size, part in zip(stored, window, strict=True)]
     wide = [
         slice(max(0, part.start - more), min(extent, part.stop + more))
         for part, more, extent in zip(window, margin, source.image.spatial_shape, strict=True)
@@ -150,3 +150,8 @@ def read_window(source: Labelled, window: Window, settings: DataSettings) -> tup
         ]
     )
     return voxels, target
+
+
+def _margin(depth_um: float | None, size_um: float, part: slice) -> int:
+    """Voxels beside a window that decide on the cores in it; without a depth, as many as the window has."""
+    return part.stop - part.start if depth_um is None else math.ceil(depth_um / size_um) + 1

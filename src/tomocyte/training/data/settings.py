@@ -62,8 +62,9 @@ class DataSettings(LabelledSettings):
     ``structures`` are then the cell and the nucleus, whose label images number them."""
     cells: CellSampleSettings = CellSampleSettings()
     """``cell-by-cell``: how samples are cut out."""
-    core_depth_um: float = Field(default=1.5, gt=0, le=100)
-    """Width of that rim in µm."""
+    core_depth_um: float | None = Field(default=None, gt=0, le=100)
+    """Width of that rim in µm. Empty: half of the depth of the middle one of the labelled objects, so that every object
+    keeps a core and touching ones part."""
     voxel_size_um: tuple[float | None, float, float] | None = None
     """Voxel size z, y, x in µm at which the network works (z: null for sections); images are resampled to it. Empty:
     as stored."""

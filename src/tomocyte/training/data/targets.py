@@ -81,6 +81,7 @@ def _core(
     deepest = np.zeros(len(present), dtype=np.float32)
     if len(present) > 1:
         deepest[1:] = ndimage.maximum(depth, ranks, index=np.arange(1, len(present)))
-    core = (depth > np.minimum(settings.core_depth_um, 0.5 * deepest[ranks])) & (mask == 1)
+    rim = np.inf if settings.core_depth_um is None else settings.core_depth_um
+    core = (depth > np.minimum(rim, 0.5 * deepest[ranks])) & (mask == 1)
     result: Target = np.where(mask == IGNORE, IGNORE, core.astype(np.uint8)).astype(np.uint8)
     return result
