@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 import typer
+from tests.formats import maker_samples
 from typer.testing import CliRunner
 
 from tomocyte.formats import read_volume, write_volume
@@ -172,6 +174,7 @@ def section_pair(folder: Path, name: str, structures: list[str]) -> None:
 
 # How each documented line is tested beyond being understood: the first pattern that it matches decides.
 TREATMENTS = {
+    r"tomocyte formats|recording.nd2|series.lif|tomogram.mat": "formats",
     r"real/|samples get": "needs real data",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
     r" propagate ": "typed in tests/propagation/test_propagation_page.py",
@@ -206,6 +209,22 @@ def test_before_anything_is_written(type_line: Type, tmp_path: Path) -> None:
         if treatment(line) in ("as printed", "dry run"):
             assert type_line(line, *(["--dry-run"] if treatment(line) == "dry run" else []))
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_the_page_of_formats(type_line: Type, tmp_path: Path) -> None:
+    """Each line as printed, on small files; what is converted is what was chosen."""
+    voxels = np.arange(2 * 4 * 5 * 6, dtype=np.uint16).reshape(1, 2, 4, 5, 6)
+    maker_samples.nd2(tmp_path / "recording.nd2", voxels, channels=("DNA", "Golgi"))
+    maker_samples.lif(tmp_path / "series.lif", {"first": voxels, "second": voxels + 7})
+    scipy.io.savemat(tmp_path / "tomogram.mat", {"ri": voxels[0, 0].transpose(1, 2, 0), "mask": voxels[0, 0] > 3})
+    printed = {line: type_line(line) for line in ALL_COMMANDS if treatment(line) == "formats"}
+    assert "DNA, Golgi" in printed["tomocyte info recording.nd2"]
+    assert "Give --dataset with one of: first, second." in printed["tomocyte info series.lif"]
+    assert '"source": "LIF z Length/(n-1)' in printed["tomocyte info series.lif --dataset second --json"]
+    second, tomogram = read_volume(tmp_path / "second.ome.tif"), read_volume(tmp_path / "tomogram.ome.tif")
+    np.testing.assert_array_equal(second.frame(0), voxels[0] + 7)
+    np.testing.assert_array_equal(tomogram.planes(0, 0), voxels[0, 0])
+    assert tomogram.voxel_size_um == (0.3, 0.2, 0.1)
 
 
 @pytest.mark.slow
