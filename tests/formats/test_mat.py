@@ -80,3 +80,15 @@ def test_complex_numbers_and_files_without_arrays_are_refused(tmp_path: Path) ->
     scipy.io.savemat(tmp_path / "b.mat", {"n": 3.0})
     with pytest.raises(InputError, match="E-DATASET"):
         read_volume(tmp_path / "b.mat")
+
+
+def test_an_element_of_no_known_type_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """SciPy believes it and crashes; the numbers are the last 7 · 9 · 11 · 2 bytes, padded to 1392."""
+    path = SAMPLES["mat_5"](tmp_path).path
+    data = bytearray(path.read_bytes())
+    place = len(data) - 1392 - 8
+    assert data[place] == 4  # miUINT16
+    data[place] = 200
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"E-MAT: .*is damaged or cut off"):
+        read_volume(path, ReadOptions(SIZE_UM, "YXZ"))

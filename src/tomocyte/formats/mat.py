@@ -7,9 +7,10 @@ whole; the array is kept in memory. To take a voxel size from a file, there woul
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import h5py
 import numpy as np
@@ -40,6 +41,11 @@ NUMBERS: Final = {
 }
 """Types of NumPy by MATLAB's classes."""
 MOST_SHOWN: Final = 20
+HEADER_NBYTES: Final = 128
+MATRIX: Final = 14
+PACKED: Final = 15
+KINDS: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 16, 17, 18})
+"""MATLAB's numbers of the types that an element inside an array may have."""
 
 
 class _Loaded:
@@ -149,6 +155,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
             size, dtype = found.shape[::-1], found.dtype.newbyteorder("=")
     else:
         with library(path, CODE, what="its list of arrays"):
+            check_elements(stamp)
             listed = scipy.io.whosmat(path)
         arrays = {name: shape for name, shape, kind in listed if kind in NUMBERS and _n_axes(shape) >= 2}
         name = _chosen(arrays, options.dataset, path)
@@ -174,6 +181,65 @@ def read(path: Path, options: ReadOptions) -> Volume:
             "size": tuple(size),
             CHOICES: tuple(arrays),
         },
+    )
+
+
+def check_elements(stamp: FileStamp) -> None:
+    """Refuse a file of version 5 or 7 whose elements are of no known type or longer than what holds them.
+
+    SciPy believes both and crashes. Packed elements have a checksum of their own.
+
+    References
+    ----------
+    MathWorks, MAT-File Format, version 5, chapter 1.
+    """
+    with stamp.path.open("rb") as file:
+        file.seek(126)
+        order = {b"IM": "<", b"MI": ">"}.get(file.read(2), "")
+        place = HEADER_NBYTES
+        while order and place < stamp.nbytes:
+            kind, nbytes, start = _tag(file, place, order)
+            stop = start + nbytes
+            if kind not in (MATRIX, PACKED) or stop > stamp.nbytes:
+                raise _bad_element(stamp.path, place)
+            if kind == MATRIX:
+                _check_matrix(file, start, stop, order, stamp.path)
+            place = stop
+    if not order:
+        raise _bad_element(stamp.path, 126)
+
+
+def _tag(file: BinaryIO, place: int, order: str) -> tuple[int, int, int]:
+    """Type, length and first byte of the data of an element; short ones keep both in four bytes."""
+    file.seek(place)
+    kind, nbytes = struct.unpack(f"{order}II", file.read(8))
+    return (kind & 0xFFFF, kind >> 16, place + 4) if kind >> 16 else (kind, nbytes, place + 8)
+
+
+def _check_matrix(file: BinaryIO, start: int, stop: int, order: str, path: Path) -> None:
+    """Flags, sizes, name and numbers of one array; parts of structures and cells likewise."""
+    place, kinds = start, []
+    numbers = []
+    is_nested = False
+    while place < stop:
+        kind, nbytes, data = _tag(file, place, order)
+        if kind not in KINDS or data + nbytes > stop or (data == place + 4 and nbytes > 4):
+            raise _bad_element(path, place)
+        if kind == MATRIX:
+            is_nested = True
+            if nbytes:
+                _check_matrix(file, data, data + nbytes, order, path)
+        kinds.append(kind)
+        numbers.append(nbytes)
+        place = data + (4 if data == place + 4 else nbytes if kind == MATRIX else -(-nbytes // 8) * 8)
+    is_sound = kinds[:3] == [6, 5, 1] and numbers[0] == 8 and numbers[1] % 4 == 0 and numbers[1] >= 8
+    if not is_sound or (not is_nested and len(kinds) < 4):
+        raise _bad_element(path, start)
+
+
+def _bad_element(path: Path, place: int) -> InputError:
+    return InputError(
+        CODE, f"its element at byte {place} is damaged or cut off.", path=path, cure="Copy it again, or save it as 7.3."
     )
 
 
