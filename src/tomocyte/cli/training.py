@@ -33,8 +33,19 @@ SCORE_NAMES = {"dice": "Dice", "f1": "F1 of objects at IoU 0.5", "matched_dice":
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe: {training_recipes}.")],
     output: Output,
+    recipe: Annotated[
+        str | None, typer.Argument(help="A YAML file, or the name of a recipe: {training_recipes}.")
+    ] = None,
+    new_recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--new-recipe",
+            metavar="MODALITY",
+            help="Write a commented recipe for your own labelled images to the file -o, and train nothing: qpi, odt, "
+            "fluorescence, sxt or nile_red.",
+        ),
+    ] = None,
     data: DataOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "cpu",
@@ -57,10 +68,20 @@ def train(
     """
     from tomocyte.cli.progress import task_progress
     from tomocyte.comparison import train as train_model
+    from tomocyte.errors import SettingsError
     from tomocyte.models import load_package
     from tomocyte.runs.simulate.benchmark import labelled_images
     from tomocyte.training import build_recipe, load_recipe, split_items
 
+    if new_recipe is not None and recipe is None:
+        _write_recipe(new_recipe, output, is_dry_run=dry_run)
+        return
+    if recipe is None or new_recipe is not None:
+        raise SettingsError(
+            "E-USAGE",
+            "give either a recipe to train with, or --new-recipe.",
+            cure="`tomocyte train --new-recipe fluorescence -o my.yaml` writes a recipe.",
+        )
     checked = build_recipe(load_recipe(recipe, overrides or ()))
     if dry_run and data is None and checked.benchmark is not None:
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
@@ -85,6 +106,30 @@ def train(
             callback=callback,
         )
     _print_result(result, output)
+
+
+def _write_recipe(modality: str, output: Path, *, is_dry_run: bool) -> None:
+    """Write a recipe to begin with, never over another file, and say what comes next."""
+    import re
+    import shlex
+
+    from tomocyte.errors import OutputError, SettingsError
+    from tomocyte.ledger.atomic import write_atomic
+    from tomocyte.training.new_recipe import new_recipe
+
+    if output.suffix not in {".yaml", ".yml"}:
+        cure = f"Write -o {shlex.quote(str(output.with_name(output.name + '.yaml')))}."
+        raise SettingsError("E-USAGE", f"{output} is not the name of a recipe, which ends with .yaml.", cure=cure)
+    if output.exists():
+        raise OutputError("E-EXISTS", "already exists.", path=output, cure="Choose another name.")
+    name = re.sub(r"[^A-Za-z0-9_.+-]", "-", output.stem).lstrip("_.+-")[:60] or "mine"
+    text = new_recipe(modality, name=name)
+    if is_dry_run:
+        typer.echo(f"Would write {output}; nothing written.")
+        return
+    write_atomic(output, text.encode("utf-8"))
+    typer.echo(f"wrote {output}: read it through, then")
+    typer.echo(f"next: tomocyte train {shlex.quote(str(output))} --data FOLDER -o OUT")
 
 
 def fine_tune(
@@ -209,7 +254,8 @@ def _print_result(result: dict[str, Any], output: Path) -> None:
     history = result["history"]
     if result.get("core_depth_um") is not None:
         typer.echo(f"core_depth_um: {result['core_depth_um']:g}, the rim that separates touching objects.")
-    typer.echo(f"{len(history)} epochs, last loss {history[-1]['loss']:.4f}.")
+    loss = history[-1]["loss"]
+    typer.echo(f"{len(history)} epochs, last loss {'unknown' if loss is None else f'{loss:.4f}'}.")
     scores = history[-1].get("validation")
     if scores:
         typer.echo("held out: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))

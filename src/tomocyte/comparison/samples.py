@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from tomocyte.comparison.score import Field, Predictor, score_model
 from tomocyte.evaluation import ScoreSettings, ScoreTable
-from tomocyte.labels.settings import required
 from tomocyte.modalities import modality
 from tomocyte.segmentation.prediction.objects import instances_from_probability
 from tomocyte.segmentation.settings import InstanceSettings
+from tomocyte.structures import structure
 from tomocyte.training.data.samples import Place, Samples, Target, resample_pair
 from tomocyte.training.data.settings import IGNORE
 from tomocyte.training.data.targets import output_names
@@ -197,8 +197,10 @@ def objects_of(sample: Sample, probability: Probability) -> NDArray[Any]:
     full = probability[:, np.newaxis] if sample.samples.n_axes == 2 else probability
     back = np.stack([resize(head, volume.spatial_shape, order=1, mode="edge", anti_aliasing=False) for head in full])
     clean = modality(settings.modality).segmentation.clean
+    entry = structure(settings.structures[0])
     instances = InstanceSettings(
-        min_area_um2=required(clean.min_area_um2), min_volume_um3=required(clean.min_volume_um3)
+        min_area_um2=entry.smallest_um2 if clean.min_area_um2 is None else clean.min_area_um2,
+        min_volume_um3=entry.smallest_um3 if clean.min_volume_um3 is None else clean.min_volume_um3,
     )
     return instances_from_probability(back.astype(np.float32), volume.require_voxel_size(), instances)
 
