@@ -95,6 +95,7 @@ ROOMS = {
     "classical": {"segmentation"},
     "corrections": {"corrections"},
     "measure": {"measurements", "modalities"},
+    "plausibility": {"confidence"},
     "confidence": {"confidence"},
     "draw": {"figures"},
 }
@@ -110,8 +111,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 STAGES = {
-    "classical": ["classical", "measure", "draw"],
-    "trained": ["model", "cells", "classical", "corrections", "measure", "confidence", "draw"],
+    "classical": ["classical", "measure", "plausibility", "draw"],
+    "trained": ["model", "cells", "classical", "corrections", "measure", "plausibility", "confidence", "draw"],
 }
 EDITS = {"edits": [{"do": "delete", "structure": "cell", "frame": 0, "targets": [{"label": 1}]}]}
 

@@ -22,7 +22,7 @@ from tomocyte.segmentation.settings import NucleusSettings, SegmentationSettings
 from tomocyte.volume import Volume
 
 SIZE_UM = (0.4, 0.3, 0.2)
-CLASSICAL_STAGES = ("classical", "measure", "draw")
+CLASSICAL_STAGES = ("classical", "measure", "plausibility", "draw")
 
 
 def stained(n_channels: int = 1, **properties: Any) -> Volume:
@@ -144,7 +144,7 @@ def test_corrections_come_after_the_segmentation_and_before_the_measuring() -> N
     edit = {"do": "delete", "structure": "object", "targets": [1]}
     edits = EditList.model_validate({"edits": [edit]})
     plan = plan_run(stained(), RunSettings(modality="fluorescence"), edits=edits)
-    assert plan.stages == ("classical", "corrections", "measure", "draw")
+    assert plan.stages == ("classical", "corrections", "measure", "plausibility", "draw")
     assert plan.describe()["n_edits"] == 1
     late = EditList.model_validate({"edits": [{**edit, "frame": 1}]})
     with pytest.raises(InputError, match="E-EDIT-FRAME"):

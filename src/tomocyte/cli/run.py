@@ -220,6 +220,11 @@ def _run(paths: list[Path], settings: RunSettings, output: Path, options: dict[s
     )
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
+    if result.n_implausible:
+        typer.echo(
+            f"{result.n_implausible} of {len(paths)} inputs have results that cannot be right: "
+            "see W-IMPLAUSIBLE in the report, and state `check` in status.csv."
+        )
     typer.echo(f"report: {output / 'report.html'}")
     if result.failures:
         return EXIT_ALL_FAILED if result.n_done == 0 else EXIT_SOME_FAILED

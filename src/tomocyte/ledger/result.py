@@ -34,6 +34,8 @@ class RunResult:
         In the order of items.
     n_objects : dict
         Structure -> number of objects over all inputs and frames.
+    n_implausible : int
+        Inputs done with results that cannot be right (``W-IMPLAUSIBLE-…``).
     notes : list of str
         What the user must hear: which earlier corrections or files of theirs were kept, and where they are.
     """
@@ -42,4 +44,5 @@ class RunResult:
     n_resumed: int = 0
     failures: list[Failure] = field(default_factory=list)
     n_objects: dict[str, int] = field(default_factory=dict)
+    n_implausible: int = 0
     notes: list[str] = field(default_factory=list)

@@ -84,6 +84,7 @@ def publish(
     places = _places([*current, *other], names)
     current, tables = _readable(ledger, current, result.failures)
     objects = _with_places(_objects(tables), places)
+    result.n_implausible = sum(map(_is_implausible, current))
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
     dictionary = data_dictionary(find_columns(objects.columns, (*object_columns(), *_own_columns(current))))
     pairs = _pairs(ledger, current)
@@ -126,6 +127,13 @@ def publish(
             "pairs.dictionary.csv": partial(write_csv, described),
         }
     _publish_all(ledger, files)
+
+
+def _is_implausible(record: CommitRecord) -> bool:
+    """Whether an input has results that cannot be right."""
+    from tomocyte.confidence.plausibility import is_implausible
+
+    return any(map(is_implausible, record.warnings))
 
 
 def _publish_all(ledger: Ledger, files: Mapping[str, Callable[[Path], Any]]) -> None:
@@ -271,7 +279,7 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
             {
                 "item": record.item,
                 "source": record.source,
-                "state": "ok" if failure is None else "failed",
+                "state": "failed" if failure is not None else "check" if _is_implausible(record) else "ok",
                 "code": "" if failure is None else failure.code,
                 "message": "" if failure is None else f"{failure.message} The tables hold its results before that.",
                 "n_frames": facts["shape_tczyx"][0],

@@ -13,6 +13,7 @@ from tomocyte.pipeline.stages.corrections import CorrectionsStage
 from tomocyte.pipeline.stages.draw import DrawStage
 from tomocyte.pipeline.stages.measure import MeasureStage
 from tomocyte.pipeline.stages.model import ModelStage
+from tomocyte.pipeline.stages.plausibility import PlausibilityStage
 
 __all__ = ["STAGES"]
 
@@ -24,6 +25,7 @@ STAGES: dict[str, type[Stage]] = {
         ClassicalStage,
         CorrectionsStage,
         MeasureStage,
+        PlausibilityStage,
         ConfidenceStage,
         DrawStage,
     )

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tomocyte.confidence.plausibility import is_implausible
 from tomocyte.runs.report.contents import described, edit_rows, object_tables, summary_rows
 from tomocyte.runs.report.rounding import rounded
 from tomocyte.structures import SPARE_COLOURS, structure_colour, structures
@@ -189,6 +190,7 @@ def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:
         "name": item.name,
         "path": item.path,
         "is_good": item.error is None,
+        "is_implausible": any(map(is_implausible, item.warnings)),
         "is_detailed": is_detailed or item.error is not None,
         "counts": ", ".join(f"{structure.replace('_', ' ')}: {count}" for structure, count in counts.items()),
         "notes": notes,

@@ -1,0 +1,66 @@
+"""Plausibility: whether what was found can be right, said in notices ``W-IMPLAUSIBLE-…``."""
+
+from __future__ import annotations
+
+import math
+
+from tomocyte.confidence.plausibility import Objects, implausible, without_cell
+from tomocyte.labels.settings import CleanSettings
+from tomocyte.notices import Notice
+from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
+from tomocyte.volume import Volume
+
+
+class PlausibilityStage(Stage):
+    """Compares objects with what physics and counting allow."""
+
+    name = "plausibility"
+
+    def prepare(self, volume: Volume) -> None:
+        """Start with no frame that has anything to say."""
+        super().prepare(volume)
+        self._first: dict[str, Notice] = {}
+        self._frames: dict[str, int] = {}
+
+    def apply(self, state: FrameState) -> FrameState:
+        """The frame as it is; what cannot be right about its main objects is kept."""
+        frame = state.frame
+        self.report("plausibility", frame)
+        objects = Objects(
+            state.labels["cell"],
+            frame.segmented,
+            frame.voxel_size_um,
+            self.plan.main,
+            is_light=frame.quantities[frame.channel] == "intensity" and self.plan.classical.foreground.is_bright,
+            smallest_um=self._smallest(math.isnan(frame.voxel_size_um[0]) or frame.segmented.shape[0] == 1),
+        )
+        for notice in implausible(objects):
+            self._first.setdefault(notice.code, notice)
+            self._frames[notice.code] = self._frames.get(notice.code, 0) + 1
+        return state
+
+    def _smallest(self, is_plane: bool) -> float:
+        """Smallest object of the classical engine in µm² or µm³; 0 where a model or the image decides."""
+        clean: CleanSettings = self.plan.classical.clean
+        size = clean.min_area_um2 if is_plane else clean.min_volume_um3
+        return 0.0 if self.plan.card is not None or size is None else size
+
+    def after_all(self, state: VolumeState) -> VolumeState:
+        """Notices about all frames, and about organelles without a cell."""
+        for code, notice in self._first.items():
+            n = self._frames[code]
+            where = f" (in {n} of {self._n_frames} frames; the first is described)" if self._n_frames > 1 else ""
+            self.notify(Notice(code, notice.text + where))
+        table = state.table
+        n_cells = int((table["structure"] == self.plan.main).sum())
+        for structure in state.labels:
+            if structure == self.plan.main:
+                continue
+            cells = table.loc[table["structure"] == structure, "cell_id"]
+            outside = int((cells == 0).sum())
+            lost = without_cell(
+                len(cells) - outside, outside, organelle=structure, cell=self.plan.main, n_cells=n_cells
+            )
+            if lost is not None:
+                self.notify(lost)
+        return state
