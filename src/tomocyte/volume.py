@@ -95,7 +95,10 @@ class Volume:
             raise MetadataError(
                 "E-CHANNEL", f"{len(self.channel_names)} channel names for {self.shape[1]} channels.", path=self.path
             )
-        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "biufc":  # one type of two names (int64 as l and as q) is one type
+            dtype = np.dtype(dtype.str)
+        object.__setattr__(self, "dtype", dtype)
         for name in ("origin", "sources", "metadata"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 

@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.errors import InputError
+from tomocyte.formats._foreign import refuse_foreign
 from tomocyte.progress import silent
 from tomocyte.volume import Origin, Volume, VoxelSize
+
+FOLDER_FORMATS = frozenset({"ome-zarr"})
+"""Formats whose endings are those of folders."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +107,22 @@ def _candidates(path: Path) -> Iterator[Format]:
 
 
 def detect(path: Path) -> Format:
-    """The format that can read ``path``.
+    """The format that can read ``path``; of a damaged file the one of its ending, which refuses it with the reason.
 
     Raises
     ------
     InputError
-        ``E-NOT-FOUND`` or ``E-FORMAT`` (with the list of known formats).
+        ``E-NOT-FOUND``, or ``E-FORMAT``: of no known format, or something else than an image by its first bytes.
     """
     if not path.exists():
         raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
     for entry in _candidates(path):
         if entry.verify(path):
+            return entry
+    if path.is_file():
+        refuse_foreign(path)
+    for entry in _candidates(path):  # the reader of that ending says what is wrong with the file
+        if path.name.lower().endswith(entry.suffixes) and path.is_dir() == (entry.name in FOLDER_FORMATS):
             return entry
     known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in formats().values())
     raise InputError(

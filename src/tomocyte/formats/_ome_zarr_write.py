@@ -47,12 +47,16 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
     InputError
         ``E-ZARR-WRITE``: the folder is not empty, or the type is not a number.
     """
-    if volume.dtype.kind not in "biuf" or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+    if (
+        volume.dtype.kind not in "biuf"
+        or volume.dtype.itemsize > 8
+        or (path.exists() and (not path.is_dir() or any(path.iterdir())))
+    ):
         raise InputError(
             "E-ZARR-WRITE",
             f"cannot write {volume.dtype} there.",
             path=path,
-            cure="Choose a new folder and a numeric type.",
+            cure="Choose a new folder, and integers or floats of at most 64 bits.",
         )
     factors = pyramid_factors(volume)
     attributes = _attributes(volume, factors)

@@ -1,6 +1,7 @@
 """MRC and REC: tomograms of soft X-ray and electron microscopes (MRC2014).
 
-The header is believed only where the file's length agrees with it. Voxel size: cell size in Å over the number of
+The header is believed only where the file's length agrees with it; where stamp, IMOD's flag, minimum and maximum or
+the instrument's extended header say otherwise, that is a note. Voxel size: cell size in Å over the number of
 intervals; a zero counts as missing. The header's minimum and maximum are compared with the voxels only by
 :func:`check_statistics`, because that reads the whole file. To support another mode, add it to :func:`_stored_type`.
 
@@ -12,13 +13,13 @@ Cheng et al. (2015), MRC2014: extensions to the MRC format header, https://doi.o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from mrcfile import utils as mrc_utils
-from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.dtypes import HEADER_DTYPE, get_ext_header_dtype
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
@@ -26,25 +27,27 @@ from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, shape_tczyx
 from tomocyte.formats._flat import FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import FileStamp, parsing
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.formats._tiff_meta import disagreement, is_same_size
+from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, Origin, Volume, VoxelSize
 
 HEADER_NBYTES: Final = 1024
 UM_PER_ANGSTROM: Final = 1e-4
 IMOD_STAMP: Final = 1146047817
+MODE_NBYTES: Final = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2}
+METRES: Final = 1e6
 WRITTEN_AS: Final = {"b1": "i1", "i1": "i1", "u1": "u2", "i2": "i2", "u2": "u2", "f2": "f2", "f4": "f4"}
 
 
 def verify(path: Path) -> bool:
-    """Whether the file has the map identifier and a known byte order of MRC2014."""
+    """Whether the header has the map identifier, or else numbers with which the file's length agrees."""
     try:
         if not path.is_file():
             return False
         with path.open("rb") as stream:
             raw = stream.read(HEADER_NBYTES)
-        _parse(raw, path)
-    except (OSError, InputError):
+        return len(raw) == HEADER_NBYTES and (raw[208:211] == b"MAP" or _fitting(raw, path.stat().st_size) is not None)
+    except OSError:
         return False
-    return True
 
 
 def read(path: Path, options: ReadOptions) -> Volume:
@@ -72,21 +75,22 @@ def read(path: Path, options: ReadOptions) -> Volume:
     stamp = FileStamp.of(path)
     with parsing(path, "E-MRC-HEADER", what="its header"), path.open("rb") as stream:
         raw = stream.read(HEADER_NBYTES)
-    header = _parse(raw, path)
+    header, notes = _parse(raw, stamp.nbytes, path)
     axes, sizes = _axes_and_sizes(header, options, path)
+    stored, type_notes = _stored_type(header, raw, path)
     planes = FlatPlanes(
         stamp,
         HEADER_NBYTES + _extended_nbytes(header, path),
-        _stored_type(header, raw, path),
+        stored,
         axes,
         sizes,
         code="E-MRC-TRUNC",
     )
     check_flat_size(planes)
     shape = shape_tczyx(axes, sizes)
-    size, notes = _voxel_size_um(header, axes, shape[2])
+    size, size_notes = _voxel_size_um(header, axes, shape[2], _instrument_um(header, path))
     if options.voxel_size_um is not None:  # the user's word replaces the file's
-        size, notes = None, ()
+        size, size_notes = None, ()
     origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
     return Volume(
         shape=shape,
@@ -95,23 +99,61 @@ def read(path: Path, options: ReadOptions) -> Volume:
         voxel_size_um=size,
         origin=origin,
         path=path,
-        notes=notes,
+        notes=(*notes, *type_notes, *size_notes),
         metadata=_metadata(header),
     )
 
 
-def _parse(raw: bytes, path: Path) -> Any:
-    """The header as a structured scalar in its own byte order."""
-    if len(raw) < HEADER_NBYTES or raw[208:211] != b"MAP":
+def _parse(raw: bytes, nbytes: int, path: Path) -> tuple[Any, tuple[str, ...]]:
+    """The header as a structured scalar in its own byte order, and a note when its stamp is not one of MRC2014.
+
+    SerialEM, Amira and others write other stamps, or none. The byte order is then the one with which the header's
+    numbers and the length of the file agree.
+    """
+    order = _stamped_order(raw)
+    has_word = len(raw) == HEADER_NBYTES and raw[208:211] == b"MAP"
+    fitting = _fitting(raw, nbytes)
+    if has_word and order is not None and fitting in (order, None):
+        return _header(raw, order), ()
+    if fitting is None:
         raise InputError(
             "E-MRC-HEADER",
-            "has no MRC2014 header (1,024 bytes with the word MAP).",
+            "has no MRC2014 header (1,024 bytes with the word MAP and a stamp of the byte order), and its length "
+            "agrees with its numbers in neither byte order.",
             path=path,
             cure="It is cut off, damaged, or of an older kind; convert it with mrcfile or IMOD.",
         )
-    with parsing(path, "E-MRC-HEADER", what="its machine stamp"):
-        order = mrc_utils.byte_order_from_machine_stamp(np.frombuffer(raw[212:216], dtype=np.uint8))
-        return np.frombuffer(raw, dtype=HEADER_DTYPE.newbyteorder(order))[0]
+    says = f"the stamp {raw[212:216].hex(' ')}" if has_word else "no word MAP"
+    name = "little" if fitting == "<" else "big"
+    return _header(raw, fitting), (
+        f"W-MRC-STAMP: the header has {says}; it is read as {name}-endian, with which its numbers and the "
+        "length of the file agree.",
+    )
+
+
+def _header(raw: bytes, order: str) -> Any:
+    return np.frombuffer(raw[:HEADER_NBYTES], dtype=HEADER_DTYPE.newbyteorder(order))[0]
+
+
+def _stamped_order(raw: bytes) -> str | None:
+    """The byte order that the machine stamp names; ``None`` for a stamp that MRC2014 does not have."""
+    return {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}.get(raw[212:214])
+
+
+def _fitting(raw: bytes, nbytes: int) -> str | None:
+    """The byte order with which sizes, mode and axes of the header give exactly the length of the file."""
+    if len(raw) < HEADER_NBYTES:
+        return None
+    for order in "<>":
+        header = _header(raw, order)
+        sizes = [int(header[name]) for name in ("nx", "ny", "nz")]
+        mode, extended = int(header["mode"]), int(header["nsymbt"])
+        axes = sorted(int(header[name]) for name in ("mapc", "mapr", "maps"))
+        if min(sizes) < 1 or mode not in MODE_NBYTES or extended < 0 or axes not in ([0, 0, 0], [1, 2, 3]):
+            continue
+        if HEADER_NBYTES + extended + math.prod(sizes) * MODE_NBYTES[mode] == nbytes:
+            return order
+    return None
 
 
 def _extended_nbytes(header: Any, path: Path) -> int:
@@ -123,7 +165,8 @@ def _extended_nbytes(header: Any, path: Path) -> int:
     return nbytes
 
 
-def _stored_type(header: Any, raw: bytes, path: Path) -> np.dtype[Any]:
+def _stored_type(header: Any, raw: bytes, path: Path) -> tuple[np.dtype[Any], tuple[str, ...]]:
+    """Type of a voxel by mode, IMOD's flag and the header's minimum and maximum, and a note where they differ."""
     mode = int(header["mode"])
     order = header.dtype["mode"].byteorder
     if mode not in (0, 1, 2, 6, 12):
@@ -134,12 +177,34 @@ def _stored_type(header: Any, raw: bytes, path: Path) -> np.dtype[Any]:
             path=path,
             cure="Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) can be read; convert it.",
         )
+    stored: np.dtype[Any] = np.dtype(mrc_utils.dtype_from_mode(mode)).newbyteorder(order)
     # IMOD writes mode 0 unsigned unless bit 0 of its flags is set; only its own stamp tells.
     imod = np.frombuffer(raw[152:160], dtype=np.dtype("i4").newbyteorder(order))
-    if mode == 0 and imod[0] == IMOD_STAMP and not imod[1] & 1:
-        return np.dtype(np.uint8)
-    stored: np.dtype[Any] = np.dtype(mrc_utils.dtype_from_mode(mode)).newbyteorder(order)
-    return stored
+    is_flagged = mode == 0 and imod[0] == IMOD_STAMP
+    if is_flagged and not imod[1] & 1:
+        stored = np.dtype(np.uint8)
+    low, high = float(header["dmin"]), float(header["dmax"])
+    if stored.kind not in "iu" or not (math.isfinite(low) and math.isfinite(high) and low < high):
+        return stored, ()
+    limits, other = np.iinfo(stored), np.dtype({"i": "u", "u": "i"}[stored.kind] + str(stored.itemsize))
+    if limits.min <= low and high <= limits.max:
+        return stored, ()
+    said = f"the header gives {low:g} to {high:g} as the range of voxels of type {stored.name} (mode {mode})"
+    if not is_flagged and np.iinfo(other).min <= low and high <= np.iinfo(other).max:
+        return other.newbyteorder(order), (f"W-MRC-RANGE: {said}; they are read as {other.name}, which holds it.",)
+    return stored, (f"W-MRC-RANGE: {said}, which cannot hold it.",)
+
+
+def _instrument_um(header: Any, path: Path) -> dict[str, float]:
+    """Pixel size y, x in µm that an FEI instrument wrote into the extended header, where it has one."""
+    dtype = get_ext_header_dtype(bytes(header["exttyp"]), header.dtype["mode"].byteorder)
+    if dtype is None or int(header["nsymbt"]) < dtype.itemsize:
+        return {}
+    with parsing(path, "E-MRC-HEADER", what="its extended header"), path.open("rb") as stream:
+        stream.seek(HEADER_NBYTES)
+        first = np.frombuffer(stream.read(dtype.itemsize), dtype=dtype)[0]
+    found = {letter: float(first[f"Pixel size {letter.upper()}"]) * METRES for letter in "yx"}
+    return {letter: size for letter, size in found.items() if SMALLEST_VOXEL_UM <= size <= LARGEST_VOXEL_UM}
 
 
 def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str, tuple[int, ...]]:
@@ -170,7 +235,9 @@ def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str,
     return letters, sizes
 
 
-def _voxel_size_um(header: Any, axes: str, n_planes: int) -> tuple[VoxelSize | None, tuple[str, ...]]:
+def _voxel_size_um(
+    header: Any, axes: str, n_planes: int, instrument: Mapping[str, float]
+) -> tuple[VoxelSize | None, tuple[str, ...]]:
     intervals = [int(header[name]) for name in ("mz", "my", "mx")]
     lengths = [float(str(header["cella"][name])) for name in ("z", "y", "x")]
     usable = [
@@ -184,6 +251,13 @@ def _voxel_size_um(header: Any, axes: str, n_planes: int) -> tuple[VoxelSize | N
         for count, length, good in zip(intervals, lengths, usable, strict=True)
     ]
     depth = math.nan if has_no_depth else sizes[0]
+    for letter, size in zip("yx", sizes[1:], strict=True):
+        if letter in instrument and not is_same_size(size, instrument[letter]):
+            both = {"the cell": size, "the extended header": instrument[letter]}
+            return None, (disagreement(letter, both),)
+    angles = [float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")]
+    if any(angle not in (0.0, 90.0) for angle in angles):
+        return None, (f"W-VOXEL-SIZE: the cell has the angles {angles}, so its voxels are no cuboids.",)
     return (depth, sizes[1], sizes[2]), ()
 
 

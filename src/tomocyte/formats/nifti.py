@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, Final
@@ -27,6 +27,7 @@ from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import checked_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, PackedFile, check_flat_size
 from tomocyte.formats._hostile import PARSER_ERRORS, FileStamp, parsing
+from tomocyte.formats._tiff_meta import disagreement, is_same_size
 from tomocyte.volume import Origin, Volume, VoxelSize
 
 UM_PER_UNIT: Final = {"meter": 1e6, "mm": 1e3, "micron": 1.0}
@@ -177,12 +178,46 @@ def _physical(
     if space_unit not in UM_PER_UNIT:
         return None, times, ("W-NO-VOXEL: the header gives no unit of length, so the voxel size is unknown.",)
     factor = UM_PER_UNIT[space_unit]
+    affine_steps, notes = _sform_steps(header, axes, steps, factor)
+    if affine_steps is None:
+        return None, times, notes
+    steps = steps | affine_steps
     found = [steps.get(letter, math.nan) * factor for letter in "ZYX"]
     usable = [math.isfinite(size) and size > 0 for size in found]
     is_2d = "Z" not in axes
     if not all(usable[1:] if is_2d else usable):
         return None, times, ("W-NO-VOXEL: a voxel size in the header is not positive, so it is unknown.",)
-    return (math.nan if is_2d else found[0], found[1], found[2]), times, ()
+    return (math.nan if is_2d else found[0], found[1], found[2]), times, notes
+
+
+def _sform_steps(
+    header: Any, axes: str, steps: Mapping[str, float], factor: float
+) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+    """Lengths of a voxel by the sform, in the header's unit, compared with ``pixdim``.
+
+    The sform alone counts when there is no qform and pixdim is at its default of 1, as nibabel and ITK have it; pixdim
+    counts when the sform is at its default, the identity. Two other statements that differ give no voxel size.
+    """
+    if int(header["sform_code"]) <= 0:
+        return {}, ()
+    spatial = [letter for letter in reversed(axes) if letter in "ZYX"]
+    rows = np.array([header[name][:3] for name in ("srow_x", "srow_y", "srow_z")], dtype=np.float64)
+    lengths = np.linalg.norm(rows, axis=0)
+    stated = {letter: float(f"{lengths[place]:.7g}") for place, letter in enumerate("XYZ") if letter in spatial}
+    if not all(math.isfinite(length) and length > 0 for length in stated.values()):
+        return {}, ("W-NIFTI-SFORM: the sform has a length of zero and is not used; pixdim is.",)
+    differing = [letter for letter in spatial if not is_same_size(stated[letter], abs(steps[letter]))]
+    if not differing:
+        return {}, ()
+    is_default = int(header["qform_code"]) <= 0 and all(steps[letter] in (0.0, 1.0) for letter in spatial)
+    if is_default:
+        shown = ", ".join(f"{letter.lower()} = {stated[letter] * factor:.6g}" for letter in "ZYX" if letter in stated)
+        return stated, (f"W-NIFTI-SFORM: pixdim is not set; the voxel size is that of the sform ({shown} µm).",)
+    if all(stated[letter] == 1.0 for letter in spatial):
+        return {}, ("W-NIFTI-SFORM: the sform is at its default of 1; the voxel size is that of pixdim.",)
+    letter = differing[0]
+    both = {"sform": stated[letter] * factor, "pixdim": abs(steps[letter]) * factor}
+    return None, (disagreement(letter.lower(), both),)
 
 
 def _units(code: int) -> tuple[str, str]:

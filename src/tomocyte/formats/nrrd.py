@@ -11,6 +11,7 @@ https://teem.sourceforge.net/nrrd/format.html
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,17 +24,32 @@ from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import FileStamp, companion_path, parsing
+from tomocyte.formats._tiff_meta import disagreement, is_same_size
 from tomocyte.volume import Origin, Volume, VoxelSize
 
 LARGEST_HEADER_NBYTES: Final = 2**20
 UM_PER_UNIT: Final = {
-    **dict.fromkeys(("m", "meter", "metre"), 1e6),
-    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
-    **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "micrometers"), 1.0),
-    **dict.fromkeys(("nm", "nanometer", "nanometre", "nanometers"), 1e-3),
-    **dict.fromkeys(("angstrom", "å"), 1e-4),
+    **dict.fromkeys(("m", "meter", "metre", "meters", "metres"), 1e6),
+    **dict.fromkeys(("mm", "millimeter", "millimetre", "millimeters", "millimetres"), 1e3),
+    **dict.fromkeys(
+        ("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "micrometers", "micrometres"), 1.0
+    ),
+    **dict.fromkeys(("nm", "nanometer", "nanometre", "nanometers", "nanometres"), 1e-3),
+    **dict.fromkeys(("angstrom", "angstroms", "å"), 1e-4),
 }
-S_PER_UNIT: Final = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3, "min": 60.0, "h": 3600.0}
+S_PER_UNIT: Final = (
+    {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3, "min": 60.0, "h": 3600.0}
+    | dict.fromkeys(("us", "µs", "μs", "usec", "microsecond", "microseconds"), 1e-6)
+    | {
+        "seconds": 1.0,
+        "msec": 1e-3,
+        "milliseconds": 1e-3,
+        "minute": 60.0,
+        "minutes": 60.0,
+        "hour": 3600.0,
+        "hours": 3600.0,
+    }
+)
 COMPRESSIONS: Final[dict[str, Compression]] = {
     "raw": "",
     "gzip": "gzip",
@@ -53,7 +69,10 @@ TYPES: Final = {
     "float": "f4",
     "double": "f8",
 }
+SEVERAL_FILES: Final = re.compile(r"LIST\b|\S*%\d*[du]\S*\s+-?\d+\s+-?\d+")
+"""What stands in ``data file`` when it is not one name."""
 SPATIAL_KINDS: Final = ("domain", "space")
+SPATIAL: Final = "XYZ"
 CHANNEL_KINDS: Final = ("list", "vector", "point", "2-vector", "3-vector", "4-vector", "3-color", "4-color")
 
 
@@ -124,10 +143,18 @@ def read(path: Path, options: ReadOptions) -> Volume:
 
 def _parsed(lines: list[bytes]) -> Mapping[str, Any]:
     try:
-        header: Mapping[str, Any] = read_header(lines)
+        header: Mapping[str, Any] = read_header([_text(line) for line in lines])
     except NRRDError as error:  # which is no ValueError
         raise ValueError(str(error)) from error
     return header
+
+
+def _text(line: bytes) -> str:
+    """A line of the header; UTF-8 or, in files of older programs, Latin-1."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
 
 
 def _header_lines(path: Path) -> tuple[list[bytes], int]:
@@ -186,6 +213,9 @@ def _axes(header: Mapping[str, Any], sizes: tuple[int, ...], options: ReadOption
     count = len(sizes)
     labels = [str(label).upper() for label in header.get("labels", [])]
     if len(labels) == count and len(set(labels)) == count and {"Y", "X"} <= set(labels) <= set("TCZYX"):
+        kinds = [str(kind).lower() for kind in header.get("kinds", [])]
+        if any(not _is_kind_of(kind, label) for kind, label in zip(kinds, labels, strict=False)):
+            raise ambiguous_axes(sizes, path, what="its kinds and labels disagree on")
         return checked_axes("".join(reversed(labels)), sizes, path)
     letters = [_kind_letter(kind) for kind in header.get("kinds", [])] or _letters_without_kinds(header, count)
     n_spatial = letters.count("?")
@@ -194,6 +224,13 @@ def _axes(header: Mapping[str, Any], sizes: tuple[int, ...], options: ReadOption
     spatial = iter("XYZ")
     named = "".join(next(spatial) if letter == "?" else letter for letter in letters)
     return checked_axes(named[::-1], sizes, path)
+
+
+def _is_kind_of(kind: str, label: str) -> bool:
+    """Whether an axis of this label may be of this kind; ``domain`` and ``list`` are general."""
+    if kind in ("time", "space"):
+        return (kind == "time") == (label == "T") and (kind == "time" or label in SPATIAL)
+    return not (kind in CHANNEL_KINDS and label in SPATIAL)
 
 
 def _kind_letter(kind: str) -> str:
@@ -226,8 +263,12 @@ def _voxel_size_um(header: Mapping[str, Any], axes: str) -> tuple[VoxelSize | No
     """µm per step along each stored axis, from whichever of the two ways the header uses."""
     steps: dict[str, float] = {}
     for index, letter in enumerate(reversed(axes)):
-        if letter in "ZYX":
-            steps[letter] = _step_um(header, index)
+        if letter in SPATIAL:
+            stated = {"space directions": _direction_um(header, index), "spacings": _spacing_um(header, index)}
+            known = {name: length for name, length in stated.items() if math.isfinite(length) and length > 0}
+            steps[letter] = next(iter(known.values()), math.nan)
+            if len(known) == 2 and not is_same_size(*known.values()):
+                return None, (disagreement(letter.lower(), known),)
     if "Z" not in steps:
         steps["Z"] = math.nan
     usable = all(math.isfinite(steps[letter]) and steps[letter] > 0 for letter in axes if letter in "ZYX")
@@ -236,7 +277,7 @@ def _voxel_size_um(header: Mapping[str, Any], axes: str) -> tuple[VoxelSize | No
     return (steps["Z"], steps["Y"], steps["X"]), ()
 
 
-def _step_um(header: Mapping[str, Any], index: int) -> float:
+def _direction_um(header: Mapping[str, Any], index: int) -> float:
     directions, units = header.get("space directions"), header.get("space units", [])
     if directions is not None and index < len(directions) and not _has_gap([directions[index]]):
         row = np.asarray(directions[index], dtype=np.float64)
@@ -244,6 +285,10 @@ def _step_um(header: Mapping[str, Any], index: int) -> float:
         if len(factors) != len(row) or None in factors:
             return math.nan
         return float(np.linalg.norm(row * np.asarray(factors, dtype=np.float64)))
+    return math.nan
+
+
+def _spacing_um(header: Mapping[str, Any], index: int) -> float:
     spacings, axis_units = header.get("spacings", []), header.get("units", [])
     factor = _um(axis_units[index]) if index < len(axis_units) else None
     return float(spacings[index]) * factor if factor is not None and index < len(spacings) else math.nan
@@ -277,7 +322,7 @@ def _planes(
         )
     companion = header.get("data file", header.get("datafile"))
     skips = [int(header.get(name, header.get(name.replace(" ", ""), 0))) for name in ("line skip", "byte skip")]
-    if companion is not None and (" " in str(companion) or "%" in str(companion) or str(companion) == "LIST"):
+    if companion is not None and SEVERAL_FILES.match(str(companion)):
         raise InputError(
             "E-NRRD-DATAFILE",
             f"spreads its voxels over several files ({companion}).",

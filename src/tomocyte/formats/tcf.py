@@ -30,9 +30,11 @@ MEDIUM_RI_RANGE: Final = (1.0, 2.0)
 
 
 def verify(path: Path) -> bool:
-    """Whether the file is HDF5 with a format version and image data where TCF keeps them."""
+    """Whether the file is HDF5 that is called .tcf, or has a format version and image data where TCF keeps them."""
     if not is_hdf5(path):
         return False
+    if path.name.lower().endswith(".tcf"):  # damaged or not, this reader knows best what is wrong with it
+        return True
     try:
         with opened(FileStamp.of(path)) as file:
             is_named = attribute(file, "FormatVersion", path) is not None
