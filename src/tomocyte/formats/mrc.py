@@ -24,17 +24,18 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import ambiguous_axes, checked_axes, shape_tczyx
+from tomocyte.formats._axes import ambiguous_axes, checked_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import FileStamp, parsing
 from tomocyte.formats._tiff_meta import disagreement, is_same_size
-from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, Origin, Volume, VoxelSize
+from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, Origin, Volume
 
 HEADER_NBYTES: Final = 1024
 UM_PER_ANGSTROM: Final = 1e-4
 IMOD_STAMP: Final = 1146047817
 MODE_NBYTES: Final = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2}
 METRES: Final = 1e6
+CONVERT: Final = "Write it as float32 with IMOD: `newstack -mode 2 FILE new.mrc`; then open new.mrc."
 WRITTEN_AS: Final = {"b1": "i1", "i1": "i1", "u1": "u2", "i2": "i2", "u2": "u2", "f2": "f2", "f4": "f4"}
 
 
@@ -88,19 +89,21 @@ def read(path: Path, options: ReadOptions) -> Volume:
     )
     check_flat_size(planes)
     shape = shape_tczyx(axes, sizes)
-    size, size_notes = _voxel_size_um(header, axes, shape[2], _instrument_um(header, path))
-    if options.voxel_size_um is not None:  # the user's word replaces the file's
-        size, size_notes = None, ()
-    origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
+    properties, size_notes = dict[str, Any](), list[str]()
+    if options.voxel_size_um is None:  # else the user's word replaces the file's
+        lengths_um = _lengths_um(header, axes, sizes, _instrument_um(header, path), size_notes)
+        properties = properties_of_axes(shape, axes, lengths_um=lengths_um, notes=size_notes)
+    origin: dict[str, Origin] = dict.fromkeys(properties, "file")
     return Volume(
         shape=shape,
         dtype=planes.dtype,
         read_planes=planes,
-        voxel_size_um=size,
         origin=origin,
+        sources=dict.fromkeys(properties, "MRC CELLA / MX MY MZ"),
         path=path,
         notes=(*notes, *type_notes, *size_notes),
         metadata=_metadata(header),
+        **properties,
     )
 
 
@@ -121,7 +124,7 @@ def _parse(raw: bytes, nbytes: int, path: Path) -> tuple[Any, tuple[str, ...]]:
             "has no MRC2014 header (1,024 bytes with the word MAP and a stamp of the byte order), and its length "
             "agrees with its numbers in neither byte order.",
             path=path,
-            cure="It is cut off, damaged, or of an older kind; convert it with mrcfile or IMOD.",
+            cure="It is cut off, damaged, or of an older kind; copy it again, or convert it with mrcfile or IMOD.",
         )
     says = f"the stamp {raw[212:216].hex(' ')}" if has_word else "no word MAP"
     name = "little" if fitting == "<" else "big"
@@ -160,7 +163,7 @@ def _extended_nbytes(header: Any, path: Path) -> int:
     nbytes = int(header["nsymbt"])
     if nbytes < 0:
         raise InputError(
-            "E-MRC-HEADER", f"declares an extended header of {nbytes} bytes.", path=path, cure="Export it again."
+            "E-MRC-HEADER", f"declares an extended header of {nbytes} bytes.", path=path, cure="Copy it again."
         )
     return nbytes
 
@@ -170,13 +173,13 @@ def _stored_type(header: Any, raw: bytes, path: Path) -> tuple[np.dtype[Any], tu
     mode = int(header["mode"])
     order = header.dtype["mode"].byteorder
     if mode not in (0, 1, 2, 6, 12):
-        why = {3: "complex int16", 4: "complex float32", 101: "4-bit"}.get(mode, "unknown")
-        raise InputError(
-            "E-MRC-MODE",
-            f"stores voxels in mode {mode} ({why}).",
-            path=path,
-            cure="Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) can be read; convert it.",
+        why = {3: "complex int16", 4: "complex float32", 16: "RGB", 101: "4-bit"}.get(mode, "unknown")
+        magnitudes = (
+            f"Write its magnitudes: python -c \"import mrcfile as m; f = m.open('{path.name}'); "
+            "m.write('magnitudes.mrc', abs(f.data), voxel_size=f.voxel_size)\""
         )
+        cure = magnitudes if mode == 4 else CONVERT
+        raise InputError("E-MRC-MODE", f"stores voxels in mode {mode} ({why}).", path=path, cure=cure)
     stored: np.dtype[Any] = np.dtype(mrc_utils.dtype_from_mode(mode)).newbyteorder(order)
     # IMOD writes mode 0 unsigned unless bit 0 of its flags is set; only its own stamp tells.
     imod = np.frombuffer(raw[152:160], dtype=np.dtype("i4").newbyteorder(order))
@@ -215,19 +218,25 @@ def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str,
     if order == (0, 0, 0):
         order = (3, 2, 1)  # MRC2014: readers should treat zeros as the default
     if sorted(order) != [1, 2, 3]:
-        raise InputError(
-            "E-MRC-HEADER", f"maps its axes to {order[::-1]}, not to 1, 2, 3.", path=path, cure="Export it again."
-        )
+        if options.axes is None:
+            raise InputError(
+                "E-MRC-HEADER",
+                f"maps its axes to {order[::-1]}, not to 1, 2, 3.",
+                path=path,
+                cure="Give the axes in stored order, e.g. --axes ZYX.",
+            )
+        order = (3, 2, 1)
     letters = "".join(" XYZ"[number] for number in order)
     if mrc_utils.spacegroup_is_volume_stack(int(header["ispg"])):
-        if intervals < 1 or sections % intervals:
+        if intervals >= 1 and sections % intervals == 0:
+            sizes, letters = (sections // intervals, intervals, rows, columns), "T" + letters
+        elif options.axes is None:
             raise InputError(
                 "E-MRC-HEADER",
                 f"is a stack of volumes whose {sections} sections are not a multiple of {intervals}.",
                 path=path,
-                cure="Export it again.",
+                cure="Give the axes of its sections, e.g. --axes ZYX.",
             )
-        sizes, letters = (sections // intervals, intervals, rows, columns), "T" + letters
     if options.axes is not None:
         return checked_axes(options.axes, sizes, path), sizes
     if int(header["ispg"]) == 0 and sections > 1 and intervals == 1:
@@ -235,30 +244,35 @@ def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str,
     return letters, sizes
 
 
-def _voxel_size_um(
-    header: Any, axes: str, n_planes: int, instrument: Mapping[str, float]
-) -> tuple[VoxelSize | None, tuple[str, ...]]:
-    intervals = [int(header[name]) for name in ("mz", "my", "mx")]
-    lengths = [float(str(header["cella"][name])) for name in ("z", "y", "x")]
-    usable = [
-        count > 0 and math.isfinite(length) and length > 0 for count, length in zip(intervals, lengths, strict=True)
-    ]
-    has_no_depth = "Z" not in axes or (n_planes == 1 and not usable[0])
-    if not all(usable[1:] if has_no_depth else usable):
-        return None, ("W-NO-VOXEL: the cell in the header is zero, so the voxel size is unknown.",)
-    sizes = [
-        length / count * UM_PER_ANGSTROM if good else math.nan
-        for count, length, good in zip(intervals, lengths, usable, strict=True)
-    ]
-    depth = math.nan if has_no_depth else sizes[0]
-    for letter, size in zip("yx", sizes[1:], strict=True):
+def _lengths_um(
+    header: Any, axes: str, sizes: tuple[int, ...], instrument: Mapping[str, float], notes: list[str]
+) -> dict[str, float]:
+    """µm per step along z, y, x by the cell, compared with all else that the header says of them."""
+    counts = dict(zip(axes.lower(), sizes, strict=True))
+    lengths: dict[str, float] = {}
+    for letter in "zyx":
+        intervals, length = int(header[f"m{letter}"]), float(str(header["cella"][letter]))
+        if intervals < 1 or not (math.isfinite(length) and length > 0):
+            continue
+        lengths[letter] = size = length / intervals * UM_PER_ANGSTROM
+        count = counts.get(letter, intervals)
+        if count != intervals:
+            notes.append(
+                f"W-MRC-CELL: the header divides the cell into M{letter.upper()} = {intervals} intervals but holds "
+                f"{count} voxels along {letter}: {letter} = {size:.6g} µm by the intervals (used), "
+                f"{size * intervals / count:.6g} µm by the voxels."
+            )
         if letter in instrument and not is_same_size(size, instrument[letter]):
             both = {"the cell": size, "the extended header": instrument[letter]}
-            return None, (disagreement(letter, both),)
+            notes.append(disagreement(letter, both))
+            return {}
     angles = [float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")]
     if any(angle not in (0.0, 90.0) for angle in angles):
-        return None, (f"W-VOXEL-SIZE: the cell has the angles {angles}, so its voxels are no cuboids.",)
-    return (depth, sizes[1], sizes[2]), ()
+        notes.append(f"W-VOXEL-SIZE: the cell has the angles {angles}, so its voxels are no cuboids.")
+        return {}
+    if not {"y", "x"} <= lengths.keys():
+        notes.append("W-NO-VOXEL: the cell in the header is zero, so the voxel size is unknown.")
+    return lengths
 
 
 def _metadata(header: Any) -> dict[str, Any]:
