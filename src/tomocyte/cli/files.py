@@ -84,14 +84,14 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Convert a file to another format; voxel values and physical properties stay the same."""
+    """Convert a file to another format; voxel values stay the same, what the format cannot keep is named."""
     from tomocyte.cli.progress import count_progress
     from tomocyte.formats import ReadOptions
     from tomocyte.runs.convert import convert as convert_file
 
     options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, None, dataset)
     with count_progress(f"{shown_name(source.name)} -> {shown_name(target.name)}", None) as bar:
-        convert_file(
+        lost = convert_file(
             source,
             target,
             options,
@@ -100,6 +100,8 @@ def convert(
             on_planes=bar.set_done,
         )
     typer.echo(f"wrote {shown_name(target)}")
+    for note in lost:
+        typer.echo(f"note: {note}", err=True)
 
 
 def formats(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tomocyte.datasets.files import image_endings, image_files
 from tomocyte.errors import InputError, SettingsError, TomocyteError
-from tomocyte.formats import ReadOptions, detect, parts_of, read_volume
+from tomocyte.formats import ReadOptions, detect, is_zarr_group, parts_of, read_volume
 from tomocyte.ledger import is_output_folder
 from tomocyte.modalities import modalities_of
 from tomocyte.names import is_hidden, natural_key, shown_name
@@ -96,7 +96,7 @@ def _is_one_volume(folder: Path, axes: str | None) -> bool:
     try:
         detect(folder).read(folder, ReadOptions(axes=axes))
     except TomocyteError:
-        return folder.name.lower().endswith(".zarr")
+        return folder.name.lower().endswith(".zarr") or is_zarr_group(folder)
     return True
 
 

@@ -133,6 +133,11 @@ def detect(path: Path) -> Format:
     )
 
 
+def is_zarr_group(folder: Path) -> bool:
+    """Whether a folder is one input of OME-Zarr, be it an image, a plate or a well, and no folder of files."""
+    return formats()["ome-zarr"].verify(folder)
+
+
 def parts_of(path: Path) -> tuple[Path, ...]:
     """The files that together hold the volume of ``path``, sorted; itself alone where a volume is one file."""
     entry = next((entry for entry in _candidates(path) if entry.verify(path)), None)

@@ -77,6 +77,11 @@ def attributes_of(group: Path) -> tuple[dict[str, Any], int]:
     )
 
 
+def is_group(folder: Path) -> bool:
+    """Whether a folder is a Zarr group by the file that every group has."""
+    return (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file()
+
+
 def inside(root: Path, name: str) -> Path:
     """A folder named in the metadata, which must lie inside the store.
 
@@ -119,6 +124,8 @@ class StoredArray:
         Whether chunk files may be of any size.
     version : int
         2 or 3.
+    fill_value : float
+        What a missing chunk holds; NaN where the metadata does not say it with a number.
     """
 
     path: Path
@@ -130,6 +137,7 @@ class StoredArray:
     codec: str
     is_packed: bool
     version: int
+    fill_value: float = 0.0
 
     @property
     def chunk_nbytes(self) -> int:
@@ -203,7 +211,7 @@ def _array_v2(node: Mapping[str, Any], path: Path) -> StoredArray:
     is_plain = all(step["id"] == "shuffle" for step in steps[:-1])  # other filters change the number of bytes
     codec = str(steps[-1]["id"]) if steps and is_plain else ""
     sizes = _sizes(node["shape"]), _sizes(node["chunks"])
-    return StoredArray(path, *sizes, np.dtype(dtype), "", separator, codec, bool(steps), 2)
+    return StoredArray(path, *sizes, np.dtype(dtype), "", separator, codec, bool(steps), 2, _fill_value(node))
 
 
 def _array_v3(node: Mapping[str, Any], path: Path) -> StoredArray:
@@ -222,7 +230,16 @@ def _array_v3(node: Mapping[str, Any], path: Path) -> StoredArray:
     is_plain = set(names[:-1]) <= {"bytes", "transpose"}  # anything else changes the number of bytes
     codec = names[-1] if is_plain and names[-1] in ("blosc", "gzip", "zstd") else ""
     sizes = _sizes(node["shape"]), _sizes(grid["configuration"]["chunk_shape"])
-    return StoredArray(path, *sizes, np.dtype(dtype), prefix, separator, codec, names != ["bytes"], 3)
+    return StoredArray(
+        path, *sizes, np.dtype(dtype), prefix, separator, codec, names != ["bytes"], 3, _fill_value(node)
+    )
+
+
+def _fill_value(node: Mapping[str, Any]) -> float:
+    value = node.get("fill_value")
+    if value is None:
+        return 0.0  # what zarr-python fills in
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _codecs_v3(codecs: Any, path: Path, depth: int = 0) -> Iterator[str]:

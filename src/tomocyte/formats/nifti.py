@@ -184,10 +184,10 @@ def _physical(
     steps = steps | affine_steps
     found = [steps.get(letter, math.nan) * factor for letter in "ZYX"]
     usable = [math.isfinite(size) and size > 0 for size in found]
-    is_2d = "Z" not in axes
-    if not all(usable[1:] if is_2d else usable):
+    has_no_depth = "Z" not in axes or (sizes[axes.index("Z")] == 1 and not usable[0])
+    if not all(usable[1:] if has_no_depth else usable):
         return None, times, ("W-NO-VOXEL: a voxel size in the header is not positive, so it is unknown.",)
-    return (math.nan if is_2d else found[0], found[1], found[2]), times, notes
+    return (math.nan if has_no_depth else found[0], found[1], found[2]), times, notes
 
 
 def _sform_steps(
@@ -285,8 +285,9 @@ def _new_header(volume: Volume, stored: np.dtype[Any]) -> bytes:
     header.set_data_shape(tuple(sizes))
     step = volume.time_step_s
     size = volume.voxel_size_um or (1.0, 1.0, 1.0)
-    spacing = [size[2], size[1], 1.0 if math.isnan(size[0]) else size[0], step or 1.0, 1.0]
-    header.set_zooms(tuple(spacing[: len(sizes)]))
+    depth_um = 0.0 if math.isnan(size[0]) else size[0]  # not positive: not known
+    spacing = [size[2], size[1], depth_um, step or 1.0, 1.0]
+    header["pixdim"][1 : 1 + len(sizes)] = spacing[: len(sizes)]
     header.set_xyzt_units("micron" if volume.voxel_size_um else "unknown", "sec" if step else "unknown")
     if volume.quantity == "labels":
         header.set_intent("label")

@@ -10,6 +10,7 @@ https://teem.sourceforge.net/nrrd/format.html
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -121,19 +122,27 @@ def read(path: Path, options: ReadOptions) -> Volume:
             size, notes = None, ()
         times = _times_s(header, axes, sizes)
         entries = {key: str(header[key]) for key in ("quantity", "unit") if key in header}
+        shape = shape_tczyx(axes, sizes)
+        medium_ri, names = _own_number(header, "medium_ri"), _own_names(header, shape[1])
         planes = _planes(header, path, end, stored=stored, axes=axes, sizes=sizes)
     check_flat_size(planes)
     origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
     if times is not None:
         origin["time_s"] = "file"
+    if medium_ri is not None:
+        origin["medium_ri"] = "file"
+    if str(header.get("is_simulated", "")) == "true":
+        origin = dict.fromkeys(origin, "simulated")
     return Volume(
-        shape=shape_tczyx(axes, sizes),
+        shape=shape,
         dtype=planes.dtype,
         read_planes=planes,
         voxel_size_um=size,
         quantity=entries.get("quantity"),
         unit=entries.get("unit", ""),
         time_s=times,
+        channel_names=names,
+        medium_ri=medium_ri,
         origin=origin,
         path=path,
         notes=notes,
@@ -269,9 +278,11 @@ def _voxel_size_um(header: Mapping[str, Any], axes: str) -> tuple[VoxelSize | No
             steps[letter] = next(iter(known.values()), math.nan)
             if len(known) == 2 and not is_same_size(*known.values()):
                 return None, (disagreement(letter.lower(), known),)
-    if "Z" not in steps:
-        steps["Z"] = math.nan
-    usable = all(math.isfinite(steps[letter]) and steps[letter] > 0 for letter in axes if letter in "ZYX")
+    sizes_of = dict(zip(axes, (int(size) for size in reversed(header["sizes"])), strict=True))
+    if sizes_of.get("Z", 1) == 1:
+        steps.setdefault("Z", math.nan)  # a single plane may have no thickness
+    needed = "ZYX" if sizes_of.get("Z", 1) > 1 else "YX"
+    usable = all(math.isfinite(steps[letter]) and steps[letter] > 0 for letter in needed)
     if not usable:
         return None, ("W-NO-VOXEL: the header gives no spacing with a unit of length, so the voxel size is unknown.",)
     return (steps["Z"], steps["Y"], steps["X"]), ()
@@ -306,6 +317,18 @@ def _times_s(header: Mapping[str, Any], axes: str, sizes: tuple[int, ...]) -> tu
     if index >= len(spacings) or unit not in S_PER_UNIT or not 0 < float(spacings[index]) < math.inf:
         return None
     return tuple(frame * float(spacings[index]) * S_PER_UNIT[unit] for frame in range(n_frames))
+
+
+def _own_number(header: Mapping[str, Any], key: str) -> float | None:
+    value = float(str(header[key])) if key in header else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _own_names(header: Mapping[str, Any], n_channels: int) -> tuple[str, ...]:
+    """Channel names that tomocyte wrote, a list in JSON."""
+    names = json.loads(str(header["channel_names"])) if "channel_names" in header else []
+    usable = isinstance(names, list) and len(names) == n_channels and all(isinstance(name, str) for name in names)
+    return tuple(names) if usable else ()
 
 
 def _planes(
@@ -401,9 +424,15 @@ def _new_header(volume: Volume, kind: str) -> str:
         steps = dict(zip("zyx", volume.voxel_size_um, strict=True))
         lines += ["spacings: " + " ".join(repr(float(steps.get(label, math.nan))) for label, *_ in axes)]
         lines += ["units: " + " ".join('"um"' if label in steps else '""' for label, *_ in axes)]
-    pairs = {"quantity": volume.quantity or "", "unit": volume.unit}
+    pairs = {"quantity": volume.quantity or "", "unit": volume.unit.replace("\n", " ")}
     if volume.time_s is not None:
         pairs["time_s"] = " ".join(repr(float(time)) for time in volume.time_s)
+    if volume.channel_names:
+        pairs["channel_names"] = json.dumps(volume.channel_names)
+    if volume.medium_ri is not None:
+        pairs["medium_ri"] = repr(float(volume.medium_ri))
+    if volume.is_simulated:
+        pairs["is_simulated"] = "true"
     lines += [f"{key}:={value}" for key, value in pairs.items() if value]
     return "\n".join(lines) + "\n\n"
 

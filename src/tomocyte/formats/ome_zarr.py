@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -34,6 +34,7 @@ from tomocyte.formats._zarr_store import (
     attributes_of,
     check_chunk,
     inside,
+    is_group,
     n_missing_chunks,
     stored_array,
 )
@@ -54,6 +55,15 @@ UM_PER_UNIT: Final = {
 }
 S_PER_UNIT: Final = {"second": 1.0, "s": 1.0, "millisecond": 1e-3, "ms": 1e-3, "minute": 60.0, "hour": 3600.0}
 SPATIAL: Final = "ZYX"
+COLLECTIONS: Final = {
+    "multiscales": "an image",
+    "bioformats2raw.layout": "a collection of images",
+    "plate": "a plate",
+    "well": "a well of a plate",
+    "labels": "a group of label images",
+}
+"""What a group with one of these attributes is."""
+MOST_SHOWN: Final = 20
 LARGEST_LAYER_NBYTES: Final = 256 * 2**20
 LARGEST_HOLLOWNESS: Final = 100
 """An array with fewer than one written chunk in so many is incomplete, not sparse."""
@@ -137,7 +147,7 @@ class ZarrPlanes:
 def verify(path: Path) -> bool:
     """Whether the folder is a Zarr group whose attributes hold OME metadata."""
     try:
-        return path.is_dir() and bool({"multiscales", "bioformats2raw.layout"} & set(_ome(path)[0]))
+        return path.is_dir() and not COLLECTIONS.keys().isdisjoint(_ome(path)[0])
     except (OSError, TomocyteError):
         return False
 
@@ -155,7 +165,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     Parameters
     ----------
     path : Path
-        Folder of the image, or of a collection with ``bioformats2raw.layout``.
+        Folder of the image, or of a plate, a well, a group of labels or a collection with ``bioformats2raw.layout``.
     options : ReadOptions
         ``dataset``: path of an image group inside the store; ``axes`` replaces the axes of the metadata.
 
@@ -178,17 +188,20 @@ def read(path: Path, options: ReadOptions) -> Volume:
         level = image["datasets"][0]
         array = stored_array(inside(root, str(level["path"])))
         axes, units = _axes(image, array.shape, options, root)
-        scale = _scale(image, level, len(array.shape))
+        scale, scale_notes = _scale(image, level, len(array.shape))
         shape = shape_tczyx(axes, array.shape)
         own = attributes.get(OWN_KEY)
         steps = {axis: (step, unit) for axis, step, unit in zip(axes, scale, units, strict=True)}
-        size, notes = (None, ()) if options.voxel_size_um is not None else _voxel_size_um(steps, shape[2])
+        size, notes = _voxel_size_um(steps, shape[2])
+        notes = scale_notes or notes
+        if options.voxel_size_um is not None:  # the user's word replaces the file's
+            size, notes = None, ()
         properties = _own_properties(own, shape) if isinstance(own, dict) else {}
         properties.setdefault("time_s", _times_s(steps, shape[0]))
         names = _channel_names(ome, shape[1])
     if "image-label" in ome:
         properties["quantity"] = "labels"
-    notes += _missing_chunks(array, is_own=isinstance(own, dict))
+    notes += _missing_chunks(array, is_own=isinstance(own, dict), is_label="image-label" in ome)
     values = {"voxel_size_um": size, "time_s": properties["time_s"], "medium_ri": properties.get("medium_ri")}
     noted = own.get("origin") if isinstance(own, dict) else None
     made = {key for key, value in noted.items() if value == "simulated"} if isinstance(noted, dict) else set()
@@ -213,21 +226,59 @@ def read(path: Path, options: ReadOptions) -> Volume:
 
 def _image_group(path: Path, options: ReadOptions) -> Path:
     """The group that holds ``multiscales``: the folder itself, the one named, or the only image of a collection."""
-    root = path if options.dataset is None else inside(path, options.dataset)
-    ome, _ = _ome(root)
+    if options.dataset is not None:
+        root = inside(path, options.dataset)
+        if not is_group(root):
+            raise _no_image(f"has no image {options.dataset!r}.", path, path)
+        ome, _ = _ome(root)
+    else:
+        root = path
+        ome, _ = _ome(root)
     if "multiscales" in ome:
         return root
-    images = []
     if "bioformats2raw.layout" in ome:
-        images = sorted((each.name for each in root.iterdir() if each.name.isdigit() and each.is_dir()), key=int)
-    if len(images) == 1:
-        return inside(root, images[0])
-    raise InputError(
-        "E-ZARR-DATASET",
-        f"holds {len(images)} images and no multiscales of its own.",
-        path=path,
-        cure=f"Name one with --dataset; found: {', '.join(images[:20]) or 'none'}.",
-    )
+        images = list(_images_in(root))
+        if len(images) == 1:
+            return inside(root, images[0])
+    kind = next((what for key, what in COLLECTIONS.items() if key in ome), "a group")
+    raise _no_image(f"is {kind} and no image itself.", root, path)
+
+
+def _no_image(problem: str, root: Path, path: Path) -> InputError:
+    """The refusal that lists the images below ``root`` as ``--dataset`` takes them."""
+    prefix = "" if root == path else f"{root.relative_to(path.resolve()).as_posix()}/"
+    names = [f"{prefix}{name}" for name in itertools.islice(_images_in(root), MOST_SHOWN + 1)]
+    shown = ", ".join(f'"{name}"' if " " in name else name for name in names[:MOST_SHOWN])
+    more = ", …" if len(names) > MOST_SHOWN else ""
+    cure = f"Give --dataset with one of: {shown}{more}." if names else "No image lies in it: export it again."
+    return InputError("E-ZARR-DATASET", problem, path=path, cure=cure)
+
+
+def _images_in(root: Path) -> Iterator[str]:
+    """Paths of the images of a collection, a plate, a well or a group of labels, those that exist."""
+    try:
+        ome, _ = _ome(root)
+    except InputError:
+        return
+    if "plate" in ome:
+        for well in _paths(ome["plate"], "wells"):
+            yield from (
+                f"{well}/{name}" for name in _images_in(inside(root, well)) if is_group(inside(root, f"{well}/{name}"))
+            )
+        return
+    if "well" in ome:
+        found = _paths(ome["well"], "images")
+    elif isinstance(ome.get("labels"), list):
+        found = [str(name) for name in ome["labels"]]
+    else:
+        found = sorted((each.name for each in root.iterdir() if each.name.isdigit() and each.is_dir()), key=int)
+    yield from (name for name in found if is_group(inside(root, name)))
+
+
+def _paths(owner: Any, key: str) -> list[str]:
+    """The ``path`` of each entry of a list in the metadata; what is no such list has none."""
+    entries = owner.get(key) if isinstance(owner, dict) else None
+    return [str(entry["path"]) for entry in entries or [] if isinstance(entry, dict) and "path" in entry]
 
 
 def _axes(
@@ -248,15 +299,19 @@ def _axes(
     return checked_axes("".join(str(entry.get("name", "?")) for entry in entries), shape, path), units
 
 
-def _scale(image: Mapping[str, Any], level: Mapping[str, Any], ndim: int) -> list[float]:
-    """Scale of the level times that of the whole pyramid."""
+def _scale(image: Mapping[str, Any], level: Mapping[str, Any], ndim: int) -> tuple[list[float], tuple[str, ...]]:
+    """Scale of the level times that of the whole pyramid; unknown, with a note, when it does not fit the axes."""
     total = [1.0] * ndim
     for owner in (level, image):
         for step in owner.get("coordinateTransformations") or []:
             if step["type"] == "scale":
                 factors = [float(factor) for factor in step["scale"]]
+                if len(factors) != ndim:
+                    return [math.nan] * ndim, (
+                        f"W-VOXEL-SIZE: the scale has {len(factors)} numbers and the array {ndim} axes.",
+                    )
                 total = [before * factor for before, factor in zip(total, factors, strict=True)]
-    return total
+    return total, ()
 
 
 def _voxel_size_um(steps: Mapping[str, tuple[float, str]], n_planes: int) -> tuple[VoxelSize | None, tuple[str, ...]]:
@@ -297,12 +352,14 @@ def _channel_names(ome: Mapping[str, Any], n_channels: int) -> tuple[str, ...]:
     return names if len(names) == n_channels and all(names) else ()
 
 
-def _missing_chunks(array: StoredArray, *, is_own: bool) -> tuple[str, ...]:
+def _missing_chunks(array: StoredArray, *, is_own: bool, is_label: bool) -> tuple[str, ...]:
     missing, expected = n_missing_chunks(array)
     if missing == 0:
         return ()
-    problem = f"{missing} of {expected} chunks are missing and read as zeros."
-    if is_own or (expected - missing) * LARGEST_HOLLOWNESS < expected:
+    filling = "zeros" if array.fill_value == 0 else "the fill value of the metadata"
+    problem = f"{missing} of {expected} chunks are missing and read as {filling}."
+    is_empty = is_label and array.fill_value == 0  # other programs do not write the chunks of a background
+    if is_own or ((expected - missing) * LARGEST_HOLLOWNESS < expected and not is_empty):
         raise InputError(
             "E-ZARR-MISSING-CHUNKS", problem, path=array.path, cure="It is incomplete; write or copy it again."
         )

@@ -1,17 +1,23 @@
-"""One file in, another format out: voxels unchanged, physical properties kept, whole or not at all."""
+"""One file in, another format out: voxels unchanged, physical properties kept or named as lost, whole or not at all."""
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
 
 from tomocyte.errors import OutputError, TomocyteError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger.atomic import part_name, sync_file, sync_folder, sync_tree, writing
 from tomocyte.progress import silent
 from tomocyte.volume import Volume
+
+MOST_SHOWN: Final = 6
 
 
 def convert(
@@ -22,7 +28,7 @@ def convert(
     is_overwriting: bool = False,
     on_open: Callable[[Volume], None] = silent,
     on_planes: Callable[[int], None] = silent,
-) -> None:
+) -> tuple[str, ...]:
     """Read one file and write it in the format that the target's ending names.
 
     Parameters
@@ -36,6 +42,11 @@ def convert(
         Called with the opened volume before anything is written.
     on_planes : callable
         Called with the number of planes written so far.
+
+    Returns
+    -------
+    tuple of str
+        ``W-CONVERT-…: …`` for each property that the target's format does not keep; empty when all are kept.
 
     Raises
     ------
@@ -51,6 +62,70 @@ def convert(
     volume = read_volume(source, options)
     on_open(volume)
     write_whole_volume(target, volume, on_planes=on_planes)
+    return losses(volume, read_volume(target, is_size_required=False))
+
+
+def losses(source: Volume, written: Volume) -> tuple[str, ...]:
+    """What a written file no longer says, found by reading it.
+
+    Parameters
+    ----------
+    source : Volume
+        What was written.
+    written : Volume
+        What the file says now.
+
+    Returns
+    -------
+    tuple of str
+        ``W-CONVERT-…: …``, one for each property that is not the same; numbers are compared to one millionth.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plane = np.zeros((4, 5), np.uint8)
+    >>> losses(Volume.from_array(plane, medium_ri=1.337), Volume.from_array(plane))
+    ('W-CONVERT-MEDIUM: the refractive index of the medium (1.337): not kept.',)
+    """
+    notes = []
+    if source.dtype.newbyteorder("=") != written.dtype:
+        notes.append(f"W-CONVERT-TYPE: the voxels are now {written.dtype} instead of {source.dtype}.")
+    for code, what, before, after in (
+        ("VOXEL", "the voxel size z, y, x in µm", source.voxel_size_um, written.voxel_size_um),
+        ("TIMES", "the times of the frames in s", _times(source), _times(written)),
+        ("CHANNELS", "the channel names", source.channel_names, written.channel_names),
+        ("QUANTITY", "what the voxels measure", source.quantity or "", written.quantity or ""),
+        ("UNIT", "the unit of the voxels", source.unit, written.unit),
+        ("MEDIUM", "the refractive index of the medium", source.medium_ri, written.medium_ri),
+    ):
+        if not _is_same(before, after):
+            now = "not kept" if after in (None, (), "") else f"now {_shown(after)}"
+            notes.append(f"W-CONVERT-{code}: {what} ({_shown(before)}): {now}.")
+    if source.is_simulated and not written.is_simulated:
+        notes.append("W-CONVERT-ORIGIN: that the image is simulated: not kept.")
+    return tuple(notes)
+
+
+def _times(volume: Volume) -> tuple[float, ...] | None:
+    """Times where there are several."""
+    return volume.time_s if volume.n_frames > 1 else None
+
+
+def _is_same(before: Any, after: Any) -> bool:
+    numbers = [() if value is None else value for value in (before, after)]
+    try:
+        one, other = (np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in numbers)
+    except ValueError:  # words
+        return bool(before == after)
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-6, atol=1e-12, equal_nan=True))
+
+
+def _shown(value: Any) -> str:
+    """A property for a message; long lists shortened, what is not known as such."""
+    if not isinstance(value, tuple):
+        return str(value) or "unknown"
+    words = [("unknown" if math.isnan(part) else f"{part:.6g}") if isinstance(part, float) else part for part in value]
+    return ", ".join(words[:MOST_SHOWN]) + (", …" if len(words) > MOST_SHOWN else "")
 
 
 def _is_only_an_image(folder: Path) -> bool:
