@@ -256,3 +256,26 @@ def test_wrong_rows_and_seeds_are_refused() -> None:
         build_recipe(load_recipe("choi-fig2c", ["base.loop.n_epoch=2"]), OrganellesRecipe)
     with pytest.raises(SettingsError, match="twice"):
         small_recipe(seeds=(1, 1))
+
+
+@pytest.mark.parametrize("name", ["choi-shipped", "choi-shipped-shifts", "choi-fig2c", "choi-multitask", "osnet-fig3b",
+                                  "osnet-fig4"])  # fmt: skip
+def test_every_experiment_knows_what_to_simulate_for_itself(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without data, the labels that are simulated are those of what is learned or of the model that is scored."""
+    from tomocyte.papers import reproduce
+
+    class SimulatedError(Exception):
+        pass
+
+    def simulated(plans: list[Any], folder: Path, *, structures: tuple[str, ...], **others: Any) -> Path:
+        assert len(plans) > 0
+        raise SimulatedError(*structures)
+
+    monkeypatch.setattr(reproduce, "simulate_plans", simulated)
+    recipe = build_recipe(load_recipe(name), *reproduce.EXPERIMENTS)
+    with pytest.raises(SimulatedError) as labels:
+        reproduce.reproduce(recipe, tmp_path / "out")
+    expected = {"osnet-fig3b": {"cell", "nucleus"}, "osnet-fig4": {"cell", "nucleus"}}
+    assert set(labels.value.args) == expected.get(name, {"cell", "nucleus", "nucleolus", "lipid_droplet"})

@@ -31,13 +31,14 @@ from tomocyte.cli import (
     simulate,
     training,
 )
-from tomocyte.cli.listings import ListingCommand
+from tomocyte.cli.listings import EXIT_CODES, ListingCommand
 
 app = typer.Typer(
     name="tomocyte",
     help="From raw 3-D and 4-D microscopy of cells to masks, single cells and numbers with units.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,19 +47,21 @@ app.command(cls=ListingCommand, short_help="Segment, label and measure files: th
 app.command(cls=ListingCommand, short_help="Simulate images of cells with the exact truth.")(simulate.simulate)
 app.command(cls=ListingCommand, short_help="Draw a real image beside a simulated one.")(simulate.beside)
 app.command(cls=ListingCommand, short_help="Print the settings of a modality as YAML.")(run.settings)
-app.command(short_help="Show what a file contains.")(files.info)
+app.command(cls=ListingCommand, short_help="Show what a file contains.")(files.info)
 app.command(cls=ListingCommand, short_help="Convert a file to another format.")(files.convert)
-app.command(short_help="List the file formats that are read and written.")(files.formats)
-app.command(short_help="Check that results are unchanged since they were written.")(files.verify)
-app.command(short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
+app.command(cls=ListingCommand, short_help="List the file formats that are read and written.")(files.formats)
+app.command(cls=ListingCommand, short_help="Check that results are unchanged since they were written.")(files.verify)
+app.command(cls=ListingCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
 app.command(cls=ListingCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
 app.command(cls=ListingCommand, short_help="Train a network on labelled images.")(training.train)
-app.command("fine-tune", short_help="Adapt a trained model to a few images of your own.")(training.fine_tune)
+app.command("fine-tune", cls=ListingCommand, short_help="Adapt a trained model to a few images of your own.")(
+    training.fine_tune
+)
 app.command(cls=ListingCommand, short_help="Compare networks by cross-validation.")(training.crossval)
 app.command(cls=ListingCommand, short_help="Search for a good network architecture.")(search.search)
 app.command(cls=ListingCommand, short_help="Repeat an experiment of a published paper.")(reproduce.reproduce)
-app.command(short_help="List the networks that can be trained.")(networks.networks)
-app.command(short_help="List what can be measured.")(measurements.measurements)
+app.command(cls=ListingCommand, short_help="List the networks that can be trained.")(networks.networks)
+app.command(cls=ListingCommand, short_help="List what can be measured.")(measurements.measurements)
 app.add_typer(edits.app, name="edits", short_help="Use results that you corrected by hand.")
 app.add_typer(models.app, name="models", short_help="List, show, import and export trained models.")
 app.add_typer(samples.app, name="samples", short_help="List and download open sample data.")

@@ -1,5 +1,6 @@
 """Lists in help texts that come from the registries, so that a new file behind a door appears by itself.
 
+Options stand under headings, and every help text ends with the exit codes.
 A help text contains a placeholder such as ``{modalities}``. A command of the class :class:`ListingCommand` fills it in
 when its own help is shown; only then is the registry imported. To add a list, write a function here and name it in
 :data:`LISTINGS`.
@@ -13,6 +14,28 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 an error; 2 a wrong command; 3 some inputs failed; 4 all inputs failed; 130 stopped by "
+    "Ctrl-C; 143 stopped by SIGTERM."
+)
+MOST_UNGROUPED = 14
+"""Commands with more options show them under headings."""
+OPTION_GROUPS: dict[str, tuple[str, ...]] = {
+    "Input": (
+        "recursive", "voxel_size_um", "pixel_size_um", "axes", "dataset", "time_step_s", "medium_ri", "quantity",
+        "wavelength_um", "lac_per_um", "nan", "data", "real", "instrument", "cell_line", "experiment",
+    ),
+    "What to segment": (
+        "modality", "model", "cells", "channel", "structure", "object_diameter_um", "edits", "settings", "overrides",
+    ),
+    "Output": (
+        "output", "measurements", "uncertainty", "uncertainty_map", "picture_format", "file_format", "as_json",
+        "overwrite", "discard_changes", "dry_run", "quiet", "log",
+    ),
+    "Advanced": (),
+}  # fmt: skip
+"""Heading in help texts -> names of parameters; what stands nowhere is advanced."""
+
 
 class ListingCommand(TyperCommand):
     """A command whose help texts may contain the placeholders of :data:`LISTINGS`."""
@@ -25,11 +48,45 @@ class ListingCommand(TyperCommand):
                 if isinstance(parameter, TyperArgument | TyperOption):
                     parameter.help = fill_in(parameter.help)
             super().format_help(ctx, formatter)
+            self.format_exit_codes(formatter)
         finally:  # whatever is registered later must appear too
             for index, text in original.items():
                 parameter = self.params[index]
                 if isinstance(parameter, TyperArgument | TyperOption):
                     parameter.help = text
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options under the headings of :data:`OPTION_GROUPS`; those of few options under one."""
+        arguments = [record for one in self.get_params(ctx) if isinstance(one, TyperArgument)
+                     if (record := one.get_help_record(ctx)) is not None]  # fmt: skip
+        rows: dict[str, list[tuple[str, str]]] = {"Arguments": arguments}
+        options = [one for one in self.get_params(ctx) if not isinstance(one, TyperArgument)]
+        is_grouped = len(options) > MOST_UNGROUPED
+        rows |= {heading: [] for heading in OPTION_GROUPS}
+        for option in options:
+            record = option.get_help_record(ctx)
+            if record is not None:
+                rows.setdefault(group_of(option.name or "") if is_grouped else "Options", []).append(record)
+        for heading, records in rows.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+    def format_exit_codes(self, formatter: Any) -> None:
+        """Write what the exit codes mean, last."""
+        formatter.write_paragraph()
+        formatter.write_text(EXIT_CODES)
+
+
+def group_of(parameter: str) -> str:
+    """The heading of a parameter in help texts.
+
+    Examples
+    --------
+    >>> group_of("voxel_size_um"), group_of("debug")
+    ('Input', 'Advanced')
+    """
+    return next((heading for heading, names in OPTION_GROUPS.items() if parameter in names), "Advanced")
 
 
 def fill_in(text: str | None) -> str | None:
@@ -111,6 +168,17 @@ def _recipes(kind: str) -> str:
 def _one_of(names: Iterable[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def names_of(placeholder: str) -> list[str]:
+    """The single names of a listing that holds names only.
+
+    Examples
+    --------
+    >>> names_of("cell_methods")[:2]
+    ['auto', 'watershed']
+    """
+    return LISTINGS[placeholder]().replace(" or ", ", ").split(", ")
 
 
 LISTINGS: dict[str, Callable[[], str]] = {

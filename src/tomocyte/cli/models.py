@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tomocyte.cli import completion
 from tomocyte.cli.describe import human_bytes
+from tomocyte.cli.listings import ListingCommand
 from tomocyte.cli.options import DebugOption
 from tomocyte.errors import SettingsError
 
@@ -23,12 +25,17 @@ app = typer.Typer(
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 NameArgument = Annotated[
-    str, typer.Argument(help="Name of a model from `tomocyte models list`, or its folder.", metavar="NAME")
+    str,
+    typer.Argument(
+        help="Name of a model from `tomocyte models list`, or its folder.",
+        metavar="NAME",
+        autocompletion=completion.models,
+    ),
 ]
 ENDINGS = {"zip": ".zip", "onnx": ".onnx", "bioimageio": ".zip"}
 
 
-@app.command("list")
+@app.command("list", cls=ListingCommand)
 def models_list(as_json: JsonOption = False, debug: DebugOption = False) -> None:  # noqa: ARG001
     """List the models that come with tomocyte and those you imported.
 
@@ -56,7 +63,7 @@ def models_list(as_json: JsonOption = False, debug: DebugOption = False) -> None
         typer.echo(f"no models; import one with `tomocyte models import` (it goes into {user_folder()}).")
 
 
-@app.command("show")
+@app.command("show", cls=ListingCommand)
 def models_show(
     name: NameArgument,
     as_json: JsonOption = False,
@@ -78,7 +85,7 @@ def models_show(
     typer.echo(f"  {'folder':<12} {folder}")
 
 
-@app.command("import")
+@app.command("import", cls=ListingCommand)
 def models_import(
     source: Annotated[Path, typer.Argument(help="Folder or .zip of a model package.", metavar="PATH")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an imported model of the same name.")] = False,
@@ -96,7 +103,7 @@ def models_import(
     typer.echo(f"imported {entry.name}{version} into {entry.folder}")
 
 
-@app.command("export")
+@app.command("export", cls=ListingCommand)
 def models_export(
     name: NameArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", metavar="FILE")],
@@ -133,7 +140,7 @@ def models_export(
     typer.echo(f"wrote {output} ({human_bytes(output.stat().st_size)})")
 
 
-@app.command("calibrate")
+@app.command("calibrate", cls=ListingCommand)
 def models_calibrate(
     name: NameArgument,
     data: Annotated[

@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
+from tomocyte.cli import completion
 from tomocyte.cli.options import DebugOption, Output
 
 
 def reproduce(
     recipe: Annotated[
         str,
-        typer.Argument(help="A YAML file, or the name of a recipe: {paper_recipes}.", metavar="RECIPE"),
+        typer.Argument(
+            help="A YAML file, or the name of a recipe: {paper_recipes}.",
+            metavar="RECIPE",
+            autocompletion=completion.recipes_for("paper"),
+        ),
     ],
     output: Output,
     model: Annotated[

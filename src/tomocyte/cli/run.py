@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tomocyte.cli import completion
 from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
 from tomocyte.cli.options import (
     AxesOption,
@@ -42,6 +43,7 @@ def run(
         typer.Option(
             "--modality",
             "-m",
+            autocompletion=completion.modalities,
             help="Kind of microscopy: {modalities}. Not needed for files that name their quantity (TCF).",
         ),
     ] = "",
@@ -49,13 +51,16 @@ def run(
         str | None,
         typer.Option(
             "--model",
+            autocompletion=completion.run_models,
             help="Trained model: its name (`tomocyte models list`) or folder; `classical` for none. Default: auto.",
         ),
     ] = None,
     cells: Annotated[
         str | None,
         typer.Option(
-            "--cells", help="How touching cells are separated: {cell_methods}, or the name of a network. Default: auto."
+            "--cells",
+            autocompletion=completion.cell_methods,
+            help="How touching cells are separated: {cell_methods}, or the name of a network. Default: auto.",
         ),
     ] = None,
     voxel_size_um: VoxelSizeOption = None,
@@ -97,7 +102,11 @@ def run(
     ] = None,
     measurements: Annotated[
         list[str] | None,
-        typer.Option("--measure", help="A further measurement (`tomocyte measurements`); may be repeated."),
+        typer.Option(
+            "--measure",
+            autocompletion=completion.measured,
+            help="A further measurement (`tomocyte measurements`); may be repeated.",
+        ),
     ] = None,
     nan: Annotated[
         str,
@@ -303,7 +312,12 @@ def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings(
-    modality: Annotated[str, typer.Option("--modality", "-m", help="Kind of microscopy: {modalities}.")],
+    modality: Annotated[
+        str,
+        typer.Option(
+            "--modality", "-m", help="Kind of microscopy: {modalities}.", autocompletion=completion.modalities
+        ),
+    ],
 ) -> None:
     """Print the settings of a modality as YAML; save, change and use them with `tomocyte run --settings`."""
     import yaml

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from tomocyte.cli import completion
+from tomocyte.cli.listings import ListingCommand
 from tomocyte.cli.options import DebugOption
 
 app = typer.Typer(help="Open sample data: list and download.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("list")
+@app.command("list", cls=ListingCommand)
 def samples_list() -> None:
     """List the open samples: content, source, licence."""
     from tomocyte.runs.samples import registry
@@ -21,9 +23,9 @@ def samples_list() -> None:
         typer.echo(f"{entry.name:<20} {entry.description}\n{'':<20} {entry.source}; {entry.licence}")
 
 
-@app.command("get")
+@app.command("get", cls=ListingCommand)
 def samples_get(
-    name: Annotated[str, typer.Argument(help="Name from `tomocyte samples list`.")],
+    name: Annotated[str, typer.Argument(help="Name from `tomocyte samples list`.", autocompletion=completion.samples)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path(),
     source: Annotated[
         Path | None, typer.Option("--from", help="Copy the files from this local folder instead of downloading them.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tomocyte.cli import completion
 from tomocyte.cli.options import DebugOption, Output
 from tomocyte.cli.training import (
     DataOption,
@@ -17,7 +18,13 @@ from tomocyte.cli.training import (
 
 
 def search(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe: {search_recipes}.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or the name of a recipe: {search_recipes}.",
+            autocompletion=completion.recipes_for("search"),
+        ),
+    ],
     output: Output,
     data: DataOption = None,
     overrides: SetOption = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tomocyte.cli import completion
 from tomocyte.cli.options import DebugOption, Output
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ SCORE_NAMES = {"dice": "Dice", "f1": "F1 of objects at IoU 0.5", "matched_dice":
 def train(
     output: Output,
     recipe: Annotated[
-        str | None, typer.Argument(help="A YAML file, or the name of a recipe: {training_recipes}.")
+        str | None,
+        typer.Argument(
+            help="A YAML file, or the name of a recipe: {training_recipes}.",
+            autocompletion=completion.recipes_for("training"),
+        ),
     ] = None,
     new_recipe: Annotated[
         str | None,
@@ -133,7 +138,7 @@ def _write_recipe(modality: str, output: Path, *, is_dry_run: bool) -> None:
 
 
 def fine_tune(
-    model: Annotated[str, typer.Argument(help="Name or folder of a model package.")],
+    model: Annotated[str, typer.Argument(help="Name or folder of a model package.", autocompletion=completion.models)],
     output: Output,
     data: Annotated[Path, typer.Option("--data", help="Folder of your labelled images.")],
     overrides: SetOption = None,
@@ -189,7 +194,13 @@ def fine_tune(
 
 
 def crossval(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe: {crossval_recipes}.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or the name of a recipe: {crossval_recipes}.",
+            autocompletion=completion.recipes_for("crossval"),
+        ),
+    ],
     output: Output,
     data: DataOption = None,
     groups: Annotated[

@@ -150,7 +150,7 @@ def _plans(recipe: PaperRecipe) -> tuple[list[ItemPlan], tuple[str, ...]]:
     """What is simulated for an experiment, and which structures are labelled."""
     if isinstance(recipe, OrganellesRecipe):
         experiment, _, size = recipe.benchmark.partition("/")
-        return benchmark_plan(experiment, size, SPLITS), tuple(recipe.base["data"]["structures"])
+        return benchmark_plan(experiment, size, SPLITS), _learned(recipe)
     if not isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
         return [], ()
     source = recipe.data
@@ -160,6 +160,14 @@ def _plans(recipe: PaperRecipe) -> tuple[list[ItemPlan], tuple[str, ...]]:
         return dataset_plan(dict(source.dataset or {}), source.n_items, seed=source.seed), structures
     experiment, _, size = source.benchmark.partition("/")
     return benchmark_plan(experiment, size, source.splits), structures
+
+
+def _learned(recipe: OrganellesRecipe) -> tuple[str, ...]:
+    """Structures that the trainings learn and the finished models find, each once."""
+    trainings = (training for row in recipe.rows for training in recipe.trainings(row, recipe.seeds[0]))
+    names = [name for training in trainings for name in training.data.structures]
+    names += [name for model in recipe.models.values() for name in load_package(model).card.structures]
+    return tuple(dict.fromkeys(names))
 
 
 def _items(recipe: SectionsRecipe | TimeLapseRecipe, folder: Path) -> list[LabelledItem]:
