@@ -21,6 +21,8 @@ from tomocyte.errors import MetadataError
 
 Origin = Literal["file", "user", "measured", "simulated"]
 VoxelSize = tuple[float, float, float]
+Vector = tuple[float, float, float]
+Affine = tuple[Vector, Vector, Vector, Vector]
 Shape5 = tuple[int, int, int, int, int]
 ReadPlanes = Callable[[int, int, int, int], NDArray[Any]]
 
@@ -62,6 +64,10 @@ class Volume:
     sources : mapping
         For known properties, the field of the file or the option that says it, e.g. ``"OME PhysicalSizeZ"``; for
         people, never used in a calculation.
+    affine : tuple of 4 tuple of 3 float, optional
+        Where the voxels lie in the space of the file (x to the right, y to the front, z up, in the file's unit): one
+        step along the stored z, y and x, then the position of the first voxel. ``None`` when the file has no space;
+        used only to compare two files with each other.
     path : Path, optional
         The file read.
     notes : tuple of str
@@ -81,6 +87,7 @@ class Volume:
     medium_ri: float | None = None
     origin: Mapping[str, Origin] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    affine: Affine | None = None
     path: Path | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)

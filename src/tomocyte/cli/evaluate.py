@@ -147,6 +147,8 @@ def _score_all(
                 _check_instances(opened, scores.settings)
                 scores.add_all(opened.cases())
                 kinds.add(opened.kind)
+                for note in opened.notes:
+                    typer.echo(f"note: {pair.name}: {note}", err=True)
             except TomocyteError as problem:
                 if len(pairs.pairs) == 1 or is_debugging:
                     raise

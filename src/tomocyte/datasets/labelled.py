@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images
+from tomocyte.datasets.orientation import oriented_like
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions, read_volume
@@ -107,7 +108,7 @@ class LabelledItem:
         path = self.labels.get(structure)
         if path is None:
             return None
-        labels = self._open(path)
+        labels = oriented_like(self._open(path), image)
         if (labels.n_frames, labels.spatial_shape) != (image.n_frames, image.spatial_shape):
             raise InputError(
                 "E-SHAPE",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
+from tomocyte.datasets.orientation import oriented_like
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.names import natural_key, shown_name
 from tomocyte.structures import find_name
@@ -140,6 +141,11 @@ class OpenPair:
         """Whether either file comes from a simulation."""
         return self.truth.is_simulated or self.prediction.is_simulated
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done or is to be known about where the two lie: ``W-ORIENTATION``, ``W-POSITION``."""
+        return tuple(note for note in self.prediction.notes if note.startswith(("W-ORIENTATION", "W-POSITION")))
+
     def cases(self) -> Iterator[Case]:
         """One case per frame."""
         from tomocyte.evaluation.case import Case
@@ -169,12 +175,13 @@ def open_pair(pair: Pair, options: ReadOptions, *, channel: int | None, structur
     InputError
         ``E-SHAPE``, ``E-CHANNEL``, ``E-NAN``, ``E-LABELS-TYPE``.
     MetadataError
-        ``E-VOXEL-SIZE``: the two files disagree.
+        ``E-VOXEL-SIZE``: the two files disagree; ``E-ORIENTATION``: one is rotated against the other.
     """
     from tomocyte.formats import read_volume
 
     prediction = read_volume(pair.prediction, options, is_size_required=False)
     truth = read_volume(pair.truth, options, is_size_required=False)
+    prediction = oriented_like(prediction, truth)
     ours, theirs = (prediction.n_frames, *prediction.spatial_shape), (truth.n_frames, *truth.spatial_shape)
     if ours != theirs:
         raise InputError(

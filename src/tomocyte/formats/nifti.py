@@ -1,8 +1,8 @@
 """NIfTI-1 and NIfTI-2 in one file (``.nii``, ``.nii.gz``).
 
 Stored x fastest, so axes are turned to T, C, Z, Y, X; orientation (qform, sform) is not applied: voxels keep their
-stored order. Spatial units other than metre, millimetre and micrometre count as unknown: then there is no voxel size.
-To support another unit, add it to :data:`UM_PER_UNIT` or :data:`S_PER_UNIT`.
+stored order, and ``Volume.affine`` has it. Spatial units other than metre, millimetre and micrometre count as unknown:
+then there is no voxel size. To support another unit, add it to :data:`UM_PER_UNIT` or :data:`S_PER_UNIT`.
 
 References
 ----------
@@ -21,14 +21,15 @@ from typing import IO, Any, Final
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import checked_axes, shape_tczyx
+from tomocyte.formats._axes import as_affine, checked_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, PackedFile, check_flat_size
 from tomocyte.formats._hostile import PARSER_ERRORS, FileStamp, parsing
 from tomocyte.formats._tiff_meta import disagreement, is_same_size
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.volume import Affine, Origin, Volume, VoxelSize
 
 UM_PER_UNIT: Final = {"meter": 1e6, "mm": 1e3, "micron": 1.0}
 S_PER_UNIT: Final = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
@@ -84,6 +85,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         header = kind(binaryblock=raw[: kind.template_dtype.itemsize], check=False)
         stored, offset, slope, intercept = _stored_type(header, path), *_offset_and_scale(header, path)
         axes, sizes = _axes_and_sizes(header, options, path)
+        affine = _affine(header, axes)
         size, times, notes = _physical(header, axes, sizes)
         if options.voxel_size_um is not None:  # the user's word replaces the file's
             size, notes = None, ()
@@ -99,6 +101,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         voxel_size_um=size,
         quantity="labels" if int(header["intent_code"]) == 1002 and not planes.is_scaled else None,
         time_s=times,
+        affine=affine,
         origin=origin,
         path=path,
         notes=notes,
@@ -218,6 +221,19 @@ def _sform_steps(
     letter = differing[0]
     both = {"sform": stated[letter] * factor, "pixdim": abs(steps[letter]) * factor}
     return None, (disagreement(letter.lower(), both),)
+
+
+def _affine(header: Any, axes: str) -> Affine | None:
+    """Steps along z, y, x and the first voxel by the sform, or else the qform; ``None`` where neither is coded."""
+    try:
+        matrix = header.get_sform() if int(header["sform_code"]) > 0 else header.get_qform(coded=True)[0]
+    except (ValueError, HeaderDataError):  # a quaternion that is none
+        return None
+    places = ["".join(reversed(axes)).find(letter) for letter in "ZYX"]
+    places = [2 if letter not in axes else place for letter, place in zip("ZYX", places, strict=True)]
+    if matrix is None or max(places) > 2 or not np.all(np.isfinite(matrix)):
+        return None
+    return as_affine(matrix[:3, [*places, 3]].T)
 
 
 def _units(code: int) -> tuple[str, str]:

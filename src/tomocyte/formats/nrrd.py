@@ -22,11 +22,11 @@ from nrrd import NRRDError, read_header
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import ambiguous_axes, checked_axes, shape_tczyx
+from tomocyte.formats._axes import ambiguous_axes, as_affine, checked_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import FileStamp, companion_path, parsing
 from tomocyte.formats._tiff_meta import disagreement, is_same_size
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.volume import Affine, Origin, Volume, VoxelSize
 
 LARGEST_HEADER_NBYTES: Final = 2**20
 UM_PER_UNIT: Final = {
@@ -69,6 +69,10 @@ TYPES: Final = {
     **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
     "float": "f4",
     "double": "f8",
+}
+SIGNS: Final = {
+    ("left-posterior-superior", "lps"): (-1, -1, 1),
+    ("left-anterior-superior", "las"): (-1, 1, 1),
 }
 SEVERAL_FILES: Final = re.compile(r"LIST\b|\S*%\d*[du]\S*\s+-?\d+\s+-?\d+")
 """What stands in ``data file`` when it is not one name."""
@@ -141,6 +145,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         quantity=entries.get("quantity"),
         unit=entries.get("unit", ""),
         time_s=times,
+        affine=_affine(header, axes),
         channel_names=names,
         medium_ri=medium_ri,
         origin=origin,
@@ -317,6 +322,20 @@ def _times_s(header: Mapping[str, Any], axes: str, sizes: tuple[int, ...]) -> tu
     if index >= len(spacings) or unit not in S_PER_UNIT or not 0 < float(spacings[index]) < math.inf:
         return None
     return tuple(frame * float(spacings[index]) * S_PER_UNIT[unit] for frame in range(n_frames))
+
+
+def _affine(header: Mapping[str, Any], axes: str) -> Affine | None:
+    """Steps along z, y, x and the first voxel, turned to right, anterior, superior where ``space`` names a body."""
+    directions, places = header.get("space directions"), ["".join(reversed(axes)).find(letter) for letter in "ZYX"]
+    if directions is None or min(places) < 0 or len(directions) != len(axes):
+        return None
+    rows = [directions[place] for place in places]
+    origin = np.asarray(header.get("space origin", (0.0, 0.0, 0.0)), dtype=np.float64)
+    if _has_gap(rows) or any(len(row) != 3 for row in rows) or origin.shape != (3,) or not np.all(np.isfinite(origin)):
+        return None
+    space = str(header.get("space", "")).lower()
+    signs = next((signs for names, signs in SIGNS.items() if space.removesuffix("-time") in names), (1, 1, 1))
+    return as_affine(np.array([*rows, origin], dtype=np.float64) * signs)
 
 
 def _own_number(header: Mapping[str, Any], key: str) -> float | None:

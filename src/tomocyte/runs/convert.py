@@ -101,9 +101,18 @@ def losses(source: Volume, written: Volume) -> tuple[str, ...]:
         if not _is_same(before, after):
             now = "not kept" if after in (None, (), "") else f"now {_shown(after)}"
             notes.append(f"W-CONVERT-{code}: {what} ({_shown(before)}): {now}.")
+    if _is_turned(source) and written.affine is None:
+        notes.append("W-CONVERT-ORIENTATION: where the stored axes point in space: not kept.")
     if source.is_simulated and not written.is_simulated:
         notes.append("W-CONVERT-ORIGIN: that the image is simulated: not kept.")
     return tuple(notes)
+
+
+def _is_turned(volume: Volume) -> bool:
+    """Whether a file says that its axes point elsewhere than x to the right, y to the front and z up."""
+    return volume.affine is not None and not np.allclose(
+        np.array(volume.affine[:3]), np.diag(np.linalg.norm(volume.affine[:3], axis=1))[:, ::-1]
+    )
 
 
 def _times(volume: Volume) -> tuple[float, ...] | None:

@@ -1,0 +1,98 @@
+"""Two files of the same voxels that are stored in different directions, brought to one.
+
+NIfTI and NRRD say where each stored axis points (:attr:`tomocyte.volume.Volume.affine`). Where both files of a pair say
+it, the second is read in the directions of the first; nothing is resampled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.errors import MetadataError
+from tomocyte.names import shown_name
+from tomocyte.volume import Volume
+
+SMALLEST_COSINE: Final = 0.999
+"""Axes that differ by less than 2.6 degrees point the same way."""
+LARGEST_SHIFT_VOXELS: Final = 0.5
+
+
+def oriented_like(volume: Volume, reference: Volume) -> Volume:
+    """The volume with its axes in the directions of the reference, as far as both files say where theirs point.
+
+    Parameters
+    ----------
+    volume, reference : Volume
+
+    Returns
+    -------
+    Volume
+        The volume itself where one of the two does not say it or both agree; else read flipped or with its axes
+        exchanged, with ``W-ORIENTATION``. ``W-POSITION`` where the first voxels lie more than half a voxel apart.
+
+    Raises
+    ------
+    MetadataError
+        ``E-ORIENTATION``: one is rotated against the other, so that voxels do not lie on voxels.
+    """
+    if volume.affine is None or reference.affine is None:
+        return volume
+    steps, true_steps = np.array(volume.affine[:3]), np.array(reference.affine[:3])
+    lengths, true_lengths = np.linalg.norm(steps, axis=1), np.linalg.norm(true_steps, axis=1)
+    if not (lengths.all() and true_lengths.all()):
+        return volume
+    cosines = (true_steps / true_lengths[:, None]) @ (steps / lengths[:, None]).T
+    order = [int(axis) for axis in np.argmax(np.abs(cosines), axis=1)]
+    signs = [float(np.sign(cosines[axis, other])) for axis, other in enumerate(order)]
+    if (
+        sorted(order) != [0, 1, 2]
+        or min(abs(cosines[axis, other]) for axis, other in enumerate(order)) < SMALLEST_COSINE
+    ):
+        raise MetadataError(
+            "E-ORIENTATION",
+            f"its axes are rotated against those of {shown_name(reference.path or 'the other file')}.",
+            path=volume.path,
+            cure="Resample one to the grid of the other.",
+        )
+    flips = [sign < 0 for sign in signs]
+    shape = volume.spatial_shape
+    first = np.array(volume.affine[3]) + sum(
+        (steps[other] * (shape[other] - 1) for other, is_flipped in zip(order, flips, strict=True) if is_flipped),
+        start=np.zeros(3),
+    )
+    notes = volume.notes
+    shift = np.abs(true_steps @ (first - np.array(reference.affine[3]))) / true_lengths**2
+    if shift.max() > LARGEST_SHIFT_VOXELS:
+        shown = ", ".join(f"{part:.3g}" for part in shift)
+        notes = (
+            *notes,
+            f"W-POSITION: the two files lie {shown} voxels (z, y, x) apart; they are compared as they are.",
+        )
+    if order == [0, 1, 2] and not any(flips):
+        return volume.with_properties(notes=notes)
+    note = "W-ORIENTATION: the two files store their voxels in different directions; one is turned to the other."
+    size = volume.voxel_size_um
+    return volume.with_properties(
+        shape=(*volume.shape[:2], *(shape[axis] for axis in order)),
+        read_planes=_turned(volume, order, flips),
+        voxel_size_um=None if size is None else tuple(size[axis] for axis in order),
+        notes=(*notes, note),
+        affine=None,
+    )
+
+
+def _turned(volume: Volume, order: list[int], flips: list[bool]) -> Any:
+    """A reader of planes of the turned volume; an exchange of axes reads whole frames."""
+    depth = volume.shape[2]
+    steps = tuple(slice(None, None, -1 if is_flipped else 1) for is_flipped in flips)
+
+    def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        if order == [0, 1, 2]:
+            start, stop = (depth - z_stop, depth - z_start) if flips[0] else (z_start, z_stop)
+            return np.ascontiguousarray(volume.planes(frame, channel, start, stop)[steps])
+        return np.ascontiguousarray(volume.planes(frame, channel).transpose(order)[steps][z_start:z_stop])
+
+    return read_planes
