@@ -249,3 +249,19 @@ def test_a_cut_packed_nifti_is_a_damaged_nifti(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes((tmp_path / "a.nii.gz").read_bytes()[:40])
     with pytest.raises(InputError, match="E-NIFTI"):
         read_volume(tmp_path / "a.nii.gz")
+
+
+def test_an_array_of_imaris_is_read_without_its_padding(tmp_path: Path) -> None:
+    """Arrays are stored in whole chunks; ImageSizeX, Y, Z, written letter by letter, say how much is the image."""
+    import h5py
+
+    stored = np.arange(8 * 16 * 16, dtype=np.uint16).reshape(8, 16, 16)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("DataSet/ResolutionLevel 0/TimePoint 0/Channel 0")
+        group.create_dataset("Data", data=stored, chunks=(8, 16, 16))
+        for name, text in (("ImageSizeX", b"10"), ("ImageSizeY", b"12"), ("ImageSizeZ", b"5")):
+            group.attrs[name] = np.frombuffer(text, "S1")
+    volume = read_volume(tmp_path / "a.h5", is_size_required=False)
+    assert volume.notes[0].startswith("W-HDF5-PADDED")
+    np.testing.assert_array_equal(volume.frame(0)[0], stored[:5, :12, :10])
+    np.testing.assert_array_equal(volume.planes(0, 0, 2, 4), stored[2:4, :12, :10])

@@ -41,12 +41,16 @@ class Hdf5Planes:
         Stored axes, slowest first.
     plane_nbytes : int
         Bytes of one plane, to check the memory before reading.
+    rows, columns : int, optional
+        What the image has of each stored plane, where the rest is padding.
     """
 
     stamp: FileStamp
     dataset: str
     axes: str
     plane_nbytes: int
+    rows: int | None = None
+    columns: int | None = None
 
     def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Planes (z_stop - z_start, Y, X)."""
@@ -54,7 +58,8 @@ class Hdf5Planes:
         check_fits_memory((z_stop - z_start) * self.plane_nbytes, path=path, what="a read")
         with cached_file(self.stamp) as file:
             stored = file.dataset(self.dataset)
-            return as_planes(stored[selection(self.axes, frame, channel, z_start, z_stop)], self.axes)
+            planes = as_planes(stored[selection(self.axes, frame, channel, z_start, z_stop)], self.axes)
+            return np.ascontiguousarray(planes[:, : self.rows, : self.columns])
 
 
 def verify(path: Path) -> bool:
@@ -93,8 +98,13 @@ def read(path: Path, options: ReadOptions) -> Volume:
         notes = check_dataset(stored, file, path)
         step = attribute(stored, SIZE_ATTRIBUTE, path)
         is_given = options.voxel_size_um is not None
-        axes = _axes(stored, step, options, path)
+        declared = _declared_sizes(stored, path)
+        axes = "ZYX" if declared and options.axes is None else _axes(stored, step, options, path)
         shape, dtype = shape_tczyx(axes, stored.shape), stored.dtype.newbyteorder("=")
+        plane_nbytes, rows, columns = shape[3] * shape[4] * dtype.itemsize, None, None
+        if declared and axes == "ZYX" and declared != stored.shape:
+            shape, (rows, columns) = (1, 1, *declared), declared[1:]
+            notes += (f"W-HDF5-PADDED: the array {stored.shape} holds an image of {declared} (ImageSizeZ, Y, X).",)
         size = None if is_given else _voxel_size_um(step, shape[2], path)
     if size is None and not is_given:
         notes += (f"W-NO-VOXEL: the array has no attribute {SIZE_ATTRIBUTE}, so the voxel size is unknown.",)
@@ -102,7 +112,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     return Volume(
         shape=shape,
         dtype=dtype,
-        read_planes=Hdf5Planes(stamp, name, axes, shape[3] * shape[4] * dtype.itemsize),
+        read_planes=Hdf5Planes(stamp, name, axes, plane_nbytes, rows, columns),
         voxel_size_um=size,
         origin=origin,
         path=path,
@@ -141,6 +151,20 @@ def _axes(stored: h5py.Dataset, step: NDArray[Any] | None, options: ReadOptions,
     if len(shape) == 3 and step is not None and step.size == 3:
         return "ZYX"
     raise ambiguous_axes(shape, path)
+
+
+def _declared_sizes(stored: h5py.Dataset, path: Path) -> tuple[int, int, int] | None:
+    """Size of the image z, y, x by Imaris, whose arrays are padded to whole chunks; ``None`` in other files."""
+    if len(stored.shape) != 3:
+        return None
+    found = []
+    for letter, size in zip("ZYX", stored.shape, strict=True):
+        text = attribute(stored.parent, f"ImageSize{letter}", path)
+        word = "" if text is None else "".join(part.decode() if isinstance(part, bytes) else str(part) for part in text)
+        if not (word.isdecimal() and 1 <= int(word) <= size):
+            return None
+        found.append(int(word))
+    return found[0], found[1], found[2]
 
 
 def _axistags(stored: h5py.Dataset, path: Path) -> str:
