@@ -265,3 +265,17 @@ def test_an_array_of_imaris_is_read_without_its_padding(tmp_path: Path) -> None:
     assert volume.notes[0].startswith("W-HDF5-PADDED")
     np.testing.assert_array_equal(volume.frame(0)[0], stored[:5, :12, :10])
     np.testing.assert_array_equal(volume.planes(0, 0, 2, 4), stored[2:4, :12, :10])
+
+
+def test_axistags_that_cannot_be_read_are_asked_for_and_complex_numbers_refused(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("d", data=RAMP).attrs["axistags"] = "{broken"
+    with pytest.raises(MetadataError, match="--axes"):
+        read_volume(tmp_path / "a.h5", is_size_required=False)
+    assert read_volume(tmp_path / "a.h5", ReadOptions(axes="ZYX"), is_size_required=False).shape == (1, 1, 6, 4, 5)
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file.create_dataset("d", data=RAMP.astype(np.complex64))
+    with pytest.raises(InputError, match=r"E-HDF5-DATASET.*as integers or floats"):
+        read_volume(tmp_path / "c.h5")

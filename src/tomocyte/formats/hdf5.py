@@ -126,16 +126,15 @@ def _choose(file: h5py.File, options: ReadOptions, path: Path) -> str:
         return options.dataset
     found = datasets(file, path)
     if len(found) != 1:
-        raise _which(file, path, f"holds {len(found)} arrays of two or more axes")
+        raise _which(file, path, f"holds {len(found) or 'no'} arrays of two or more axes, of integers or floats")
     return next(iter(found))
 
 
 def _which(file: h5py.File, path: Path, problem: str) -> InputError:
     listed = [f"{name} {shape}" for name, shape in datasets(file, path).items()]
     shown = ", ".join(listed[:20]) + (" …" if len(listed) > 20 else "")
-    return InputError(
-        "E-HDF5-DATASET", f"{problem}.", path=path, cure=f"Name one with --dataset; found: {shown or 'none'}."
-    )
+    cure = f"Name one with --dataset; found: {shown}." if listed else "Export the image as integers or floats."
+    return InputError("E-HDF5-DATASET", f"{problem}.", path=path, cure=cure)
 
 
 def _axes(stored: h5py.Dataset, step: NDArray[Any] | None, options: ReadOptions, path: Path) -> str:
@@ -172,8 +171,10 @@ def _axistags(stored: h5py.Dataset, path: Path) -> str:
     text = attribute(stored, "axistags", path)
     if text is None:
         return ""
-    tags = json.loads(str(text[0]))
-    return "".join(str(tag["key"]) for tag in tags["axes"])
+    try:
+        return "".join(str(tag["key"]) for tag in json.loads(str(text[0]))["axes"])
+    except (ValueError, LookupError, TypeError):  # no axes in it: they are asked for
+        return ""
 
 
 def _dimension_labels(stored: h5py.Dataset, path: Path) -> str:
