@@ -6,6 +6,7 @@ it, the second is read in the directions of the first; nothing is resampled.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -55,7 +56,7 @@ def oriented_like(volume: Volume, reference: Volume) -> Volume:
             "E-ORIENTATION",
             f"its axes are rotated against those of {shown_name(reference.path or 'the other file')}.",
             path=volume.path,
-            cure="Resample one to the grid of the other.",
+            cure=_resampling(volume, reference),
         )
     flips = [sign < 0 for sign in signs]
     shape = volume.spatial_shape
@@ -77,22 +78,50 @@ def oriented_like(volume: Volume, reference: Volume) -> Volume:
     size = volume.voxel_size_um
     return volume.with_properties(
         shape=(*volume.shape[:2], *(shape[axis] for axis in order)),
-        read_planes=_turned(volume, order, flips),
+        read_planes=TurnedPlanes(volume, tuple(order), tuple(flips)),
         voxel_size_um=None if size is None else tuple(size[axis] for axis in order),
         notes=(*notes, note),
         affine=None,
     )
 
 
-def _turned(volume: Volume, order: list[int], flips: list[bool]) -> Any:
-    """A reader of planes of the turned volume; an exchange of axes reads whole frames."""
-    depth = volume.shape[2]
-    steps = tuple(slice(None, None, -1 if is_flipped else 1) for is_flipped in flips)
+@dataclass(frozen=True)
+class TurnedPlanes:
+    """Planes of a volume with its axes exchanged and reversed; picklable. An exchange of z reads whole frames.
 
-    def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
-        if order == [0, 1, 2]:
-            start, stop = (depth - z_stop, depth - z_start) if flips[0] else (z_start, z_stop)
-            return np.ascontiguousarray(volume.planes(frame, channel, start, stop)[steps])
-        return np.ascontiguousarray(volume.planes(frame, channel).transpose(order)[steps][z_start:z_stop])
+    Parameters
+    ----------
+    volume : Volume
+        As it is stored.
+    order : tuple of 3 int
+        For z, y, x of the result, the stored axis (0 = z).
+    flips : tuple of 3 bool
+        For z, y, x of the result, whether it runs against the stored axis.
+    """
 
-    return read_planes
+    volume: Volume
+    order: tuple[int, ...]
+    flips: tuple[bool, ...]
+
+    def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Planes (z_stop - z_start, Y, X) of the turned volume."""
+        steps = tuple(slice(None, None, -1 if is_flipped else 1) for is_flipped in self.flips)
+        if self.order[0] != 0:
+            block = self.volume.planes(frame, channel).transpose(self.order)[steps][z_start:z_stop]
+        else:
+            depth = self.volume.shape[2]
+            start, stop = (depth - z_stop, depth - z_start) if self.flips[0] else (z_start, z_stop)
+            block = self.volume.planes(frame, channel, start, stop).transpose(self.order)[steps]
+        return np.ascontiguousarray(block)
+
+
+def _resampling(volume: Volume, reference: Volume) -> str:
+    """How to bring one onto the grid of the other."""
+    names = [str(each.path) for each in (volume, reference)]
+    if not all(name.lower().endswith((".nii", ".nii.gz")) for name in names):
+        return "Resample one to the grid of the other with nearest neighbour, e.g. in 3D Slicer."
+    return (
+        'Resample one to the grid of the other: python -c "import nibabel as n; from nibabel.processing import '
+        f"resample_from_to as r; n.save(r(n.load('{names[0]}'), n.load('{names[1]}'), order=0), 'resampled.nii')\""
+        ", and give resampled.nii."
+    )
