@@ -31,7 +31,7 @@ from tomocyte.cli import (
     simulate,
     training,
 )
-from tomocyte.cli.listings import EXIT_CODES, ListingCommand
+from tomocyte.cli.listings import EXIT_CODES, ListingCommand, LongCommand
 
 app = typer.Typer(
     name="tomocyte",
@@ -43,23 +43,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=ListingCommand, short_help="Segment, label and measure files: the main command.")(run.run)
-app.command(cls=ListingCommand, short_help="Simulate images of cells with the exact truth.")(simulate.simulate)
+app.command(cls=LongCommand, short_help="Segment, label and measure files: the main command.")(run.run)
+app.command(cls=LongCommand, short_help="Simulate images of cells with the exact truth.")(simulate.simulate)
 app.command(cls=ListingCommand, short_help="Draw a real image beside a simulated one.")(simulate.beside)
 app.command(cls=ListingCommand, short_help="Print the settings of a modality as YAML.")(run.settings)
 app.command(cls=ListingCommand, short_help="Show what a file contains.")(files.info)
-app.command(cls=ListingCommand, short_help="Convert a file to another format.")(files.convert)
+app.command(cls=LongCommand, short_help="Convert a file to another format.")(files.convert)
 app.command(cls=ListingCommand, short_help="List the file formats that are read and written.")(files.formats)
 app.command(cls=ListingCommand, short_help="Check that results are unchanged since they were written.")(files.verify)
-app.command(cls=ListingCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
-app.command(cls=ListingCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
-app.command(cls=ListingCommand, short_help="Train a network on labelled images.")(training.train)
+app.command(cls=LongCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
+app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
+app.command(cls=LongCommand, short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", cls=ListingCommand, short_help="Adapt a trained model to a few images of your own.")(
     training.fine_tune
 )
-app.command(cls=ListingCommand, short_help="Compare networks by cross-validation.")(training.crossval)
-app.command(cls=ListingCommand, short_help="Search for a good network architecture.")(search.search)
-app.command(cls=ListingCommand, short_help="Repeat an experiment of a published paper.")(reproduce.reproduce)
+app.command(cls=LongCommand, short_help="Compare networks by cross-validation.")(training.crossval)
+app.command(cls=LongCommand, short_help="Search for a good network architecture.")(search.search)
+app.command(cls=LongCommand, short_help="Repeat an experiment of a published paper.")(reproduce.reproduce)
 app.command(cls=ListingCommand, short_help="List the networks that can be trained.")(networks.networks)
 app.command(cls=ListingCommand, short_help="List what can be measured.")(measurements.measurements)
 app.add_typer(edits.app, name="edits", short_help="Use results that you corrected by hand.")

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 EXIT_CODES = (
@@ -55,6 +57,20 @@ class ListingCommand(TyperCommand):
                 if isinstance(parameter, TyperArgument | TyperOption):
                     parameter.help = text
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; the cure of an error names options that the command has."""
+        from tomocyte.cli.cures import for_command
+        from tomocyte.errors import TomocyteError
+
+        try:
+            return super().invoke(ctx)
+        except TomocyteError as problem:
+            commands = getattr(ctx.find_root().command, "commands", {})
+            options = _options_of(self)
+            raise for_command(
+                problem, options, _options_of(commands["convert"]) if "convert" in commands else options
+            ) from problem
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under the headings of :data:`OPTION_GROUPS`; those of few options under one."""
         arguments = [record for one in self.get_params(ctx) if isinstance(one, TyperArgument)
@@ -76,6 +92,40 @@ class ListingCommand(TyperCommand):
         """Write what the exit codes mean, last."""
         formatter.write_paragraph()
         formatter.write_text(EXIT_CODES)
+
+
+class LongCommand(ListingCommand):
+    """A command that takes long: it has ``--quiet`` and ``--log`` besides its own options."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        only = typer.Typer(add_completion=False)
+        only.command()(_recording_options)
+        self.params += typer.main.get_command(only).params
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command with its words recorded."""
+        from tomocyte.cli.recording import recording
+
+        with recording(ctx.params.pop("log", None), is_quiet=bool(ctx.params.pop("quiet", False))):
+            return super().invoke(ctx)
+
+
+def _recording_options(
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors and the result only.")] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            "--log", help="Append everything that is printed, with times in UTC, and tracebacks to this file."
+        ),
+    ] = None,
+) -> None:
+    """Only its options are used."""
+
+
+def _options_of(command: Any) -> frozenset[str]:
+    names = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    return frozenset(names | {"--help"})
 
 
 def group_of(parameter: str) -> str:

@@ -19,6 +19,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
+from tomocyte.cli.recording import is_quiet
 from tomocyte.progress import ENDED, Callback, Progress
 
 LONGEST_NAME = 24
@@ -49,7 +50,7 @@ class CountBar:
 @contextmanager
 def count_progress(title: str, total: int | None) -> Iterator[CountBar]:
     """A bar on the screen while the block runs."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=is_quiet())
     columns = [
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -71,7 +72,7 @@ class RunProgress:
     """
 
     def __init__(self, n_items: int) -> None:
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=is_quiet())
         self._progress = Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -127,7 +128,7 @@ def task_progress() -> Iterator[Callback]:
 
     Gives the callback of trainings, searches, comparisons, calibrations and experiments.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=is_quiet())
     columns = [
         TextColumn("{task.description}", markup=False),
         BarColumn(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,9 +26,11 @@ from tomocyte.cli.options import (
     medium,
     voxel_size,
 )
+from tomocyte.cli.recording import is_quiet, remark
 from tomocyte.names import shown_name
 
 if TYPE_CHECKING:
+    from tomocyte.ledger.result import Failure, RunResult
     from tomocyte.pipeline.settings import RunSettings
 
 EXIT_SOME_FAILED = 3
@@ -170,6 +174,9 @@ def run(
             "earlier runs. Without it nothing of that is lost.",
         ),
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with counts, items and files; all else on stderr.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Segment, label and measure every input; write label images, tables and a report.
@@ -209,35 +216,93 @@ def run(
         raise typer.Exit(_dry_run(paths, run_settings, output, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
     options["is_discarding_changes"] = discard_changes
-    raise typer.Exit(_run(paths, run_settings, output, options, is_debug=debug))
+    raise typer.Exit(_run(paths, run_settings, output, options, is_debug=debug, as_json=as_json))
 
 
-def _run(paths: list[Path], settings: RunSettings, output: Path, options: dict[str, Any], *, is_debug: bool) -> int:
+def _run(
+    paths: list[Path],
+    settings: RunSettings,
+    output: Path,
+    options: dict[str, Any],
+    *,
+    is_debug: bool,
+    as_json: bool = False,
+) -> int:
     from tomocyte.cli.progress import RunProgress
     from tomocyte.runs.run import run_inputs
 
     with RunProgress(n_items=len(paths)) as progress:
         result = run_inputs(paths, settings, output, callback=progress.on_event, **options)
+    for line in failure_lines(result.failures):
+        typer.echo(line, err=True)
     for failure in result.failures:
-        typer.echo(f"failed: {failure.item}: {failure.code}: {failure.message}", err=True)
         if is_debug and failure.traceback:
             typer.echo(failure.traceback, err=True)
+    if as_json:
+        typer.echo(json.dumps(_as_json(result, len(paths), output), indent=1, ensure_ascii=False))
+        return _exit_code(result)
     objects = ", ".join(f"{count} {name}" for name, count in result.n_objects.items())
     typer.echo(
         f"{result.n_done} of {len(paths)} inputs done ({result.n_resumed} in an earlier run), "
         f"{len(result.failures)} failed; {objects or 'no objects'}."
     )
     for note in result.notes:
-        typer.echo(f"note: {note}", err=True)
+        remark(f"note: {note}")
     if result.n_implausible:
         typer.echo(
             f"{result.n_implausible} of {len(paths)} inputs have results that cannot be right: "
             "see W-IMPLAUSIBLE in the report, and state `check` in status.csv."
         )
-    typer.echo(f"report: {output / 'report.html'}")
+    if not is_quiet():
+        typer.echo(f"report: {output / 'report.html'}")
+    return _exit_code(result)
+
+
+def _exit_code(result: RunResult) -> int:
     if result.failures:
         return EXIT_ALL_FAILED if result.n_done == 0 else EXIT_SOME_FAILED
     return 0
+
+
+def failure_lines(failures: Sequence[Failure]) -> list[str]:
+    """A line per failure; those that lack the same, so that one option cures them all, share one."""
+    groups: dict[tuple[str, ...], list[Failure]] = {}
+    for failure in failures:
+        is_asking = "--" in failure.cure
+        same = (re.sub(r"\d+", "#", failure.problem), failure.cure) if is_asking else (failure.item,)
+        groups.setdefault((failure.code, *same), []).append(failure)
+    lines = []
+    for alike in groups.values():
+        first = alike[0]
+        names = ", ".join(failure.item for failure in alike[:3]) + (", …" if len(alike) > 3 else "")
+        who = first.item if len(alike) == 1 else f"{len(alike)} inputs ({names})"
+        lines.append(f"failed: {who}: {first.code}: {first.message}")
+    return lines
+
+
+def _as_json(result: RunResult, n_inputs: int, output: Path) -> dict[str, Any]:
+    """What ``--json`` prints; documented in docs/command-line.md."""
+    import pandas as pd
+
+    status = pd.read_csv(output / "status.csv", keep_default_na=False, dtype=str)
+    messages = {failure.item: failure for failure in result.failures}
+    items = []
+    for row in status.to_dict("records"):
+        failure = messages.get(row["item"])
+        error = None if failure is None else {"code": failure.code, "problem": failure.problem, "cure": failure.cure}
+        warnings = [text for text in row["warnings"].split(" | ") if text]
+        items.append({"item": row["item"], "state": row["state"], "warnings": warnings, "error": error})
+    return {
+        "n_inputs": n_inputs,
+        "n_done": result.n_done,
+        "n_resumed": result.n_resumed,
+        "n_failed": len(result.failures),
+        "n_implausible": result.n_implausible,
+        "n_objects": dict(result.n_objects),
+        "items": items,
+        "notes": list(result.notes),
+        "files": sorted(str(path) for path in output.iterdir() if path.is_file() and not path.name.startswith(".")),
+    }
 
 
 def _dry_run(paths: list[Path], settings: RunSettings, output: Path, workers: int) -> int:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats._foreign import refuse_foreign
 from tomocyte.progress import silent
 from tomocyte.volume import Origin, Volume, VoxelSize
@@ -169,10 +170,39 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
     """
     given = options or ReadOptions()
     place = Path(path)
-    volume = _apply(detect(place).read(place, given), given)
+    reader = detect(place)
+    try:
+        volume = _apply(reader.read(place, given), given)
+    except MetadataError as problem:
+        if (
+            problem.code != "E-AXES"
+            or given.axes is not None
+            or given.voxel_size_um is not None
+            or not is_size_required
+        ):
+            raise
+        raise _asking_for_all(problem, reader, place, given) from problem
     if is_size_required:
         volume.require_voxel_size()
     return volume
+
+
+def _asking_for_all(problem: MetadataError, reader: Format, path: Path, options: ReadOptions) -> MetadataError:
+    """The refusal of unknown axes; of a file that lacks the voxel size too, with all that is to be given at once."""
+    example = re.search(r"--axes ([TCZYX]+)", problem.cure)
+    if example is None:
+        return problem
+    try:
+        reader.read(path, replace(options, axes=example[1])).require_voxel_size()
+    except MetadataError as second:
+        if second.code != "E-VOXEL-SIZE":
+            return problem
+        text = f"{problem.problem} It contains no voxel size either."
+        cure = f"{problem.cure} {second.cure.replace('Give it', 'Give the voxel size too,', 1)}"
+        return MetadataError(problem.code, text, path=path, cure=cure)
+    except InputError:
+        return problem
+    return problem
 
 
 def _apply(volume: Volume, options: ReadOptions) -> Volume:
