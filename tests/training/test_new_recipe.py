@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from tomocyte.cli import app
 from tomocyte.errors import OutputError, SettingsError
 from tomocyte.formats import write_volume
+from tomocyte.settings import allowed_values
 from tomocyte.training import build_recipe, load_recipe
-from tomocyte.training.new_recipe import STARTS, allowed_values, new_recipe, recipe_fields
+from tomocyte.training.new_recipe import STARTS, new_recipe, recipe_fields
 from tomocyte.volume import Volume
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"

@@ -377,18 +377,31 @@ def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings(
-    modality: Annotated[
-        str,
-        typer.Option(
-            "--modality", "-m", help="Kind of microscopy: {modalities}.", autocompletion=completion.modalities
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODALITY", help="Kind of microscopy: {modalities}.", autocompletion=completion.modalities
         ),
-    ],
+    ] = None,
+    modality: Annotated[
+        str | None,
+        typer.Option("--modality", "-m", help="The same as MODALITY.", autocompletion=completion.modalities),
+    ] = None,
 ) -> None:
-    """Print the settings of a modality as YAML; save, change and use them with `tomocyte run --settings`."""
-    import yaml
+    """Print the settings of a modality as YAML, each with its meaning, unit and range.
 
+    Save it to a file, change what you need, and use it with `tomocyte run --settings FILE`. Lines may be left out.
+    """
+    from tomocyte.errors import SettingsError
+    from tomocyte.modalities import modalities
     from tomocyte.modalities import modality as find
     from tomocyte.pipeline.settings import RunSettings
+    from tomocyte.settings import commented_lines
 
-    content = RunSettings(modality=modality, segmentation=find(modality).segmentation)
-    typer.echo(yaml.safe_dump(content.model_dump(mode="json"), sort_keys=False), nl=False)
+    given = {one for one in (name, modality) if one is not None}
+    if len(given) != 1:
+        cure = f"Name one of {', '.join(modalities())}, e.g. `tomocyte settings {next(iter(modalities()))}`."
+        raise SettingsError("E-USAGE", "one modality is needed.", cure=cure)
+    kind = given.pop()
+    content = RunSettings(modality=kind, segmentation=find(kind).segmentation)
+    typer.echo("\n".join(commented_lines(content)))

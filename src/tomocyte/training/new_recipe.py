@@ -5,19 +5,16 @@ To offer another modality, add its starting values to :data:`STARTS`.
 
 from __future__ import annotations
 
-import json
-import textwrap
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Iterator
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tomocyte.errors import SettingsError
-from tomocyte.settings import with_overrides
+from tomocyte.settings import commented_lines, with_overrides
 from tomocyte.training.recipe import Recipe, build_recipe
 
-WIDTH = 110
 _LOOP: dict[str, Any] = {
     "n_epochs": 20,
     "samples_per_epoch": 120,
@@ -104,7 +101,7 @@ def new_recipe(modality: str, *, name: str) -> str:
         head.append(
             "# Images of one plane: network {name: osnet, options: {}}, augmentation strong-2d, patch_shape [96, 96]."
         )
-    return "\n".join([*head, *_lines(recipe, start, indent="")]) + "\n"
+    return "\n".join([*head, *commented_lines(recipe, names=start)]) + "\n"
 
 
 def recipe_fields(kind: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -120,46 +117,6 @@ def recipe_fields(kind: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[
         part = _part(field)
         if part is not None:
             yield from recipe_fields(part, f"{prefix}{name}.")
-
-
-def allowed_values(field: FieldInfo) -> str:
-    """The range or the choices of a field in words; empty for any.
-
-    Examples
-    --------
-    >>> fields = dict(recipe_fields())
-    >>> allowed_values(fields["validation_share"]), allowed_values(fields["loop.select"])
-    ('at least 0, below 1', 'last | best')
-    """
-    kinds = [field.annotation, *get_args(field.annotation)]
-    choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
-    if choices:
-        return " | ".join(map(str, choices))
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    limits = ((word, getattr(limit, name, None)) for limit in field.metadata for name, word in words.items())
-    return ", ".join(f"{word} {value:g}" for word, value in limits if value is not None)
-
-
-def _lines(settings: BaseModel, start: Mapping[str, Any], indent: str) -> Iterator[str]:
-    content = settings.model_dump(mode="json")
-    for name, field in type(settings).model_fields.items():
-        yield from _comment(field, indent)
-        value = getattr(settings, name)
-        given = start.get(name)
-        if isinstance(value, BaseModel) and not isinstance(given, str):
-            yield f"{indent}{name}:"
-            yield from _lines(value, given if isinstance(given, Mapping) else {}, indent + "  ")
-        else:
-            # JSON is YAML; a preset stays a name.
-            shown = given if isinstance(given, str) else content[name]
-            yield f"{indent}{name}: {json.dumps(shown, ensure_ascii=False)}"
-
-
-def _comment(field: FieldInfo, indent: str) -> Iterator[str]:
-    text = " ".join((field.description or "").replace("``", "").split())
-    allowed = allowed_values(field)
-    for line in textwrap.wrap(f"{text} [{allowed}]" if allowed else text, WIDTH - len(indent), break_on_hyphens=False):
-        yield f"{indent}# {line}"
 
 
 def _part(field: FieldInfo) -> type[BaseModel] | None:
