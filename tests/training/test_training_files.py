@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.training.conftest import small_recipe
 
-from tomocyte.training.training import selftest_image, write_curves
+from tomocyte.datasets.labelled import find_items
+from tomocyte.errors import TomocyteError
+from tomocyte.training import LabelledData
+from tomocyte.training.training import selftest_image, train_network, write_curves
 
 
 def samples_of(image: np.ndarray, target: np.ndarray) -> Any:
@@ -52,3 +56,19 @@ def test_curves_hold_a_column_per_score_that_ever_came(tmp_path: Path) -> None:
         {"epoch": "2", "loss": "0.5", "dice": "0.25", "recall": "0.125"},
     ]
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_epochs_without_a_loss_have_no_picture(tmp_path: Path) -> None:
+    write_curves(tmp_path, [{"epoch": 1, "loss": None}])
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
+
+
+def test_a_training_without_one_good_step_makes_no_model(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that never changed are not called trained."""
+    outcome = SimpleNamespace(history=[{"epoch": 1, "loss": None}], n_skipped_steps=1)
+    run = SimpleNamespace(run=lambda: outcome)
+    monkeypatch.setattr("tomocyte.training.training._started", lambda trainer, initial: run)
+    recipe = small_recipe()
+    with pytest.raises(TomocyteError, match="E-TRAIN-NONFINITE"):
+        train_network(recipe, LabelledData(find_items(data, recipe.data), []), folder=tmp_path / "out")
+    assert not (tmp_path / "out" / "model").exists()

@@ -118,7 +118,7 @@ class Schedule:
             raise SettingsError(
                 "E-SCHEDULE",
                 f"{settings.n_warm_up_steps} steps of warm-up leave none of {n_steps}.",
-                cure="Lower n_warm_up_steps.",
+                cure="Lower it with --set loop.schedule.n_warm_up_steps=0, or train for more steps.",
             )
         self.settings = settings
         self.n_steps = n_steps

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.errors import InputError, SettingsError
+from tomocyte.errors import InputError, SettingsError, TomocyteError
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.modalities import modality
 from tomocyte.models import ModelCard, save_package
@@ -125,6 +125,7 @@ def train_network(
             log=run.logger(),
         )
         outcome = _started(trainer, initial).run()
+        _check_that_it_learned(outcome)
         card = card_of(recipe, samples, outcome)
         image = selftest_image(samples, trainer)
         saved = save_package(folder / "model", outcome.weights, card, image, is_overwriting=True)
@@ -319,6 +320,15 @@ def selftest_image(samples: Samples, trainer: Trainer) -> Any:
     return np.ascontiguousarray(image[tuple(window)])
 
 
+def _check_that_it_learned(outcome: TrainingResult) -> None:
+    if outcome.history and all(entry["loss"] is None for entry in outcome.history):
+        raise TomocyteError(
+            "E-TRAIN-NONFINITE",
+            f"all {outcome.n_skipped_steps} steps had gradients that are not finite; the weights are as they were.",
+            cure="Check the images, train for more steps, or lower loop.optimiser.learning_rate.",
+        )
+
+
 def write_curves(folder: Path, history: list[dict[str, Any]]) -> None:
     """``curves.csv`` and ``curves.png``: loss and scores of every epoch."""
     from tomocyte.figures.curves import training_figure
@@ -339,7 +349,8 @@ def write_curves(folder: Path, history: list[dict[str, Any]]) -> None:
         "Dice": {"validation": [entry.get("dice", np.nan) for entry in rows]},
     }
     panels = {name: lines for name, lines in panels.items() if np.isfinite(next(iter(lines.values()))).any()}
-    write_atomic(folder / "curves.png", training_figure(panels))
+    if panels:
+        write_atomic(folder / "curves.png", training_figure(panels))
 
 
 def split_items(
