@@ -26,7 +26,7 @@ VOXELS = (T * 10000 + C * 5000 + Z * 1000 + Y * 50 + X).astype(np.uint16)
 SIZE_UM = (0.31, 0.17, 0.13)
 FRAME_TIMES_MS = [time + 10 * plane for time in (0, 1000, 2700) for plane in range(4)]
 """Not regular: 1.0 s, then 1.7 s."""
-REAL = Path(os.environ.get("TOMOCYTE_DATA", "/work/shared/data")) / "two_colour_gpcalc"
+REAL = Path(os.environ.get("TOMOCYTE_DATA", "absent")) / "two_colour_gpcalc"
 
 
 def nd2(path: Path) -> Path:

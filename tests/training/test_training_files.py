@@ -63,7 +63,9 @@ def test_epochs_without_a_loss_have_no_picture(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
 
 
-def test_a_training_without_one_good_step_makes_no_model(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_without_one_good_step_makes_no_model(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights that never changed are not called trained."""
     outcome = SimpleNamespace(history=[{"epoch": 1, "loss": None}], n_skipped_steps=1)
     run = SimpleNamespace(run=lambda: outcome)
