@@ -320,3 +320,13 @@ def test_the_inputs_of_a_folder_are_known_by_their_places(tmp_path: Path) -> Non
     (tmp_path / "out" / "items" / "flipped.done.json").write_text('{\n "place": "\\q",\n')
     assert known_items(tmp_path / "out") == {place: item for place, item in places.items() if place}
     assert known_items(tmp_path / "none") == {}
+
+
+def test_data_that_a_command_simulated_for_itself_is_not_foreign(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "out" / "held-out", "simulate"):
+        pass
+    claim_folder(tmp_path / "out", "train")
+    assert kind_of(tmp_path / "out") == ("train", "")
+    (tmp_path / "mine" / "data").mkdir(parents=True)
+    with pytest.raises(OutputError, match="E-OUT-FOREIGN"):
+        claim_folder(tmp_path / "mine", "train")

@@ -41,6 +41,7 @@ def search(
     command continues it; on a CPU the result is the same.
     """
     from tomocyte.cli.progress import task_progress
+    from tomocyte.ledger import refuse_other_kind
     from tomocyte.runs.simulate.benchmark import labelled_images
     from tomocyte.training import build_recipe, load_recipe, split_items
     from tomocyte.training.search.recipe import SearchRecipe
@@ -51,6 +52,7 @@ def search(
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
     with task_progress() as callback:
+        refuse_other_kind(output, "train")
         items = labelled_images(
             checked.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
         )

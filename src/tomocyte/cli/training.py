@@ -74,6 +74,7 @@ def train(
     from tomocyte.cli.progress import task_progress
     from tomocyte.comparison import train as train_model
     from tomocyte.errors import SettingsError
+    from tomocyte.ledger import refuse_other_kind
     from tomocyte.models import load_package
     from tomocyte.runs.simulate.benchmark import labelled_images
     from tomocyte.training import build_recipe, load_recipe, split_items
@@ -92,6 +93,7 @@ def train(
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
     with task_progress() as callback:
+        refuse_other_kind(output, "train")
         items = labelled_images(
             checked.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
         )
@@ -224,6 +226,7 @@ def crossval(
     from tomocyte.cli.progress import task_progress
     from tomocyte.comparison import CrossvalRecipe, crossvalidate
     from tomocyte.comparison.crossval import folds_of
+    from tomocyte.ledger import refuse_other_kind
     from tomocyte.papers.osnet.tables import write_tables
     from tomocyte.runs.simulate.benchmark import labelled_images
     from tomocyte.settings import with_overrides
@@ -239,6 +242,7 @@ def crossval(
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return
     with task_progress() as callback:
+        refuse_other_kind(output, "crossval")
         items = labelled_images(
             first.data, data, benchmark=checked.benchmark, folder=output / "data", callback=callback
         )

@@ -21,7 +21,7 @@ from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.labels.stack import LabelStack
-from tomocyte.ledger import refuse_other_kind
+from tomocyte.ledger import kind_of, refuse_other_kind
 from tomocyte.models import ModelCard, load_package
 from tomocyte.models.package import write_package
 from tomocyte.pipeline.settings import RunSettings
@@ -272,7 +272,8 @@ def calibrate(
             "figures": {**package.card.figures, "calibration": figures},
         }
     )
-    refuse_other_kind(output, "models calibrate")
+    if kind_of(output)[0] != "train":  # a training calibrates its own model
+        refuse_other_kind(output, "models calibrate")
     output.mkdir(parents=True, exist_ok=True)
     saved = write_package(output / "model", card, package.state, dict(package.selftest), is_overwriting=is_overwriting)
     _write(output, saved, figures, results)

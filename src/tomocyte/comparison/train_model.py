@@ -14,6 +14,7 @@ from tomocyte.comparison.calibrate import CalibrationData, calibrate, spaced
 from tomocyte.comparison.held_out import add_object_scores, held_out_items, object_scores, score_on_card
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import SettingsError
+from tomocyte.ledger import claim_folder
 from tomocyte.models import ModelCard, ModelPackage, check_fit, load_package, read_card
 from tomocyte.notices import Notice
 from tomocyte.progress import Callback, silent
@@ -22,6 +23,7 @@ from tomocyte.training.checkpoint import Tensors
 from tomocyte.training.core_depth import with_core_depth
 from tomocyte.training.fine_tuning import dice_of, structures_without_labels
 from tomocyte.training.recipe import Recipe
+from tomocyte.training.run_folder import OWN
 from tomocyte.training.training import LabelledData, train_network
 
 UNCALIBRATED = (
@@ -91,6 +93,7 @@ def train(
             cure="Give more images, raise validation_share, or set calibrate=false.",
         )
     recipe = with_core_depth(recipe, data.train)
+    claim_folder(folder, "train", own=OWN)  # before anything is simulated into it
     scored = _held_out_items(recipe, held_out, folder, callback)
     result = train_network(
         recipe, data, folder=folder, device=device, initial=initial, restarts=restarts, callback=callback

@@ -18,6 +18,8 @@ from tomocyte.names import LITTER, shown_name
 MARKER_NAME = ".tomocyte.json"
 MARKER = {"format": "tomocyte output", "layout": 1}
 _SIGNS_BESIDE_MARKER = {"run.json": "run", "labelled.json": "edits export", "card.json": "simulate"}
+_SIMULATED = ("data", "held-out")
+"""Folders of images that a command simulates for itself before it begins; they carry a marker of their own."""
 _SIGNS = {"evaluation.json": "evaluate", "crossval.json": "crossval", "log.jsonl": "train"}
 """Files by which results of versions without a kind in the marker are told."""
 
@@ -112,7 +114,8 @@ def claim_folder(out: Path, kind: str, *, own: tuple[str, ...] = ()) -> None:
         out.mkdir(parents=True, exist_ok=True)
         refuse_other_kind(out, kind)
         if not is_output_folder(out):
-            if not any((out / name).exists() for name in own):
+            is_own = any((out / name).exists() for name in own)
+            if not is_own and not any(is_output_folder(out / name) for name in _SIMULATED):
                 refuse_foreign(out)
             write_marker(out, kind)
 
