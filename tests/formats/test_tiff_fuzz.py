@@ -27,8 +27,31 @@ def _ours(path: Path, compression: str) -> None:
     write_ome_tiff(path, volume, compression=compression)  # type: ignore[arg-type]
 
 
-def _tifffile(path: Path, **options: object) -> None:
-    tifffile.imwrite(path, VOXELS, photometric="minisblack", **options)
+def _tifffile(path: Path, *, photometric: str = "minisblack", **options: object) -> None:
+    tifffile.imwrite(path, VOXELS, photometric=photometric, **options)
+
+
+def _channels_last(path: Path) -> None:
+    """The same voxels as Y, X, Z: pages of X and Z."""
+    tifffile.imwrite(path, VOXELS.transpose(1, 2, 0), photometric="minisblack", metadata={"axes": "YXZ"})
+
+
+def _set(path: Path) -> None:
+    """An OME-TIFF of two images, the second of which lies in another file of the folder."""
+    other = path.with_name("other.ome.tif")
+    images = "".join(
+        f'<Image ID="Image:{index}" Name="Pos{index}"><Pixels DimensionOrder="XYZCT" Type="uint16" SizeX="6" SizeY="8" '
+        f'SizeZ="5" SizeC="1" SizeT="1" PhysicalSizeZ="0.3"><TiffData IFD="0" PlaneCount="5"><UUID FileName="{name}">'
+        f"urn:uuid:{index}</UUID></TiffData>"
+        + "".join(
+            f'<Plane TheZ="{z}" TheT="0" TheC="0" PositionZ="{0.3 * z:.1f}" PositionZUnit="um"/>' for z in range(5)
+        )
+        + "</Pixels></Image>"
+        for index, name in enumerate((other.name, path.name.removeprefix("whole_")))
+    )
+    text = f'<?xml version="1.0" encoding="UTF-8"?><OME UUID="urn:uuid:1">{images}</OME>'
+    for place, voxels in ((other, VOXELS[::-1]), (path, VOXELS)):
+        tifffile.imwrite(place, voxels, description=text, metadata=None, photometric="minisblack", ome=False)
 
 
 VARIANTS = {
@@ -39,6 +62,13 @@ VARIANTS = {
     "imagej": (functools.partial(_tifffile, imagej=True, metadata=IMAGEJ, resolution=(5.9, 7.7)), "v.tif", None),
     "shaped": (functools.partial(_tifffile, metadata={"axes": "ZYX"}), "v.tif", None),
     "bare": (functools.partial(_tifffile, metadata=None), "v.tif", "ZYX"),
+    "channels_last": (_channels_last, "v.tif", None),
+    "set": (_set, "v.ome.tif", None),
+    "planar": (
+        functools.partial(_tifffile, metadata={"axes": "ZYX"}, photometric="rgb", planarconfig="separate"),
+        "v.tif",
+        None,
+    ),
     "lzw_predictor": (functools.partial(_tifffile, metadata=OME, compression="lzw", predictor=True), "v.ome.tif", None),
     "zstd_tiled": (functools.partial(_tifffile, metadata=OME, compression="zstd", tile=(16, 16)), "v.ome.tif", None),
     "deflate_strips": (

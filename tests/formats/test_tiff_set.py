@@ -140,7 +140,7 @@ def test_a_series_split_over_files_is_one_input(kind: str, tmp_path: Path) -> No
         assert volume.shape == (3, 1, 3, 5, 7)
         assert [int(volume.planes(t, 0)[0, 0, 0]) for t in range(3)] == [100, 200, 300]
         assert volume.time_s == (0, 2, 4)
-        assert parts_of(path) == tuple(sorted(other.resolve() for other in paths))
+    assert parts_of(paths) == [tuple(sorted(path.resolve() for path in paths))] * 3
     assert find_inputs([str(tmp_path)]) == paths[:1]
     assert find_inputs([str(tmp_path / "*.ome.tif")]) == paths[:1]
     assert find_inputs([str(path) for path in reversed(paths)]) == paths[-1:]  # the first that is named

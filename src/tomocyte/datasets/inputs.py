@@ -56,8 +56,7 @@ def one_per_volume(paths: Sequence[Path]) -> list[Path]:
     if len(paths) < 2:
         return list(paths)
     volumes: dict[tuple[Path, ...], Path] = {}
-    for path in paths:
-        parts = parts_of(path)
+    for path, parts in zip(paths, parts_of(paths), strict=True):
         volumes.setdefault(parts if len(parts) > 1 else (path,), path)
     return list(volumes.values())
 

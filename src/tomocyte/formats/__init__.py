@@ -11,7 +11,7 @@ import importlib
 import math
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -71,8 +71,8 @@ class Format:
         ``write(path, volume, on_frame) -> None``: streams frame by frame; the caller stages and renames; ``on_frame``
         is called with the number of planes written so far.
     parts : callable, optional
-        ``parts(path) -> tuple of Path``: the files that together hold the volume of ``path``, sorted, itself among
-        them; for formats of which one volume may be split over files. Never raises.
+        ``parts(paths) -> list of tuple of Path``: for each path, the files that together hold its volume, sorted,
+        itself among them; for formats of which one volume may be split over files. Never raises.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Format:
     verify: Callable[[Path], bool]
     read: Callable[[Path, ReadOptions], Volume]
     write: Callable[[Path, Volume, Callable[[int], None]], None] | None = None
-    parts: Callable[[Path], tuple[Path, ...]] | None = None
+    parts: Callable[[Sequence[Path]], list[tuple[Path, ...]]] | None = None
 
 
 def formats() -> dict[str, Format]:
@@ -139,10 +139,14 @@ def is_zarr_group(folder: Path) -> bool:
     return formats()["ome-zarr"].verify(folder)
 
 
-def parts_of(path: Path) -> tuple[Path, ...]:
-    """The files that together hold the volume of ``path``, sorted; itself alone where a volume is one file."""
-    entry = next((entry for entry in _candidates(path) if entry.verify(path)), None)
-    return (path.resolve(),) if entry is None or entry.parts is None else entry.parts(path)
+def parts_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """For each path the files that together hold its volume, sorted; itself alone where a volume is one file."""
+    parts = {path: (path.resolve(),) for path in paths}
+    for entry in formats().values():
+        if entry.parts is not None:
+            own = [path for path in paths if path.is_file() and entry.verify(path)]
+            parts |= dict(zip(own, entry.parts(own), strict=True))
+    return [parts[path] for path in paths]
 
 
 def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size_required: bool = True) -> Volume:

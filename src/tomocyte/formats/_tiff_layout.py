@@ -146,7 +146,7 @@ def _place_ome(declared: Declared, pages: list[Page], stamp: FileStamp) -> Place
         raise truncated(path, "its pages are not of one shape and type.")
     is_bit = declared.dtype == "b1" and first.dtype == np.uint8
     if first.plane_shape != declared.plane_shape or not (is_bit or first.dtype == np.dtype(declared.dtype)):
-        shown = f"{declared.plane_shape} {declared.dtype}"
+        shown = f"{declared.plane_shape} {np.dtype(declared.dtype)}"
         raise damaged(path, f"OME-XML declares planes of {shown}, its pages are {first.plane_shape} {first.dtype}.")
     grid = np.array([(number, page.offset) for number, page in rows.values()], dtype=np.int64)
     return Placed(tuple(entry[1] for entry in files.values()), grid, first, False, declared)

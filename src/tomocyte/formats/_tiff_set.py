@@ -7,6 +7,7 @@ lie in the folder of the file; nothing outside it is ever opened.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,8 @@ class OmeSet:
         The OME-XML in the file.
     path : Path
         The file.
+    places : dict, optional
+        Where targets lie in the folder of the file, as far as other files of it have asked; receives what is asked now.
 
     Raises
     ------
@@ -48,8 +51,9 @@ class OmeSet:
         ``E-TIFF-META``, ``E-XML-DOCTYPE``, ``E-COMPANION-OUTSIDE`` or ``E-COMPANION-MISSING``.
     """
 
-    def __init__(self, text: str, path: Path) -> None:
+    def __init__(self, text: str, path: Path, *, places: dict[Target, Path | None] | None = None) -> None:
         self.path = path
+        self._places = {} if places is None else places
         root = ome_root(text, path)
         self.uuid = root.get("UUID")
         self.root, self.holder = _holder(root, path)
@@ -148,13 +152,18 @@ class OmeSet:
         name, uuid = target
         if name is None and uuid is None:
             return self.holder
-        if name is not None:
-            try:
-                return companion_path(name, self.path)
-            except InputError as error:
-                if error.code != "E-COMPANION-MISSING":
-                    return self._moved(name, error)
-        return self._by_uuid.get(uuid) if uuid is not None else None
+        if target not in self._places:
+            place = None if name is None else self._named(name)
+            if place is None and uuid is not None:
+                place = self._by_uuid.get(uuid)
+            self._places[target] = place
+        return self._places[target]
+
+    def _named(self, name: str) -> Path | None:
+        try:
+            return companion_path(name, self.path)
+        except InputError as error:
+            return None if error.code == "E-COMPANION-MISSING" else self._moved(name, error)
 
     def _moved(self, name: str, error: InputError) -> Path:
         """The file of a name with a folder that may no longer be opened, if it now lies beside this one."""
@@ -165,14 +174,14 @@ class OmeSet:
 
     @cached_property
     def _by_uuid(self) -> dict[str, Path]:
-        """The other TIFF files of the folder by their UUID; those that share one are left out."""
+        """The TIFF files of the folder by their UUID; those that share one are left out."""
         found: dict[str, list[Path]] = {}
         here = self.path.resolve()
         for entry in sorted(here.parent.iterdir()):
             if not entry.name.lower().endswith(SUFFIXES) or not entry.is_file():
                 continue
             place = entry.resolve()
-            uuid = _uuid(place) if place.parent == here.parent and place != here else None
+            uuid = _uuid(place) if place.parent == here.parent else None
             if uuid is not None:
                 found.setdefault(uuid, []).append(place)
         return {uuid: places[0] for uuid, places in found.items() if len(places) == 1}
@@ -203,26 +212,31 @@ def declared_by_set(text: str, path: Path, *, name: str | None) -> Declared:
     return replace(declared, placements=placements, notes=(*described.notes, *declared.notes))
 
 
-def files_of_set(path: Path) -> tuple[Path, ...]:
-    """The files that hold the image of an OME-TIFF, itself among them; only itself for every other file.
+def files_of_sets(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """For each file the files that hold its OME image, itself among them; only itself for every other file.
 
     Parameters
     ----------
-    path : Path
-        Any file; never raises for what it holds.
+    paths : sequence of Path
+        Any files; never raises for what they hold.
 
     Returns
     -------
-    tuple of Path
+    list of tuple of Path
         Resolved and sorted: equal for all files of one set.
     """
+    places: dict[Path, dict[Target, Path | None]] = {}
+    return [_files_of_set(path, places.setdefault(path.resolve().parent, {})) for path in paths]
+
+
+def _files_of_set(path: Path, places: dict[Target, Path | None]) -> tuple[Path, ...]:
     here = path.resolve()
     try:
         if is_companion(path):
-            return files_of_set(from_companion(path, None)[0])
+            return _files_of_set(from_companion(path, None)[0], places)
         if not is_ome_tiff(path):
             return (here,)
-        described = OmeSet(_description(path), path)
+        described = OmeSet(_description(path), path, places=places)
         return tuple(sorted({*described.files(described.image(None)).values()}))
     except (TomocyteError, OSError):
         return (here,)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats.png import read_png
-from tomocyte.formats.tiff import files_of_set, is_ome_tiff, read_tiff
+from tomocyte.formats.tiff import files_of_sets, is_ome_tiff, read_tiff
 from tomocyte.names import is_hidden
 from tomocyte.volume import ReadPlanes, Volume, VoxelSize
 
@@ -154,7 +154,7 @@ def read_folder(path: Path, options: ReadOptions) -> Volume:
     files = _listed(path)
     if len(files) < 2 or len({entry.skeleton for entry in files}) > 1:
         raise _mixed(path, f"{len(files)} images whose names differ in more than numbers")
-    parts = files_of_set(files[0].path)
+    (parts,) = files_of_sets([files[0].path])
     if len(parts) > 1:
         if {entry.path.resolve() for entry in files} - set(parts):
             raise _mixed(path, f"an OME-TIFF set of {len(parts)} files among {len(files)}")

@@ -39,11 +39,11 @@ from tomocyte.formats._tiff_pages import (
     open_tiff,
     scan,
 )
-from tomocyte.formats._tiff_set import declared_by_set, files_of_set, from_companion, is_companion, is_ome_tiff
+from tomocyte.formats._tiff_set import declared_by_set, files_of_sets, from_companion, is_companion, is_ome_tiff
 from tomocyte.formats._tiff_write import write_ome_tiff
 from tomocyte.volume import Origin, Volume
 
-__all__ = ["FORMAT", "files_of_set", "is_ome_tiff", "read_tiff", "verify", "write_ome_tiff"]
+__all__ = ["FORMAT", "files_of_sets", "is_ome_tiff", "read_tiff", "verify", "write_ome_tiff"]
 
 FOREIGN = {34412: "Zeiss LSM", 33628: "MetaMorph STK", 33629: "MetaMorph STK"}
 """Tags of files whose pages are not planes: one page holds a whole stack, or every other page is a thumbnail."""
@@ -267,5 +267,5 @@ FORMAT = Format(
     verify=verify,
     read=read_tiff,
     write=write_ome_tiff,
-    parts=files_of_set,
+    parts=files_of_sets,
 )
