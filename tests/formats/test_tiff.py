@@ -696,7 +696,17 @@ def test_jpeg_is_refused_with_the_cure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"II", b"II*\0", b"MM\0*\0\0\0\x08", b"II*\0\0\0\0\0", b"II+\0\x08\0\0\0", b"PNG"]
+    "content",
+    [
+        b"",
+        b"II",
+        b"II*\0",
+        b"MM\0*\0\0\0\x08",
+        b"II*\0\0\0\0\0",
+        b"II+\0\x08\0\0\0",
+        b"PNG",
+        b"II+\0\x08\0\0\0" + b"\xff" * 8,
+    ],
 )
 def test_files_of_a_few_bytes(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.tif"

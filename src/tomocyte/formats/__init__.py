@@ -141,7 +141,7 @@ def is_zarr_group(folder: Path) -> bool:
 
 def parts_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
     """For each path the files that together hold its volume, sorted; itself alone where a volume is one file."""
-    parts = {path: (path.resolve(),) for path in paths}
+    parts: dict[Path, tuple[Path, ...]] = {path: (path.resolve(),) for path in paths}
     for entry in formats().values():
         if entry.parts is not None:
             own = [path for path in paths if path.is_file() and entry.verify(path)]

@@ -155,7 +155,10 @@ def first_tags(path: Path) -> frozenset[int]:
         place = head[8:16] if is_big else head[4:8]
         if not order or len(place) != struct.calcsize(offset_format):
             return frozenset()
-        file.seek(struct.unpack(order + offset_format, place)[0])
+        offset = struct.unpack(order + offset_format, place)[0]
+        if offset >= file.seek(0, io.SEEK_END):
+            return frozenset()
+        file.seek(offset)
         count = file.read(struct.calcsize(count_format))
         if len(count) != struct.calcsize(count_format):
             return frozenset()
