@@ -1,6 +1,6 @@
-"""A day of a new user, typed: run, correct in place, run again, leave the corrections out, export, fine-tune, run the model.
+"""A day of a new user: run, correct in place, run again, leave corrections out, export, fine-tune, run the model.
 
-Nothing of theirs may be lost at any step, and what a message says to type next is typed as printed. Simulated tomograms.
+Nothing of theirs may be lost at any step; what a message says to type next is typed as printed. Simulated tomograms.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def test_a_day_of_a_new_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert np.array_equal(pixels(next(Path("mine").rglob("*nucleus*.tif"))) > 0, corrected > 0)
 
         tuned = typed(
-            "tomocyte fine-tune odt-organelles --data mine -o tuned --set loop.n_epochs=1 --set loop.samples_per_epoch=6"
-            " --set data.patch_shape=[16,64,64] --set loop.schedule.n_warm_up_steps=0"
+            "tomocyte fine-tune odt-organelles --data mine -o tuned --set loop.n_epochs=1"
+            " --set loop.samples_per_epoch=6 --set data.patch_shape=[16,64,64] --set loop.schedule.n_warm_up_steps=0"
         )
         assert "exit 0" in tuned, tuned
         assert re.search("before|held out|one image", tuned), tuned
