@@ -25,6 +25,9 @@ def info(
     file: Annotated[Path, typer.Argument(help="A file or folder.")],
     axes: AxesOption = None,
     dataset: DatasetOption = None,
+    voxel_size_um: VoxelSizeOption = None,
+    pixel_size_um: PixelSizeOption = None,
+    time_step_s: TimeStepOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
@@ -37,7 +40,8 @@ def info(
     from tomocyte.formats import ReadOptions, detect, read_volume
     from tomocyte.volume import CHOICES
 
-    volume = read_volume(file, ReadOptions(axes=axes, dataset=dataset), is_size_required=False)
+    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, None, dataset)
+    volume = read_volume(file, options, is_size_required=False)
     header: dict[str, Any] = {
         "file": shown_name(file),
         "format": detect(file).name,

@@ -13,7 +13,7 @@ from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.ledger import refuse_other_kind
-from tomocyte.models import load_package
+from tomocyte.models import find_model, load_package
 from tomocyte.models.loaded import load_from_package
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
 from tomocyte.papers.choi.recipe import OrganellesRecipe, training_folder
@@ -119,15 +119,19 @@ def describe_experiment(
 ) -> list[str]:
     """What :func:`reproduce` would do with the same arguments, in lines for a screen."""
     _check_model(recipe, model)
+    source = str(data)
+    if data is None:
+        plans, structures = _plans(recipe)
+        name = recipe.benchmark + "," if isinstance(recipe, OrganellesRecipe) else "data"
+        source = f"{name} simulated for it: {len(plans)} items with the truth of {', '.join(structures)}"
     if isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
         card = load_package(model or recipe.model).card
-        source = data or "data simulated for it"
         return [f"{recipe.name}: {recipe.experiment} with {card.name} {card.version} on {source}."]
     lines = []
     if isinstance(recipe, OrganellesRecipe):
         lines += [f"{row}: {', '.join(names)}" for row, names in _training_names(recipe, output).items()]
         lines += [f"{row}: the finished model {name}" for row, name in recipe.models.items()]
-        lines.append(f"on {data or f'{recipe.benchmark}, simulated for it'}")
+        lines.append(f"on {source}")
     return lines
 
 
@@ -150,7 +154,8 @@ def _plans(recipe: PaperRecipe) -> tuple[list[ItemPlan], tuple[str, ...]]:
     """What is simulated for an experiment, and which structures are labelled."""
     if isinstance(recipe, OrganellesRecipe):
         experiment, _, size = recipe.benchmark.partition("/")
-        return benchmark_plan(experiment, size, SPLITS), _learned(recipe)
+        splits = SPLITS if recipe.rows else tuple({test.split: None for test in recipe.tests.values()})
+        return benchmark_plan(experiment, size, splits), _learned(recipe)
     if not isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
         return [], ()
     source = recipe.data
@@ -164,10 +169,11 @@ def _plans(recipe: PaperRecipe) -> tuple[list[ItemPlan], tuple[str, ...]]:
 
 def _learned(recipe: OrganellesRecipe) -> tuple[str, ...]:
     """Structures that the trainings learn and the finished models find, each once."""
-    trainings = (training for row in recipe.rows for training in recipe.trainings(row, recipe.seeds[0]))
-    names = [name for training in trainings for name in training.data.structures]
-    names += [name for model in recipe.models.values() for name in load_package(model).card.structures]
-    return tuple(dict.fromkeys(names))
+    trainings = [one for row in recipe.rows for one in recipe.trainings(row, recipe.seeds[0])]
+    learned = [name for training in trainings for name in training.data.structures]
+    for model in recipe.models.values():
+        learned += [name for name in load_package(find_model(model)).card.structures if name != "background"]
+    return tuple(dict.fromkeys(learned))
 
 
 def _items(recipe: SectionsRecipe | TimeLapseRecipe, folder: Path) -> list[LabelledItem]:
