@@ -7,6 +7,8 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import tifffile
+from tests.in_process import tomocyte
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
@@ -73,3 +75,12 @@ def test_json_has_value_unit_origin_and_source_of_each_property(tmp_path: Path) 
     assert shown["metadata"]["dialect"] == "ome"
     text = CliRunner().invoke(app, ["info", str(path)]).output
     assert "metadata   dialect: ome" in text
+
+
+def test_what_is_missing_can_be_given(tmp_path: Path) -> None:
+    """The option that the line of a missing voxel size names is one of the command's own."""
+    tifffile.imwrite(tmp_path / "bare.tif", np.zeros((6, 8, 9), np.uint16))
+    asked = tomocyte("info", tmp_path / "bare.tif", "--axes", "ZYX").output
+    assert "missing: give --voxel-size-um Z Y X" in asked
+    given = tomocyte("info", tmp_path / "bare.tif", "--axes", "ZYX", "--voxel-size-um", 0.5, 0.2, 0.1).output
+    assert "0.5 x 0.2 x 0.1 um (z, y, x)" in given
