@@ -26,6 +26,7 @@ from tomocyte.datasets.writer import write_item, write_json
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.labels.stack import LabelStack
 from tomocyte.ledger import CommitRecord, Ledger, writing
+from tomocyte.pipeline.planning import model_channels, requested_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import silent
 from tomocyte.provenance import sha256_of_json, sha256_of_path
@@ -200,7 +201,7 @@ def _input_of(item: FinishedItem, about: dict[str, Any], inputs: Path | None) ->
 
 
 def _export_item(ledger: Ledger, item: FinishedItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
-    request = sha256_of_json({"made_from": item.record.sha256(), "plan": asdict(plan)})
+    request = sha256_of_json({"made_from": item.record.sha256(), "plan": asdict(plan), **_several_channels(item)})
     content = item.record.input_sha256
     before, changes = ledger.record(item.name), ledger.changes(item.name)
     made_so = None if before is None else (before.input_sha256, before.request_sha256, before.code_version)
@@ -225,11 +226,17 @@ def _export_item(ledger: Ledger, item: FinishedItem, path: Path, plan: _Plan, se
     ledger.commit(item.name, staged, record)
 
 
+def _several_channels(item: FinishedItem) -> dict[str, str]:
+    """What the request of an item of several channels says too: earlier exports have only the segmented one."""
+    shape: Any = item.record.facts["shape_tczyx"]
+    return {"channels": "model"} if shape[1] > 1 else {}
+
+
 def _write_item(staged: Path, item: FinishedItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
     from tomocyte.pipeline import open_input
 
     volume, _ = open_input(path, settings)
-    image = _frames_of(volume, plan.frames, volume.channel_index(settings.channel), item)
+    image = _frames_of(volume, plan.frames, _channels_of(volume, settings), item)
     card = {"name": item.name, "frames": list(plan.frames)}
     write_item(staged, item.name, image, _labels_of(item, plan), card=card)
 
@@ -243,19 +250,28 @@ def _labels_of(item: FinishedItem, plan: _Plan) -> Iterator[tuple[str, LabelStac
         yield structure, stack
 
 
-def _frames_of(volume: Volume, frames: Sequence[int], channel: int, item: FinishedItem) -> Volume:
-    """Some frames of the channel that was segmented, with the medium that was measured where the file has none."""
+def _channels_of(volume: Volume, settings: RunSettings) -> tuple[int, ...]:
+    """The channels that the run's model takes, in its order; those that were only measured are left out."""
+    segmented = volume.channel_index(settings.channel)
+    if volume.n_channels == 1:
+        return (segmented,)
+    card = requested_card(settings)
+    return (segmented,) if card is None else model_channels(card, volume, segmented)
 
-    def read_planes(frame: int, _: int, z_start: int, z_stop: int) -> NDArray[Any]:
-        return volume.planes(frames[frame], channel, z_start, z_stop)
+
+def _frames_of(volume: Volume, frames: Sequence[int], channels: Sequence[int], item: FinishedItem) -> Volume:
+    """Some frames of some channels, with the medium that was measured where the file has none."""
+
+    def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        return volume.planes(frames[frame], channels[channel], z_start, z_stop)
 
     measured: Any = item.record.facts.get("medium_ri", [])
     media = [measured[frame] for frame in frames if frame < len(measured) and measured[frame] is not None]
     return volume.with_properties(
-        shape=(len(frames), 1, *volume.spatial_shape),
+        shape=(len(frames), len(channels), *volume.spatial_shape),
         read_planes=read_planes,
         time_s=None if volume.time_s is None else tuple(volume.time_s[frame] for frame in frames),
-        channel_names=(volume.channel_names[channel],) if volume.channel_names else (),
+        channel_names=tuple(volume.channel_names[channel] for channel in channels) if volume.channel_names else (),
         medium_ri=float(np.mean(media)) if volume.medium_ri is None and media else volume.medium_ri,
     )
 

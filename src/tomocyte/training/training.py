@@ -33,6 +33,7 @@ from tomocyte.training.distributed import Processes
 from tomocyte.training.loop import Trainer, TrainingResult
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.run_folder import RunFolder
+from tomocyte.volume import Volume
 
 SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
@@ -282,11 +283,20 @@ def _input_of(recipe: Recipe, samples: Samples) -> dict[str, Any]:
     image, _ = samples.volume(0)
     return {
         "quantity": image.quantity or kind.quantity,
-        "channels": kind.channels[: image.n_channels],
+        "channels": _channel_names(kind.channels, image),
         "normalization": recipe.data.normalization,
         "voxel_size_range": VOXEL_SIZE_RANGE,
         "value_range": value_range(samples),
     }
+
+
+def _channel_names(usual: tuple[str, ...], image: Volume) -> tuple[str, ...]:
+    """The channels of a network as a card names them: the modality's own, or the images' where these have more."""
+    if image.n_channels <= len(usual):
+        return usual[: image.n_channels]
+    names = [re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40] for name in image.channels]
+    names = [name if re.match("[A-Za-z]", name) else f"channel_{name}"[:40] for name in names]
+    return tuple(names) if len(set(names)) == len(names) else tuple(f"channel_{i}" for i in range(len(names)))
 
 
 def value_range(samples: Samples) -> tuple[float, float]:
