@@ -95,6 +95,14 @@ def run(
         float | None,
         typer.Option("--wavelength-um", help="Wavelength in vacuum, in um; converts phase into dry-mass density."),
     ] = None,
+    lac_per_um: Annotated[
+        float | None,
+        typer.Option(
+            "--lac-per-um",
+            help="Linear absorption coefficient, in 1/um, of one grey value; converts the grey values of soft X-ray "
+            "tomograms.",
+        ),
+    ] = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
     time_step_s: TimeStepOption = None,
@@ -201,6 +209,7 @@ def run(
             "quantity": quantity.replace("-", "_") if quantity else None,
             "structure": structure,
             "wavelength_um": wavelength_um,
+            "lac_per_um": lac_per_um,
             "axes": axes,
             "dataset": dataset,
             "time_step_s": time_step_s,

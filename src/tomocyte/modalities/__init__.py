@@ -11,9 +11,9 @@ import pkgutil
 from functools import cache
 
 from tomocyte.errors import SettingsError
-from tomocyte.modalities._modality import Modality, Normalization
+from tomocyte.modalities._modality import Conversion, Modality, Normalization
 
-__all__ = ["Modality", "Normalization", "modalities", "modalities_of", "modality"]
+__all__ = ["Conversion", "Modality", "Normalization", "modalities", "modalities_of", "modality"]
 
 
 def modalities() -> dict[str, Modality]:

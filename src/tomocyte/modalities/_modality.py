@@ -53,6 +53,27 @@ class Normalization:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """From a quantity that the files hold to the modality's own, by one number that the user knows.
+
+    Parameters
+    ----------
+    setting : str
+        Name of the run's setting that holds the number.
+    convert : callable
+        ``(image, number) -> image``, float32 in the modality's unit.
+    """
+
+    setting: str
+    convert: Callable[[NDArray[Any], float], FloatArray]
+
+    @property
+    def option(self) -> str:
+        """The option of ``tomocyte run`` for the number."""
+        return "--" + self.setting.replace("_", "-")
+
+
+@dataclass(frozen=True)
 class Modality:
     """What a voxel value means.
 
@@ -85,7 +106,9 @@ class Modality:
     alternative_measurements : mapping
         The measurements that make sense for such a quantity, where they differ.
     conversions : mapping
-        For such a quantity, ``(image, wavelength_um) -> image`` in the modality's own quantity and unit.
+        For such a quantity, the :class:`Conversion` into the modality's own quantity and unit.
+    assumed_quantity : str, optional
+        What the values of a file that names no quantity are; without it, a modality with alternatives asks.
     """
 
     name: str
@@ -103,11 +126,16 @@ class Modality:
     default_model: str = "classical"
     alternatives: Mapping[str, str] = field(default_factory=dict)
     alternative_measurements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    conversions: Mapping[str, Callable[[NDArray[Any], float], FloatArray]] = field(default_factory=dict)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    assumed_quantity: str | None = None
 
-    def can_convert(self, quantity: str, *, wavelength_um: float | None) -> bool:
-        """Whether voxels of an alternative quantity can be converted into the modality's own."""
-        return quantity in self.conversions and wavelength_um is not None
+    def conversion(self, quantity: str | None, settings: object) -> Callable[[NDArray[Any]], FloatArray] | None:
+        """What turns voxels of a quantity into the modality's own, where the settings hold the number it needs."""
+        entry = None if quantity is None else self.conversions.get(quantity)
+        number = None if entry is None else getattr(settings, entry.setting)
+        if entry is None or number is None:
+            return None
+        return lambda image: entry.convert(image, number)
 
     def __post_init__(self) -> None:
         names = {entry.name for entry in structures()}
@@ -129,7 +157,8 @@ class Modality:
         """
         quantities = (self.quantity, *self.alternatives)
         stored = None if volume.quantity == "intensity" else volume.quantity
-        quantity = given or stored or (self.quantity if len(quantities) == 1 else None)
+        only = self.quantity if len(quantities) == 1 else None
+        quantity = given or stored or self.assumed_quantity or only
         if quantity is None:
             raise ModalityError(
                 "E-QUANTITY",

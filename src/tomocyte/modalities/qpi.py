@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.labels.settings import CleanSettings, SplitSettings
-from tomocyte.modalities._modality import PLANAR_GEOMETRY, Modality, Normalization
+from tomocyte.modalities._modality import PLANAR_GEOMETRY, Conversion, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
 from tomocyte.structures import PROTEIN_ML_PER_G, structures
 
@@ -70,6 +70,6 @@ MODALITY = Modality(
     ),
     measurements=(*PLANAR_GEOMETRY, "mean_dry_mass_density_pg_per_um2", "sd_value", "projected_dry_mass_pg"),
     alternatives={"phase": "rad"},
-    conversions={"phase": phase_to_dry_mass_density},
+    conversions={"phase": Conversion("wavelength_um", phase_to_dry_mass_density)},
     alternative_measurements={"phase": (*PLANAR_GEOMETRY, "mean_phase_rad", "sd_value")},
 )

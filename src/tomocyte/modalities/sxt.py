@@ -1,11 +1,46 @@
-"""Soft X-ray tomography: a voxel is a linear absorption coefficient."""
+"""Soft X-ray tomography: a voxel is a linear absorption coefficient, or the grey value of a reconstruction.
+
+Most archives keep grey values of an arbitrary scale. They become 1/µm only with a factor from whoever calibrated the
+microscope.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from tomocyte.labels.settings import CleanSettings
-from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization
+from tomocyte.modalities._modality import SOLID_GEOMETRY, Conversion, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
 from tomocyte.structures import structures
+
+_SHAPE = SOLID_GEOMETRY[:-2]
+
+
+def grey_to_absorption(grey: NDArray[Any], lac_per_um: float) -> NDArray[np.float32]:
+    """Linear absorption coefficient from grey values that are proportional to it.
+
+    Parameters
+    ----------
+    grey : ndarray, any shape
+        Grey values; 0 means that nothing is absorbed.
+    lac_per_um : float
+        Absorption in 1/µm of one grey value.
+
+    Returns
+    -------
+    ndarray float32, same shape
+        1/µm.
+
+    Examples
+    --------
+    >>> grey_to_absorption(np.array([0, 200]), 0.0025).tolist()
+    [0.0, 0.5]
+    """
+    return np.asarray(grey * np.float64(lac_per_um), dtype=np.float32)
+
 
 MODALITY = Modality(
     name="sxt",
@@ -25,12 +60,11 @@ MODALITY = Modality(
     segmentation=SegmentationSettings(
         foreground=ForegroundSettings(smoothing_um=0.1), clean=CleanSettings(min_volume_um3=5.0)
     ),
-    measurements=(
-        *SOLID_GEOMETRY[:-2],
-        "mean_value",
-        "sd_value",
-        "p05_value",
-        "p50_value",
-        "p95_value",
-    ),
+    measurements=(*_SHAPE, "mean_lac_per_um", "sd_value", "p05_value", "p50_value", "p95_value"),
+    alternatives={"intensity": ""},
+    conversions={"intensity": Conversion("lac_per_um", grey_to_absorption)},
+    alternative_measurements={
+        "intensity": (*_SHAPE, "mean_intensity", "sd_intensity", "p05_value", "p50_value", "p95_value")
+    },
+    assumed_quantity="intensity",
 )

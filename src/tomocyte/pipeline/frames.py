@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, ModalityError
 from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import Plan
 from tomocyte.volume import Frame, Volume, VoxelSize
@@ -37,7 +37,7 @@ def read_frame(volume: Volume, index: int, plan: Plan) -> tuple[Frame, tuple[Not
     -------
     frame : Frame
     notices : tuple of Notice
-        ``W-NAN``, ``W-FLAT``.
+        ``W-NAN``, ``W-FLAT``; ``W-IMPLAUSIBLE-VALUES`` where values that do not fit the modality were forced.
 
     Raises
     ------
@@ -61,11 +61,17 @@ def read_frame(volume: Volume, index: int, plan: Plan) -> tuple[Frame, tuple[Not
         notices.insert(0, Notice("W-NAN", f"{n_bad} NaN or infinite voxels of frame {index} were treated as outside."))
     segmented = image[plan.segmented]
     is_empty = outside is not None and bool(outside.all())
-    if not plan.settings.is_forced and not is_empty:
-        plan.modality.check_values(segmented[None], volume)
-    if plan.converts and plan.settings.wavelength_um is not None and volume.quantity is not None:
-        convert = plan.modality.conversions[volume.quantity]
-        image[plan.segmented] = convert(segmented, plan.settings.wavelength_um)
+    if not is_empty:
+        try:
+            plan.modality.check_values(segmented[None], volume)
+        except ModalityError as error:
+            if not plan.settings.is_forced:
+                raise
+            text = f"frame {index}: {error.problem} --force went on: columns in that unit mean nothing."
+            notices.append(Notice("W-IMPLAUSIBLE-VALUES", text))
+    convert = plan.modality.conversion(volume.quantity, plan.settings)
+    if convert is not None:
+        image[plan.segmented] = convert(segmented)
     medium_ri = background_mode(segmented) if plan.medium_ri == "background" else plan.medium_ri
     frame = Frame(
         index=index,

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.corrections.edits import EditList
+from tomocyte.errors import ModalityError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
-from tomocyte.modalities import Modality, modality
+from tomocyte.modalities import Modality, modalities, modality
 from tomocyte.pipeline.analysis import Analysis, analyse
 from tomocyte.pipeline.forecast import forecast_run, peak_memory_bytes
 from tomocyte.pipeline.planning import plan_run, requested_card, requested_cells_card
@@ -53,8 +54,26 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
     else:
         kind.check_channels(volume)
         quantity = kind.settle_quantity(volume, settings.quantity)
-    origin: dict[str, Origin] = {} if volume.quantity == quantity else {"quantity": "user"}
+    _check_conversions(volume, kind, quantity, settings)
+    is_converted = kind.conversion(quantity, settings) is not None
+    # That a voxel is a grey value is no statement of anybody; that it is a refractive index, say, is.
+    is_stated = settings.quantity is not None or (quantity != "intensity" and volume.quantity != quantity)
+    by_user = is_stated or (is_converted and quantity == "intensity")
+    origin: dict[str, Origin] = {"quantity": "user"} if by_user else {}
     return volume.with_properties(quantity=quantity, unit=kind.unit_of(quantity), origin=origin), kind
+
+
+def _check_conversions(volume: Volume, kind: Modality, quantity: str, settings: RunSettings) -> None:
+    """Refuse a number that would convert nothing."""
+    used = kind.conversions[quantity].setting if quantity in kind.conversions else None
+    for other in (entry for each in modalities().values() for entry in each.conversions.values()):
+        if other.setting != used and getattr(settings, other.setting) is not None:
+            raise ModalityError(
+                "E-CONVERSION",
+                f"the values are {quantity.replace('_', ' ')}; {other.option} converts nothing there.",
+                path=volume.path,
+                cure=f"Leave {other.option} out.",
+            )
 
 
 def process_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
@@ -145,8 +164,8 @@ def preview(path: Path, settings: RunSettings, edits: EditList | None = None) ->
         "shape": volume.shape,
         "dtype": str(volume.dtype),
         "voxel_size_um": volume.voxel_size_um,
-        "quantity": volume.quantity,
-        "unit": volume.unit,
+        "quantity": plan.channel.quantity,
+        "unit": plan.channel.unit,
         "channels": volume.channels,
         "medium_ri": plan.medium_ri,
         "time_step_s": volume.time_step_s,

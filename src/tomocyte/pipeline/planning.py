@@ -236,7 +236,7 @@ def _channels(
     Channels that the modality needs, the segmented one first, hold its quantity; any other beside them an intensity.
     """
     quantity, unit = volume.quantity or kind.quantity, volume.unit
-    converts = kind.can_convert(quantity, wavelength_um=settings.wavelength_um)
+    converts = kind.conversion(quantity, settings) is not None
     own = {segmented} if len(kind.channels) == 1 else set(range(volume.n_channels))
     channels = []
     for index, name in enumerate(volume.channels):

@@ -41,6 +41,9 @@ class RunSettings(Settings):
     """What a voxel value means, where the modality knows several and the file does not say."""
     wavelength_um: float | None = Field(default=None, gt=0.1, lt=20)
     """Vacuum wavelength in µm; turns a phase image into a dry-mass density."""
+    lac_per_um: float | None = Field(default=None, gt=0, lt=1e9)
+    """Linear absorption coefficient in 1/µm of one grey value; turns the grey values of soft X-ray tomograms into it.
+    """
     voxel_size_um: tuple[float, float, float] | None = None
     """Voxel size z, y, x in µm, over what the file says; z is NaN for a planar pixel size."""
     axes: str | None = None
@@ -84,6 +87,8 @@ class RunSettings(Settings):
         content = self.model_dump(mode="json")
         if not self.measurements:
             del content["measurements"], content["pair_distance_um"]
+        if self.lac_per_um is None:
+            del content["lac_per_um"]
         if self.medium_ri == "background":
             content["medium_rule"] = MEDIUM_RULE
         return content
