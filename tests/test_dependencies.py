@@ -25,7 +25,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Import name to the name on the index, where the two differ by more than case and hyphens."""
-IMPORTERS = {"import_module", "find_spec", "importorskip", "_require_extra"}
+IMPORTERS = {"import_module", "find_spec", "importorskip", "_require_extra", "package"}
 """Functions whose literal arguments are imported."""
 TOOLS = {"pytest-cov", "pytest-timeout", "pytest-xdist"}
 """Plug-ins of pytest, which nothing imports."""
