@@ -4,9 +4,9 @@ from .formats import write_volume as write_volume
 from .ledger import verify as verify
 from .measurements import measure as measure
 from .pipeline import analyse as analyse
+from .pipeline import segment as segment
 from .pipeline.settings import RunSettings as RunSettings
 from .runs import run_inputs as run_inputs
-from .segmentation import segment as segment
 from .volume import Volume as Volume
 
 __version__: str

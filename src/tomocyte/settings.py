@@ -114,8 +114,7 @@ def commented_lines(settings: BaseModel, *, names: Mapping[str, Any] | None = No
     --------
     >>> from pydantic import Field
     >>> class Blur(Settings):
-    ...     sigma_um: float = Field(default=0.5, ge=0, le=20)
-    ...     "Width of the Gaussian."
+    ...     sigma_um: float = Field(default=0.5, ge=0, le=20, description="Width of the Gaussian.")
     >>> print("\\n".join(commented_lines(Blur())))
     # Width of the Gaussian. [µm; at least 0, at most 20]
     sigma_um: 0.5

@@ -5,4 +5,5 @@ from .item import preview as preview
 from .item import process_item as process_item
 from .plan import Plan as Plan
 from .planning import plan_run as plan_run
+from .segmenting import segment as segment
 from .settings import RunSettings as RunSettings

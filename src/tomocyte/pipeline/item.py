@@ -47,7 +47,12 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
         medium_ri=medium,
         dataset=settings.dataset,
     )
-    volume = read_volume(path, options)
+    return settled(read_volume(path, options), settings), kind
+
+
+def settled(volume: Volume, settings: RunSettings) -> Volume:
+    """The volume with channel, quantity and unit checked against the modality; errors as :func:`open_input`."""
+    kind = modality(settings.modality)
     volume.channel_index(settings.channel)
     if settings.is_forced:
         quantity = settings.quantity or kind.quantity
@@ -60,7 +65,7 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
     is_stated = settings.quantity is not None or (quantity != "intensity" and volume.quantity != quantity)
     by_user = is_stated or (is_converted and quantity == "intensity")
     origin: dict[str, Origin] = {"quantity": "user"} if by_user else {}
-    return volume.with_properties(quantity=quantity, unit=kind.unit_of(quantity), origin=origin), kind
+    return volume.with_properties(quantity=quantity, unit=kind.unit_of(quantity), origin=origin)
 
 
 def _check_conversions(volume: Volume, kind: Modality, quantity: str, settings: RunSettings) -> None:
