@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types check slow sizes coverage clean
+.PHONY: demo test lint types check slow sizes codes coverage clean
 
 $(BIN)/python:
 	"$(PYTHON)" -m venv $(VENV)
@@ -47,6 +47,10 @@ slow: $(VENV)/.installed-dev
 
 sizes:
 	@"$(PYTHON)" tests/reports.py sizes
+
+# docs/codes.md, from the source.
+codes:
+	@"$(PYTHON)" tests/codes.py
 
 # The test suite once more, slower, because every line is counted.
 coverage: $(VENV)/.installed-dev
