@@ -1,4 +1,4 @@
-"""``python tests/codes.py``: writes ``docs/codes.md``, every code of an error or a note with what the source says of it.
+"""``python tests/codes.py``: writes ``docs/codes.md``, every code of an error or a note with what the source says.
 
 What is read: codes among the arguments of a call or in a tuple, with the text behind, and texts that begin with a code
 (``W-NAN: 3 voxels …``).
@@ -18,10 +18,11 @@ CODE = re.compile(r"^([EW]-[A-Z0-9]+(?:-[A-Z0-9]+)*)$")
 BEGINS = re.compile(r"^ ?(W-[A-Z0-9]+(?:-[A-Z0-9]+)*): (.+)", re.DOTALL)
 HEAD = """# Codes
 
-Every error (`E-…`) and every note (`W-…`) has a code that stays the same, so that scripts can rely on it. An error stops a
-command, or one input of a run (`status.csv` names it); a note stands beside the result. `…` stands for what is known only
-when it happens. Options are those of `tomocyte run`; another command names its own when it prints the cure. What
-the exit codes mean stands in [the command line](command-line.md#exit-codes). This page is made from the source by `make codes`.
+Every error (`E-…`) and every note (`W-…`) has a code that stays the same, so that scripts can rely on it. An error
+stops a command, or one input of a run (`status.csv` names it); a note stands beside the result. `…` stands for what is
+known only when it happens. Options are those of `tomocyte run`; another command names its own when it prints the cure.
+What the exit codes mean stands in [the command line](command-line.md#exit-codes). This page is made from the source by
+`make codes`.
 """
 UNKNOWN = "the message says it: it depends on the file"
 Entry = tuple[str, str]
@@ -131,9 +132,8 @@ def page(source: Path) -> str:
         for code, rows in codes.items():
             if code.startswith(letter):
                 for number, (problem, cure) in enumerate(rows):
-                    lines.append(
-                        f"| {f'`{code}`' if number == 0 else ''} | {problem if problem.strip('… ') else UNKNOWN} | {cure} |"
-                    )
+                    name = f"`{code}`" if number == 0 else ""
+                    lines.append(f"| {name} | {problem if problem.strip('… ') else UNKNOWN} | {cure} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import urllib.error
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.in_process import tomocyte
 
 from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.runs import samples
@@ -104,3 +106,27 @@ def test_every_entry_has_source_licence_and_hash() -> None:
         assert sample.licence
         assert sample.make is not None or sample.files
         assert all(len(file.sha256) == 64 for file in sample.files)
+
+
+def test_what_cannot_be_downloaded_is_listed_apart() -> None:
+    """Re-encoded files have no address; the two of NEUBIAS have one, and the simulated sample needs none."""
+    can, cannot = tomocyte("samples", "list").output.split("Not to be downloaded")
+    for name in ("simulated-odt", "chromosomes", "two-channel-nucleus"):
+        assert f"  {name} " in can
+    for name in ("hl60", "qpi-dense", "ovule-nuclei"):
+        assert f"  {name} " in cannot
+    assert "--from DIR" in cannot
+
+
+def test_no_message_points_to_a_page_that_an_installed_program_lacks() -> None:
+    source = Path(samples.__file__).parent.parent
+    texts = [
+        node.value
+        for path in source.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        for node in ast.walk(call)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert len(texts) > 1000
+    assert [text for text in texts if "docs/" in text] == []

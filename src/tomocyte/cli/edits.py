@@ -12,7 +12,7 @@ from tomocyte.cli.listings import ListingCommand
 from tomocyte.cli.options import DebugOption
 
 app = typer.Typer(
-    help="Use results that you corrected by hand: apply the corrections, train on them. See docs/correction.md.",
+    help="Use results that you corrected by hand: apply the corrections, train on them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -16,11 +16,19 @@ app = typer.Typer(help="Open sample data: list and download.", no_args_is_help=T
 
 @app.command("list", cls=ListingCommand)
 def samples_list() -> None:
-    """List the open samples: content, source, licence."""
+    """List the open samples: content, source, licence; those that cannot be downloaded stand apart."""
     from tomocyte.runs.samples import registry
 
-    for entry in registry().values():
-        typer.echo(f"{entry.name:<20} {entry.description}\n{'':<20} {entry.source}; {entry.licence}")
+    entries = list(registry().values())
+    for title, is_obtained in (
+        ("Made or downloaded by `tomocyte samples get NAME -o FOLDER`:", True),
+        ("Not to be downloaded in this form; with the files in a folder of yours: "
+         "`tomocyte samples get NAME -o FOLDER --from DIR`:", False),
+    ):  # fmt: skip
+        typer.echo(title)
+        for entry in entries:
+            if entry.is_obtained == is_obtained:
+                typer.echo(f"  {entry.name:<20} {entry.description}\n  {'':<20} {entry.source}; {entry.licence}")
 
 
 @app.command("get", cls=ListingCommand)

@@ -99,7 +99,8 @@ def read_edit_file(path: Path) -> EditFile:
         return build_settings(EditFile, load_settings(path))
     except SettingsError as problem:
         text = problem.problem
-        raise SettingsError("E-EDIT-FILE", text, path=path, cure="See docs/correction.md.") from problem
+        cure = "Correct the label image instead, and let `tomocyte edits from-labels` write the file."
+        raise SettingsError("E-EDIT-FILE", text, path=path, cure=cure) from problem
 
 
 def _by_item(content: EditFile, items: Collection[str], path: Path) -> dict[str, EditList]:

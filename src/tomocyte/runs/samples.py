@@ -63,6 +63,11 @@ class Sample:
     hint: str = ""
     make: Callable[[Path], list[Path]] | None = field(default=None, compare=False)
 
+    @property
+    def is_obtained(self) -> bool:
+        """Whether the program makes the sample, or downloads every file of it."""
+        return self.make is not None or all(file.url is not None for file in self.files)
+
 
 def _make_simulated_odt(folder: Path) -> list[Path]:
     """A field of HeLa-like cells, 64 x 192 x 192, and its truth table; the same bytes every time.
