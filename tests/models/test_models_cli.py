@@ -87,3 +87,30 @@ def test_help_says_what_each_verb_does() -> None:
         done = call(verb, "--help")
         assert done.exit_code == 0
         assert len(done.stdout.splitlines()) > 6
+
+
+def test_remove_asks_and_removes_only_what_was_imported(made: Made, library: Path) -> None:
+    """Refused: a no, a model that ships, an unknown one, a folder with a file of the user's. `--yes` does not ask."""
+    lines("import", made.folder)
+    folder = library / "small-nucleus"
+    refused = CliRunner().invoke(app, ["remove", "small-nucleus"], input="n\n")
+    assert refused.exit_code == 1
+    assert "Remove small-nucleus" in refused.output
+    for name in ("odt-organelles", "nothing", str(folder)):
+        problem = call("remove", name, "--yes").exception
+        assert isinstance(problem, SettingsError)
+        assert problem.code == "E-MODEL-NAME"
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    foreign = call("remove", "small-nucleus", "--yes").exception
+    assert isinstance(foreign, OutputError)
+    assert "notes.txt" in str(foreign)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["card.json", "notes.txt", "selftest.safetensors", "weights.safetensors"]
+    )
+    (folder / "notes.txt").unlink()
+    assert lines("remove", "small-nucleus", "--yes") == [f"removed small-nucleus from {folder}"]
+    assert not folder.exists()
+    assert made.folder.exists()
+    lines("import", made.folder)
+    assert CliRunner().invoke(app, ["remove", "small-nucleus"], input="y\n").exit_code == 0
+    assert not folder.exists()

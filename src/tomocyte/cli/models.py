@@ -103,6 +103,26 @@ def models_import(
     typer.echo(f"imported {entry.name}{version} into {entry.folder}")
 
 
+@app.command("remove", cls=ListingCommand)
+def models_remove(
+    name: Annotated[str, typer.Argument(help="Name of an imported model.", metavar="NAME")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Remove a model that you imported; those that come with tomocyte stay.
+
+    Results that were made with it stay as they are. Export it first if there is no other copy.
+    """
+    from tomocyte.models import removable_model, remove_model
+
+    entry = removable_model(name)
+    if not yes:
+        question = f"Remove {entry.name} ({human_bytes(entry.nbytes)}) from {entry.folder}?"
+        typer.confirm(question, abort=True, err=True)
+    remove_model(name)
+    typer.echo(f"removed {entry.name} from {entry.folder}")
+
+
 @app.command("export", cls=ListingCommand)
 def models_export(
     name: NameArgument,

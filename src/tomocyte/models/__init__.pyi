@@ -6,6 +6,8 @@ from .export import export_bioimageio as export_bioimageio
 from .export import export_onnx as export_onnx
 from .fit import check_fit as check_fit
 from .installation import install_model as install_model
+from .installation import removable_model as removable_model
+from .installation import remove_model as remove_model
 from .library import ModelEntry as ModelEntry
 from .library import find_model as find_model
 from .library import list_models as list_models
