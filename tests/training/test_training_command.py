@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from tomocyte.cli import app
 from tomocyte.errors import InputError, ModalityError, SettingsError
+from tomocyte.training.loop import Trainer
 
 STRONG = {"n_epochs": 20, "optimiser": {"learning_rate": 0.01}}
 
@@ -80,6 +83,55 @@ def test_the_same_command_again_does_not_train_again(data: Path, tmp_path: Path)
     assert "epoch 2:" in tomocyte(*arguments).output
     assert "epoch 2:" not in tomocyte(*arguments).output
     assert "epoch 2:" in tomocyte(*arguments, "--restart").output
+
+
+def test_restarting_keeps_the_finished_model(data: Path, tmp_path: Path) -> None:
+    arguments = ("train", recipe_file(tmp_path), "-o", tmp_path / "out", "--data", data)
+    tomocyte(*arguments)
+    weights = (tmp_path / "out" / "model" / "weights.safetensors").read_bytes()
+    again = tomocyte(*arguments, "--set", "loop.seed=4", "--restart")
+    assert again.exit_code == 0, again.output
+    assert f"note: the model of the earlier training is now {tmp_path / 'out' / 'model.earlier-1'}." in again.stderr
+    third = tomocyte(*arguments, "--restart")
+    assert "model.earlier-2" in third.stderr
+    assert "earlier" not in tomocyte(*arguments).stderr, "told once"
+    assert (tmp_path / "out" / "model.earlier-1" / "weights.safetensors").read_bytes() == weights
+    assert (tmp_path / "out" / "model.earlier-2" / "weights.safetensors").read_bytes() != weights
+    assert tomocyte("models", "show", tmp_path / "out" / "model.earlier-1").exit_code == 0
+
+
+@pytest.mark.parametrize("verb", ["train", "fine-tune"])
+def test_an_interrupted_training_says_what_continues_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    first = [recipe_file(tmp_path)]
+    if verb == "fine-tune":
+        assert tomocyte("train", first[0], "-o", tmp_path / "begun", "--data", data).exit_code == 0
+        first = [str(tmp_path / "begun" / "model")]
+    folder = tmp_path / "it's my model"
+    few = ["--set", "loop.n_epochs=2", "--set", "loop.checkpoint_every_steps=1"]
+    arguments = [verb, *first, "-o", str(folder), "--data", str(data), *few]
+    whole, n_steps = Trainer.step, 0
+
+    def step(trainer: Trainer, *batch: torch.Tensor) -> float:
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 3:
+            raise KeyboardInterrupt
+        return whole(trainer, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", step)
+        patch.setattr("sys.argv", ["tomocyte", *arguments, "--restart"])
+        stopped = tomocyte(*arguments, "--restart")
+    assert stopped.exit_code == 130, stopped.output
+    printed = stopped.stderr.split("To continue: ")[1].splitlines()[0]
+    program, *words = shlex.split(printed)
+    assert program == "tomocyte"
+    assert words == arguments, "without --restart, which would begin again"
+    assert tomocyte(*words).exit_code == 0
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in events if entry["event"] == "resumed"] == [2]
 
 
 def test_crossval_writes_the_tables(data: Path, tmp_path: Path) -> None:

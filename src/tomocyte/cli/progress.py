@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -136,13 +139,23 @@ def task_progress() -> Iterator[Callback]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ]
-    with Bars(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = _TaskBar(console, progress)
-        try:
-            yield bar.on_event
-        except KeyboardInterrupt:
-            console.print("Interrupted; what was finished is kept. Run the same command again.", highlight=False)
-            raise
+    try:
+        with Bars(*columns, console=console, disable=not console.is_terminal) as progress:
+            yield _TaskBar(console, progress).on_event
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted; what was finished is kept. To continue: {continuing_command(sys.argv[1:])}", err=True)
+        raise
+
+
+def continuing_command(arguments: Sequence[str]) -> str:
+    """What to type to continue an interrupted command: the same, quoted for the shell, but not from the beginning.
+
+    Examples
+    --------
+    >>> continuing_command(["train", "my recipe.yaml", "-o", "out", "--restart"])
+    "tomocyte train 'my recipe.yaml' -o out"
+    """
+    return shlex.join(["tomocyte", *(word for word in arguments if word != "--restart")])
 
 
 class _TaskBar:

@@ -62,7 +62,7 @@ def train(
     held_out : Path, optional
         Folder of the recipe's held-out data; without it, they are simulated into ``folder / "held-out"``.
     restarts : bool
-        Whether to delete what the folder holds and start again.
+        Whether to start again from the beginning; the model of an earlier training is renamed, never deleted.
     callback : callable
         Receives progress events of the training, of simulated held-out data, and of the calibration.
 

@@ -52,13 +52,37 @@ class RunFolder:
     def __exit__(self, *args: object) -> None:
         self._lock.release()
 
-    def restart(self) -> None:
-        """Delete the files of an earlier training."""
-        for name in ("checkpoints", "model"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+    def restart(self) -> Path | None:
+        """Delete the files of an earlier training, but never its model: that is renamed, ``model.earlier-1`` and so on.
+
+        Returns
+        -------
+        Path, optional
+            Where the earlier model is now.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written; nothing is deleted.
+        """
+        kept = self._set_model_aside()
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         for name in ("result.json", "log.jsonl", "curves.csv", "curves.png", "data.json"):
             (self.folder / name).unlink(missing_ok=True)
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        return kept
+
+    def _set_model_aside(self) -> Path | None:
+        model = self.folder / "model"
+        if not model.exists():
+            return None
+        number = 1
+        while (self.folder / f"model.earlier-{number}").exists():
+            number += 1
+        kept = self.folder / f"model.earlier-{number}"
+        with writing(model):
+            model.rename(kept)
+        return kept
 
     def result(self) -> dict[str, Any] | None:
         """The result of a training that is finished, if it was made by this recipe.

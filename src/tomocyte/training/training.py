@@ -82,7 +82,7 @@ def train_network(
     initial : dict of str to Tensor, optional
         Weights to begin with, e.g. of a model that ships.
     restarts : bool
-        Whether to delete what the folder holds and start again.
+        Whether to start again from the beginning; the model of an earlier training is renamed, never deleted.
     callback : callable
         Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
 
@@ -109,8 +109,7 @@ def train_network(
         trainer = Trainer(recipe, samples, validation=validation, folder=folder, processes=processes)
         return {"history": _started(trainer, initial).run().history}
     with RunFolder(folder, recipe) as run:
-        if restarts:
-            run.restart()
+        earlier = run.restart() if restarts else None
         finished = run.result()
         if finished is not None and processes.n_processes == 1:
             return finished
@@ -144,7 +143,8 @@ def train_network(
             "core_depth_um": recipe.data.core_depth_um if recipe.data.targets == "mask-and-core" else None,
         }
         run.finish(content)
-        return content
+        kept = [] if earlier is None else [f"the model of the earlier training is now {earlier}."]
+        return {**content, "notes": [*kept, *outcome.notes]}
 
 
 def _started(trainer: Trainer, initial: Tensors | None) -> Trainer:
