@@ -15,7 +15,10 @@ from tests.training.conftest import disc_volume, small_recipe, write_pair
 from typer.testing import CliRunner, Result
 
 from tomocyte.cli import app
+from tomocyte.confidence.settings import StructureCalibration
 from tomocyte.errors import InputError, ModalityError, SettingsError
+from tomocyte.models import load_package, read_card
+from tomocyte.models.package import write_package
 from tomocyte.training.loop import Trainer
 
 STRONG = {"n_epochs": 20, "optimiser": {"learning_rate": 0.01}}
@@ -132,6 +135,24 @@ def test_an_interrupted_training_says_what_continues_it(
     assert tomocyte(*words).exit_code == 0
     events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in events if entry["event"] == "resumed"] == [2]
+
+
+def test_a_tuned_model_that_lost_its_calibration_says_so(data: Path, tmp_path: Path) -> None:
+    tomocyte("train", recipe_file(tmp_path), "-o", tmp_path / "out", "--data", data)
+    package = load_package(tmp_path / "out" / "model")
+    calibration = {"nucleus": StructureCalibration(slope=0.7, volume=(-1.0, 1.5), n_objects=40)}
+    card = package.card.model_copy(update={"calibration": calibration})
+    write_package(tmp_path / "sure", card, package.state, dict(package.selftest))
+    few = ("--data", data, "--set", "loop.n_epochs=1")
+    done = tomocyte("fine-tune", tmp_path / "sure", "-o", tmp_path / "tuned", *few)
+    assert done.exit_code == 0, done.output
+    assert "W-UNCALIBRATED" in done.stderr
+    assert "tomocyte models calibrate" in done.stderr
+    tuned = read_card(tmp_path / "tuned" / "model")
+    assert not tuned.calibration, "intervals of other weights are not those of these"
+    assert "no 90 % intervals" in tuned.limits
+    plain = tomocyte("fine-tune", tmp_path / "out" / "model", "-o", tmp_path / "plain", *few)
+    assert "W-UNCALIBRATED" not in plain.stderr, "there was nothing to lose"
 
 
 def test_crossval_writes_the_tables(data: Path, tmp_path: Path) -> None:
