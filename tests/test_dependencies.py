@@ -29,8 +29,8 @@ IMPORTERS = {"import_module", "find_spec", "importorskip", "_require_extra", "pa
 """Functions whose literal arguments are imported."""
 TOOLS = {"pytest-cov", "pytest-timeout", "pytest-xdist"}
 """Plug-ins of pytest, which nothing imports."""
-BY_CHANCE = {"bioimageio"}
-"""Tests use it where it happens to be installed."""
+BY_CHANCE = {"bioimageio", "bioio-imageio", "bioio-acme"}
+"""Tests use them where they happen to be installed; the last is a plugin that a test writes itself."""
 
 
 def normal(name: str) -> str:

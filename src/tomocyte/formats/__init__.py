@@ -19,6 +19,7 @@ from typing import Any
 
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats._foreign import refuse_foreign
+from tomocyte.formats._plugins import advice
 from tomocyte.progress import silent
 from tomocyte.volume import Origin, Volume, VoxelSize
 
@@ -98,13 +99,13 @@ def _formats_in(folders: tuple[str, ...]) -> dict[str, Format]:
 
 
 def _candidates(path: Path) -> Iterator[Format]:
-    """Formats in the order to try: those whose suffix matches first, longest suffix first."""
+    """Formats in the order to try: those whose suffix matches first, longest suffix first, those without any last."""
     name = path.name.lower()
 
     def rank(entry: Format) -> int:
         return max((len(suffix) for suffix in entry.suffixes if name.endswith(suffix)), default=0)
 
-    yield from sorted(formats().values(), key=lambda entry: (-rank(entry), entry.name))
+    yield from sorted(formats().values(), key=lambda entry: (-rank(entry), not entry.suffixes, entry.name))
 
 
 def detect(path: Path) -> Format:
@@ -125,12 +126,12 @@ def detect(path: Path) -> Format:
     for entry in _candidates(path):  # the reader of that ending says what is wrong with the file
         if path.name.lower().endswith(entry.suffixes) and path.is_dir() == (entry.name in FOLDER_FORMATS):
             return entry
-    known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in formats().values())
+    known = ", ".join(f"{entry.name} ({' '.join(entry.suffixes)})" for entry in formats().values() if entry.suffixes)
     raise InputError(
         "E-FORMAT",
         "the file has no format that can be read.",
         path=path,
-        cure=f"It may be damaged; known formats: {known}.",
+        cure=f"It may be damaged; known formats: {known}. {advice()}",
     )
 
 
