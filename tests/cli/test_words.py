@@ -102,3 +102,18 @@ def test_json_log_and_quiet(tmp_path: Path, ball_file: BallFile) -> None:
     wrong = tomocyte("run", tmp_path / "nothing", "-o", out, "-m", "odt", "--log", log)
     assert wrong.returncode == 1
     assert "Traceback (most recent call last):" in log.read_text(encoding="utf-8")
+
+
+def test_scores_as_json(tmp_path: Path) -> None:
+    """Three voxels of truth, two of them found and one too many: Dice 4 / 6; without a voxel size no distance."""
+    truth, prediction = np.zeros((2, 1, 4, 5), np.uint8)
+    truth[0, 1, :3] = 1
+    prediction[0, 1, 1:4] = 1
+    for name, labels in (("truth", truth), ("prediction", prediction)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", labels, photometric="minisblack", metadata={"axes": "ZYX"})
+    done = tomocyte("evaluate", tmp_path / "prediction.tif", tmp_path / "truth.tif", "--json", "-o", tmp_path / "out")
+    found = json.loads(done.stdout)
+    assert (found["n_images"], found["n_files"], found["failures"]) == (1, 1, [])
+    assert found["scores"]["dice"]["pooled"] == pytest.approx(2 / 3)
+    assert found["scores"]["hausdorff_um"]["mean"] is None
+    assert (tmp_path / "out" / "scores.csv").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,9 @@ def evaluate(
         int, typer.Option("--resamples", min=100, help="Number of bootstrap resamples for the intervals.")
     ] = 2000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random numbers of the bootstrap.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with all scores; all else on stderr.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Compare masks, labels or probabilities with the truth.
@@ -114,11 +118,17 @@ def evaluate(
     }
     if instances:
         tables["objects"] = scores.objects()
-    _show(scores, tables["scores"], tables["intervals"])
     if output is not None:
         about = {"bootstrap": {**bootstrap.model_dump(mode="json"), "seed": seed}, "failures": failures}
         _write(output, tables, _provenance(pairs, settings, options, about))
-        typer.echo(f"wrote {output / 'scores.csv'}")
+    if as_json:
+        left_out = {"without_truth": list(pairs.without_truth), "without_prediction": list(pairs.without_prediction)}
+        summary = _as_json(scores, tables["scores"], tables["intervals"]) | left_out | {"failures": failures}
+        typer.echo(json.dumps(summary, indent=1, ensure_ascii=False))
+    else:
+        _show(scores, tables["scores"], tables["intervals"])
+    if output is not None:
+        typer.echo(f"wrote {output / 'scores.csv'}", err=as_json)
     if failures or pairs.without_prediction:
         raise typer.Exit(3)
 
@@ -194,6 +204,28 @@ def _show(scores: ScoreTable, table: pd.DataFrame, intervals: pd.DataFrame) -> N
         typer.echo("Prediction and truth overlap nowhere: check that the files belong together.", err=True)
 
 
+def _as_json(scores: ScoreTable, table: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, Any]:
+    """What ``--json`` prints; documented in docs/command-line.md. A score without a value is null."""
+    rows: dict[str, Any] = {row["level"]: row for row in table.to_dict("records")}
+    means: dict[str, Any] = {row["metric"]: row for row in intervals.to_dict("records") if row["statistic"] == "mean"}
+    images = table[table["level"] == "image"]
+
+    def of(name: str) -> dict[str, float | None]:
+        ends = means.get(name, {"low": math.nan, "high": math.nan})
+        values = {level: float(rows[level][name]) for level in ("mean", "sd", "pooled")}
+        values |= {"low": float(ends["low"]), "high": float(ends["high"])}
+        return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+    return {
+        "structure": scores.settings.structure,
+        "n_images": int(rows["mean"]["n_images"]),
+        "n_files": int(images["group"].nunique()),
+        "n_simulated": int(images["is_simulated"].sum()),
+        "scores": {metric.name: of(metric.name) for metric in scores.metrics if metric.name in table.columns},
+        "empty_because": sorted({part for text in images["reason"] for part in text.split("; ") if part}),
+    }
+
+
 def _shown(metrics: Sequence[Metric], table: pd.DataFrame) -> list[str]:
     """The columns for the screen: those of one threshold of intersection over union last."""
     shown = [metric for metric in metrics if metric.is_shown and metric.name in table.columns]
@@ -234,7 +266,6 @@ def _provenance(pairs: Pairs, settings: ScoreSettings, options: Any, about: dict
 
 def _write(folder: Path, tables: dict[str, pd.DataFrame], about: dict[str, Any]) -> None:
     """CSV, Parquet and the meaning of the columns, each file whole or not at all; files that users changed are kept."""
-    import json
     from functools import partial
 
     from tomocyte.evaluation.columns import describe_columns
