@@ -553,7 +553,7 @@ def test_command(doors: Doors) -> None:
     import tomocyte.cli
 
     doors.add("tomocyte.cli", "dummy.py", COMMAND)
-    last = 'app.command(short_help="List what can be measured.")(measurements.measurements)\n'
+    last = 'app.command(cls=ListingCommand, short_help="List what can be measured.")(measurements.measurements)\n'
     added = "from tomocyte.cli import dummy\napp.command()(dummy.dummy)\n"
     app = doors.change(tomocyte.cli, last, last + added)["app"]
     assert 1 <= len(doors.files) <= COSTS["command"]

@@ -98,7 +98,7 @@ class FinishedItem:
             "E-EDIT-BASE",
             "is not the file that the run wrote.",
             path=path,
-            cure=f"Was it corrected? `{command}` makes edits of that; run again with them: --edits.",
+            cure=f"Was it corrected? `{command}` makes edits of that, for the same run again.",
         )
 
     def labels_as_written(self, structure: str) -> Volume:
