@@ -42,4 +42,4 @@ def test_the_lines_of_a_training_name_its_fold(capsys: pytest.CaptureFixture[str
 def test_an_interruption_says_that_the_same_command_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt), task_progress():
         raise KeyboardInterrupt
-    assert "Run the same command again" in capsys.readouterr().err
+    assert "To continue: tomocyte" in capsys.readouterr().err
