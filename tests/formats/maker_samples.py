@@ -22,6 +22,8 @@ Z_UM, Y_UM, X_UM = 0.31, 0.17, 0.13
 
 # --- ND2 --------------------------------------------------------------------------------------------------------------
 
+SPECTRUM = {"uiCount": 1, "pPoint": {"Point0": {"dWavelength": 488.0}}}
+
 
 def _variant(content: Mapping[str, Any]) -> str:
     """Nikon's XML of a dictionary."""
@@ -53,6 +55,7 @@ def nd2(
     n_stored: int | None = None,
     n_planned: int | None = None,
     components: int = 1,
+    has_probe: bool = True,
 ) -> Path:
     """An ND2 of version 3 with its metadata in XML; frames of position p hold the voxels + p."""
     n_times, n_channels, n_planes, n_rows, n_columns = voxels.shape
@@ -81,7 +84,7 @@ def nd2(
             "uiCompCount": components,
             "sDescription": name,
             "uiSampleIndex": index,
-            "pFluorescentProbe": {"m_ExcitationSpectrum": {"uiCount": 1, "pPoint": {"Point0": {"dWavelength": 488.0}}}},
+            **({"pFluorescentProbe": {"m_ExcitationSpectrum": SPECTRUM}} if has_probe else {}),
         }
         for index, name in enumerate(channels)
     }

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from container_samples import read_all
 
-from tomocyte.errors import InputError, TomocyteError
+from tomocyte.errors import InputError, MetadataError, TomocyteError
 from tomocyte.formats import ReadOptions, read_volume
 
 T, C, Z, Y, X = np.indices((3, 2, 4, 9, 11))
@@ -113,6 +113,18 @@ def test_importing_tomocyte_imports_none_of_the_packages() -> None:
     program = f"import sys, tomocyte.formats as f; f.formats(); print(set(sys.modules) & {packages})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "set()"
+
+
+def test_nd2_of_bright_field_opens_without_what_the_package_cannot_read(tmp_path: Path) -> None:
+    """A channel without a dye: the voxels are there, the sizes in x and y are asked for."""
+    voxels = np.arange(2 * 3 * 8 * 10, dtype=np.uint16).reshape(2, 1, 3, 8, 10)
+    path = makers.nd2(tmp_path / "a.nd2", voxels, channels=("BF",), has_probe=False)
+    with pytest.raises(MetadataError, match=r"E-VOXEL-SIZE.*--voxel-size-um"):
+        read_volume(path)
+    volume = read_volume(path, ReadOptions(voxel_size_um=(0.5, 0.1, 0.1)))
+    np.testing.assert_array_equal(volume.frame(1), voxels[1])
+    assert [note.split(":")[0] for note in volume.notes] == ["W-ND2-PROBE"]
+    assert "UnboundLocal" not in " ".join(volume.notes)
 
 
 # --- one plane at a time ---------------------------------------------------------------------------------------------

@@ -145,3 +145,26 @@ def properties_of_axes(
     if any(channel_names) and len(channel_names) == n_channels:
         properties["channel_names"] = tuple(channel_names)
     return properties
+
+
+def said_by_file(properties: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Properties of a volume that its file gives, with their ``origin`` and ``sources``.
+
+    Parameters
+    ----------
+    properties : mapping
+        Fields of :class:`~tomocyte.volume.Volume`; what is ``None`` or empty the file does not say.
+    fields : mapping
+        For properties, the field of the file that says it.
+
+    Examples
+    --------
+    >>> said_by_file({"medium_ri": 1.337, "time_s": None}, {"medium_ri": "Info/Device RI", "time_s": "Time"})
+    {'medium_ri': 1.337, 'origin': {'medium_ri': 'file'}, 'sources': {'medium_ri': 'Info/Device RI'}}
+    """
+    known = {name: value for name, value in properties.items() if value not in (None, "", ())}
+    return {
+        **known,
+        "origin": dict.fromkeys(known, "file"),
+        "sources": {name: field for name, field in fields.items() if field and name in known},
+    }

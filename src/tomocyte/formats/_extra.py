@@ -12,10 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from tomocyte.errors import InputError
+from tomocyte.formats._axes import properties_of_axes, said_by_file
 from tomocyte.formats._hostile import parsing
 from tomocyte.formats._tiff_meta import disagreement, is_same_size
+from tomocyte.volume import CHOICES, ReadPlanes, Shape5, Volume
 
 INSTALL = "pip install 'tomocyte[formats]'"
 MOST_SHOWN = 12
@@ -131,3 +136,57 @@ def agreed(axis: str, stated: Mapping[str, float | None], notes: list[str]) -> t
         return first, next(iter(known))
     notes.append(disagreement(axis, known))
     return None, ""
+
+
+def volume_of_planes(
+    read_planes: ReadPlanes,
+    shape: Shape5,
+    dtype: np.dtype[Any],
+    *,
+    path: Path,
+    lengths: tuple[Mapping[str, float], str],
+    times: tuple[Sequence[float] | None, str],
+    channels: tuple[Sequence[str], str],
+    images: Sequence[str] = (),
+    metadata: Mapping[str, Any],
+    notes: list[str],
+) -> Volume:
+    """The volume of a file that stores plane by plane, and which field says what.
+
+    Parameters
+    ----------
+    read_planes : callable
+        As :attr:`tomocyte.volume.Volume.read_planes`.
+    shape : tuple of 5 int
+        T, C, Z, Y, X; a single plane has no axis Z and so no thickness.
+    dtype : numpy dtype
+        Of the voxels.
+    path : Path
+        The file.
+    lengths, times, channels : tuple
+        Steps ``z``, ``y``, ``x`` in µm, seconds of each frame, and channel names; each with the field that says it.
+    images : sequence of str
+        The images of the file, of which this is one.
+    metadata : mapping
+        What else the file says.
+    notes : list of str
+        Receives what :func:`properties_of_axes` finds.
+    """
+    properties = properties_of_axes(
+        shape,
+        "TCZYX" if shape[2] > 1 else "TCYX",
+        lengths_um=lengths[0],
+        times_s=times[0],
+        channel_names=channels[0],
+        notes=notes,
+    )
+    fields = {"voxel_size_um": lengths[1], "time_s": times[1], "channel_names": channels[1]}
+    return Volume(
+        shape=shape,
+        dtype=dtype,
+        read_planes=read_planes,
+        path=path,
+        notes=tuple(notes),
+        metadata={**metadata, **({CHOICES: tuple(images)} if len(images) > 1 else {})},
+        **said_by_file(properties, fields),
+    )

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions, formats
-from tomocyte.formats._axes import as_planes, checked_axes, properties_of_axes, selection, shape_tczyx
+from tomocyte.formats._axes import as_planes, checked_axes, properties_of_axes, said_by_file, selection, shape_tczyx
 from tomocyte.formats._extra import chosen_image
 from tomocyte.formats._foreign import refuse_foreign
 from tomocyte.formats._handles import HandleCache
 from tomocyte.formats._hostile import FileStamp, check_fits_memory, declared_nbytes, parsing
 from tomocyte.formats._plugins import Plugin, plugins_for
-from tomocyte.volume import CHOICES, Origin, Shape5, Volume
+from tomocyte.volume import CHOICES, Shape5, Volume
 
 CODE: Final = "E-BIOIO"
 UNITS_UM: Final = {
@@ -210,17 +210,14 @@ def _volume(plugin: Plugin, names: list[str], stamp: FileStamp, options: ReadOpt
     fields = {
         "voxel_size_um": "physical_pixel_sizes", "time_s": "time_interval", "channel_names": "channel_names",
     }  # fmt: skip
-    origin: dict[str, Origin] = dict.fromkeys(properties, "file")
     return Volume(
         shape=shape,
         dtype=dtype,
         read_planes=PluginPlanes(stamp, plugin, scene, axes, shape, dtype),
-        origin=origin,
-        sources={name: f"{plugin.name} {fields[name]}" for name in properties},
         path=path,
         notes=tuple(notes),
         metadata={"plugin": plugin.name, "axes": order, **({CHOICES: tuple(names)} if len(names) > 1 else {})},
-        **properties,
+        **said_by_file(properties, {name: f"{plugin.name} {field}" for name, field in fields.items()}),
     )
 
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import properties_of_axes
-from tomocyte.formats._extra import agreed, chosen_image, library, package
+from tomocyte.formats._extra import agreed, chosen_image, library, package, volume_of_planes
 from tomocyte.formats._hostile import (
     XML_LARGEST_BYTES,
     FileStamp,
@@ -29,7 +28,7 @@ from tomocyte.formats._hostile import (
     check_fits_memory,
     check_xml,
 )
-from tomocyte.volume import CHOICES, Origin, Shape5, Volume
+from tomocyte.volume import Shape5, Volume
 
 CODE: Final = "E-CZI"
 WHAT: Final = "a Zeiss CZI file"
@@ -239,29 +238,17 @@ def _volume(
     tiles, shape = _placed(own, path)
     _check_tiles(tiles, shape, stamp, notes)
     kind = np.result_type(*{GREY[tile.dtype] for part in tiles.values() for tile in part})
-    lengths, source = _lengths(root, shape[2], notes)
-    seconds, time_source = _times(times, root, shape[0])
-    properties = properties_of_axes(
+    return volume_of_planes(
+        CziPlanes(stamp, tiles, shape[3:], np.dtype(kind)),
         shape,
-        "TCZYX" if shape[2] > 1 else "TCYX",
-        lengths_um=lengths,
-        times_s=seconds,
-        channel_names=_channel_names(root, shape[1]),
-        notes=notes,
-    )
-    sources = {"voxel_size_um": source, "time_s": time_source, "channel_names": "CZI Channel Name"}
-    origin: dict[str, Origin] = dict.fromkeys(properties, "file")
-    listed = {CHOICES: tuple(names)} if len(names) > 1 else {}
-    return Volume(
-        shape=shape,
-        dtype=np.dtype(kind),
-        read_planes=CziPlanes(stamp, tiles, shape[3:], np.dtype(kind)),
-        origin=origin,
-        sources={name: each for name, each in sources.items() if name in properties},
+        np.dtype(kind),
         path=path,
-        notes=tuple(notes),
-        metadata={**_metadata(root), **listed},
-        **properties,
+        lengths=_lengths(root, shape[2], notes),
+        times=_times(times, root, shape[0]),
+        channels=(_channel_names(root, shape[1]), "CZI Channel Name"),
+        images=names,
+        metadata=_metadata(root),
+        notes=notes,
     )
 
 

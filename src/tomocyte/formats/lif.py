@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import properties_of_axes
-from tomocyte.formats._extra import agreed, chosen_image, library, package
+from tomocyte.formats._extra import agreed, chosen_image, library, package, volume_of_planes
 from tomocyte.formats._hostile import FileStamp, check_declared_bytes, check_fits_memory, check_xml, parsing
-from tomocyte.volume import CHOICES, Origin, Shape5, Volume
+from tomocyte.volume import Shape5, Volume
 
 CODE: Final = "E-LIF"
 WHAT: Final = "a Leica LIF file"
@@ -181,9 +180,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         place = int(block.offset), int(block.size)
         times = image.timestamps
     with library(path, CODE, what="its metadata"):
-        volume = _volume(image.xml_element, tile, place, times, stamp, list(notes))
-    listed = {CHOICES: tuple(names)} if len(names) > 1 else {}
-    return volume.with_properties(metadata={"image": names[index], **volume.metadata, **listed})
+        return _volume(image.xml_element, tile, place, times, stamp, names, index, list(notes))
 
 
 def _check_header(stamp: FileStamp) -> None:
@@ -222,7 +219,14 @@ def _n_tiles(element: ElementTree.Element, path: Path) -> int:
 
 
 def _volume(
-    element: ElementTree.Element, tile: int, place: tuple[int, int], times: Any, stamp: FileStamp, notes: list[str]
+    element: ElementTree.Element,
+    tile: int,
+    place: tuple[int, int],
+    times: Any,
+    stamp: FileStamp,
+    images: list[str],
+    index: int,
+    notes: list[str],
 ) -> Volume:
     path = stamp.path
     dimensions = {dimension.letter: dimension for dimension in _dimensions(element)}
@@ -248,28 +252,17 @@ def _volume(
             path=path,
             cure="Convert it to grey values in LAS X, or export the channels one by one.",
         )
-    lengths, size_source = _lengths(element, dimensions, notes)
-    seconds, time_source = _times(dimensions, times, shape[0])
-    properties = properties_of_axes(
+    return volume_of_planes(
+        LifPlanes(stamp, offset, steps, channels, shape[3:], dtype),
         shape,
-        "TCZYX" if shape[2] > 1 else "TCYX",
-        lengths_um=lengths,
-        times_s=seconds,
-        channel_names=names,
-        notes=notes,
-    )
-    sources = {"voxel_size_um": size_source, "time_s": time_source, "channel_names": "LIF ChannelProperty or LUTName"}
-    origin: dict[str, Origin] = dict.fromkeys(properties, "file")
-    return Volume(
-        shape=shape,
-        dtype=dtype,
-        read_planes=LifPlanes(stamp, offset, steps, channels, shape[3:], dtype),
-        origin=origin,
-        sources={name: source for name, source in sources.items() if name in properties},
+        dtype,
         path=path,
-        notes=tuple(notes),
-        metadata=_metadata(element),
-        **properties,
+        lengths=_lengths(element, dimensions, notes),
+        times=_times(dimensions, times, shape[0]),
+        channels=(names, "LIF ChannelProperty or LUTName"),
+        images=images,
+        metadata={"image": images[index], **_metadata(element)},
+        notes=notes,
     )
 
 

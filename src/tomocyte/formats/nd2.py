@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import properties_of_axes
-from tomocyte.formats._extra import agreed, chosen_image, library, package
+from tomocyte.formats._extra import agreed, chosen_image, library, package, volume_of_planes
 from tomocyte.formats._handles import HandleCache
 from tomocyte.formats._hostile import FileStamp, check_declared_bytes, check_fits_memory
-from tomocyte.volume import CHOICES, Origin, Shape5, Volume
+from tomocyte.volume import Shape5, Volume
 
 CODE: Final = "E-ND2"
 MAGIC: Final = 0x0ABECEDA
@@ -205,28 +204,19 @@ def _volume(file: Any, stored: dict[int, int], stamp: FileStamp, options: ReadOp
     order = [letter for letter, _, _ in loops if letter]
     frames = _frames(order, counts, position, stored, path, notes)
     full: Shape5 = (len(frames), shape[0], len(frames[0]), shape[1], shape[2])
-    lengths, sources = _lengths(file, by_letter.get("Z"), full[2], notes)
-    times = _times(file, [row[0] for row in frames], by_letter.get("T"))
-    channels = [str(channel.channel.name or "") for channel in (file.metadata.channels or [])]
-    axes = "TCZYX" if full[2] > 1 else "TCYX"
-    properties = properties_of_axes(
-        full, axes, lengths_um=lengths, times_s=times[0], channel_names=channels, notes=notes
-    )
-    if times[1] and "time_s" in properties:
-        sources["time_s"] = times[1]
-    if "channel_names" in properties:
-        sources["channel_names"] = "ND2 sPicturePlanes sDescription"
-    origin: dict[str, Origin] = dict.fromkeys(properties, "file")
-    return Volume(
-        shape=full,
-        dtype=dtype,
-        read_planes=Nd2Planes(stamp, full, dtype, frames),
-        origin=origin,
-        sources={name: source for name, source in sources.items() if name in properties},
+    described = _described_channels(file, notes)
+    channels = [str(channel.channel.name or "") for channel in described]
+    return volume_of_planes(
+        Nd2Planes(stamp, full, dtype, frames),
+        full,
+        dtype,
         path=path,
-        notes=tuple(notes),
-        metadata={**_metadata(file), **({CHOICES: tuple(names)} if len(names) > 1 else {})},
-        **properties,
+        lengths=_lengths(file, described, by_letter.get("Z"), full[2], notes),
+        times=_times(file, [row[0] for row in frames], by_letter.get("T")),
+        channels=(channels, "ND2 sPicturePlanes sDescription"),
+        images=names,
+        metadata=_metadata(file, described),
+        notes=notes,
     )
 
 
@@ -299,11 +289,24 @@ def _sequence(order: list[str], counts: dict[str, int], place: dict[str, int]) -
     return index
 
 
-def _lengths(file: Any, z_loop: Any, n_planes: int, notes: list[str]) -> tuple[dict[str, float], dict[str, str]]:
+def _described_channels(file: Any, notes: list[str]) -> list[Any]:
+    """What the file says of each channel; nothing, with a note, where the package fails over one without a dye."""
+    try:
+        return list(file.metadata.channels or [])
+    except UnboundLocalError:  # nd2 0.12 looks for the wavelengths of a probe that is not there
+        notes.append(
+            "W-ND2-PROBE: the package nd2 cannot read the description of a channel without a fluorescent probe, as in "
+            "bright field, so names of channels and pixel sizes are unknown; a newer version of it may read them."
+        )
+        return []
+
+
+def _lengths(
+    file: Any, channels: list[Any], z_loop: Any, n_planes: int, notes: list[str]
+) -> tuple[dict[str, float], str]:
     """Steps z, y, x in µm that all channels and the z loop agree on; only those that were calibrated."""
     lengths: dict[str, float] = {}
     fields = []
-    channels = file.metadata.channels or []
     for axis, place in (("z", 2), ("y", 1), ("x", 0)):
         stated: dict[str, float | None] = {}
         for index, channel in enumerate(channels):
@@ -319,7 +322,7 @@ def _lengths(file: Any, z_loop: Any, n_planes: int, notes: list[str]) -> tuple[d
         if length is not None:
             lengths[axis] = length
             fields.append(f"{axis} {field}")
-    return lengths, {"voxel_size_um": "ND2 " + ", ".join(fields)}
+    return lengths, "ND2 " + ", ".join(fields)
 
 
 def _z_extent(file: Any) -> float | None:
@@ -343,7 +346,7 @@ def _times(file: Any, frames: list[int], loop: Any) -> tuple[tuple[float, ...] |
         return None, ""
     try:
         measured = [file.frame_metadata(index).channels[0].time.relativeTimeMs / 1000 for index in frames]
-    except (LookupError, AttributeError, TypeError, UserWarning):
+    except (LookupError, AttributeError, TypeError, UserWarning, UnboundLocalError):
         measured = []
     if measured and all(math.isfinite(time) for time in measured) and bool(np.all(np.diff(measured) > 0)):
         return tuple(time - measured[0] for time in measured), "ND2 AcqTimesCache"
@@ -353,10 +356,10 @@ def _times(file: Any, frames: list[int], loop: Any) -> tuple[tuple[float, ...] |
     return None, ""
 
 
-def _metadata(file: Any) -> dict[str, Any]:
+def _metadata(file: Any, channels: list[Any]) -> dict[str, Any]:
     """What else the file says."""
     found: dict[str, Any] = {"version": ".".join(map(str, file.version))}
-    for channel in (file.metadata.channels or [])[:1]:
+    for channel in channels[:1]:
         microscope = channel.microscope
         found["objective"] = microscope.objectiveName
         found["objective_magnification"] = microscope.objectiveMagnification

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import properties_of_axes
-from tomocyte.formats._extra import agreed, chosen_image, library, package
+from tomocyte.formats._extra import agreed, chosen_image, library, package, volume_of_planes
 from tomocyte.formats._handles import HandleCache
 from tomocyte.formats._hostile import (
     FileStamp,
@@ -31,7 +30,7 @@ from tomocyte.formats._hostile import (
     parsing,
 )
 from tomocyte.formats._tiff_pages import LIBRARY_ERRORS, open_tiff
-from tomocyte.volume import Origin, Shape5, Volume
+from tomocyte.volume import Shape5, Volume
 
 CODE: Final = "E-OIF"
 WHAT: Final = "an Olympus OIF or OIB file"
@@ -269,28 +268,16 @@ def _volume(file: Any, stamp: FileStamp) -> Volume:
             path=path,
             cure="It is damaged; export it again.",
         )
-    lengths, source = _lengths(axes, file.mainfile, shape, notes)
-    seconds, time_source = _times(file, places, axes, shape[0])
-    properties = properties_of_axes(
+    return volume_of_planes(
+        OifPlanes(stamp, {place: places[place] for place in sorted(wanted)}, shape[3:], dtype),
         shape,
-        "TCZYX" if shape[2] > 1 else "TCYX",
-        lengths_um=lengths,
-        times_s=seconds,
-        channel_names=_channel_names(file.mainfile, shape[1]),
-        notes=notes,
-    )
-    sources = {"voxel_size_um": source, "time_s": time_source, "channel_names": "OIF Channel Parameters"}
-    origin: dict[str, Origin] = dict.fromkeys(properties, "file")
-    return Volume(
-        shape=shape,
-        dtype=dtype,
-        read_planes=OifPlanes(stamp, {place: places[place] for place in sorted(wanted)}, shape[3:], dtype),
-        origin=origin,
-        sources={name: each for name, each in sources.items() if name in properties},
+        dtype,
         path=path,
-        notes=tuple(notes),
+        lengths=_lengths(axes, file.mainfile, shape, notes),
+        times=_times(file, places, axes, shape[0]),
+        channels=(_channel_names(file.mainfile, shape[1]), "OIF Channel Parameters"),
         metadata=_metadata(file.mainfile),
-        **properties,
+        notes=notes,
     )
 
 
