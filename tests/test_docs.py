@@ -54,6 +54,14 @@ def test_the_index_leads_to_every_page() -> None:
     assert INDEX in links(ROOT / "README.md")
 
 
+def test_nothing_that_is_installed_points_to_a_page_that_is_not() -> None:
+    """The wheel holds no ``docs/``; an address of the web may have such a part."""
+    files = [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".yaml", ".json", ".pyi"}]
+    pointing = {path.name: re.findall(r"(?<![\w/.-])docs/\S+", path.read_text(encoding="utf-8")) for path in files}
+    assert {name: places for name, places in pointing.items() if places} == {}
+    assert len(files) > 100
+
+
 PYTHON = [
     pytest.param(code, id=f"{page.stem}-{number}")
     for page in PAGES

@@ -254,8 +254,16 @@ def test_the_verb_searches_once_and_says_what_it_found(boxes: Path, tmp_path: Pa
     assert "epoch 2:" in done.output
     again = CliRunner().invoke(app, [*arguments, "--set", "loop.n_epochs=2"])
     assert "epoch 2:" not in again.output
-    restarted = CliRunner().invoke(app, [*arguments, "--set", "loop.n_epochs=2", "--restart"])
-    assert "epoch 2:" in restarted.output
+    genotype = (tmp_path / "out" / "genotype.yaml").read_bytes()
+    restarted = CliRunner().invoke(app, [*arguments, "--set", "loop.n_epochs=3", "--set", "loop.seed=5", "--restart"])
+    assert "epoch 3:" in restarted.output
+    earlier = tmp_path / "out" / "search.earlier-1"
+    assert f"note: the files of the earlier search are now in {earlier}." in restarted.stderr
+    assert (earlier / "genotype.yaml").read_bytes() == genotype
+    assert {"train.yaml", "probabilities.csv", "curves.csv"} <= {path.name for path in earlier.iterdir()}
+    third = CliRunner().invoke(app, [*arguments, "--set", "loop.n_epochs=2", "--restart"])
+    assert "search.earlier-2" in third.stderr
+    assert (earlier / "genotype.yaml").read_bytes() == genotype
     helped = CliRunner().invoke(app, ["search", "--help"]).output
     assert all(word in helped for word in ("--data", "--dry-run", "--restart", "genotype.yaml"))
 

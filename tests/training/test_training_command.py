@@ -103,6 +103,25 @@ def test_restarting_keeps_the_finished_model(data: Path, tmp_path: Path) -> None
     assert tomocyte("models", "show", tmp_path / "out" / "model.earlier-1").exit_code == 0
 
 
+def test_a_finished_training_whose_result_is_damaged_is_not_trained_over(data: Path, tmp_path: Path) -> None:
+    """Not known what the model in the folder is: refused, and the cure typed keeps it."""
+    arguments = ("train", recipe_file(tmp_path), "-o", tmp_path / "out", "--data", data)
+    tomocyte(*arguments)
+    weights = (tmp_path / "out" / "model" / "weights.safetensors").read_bytes()
+    result = tmp_path / "out" / "result.json"
+    for damaged in (result.read_bytes()[:100], result.read_bytes().replace(b'"n_train"', b'"m_train"')):
+        result.write_bytes(damaged)
+        refused = tomocyte(*arguments)
+        assert isinstance(refused.exception, InputError)
+        assert refused.exception.code == "E-RECORD"
+        assert "--restart, which keeps what is there" in refused.exception.cure
+        assert (tmp_path / "out" / "model" / "weights.safetensors").read_bytes() == weights
+        assert result.read_bytes() == damaged
+    assert tomocyte(*arguments, "--restart").exit_code == 0
+    assert (tmp_path / "out" / "model.earlier-1" / "weights.safetensors").read_bytes() == weights
+    assert tomocyte(*arguments).exit_code == 0
+
+
 @pytest.mark.parametrize("verb", ["train", "fine-tune"])
 def test_an_interrupted_training_says_what_continues_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str

@@ -205,7 +205,7 @@ def _show(scores: ScoreTable, table: pd.DataFrame, intervals: pd.DataFrame) -> N
 
 
 def _as_json(scores: ScoreTable, table: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, Any]:
-    """What ``--json`` prints; documented in docs/command-line.md. A score without a value is null."""
+    """What ``--json`` prints; documented with the command line. A score without a value is null."""
     rows: dict[str, Any] = {row["level"]: row for row in table.to_dict("records")}
     means: dict[str, Any] = {row["metric"]: row for row in intervals.to_dict("records") if row["statistic"] == "mean"}
     images = table[table["level"] == "image"]

@@ -290,7 +290,7 @@ def failure_lines(failures: Sequence[Failure]) -> list[str]:
 
 
 def _as_json(result: RunResult, n_inputs: int, output: Path) -> dict[str, Any]:
-    """What ``--json`` prints; documented in docs/command-line.md."""
+    """What ``--json`` prints; documented with the command line."""
     import pandas as pd
 
     status = pd.read_csv(output / "status.csv", keep_default_na=False, dtype=str)

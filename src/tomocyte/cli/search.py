@@ -8,6 +8,7 @@ import typer
 
 from tomocyte.cli import completion
 from tomocyte.cli.options import DebugOption, Output
+from tomocyte.cli.recording import remark
 from tomocyte.cli.training import (
     DataOption,
     DeviceOption,
@@ -66,6 +67,8 @@ def search(
         result = search_architecture(
             checked, sets, folder=output, device=device, restarts=not resume, callback=callback
         )
+    for note in result["notes"]:
+        remark(f"note: {note}")
     _print_result(result)
     typer.echo(f"genotype: {output / 'genotype.yaml'}; train it: tomocyte train {output / 'train.yaml'}")
 

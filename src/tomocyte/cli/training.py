@@ -24,7 +24,10 @@ SetOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="Where the network is trained: cpu, cuda or cuda:1.")]
 ResumeOption = Annotated[
     bool,
-    typer.Option("--resume/--restart", help="Continue from the last checkpoint, or start again (a model is kept)."),
+    typer.Option(
+        "--resume/--restart",
+        help="Continue from the last checkpoint, or start again; what an earlier one made is kept.",
+    ),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Check the recipe and the data and describe the training; write nothing.")

@@ -2,7 +2,7 @@
 
 Each check compares with what physics or counting allows, not with what is usual, so that a good field passes. To add
 one, write a function that returns a :class:`Notice` whose code starts with ``W-IMPLAUSIBLE-`` (or ``None``), and call
-it in :func:`implausible`; describe it in ``docs/plausibility.md``.
+it in :func:`implausible`; describe it in the documentation's page on plausibility.
 """
 
 from __future__ import annotations

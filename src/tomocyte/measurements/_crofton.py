@@ -5,7 +5,7 @@ v, and for short steps that is the projected area times |v|. Two choices make th
 V - K(v) and V - K(2v) are combined as (8 (V - K(v)) - (V - K(2v))) / 6|v|, which is exact for every ellipsoid whatever
 the step length (its covariogram is a cubic in |v|); without it small objects lose area. Second, the directions follow
 the voxel size and their weights are fitted so that a plane of any orientation gets its own area; equal or Voronoi
-weights leave some per cent. The measured bias stands in ``docs/surface-area.md``.
+weights leave some per cent. The documentation gives the measured bias.
 """
 
 from __future__ import annotations

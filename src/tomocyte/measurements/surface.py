@@ -1,7 +1,7 @@
 """Surface area and perimeter, and what follows from them; the estimator is in :mod:`tomocyte.measurements._crofton`.
 
 A mesh of the binary mask, the usual method, is 9 to 20 % too large at any resolution; this estimator is not
-(``docs/surface-area.md``). To add another estimator, add a measurement with its own name.
+(measured in the documentation's page on surface area). To add another estimator, add a measurement with its own name.
 """
 
 from __future__ import annotations

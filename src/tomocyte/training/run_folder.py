@@ -7,8 +7,10 @@ all, ``result.json``: a training without it is not finished. To add a file, writ
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,36 +54,46 @@ class RunFolder:
     def __exit__(self, *args: object) -> None:
         self._lock.release()
 
-    def restart(self) -> Path | None:
-        """Delete the files of an earlier training, but never its model: that is renamed, ``model.earlier-1`` and so on.
+    def restart(self, made: Sequence[str] = ("model",), *, name: str = "model") -> Path | None:
+        """Delete an earlier training, but never what it made: that is renamed, ``model.earlier-1`` and so on.
+
+        Parameters
+        ----------
+        made : sequence of str
+            What is kept: the folder ``name`` itself, or files that are put into one folder together.
+        name : str
+            What the kept folder is called, before ``.earlier-1``.
 
         Returns
         -------
         Path, optional
-            Where the earlier model is now.
+            Where it is now; ``None`` where nothing was made.
 
         Raises
         ------
         OutputError
             The folder cannot be written; nothing is deleted.
         """
-        kept = self._set_model_aside()
+        kept = self._set_aside(made, name)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        for name in ("result.json", "log.jsonl", "curves.csv", "curves.png", "data.json"):
-            (self.folder / name).unlink(missing_ok=True)
+        for file in ("result.json", "log.jsonl", "curves.csv", "curves.png", "data.json"):
+            (self.folder / file).unlink(missing_ok=True)
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         return kept
 
-    def _set_model_aside(self) -> Path | None:
-        model = self.folder / "model"
-        if not model.exists():
+    def _set_aside(self, made: Sequence[str], name: str) -> Path | None:
+        there = [self.folder / one for one in made if (self.folder / one).exists()]
+        if not there:
             return None
-        number = 1
-        while (self.folder / f"model.earlier-{number}").exists():
-            number += 1
-        kept = self.folder / f"model.earlier-{number}"
-        with writing(model):
-            model.rename(kept)
+        number = next(n for n in itertools.count(1) if not (self.folder / f"{name}.earlier-{n}").exists())
+        kept = self.folder / f"{name}.earlier-{number}"
+        with writing(kept):
+            if there == [self.folder / name]:
+                there[0].rename(kept)
+                return kept
+            kept.mkdir()
+            for path in there:
+                path.rename(kept / path.name)
         return kept
 
     def result(self) -> dict[str, Any] | None:
@@ -91,14 +103,17 @@ class RunFolder:
         ------
         SettingsError
             ``E-RESUME``: by another recipe.
+        InputError
+            ``E-RECORD``: the result is damaged, so that it is not known what the finished model is.
         """
         path = self.folder / "result.json"
         if not path.exists():
             return None
         try:
             content = unseal(path)
-        except InputError:
-            return None
+        except InputError as problem:
+            cure = "Restore the file from a copy. Or train again with --restart, which keeps what is there."
+            raise InputError(problem.code, f"the result {problem.problem}", path=path, cure=cure) from problem
         if content["recipe_sha256"] != recipe_hash(self.recipe):
             raise SettingsError(
                 "E-RESUME",

@@ -38,7 +38,8 @@ from tomocyte.training.search.result import probability_table, training_recipe, 
 from tomocyte.training.training import LabelledData, check_positives, check_values
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-FILES = ("genotype.yaml", "probabilities.csv", "train.yaml")
+MADE = ("genotype.yaml", "probabilities.csv", "train.yaml", "curves.csv", "curves.png", "recipe.json")
+"""What a search makes; ``--restart`` puts it aside."""
 _WEIGHTS, _CHOICE = 3, 4  # purposes of a draw; 1 and 2 belong to ``batches``
 
 
@@ -67,7 +68,7 @@ def search_architecture(
     device : str
         ``cpu`` or ``cuda[:n]``.
     restarts : bool
-        Whether to delete what the folder holds and start again.
+        Whether to start again from the beginning; the files of an earlier search are put aside, never deleted.
     callback : callable
         Receives an event of the step ``train`` after each step, and one of the step ``epoch`` after each epoch.
 
@@ -92,10 +93,7 @@ def search_architecture(
     check_values(samples)
     check_positives(samples)
     with RunFolder(folder, recipe) as run:
-        if restarts:
-            run.restart()
-            for name in FILES:
-                (folder / name).unlink(missing_ok=True)
+        earlier = run.restart(MADE, name="search") if restarts else None
         finished = run.result()
         if finished is not None:
             return finished
@@ -117,7 +115,8 @@ def search_architecture(
         write_atomic(folder / "probabilities.csv", probability_table(search.module.architecture).encode("utf-8"))
         write_search_curves(folder, search.history)
         run.finish(content)
-        return content
+        kept = [] if earlier is None else [f"the files of the earlier search are now in {earlier}."]
+        return {**content, "notes": [*kept, *search.notes]}
 
 
 def describe_search(recipe: SearchRecipe) -> list[str]:
