@@ -59,7 +59,14 @@ def test_what_the_file_says(both: Path) -> None:
     assert (volume.quantity, volume.unit, volume.medium_ri) == ("refractive_index", "1", 1.337)
     assert volume.voxel_size_um == SIZE_UM
     assert volume.time_s == (0.0, 30.5)  # each frame's own time
-    assert volume.origin == dict.fromkeys(("voxel_size_um", "time_s", "medium_ri"), "file")
+    assert volume.origin == dict.fromkeys(("voxel_size_um", "time_s", "medium_ri", "quantity", "unit"), "file")
+    assert volume.sources == {
+        "voxel_size_um": "TCF Data/3D ResolutionZ, Y, X",
+        "time_s": "TCF Time of each frame",
+        "medium_ri": "TCF Info/Device RI",
+        "quantity": "TCF Data/3D",
+        "unit": "TCF Data/3D",
+    }
 
 
 def test_uint8_tiles_count_from_the_minimum_of_their_frame(tmp_path: Path) -> None:
@@ -241,3 +248,88 @@ def test_rounding_is_to_the_nearest_step(tmp_path: Path) -> None:
     volume = Volume.from_array(values, voxel_size_um=SIZE_UM, quantity="refractive_index")
     write_volume(tmp_path / "a.tcf", volume)
     np.testing.assert_allclose(read_volume(tmp_path / "a.tcf").frame(0).ravel(), [1.3300, 1.3301], atol=1e-7)
+
+
+def _codes(volume: Volume) -> list[str]:
+    return [note.split(":")[0] for note in volume.notes]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"ResolutionX": 0.5}, "ResolutionX is 0.5 µm; 0.13 µm is used"),
+        ({"ResolutionY": 1.7}, "ResolutionY is 1.7 µm; 0.17 µm is used"),
+        ({"SizeX": 12}, "SizeX is 12; the array has 11"),
+    ],
+)
+def test_a_projection_of_another_size_is_noted(attributes: dict[str, Any], words: str, tmp_path: Path) -> None:
+    """The maximum projection lies on the grid of the volume."""
+    path = tcf(tmp_path).path
+    height, width = SIZE_UM[1:]
+    with h5py.File(path, "r+") as file:
+        group = file.create_group("Data/2DMIP")
+        for name, value in {"SizeX": 11, "SizeY": 9, "ResolutionX": width, "ResolutionY": height}.items():
+            group.attrs[name] = np.array([value])
+    assert read_volume(path).notes == ()
+    _set(path, "Data/2DMIP", **attributes)
+    volume = read_volume(path)
+    assert _codes(volume) == ["W-TCF-SIZE"]
+    assert words in volume.notes[0]
+    assert volume.voxel_size_um == SIZE_UM
+
+
+def test_more_frames_and_tiles_than_declared_are_read_with_a_note(tmp_path: Path) -> None:
+    volume = read_volume(_set(tcf(tmp_path).path, "Data/3D", DataCount=1))
+    assert (_codes(volume), volume.n_frames) == (["W-TCF-COUNT"], 2)
+    (tmp_path / "tiled").mkdir()
+    tiled = tcf_tiled(tmp_path / "tiled").path
+    _set(tiled, "Data/3D/000001", NumberOfTiles=3)
+    _set(tiled, "Data/3D/000000", DataSizeY=10)
+    volume = read_volume(tiled)
+    assert _codes(volume) == ["W-TCF-SIZE", "W-TCF-COUNT"]
+    np.testing.assert_array_equal(volume.frame(1), RI_FRAMES[1])
+
+
+def test_an_interval_that_is_not_that_of_the_frames_is_noted(tmp_path: Path) -> None:
+    volume = read_volume(_set(tcf(tmp_path).path, "Data/3D", TimeInterval=60.0))
+    assert volume.time_s == (0.0, 30.5)
+    assert volume.notes == (
+        "W-TCF-TIME: TimeInterval is 60 s, and the frames' own times lie 30.5 s apart; these are used.",
+    )
+
+
+def test_channels_and_their_group_state_one_resolution_or_none_is_used(tmp_path: Path) -> None:
+    path = tcf(tmp_path).path
+    write_fluorescence(path, Volume.from_array(GREEN, voxel_size_um=(0.62, 0.34, 0.26)))
+    channel = ReadOptions(dataset="3DFL/CH0")
+    assert read_volume(path, channel).notes == ("W-TCF-TIME: frames have no time.",)
+    _set(path, "Data/3DFL", ResolutionZ=6.2, Channels=2)
+    with pytest.raises(MetadataError, match=r"E-VOXEL-SIZE.*0\.62 µm by .*CH0 ResolutionZ and 6\.2 µm by .*3DFL Res"):
+        read_volume(path, channel)
+    volume = read_volume(path, ReadOptions(dataset="3DFL/CH0", voxel_size_um=(0.62, 0.34, 0.26)))
+    assert volume.voxel_size_um == (0.62, 0.34, 0.26)
+    assert _codes(volume) == ["W-TCF-TIME", "W-TCF-COUNT"]
+
+
+def test_a_type_that_cannot_hold_a_refractive_index_is_refused(tmp_path: Path) -> None:
+    """255 steps of 10⁻⁴ are 0.0255; no refractive index is below 1."""
+    path = tcf(tmp_path).path
+    with h5py.File(path, "r+") as file:
+        for name in ("000000", "000001"):
+            attributes = dict(file["Data/3D"][name].attrs)
+            del file["Data/3D"][name]
+            file["Data/3D"][name] = (RI_COUNTS % 255).astype(np.uint8)
+            file["Data/3D"][name].attrs.update(attributes)
+    with pytest.raises(InputError, match=r"E-TCF-HEADER.*uint8, which cannot hold"):
+        read_volume(path)
+
+
+def test_a_tcf_without_any_image_is_called_damaged_and_asks_for_nothing(tmp_path: Path) -> None:
+    for name, groups in (("a.tcf", ()), ("b.tcf", ("Data",)), ("c.tcf", ("Data/BF", "Info/Device"))):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.attrs["FormatVersion"] = np.array([b"1.3"])
+            for group in groups:
+                file.create_group(group)
+        with pytest.raises(InputError, match=r"E-TCF-HEADER.*damaged") as caught:
+            read_volume(tmp_path / name)
+        assert "--" not in caught.value.cure

@@ -9,7 +9,7 @@ What the file says of an axis (its step, its times, its names) counts only where
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,9 @@ def properties_of_axes(
     return properties
 
 
-def said_by_file(properties: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+def said_by_file(
+    properties: Mapping[str, Any], fields: Mapping[str, str], *, simulated: Collection[str] = ()
+) -> dict[str, Any]:
     """Properties of a volume that its file gives, with their ``origin`` and ``sources``.
 
     Parameters
@@ -156,6 +158,8 @@ def said_by_file(properties: Mapping[str, Any], fields: Mapping[str, str]) -> di
         Fields of :class:`~tomocyte.volume.Volume`; what is ``None`` or empty the file does not say.
     fields : mapping
         For properties, the field of the file that says it.
+    simulated : collection of str
+        Properties that the file calls simulated.
 
     Examples
     --------
@@ -165,6 +169,6 @@ def said_by_file(properties: Mapping[str, Any], fields: Mapping[str, str]) -> di
     known = {name: value for name, value in properties.items() if value not in (None, "", ())}
     return {
         **known,
-        "origin": dict.fromkeys(known, "file"),
+        "origin": {name: "simulated" if name in simulated else "file" for name in known},
         "sources": {name: field for name, field in fields.items() if field and name in known},
     }

@@ -158,6 +158,8 @@ def _scaling(stored: np.dtype[Any], version: tuple[int, ...] | None, path: Path)
         raise header_error(
             f"says format version {shown} but stores {stored}: the scaling is unknown", path, "E-TCF-VERSION"
         )
+    if is_integer and np.iinfo(native).max < 1e4:  # no refractive index is below 1
+        raise header_error(f"stores {stored}, which cannot hold refractive index in steps of 0.0001", path)
     return (1e4, np.dtype(np.float32)) if is_integer else (1.0, native)
 
 
@@ -166,9 +168,16 @@ def _tiles(
 ) -> tuple[tuple[Tile, ...], np.dtype[Any], tuple[str, ...]]:
     """Tiles at full sampling; together they must cover the frame."""
     tiles: list[Tile] = []
-    notes: list[str] = []
     stored: set[np.dtype[Any]] = set()
-    for child in sorted(str(name) for name in group if re.fullmatch(r"TILE_\d+", name)):
+    children = sorted(str(name) for name in group if re.fullmatch(r"TILE_\d+", name))
+    notes = [
+        f"W-TCF-SIZE: {group.name} DataSize{axis} is {stated:.15g}; its tiles cover {size}."
+        for axis, size in zip("ZYX", sizes, strict=True)
+        if (stated := number(group, f"DataSize{axis}", path)) not in (None, size)
+    ]
+    if (declared := number(group, "NumberOfTiles", path)) not in (None, len(children)):
+        notes.append(f"W-TCF-COUNT: {group.name} declares {declared:.15g} tiles and holds {len(children)}.")
+    for child in children:
         tile = object_at(file, f"{group.name}/{child}", path)
         if whole_number(tile, "SamplingStep", path) != 1:
             continue

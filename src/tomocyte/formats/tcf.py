@@ -18,14 +18,18 @@ import numpy as np
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
+from tomocyte.formats._axes import properties_of_axes, said_by_file
+from tomocyte.formats._extra import agreed
 from tomocyte.formats._hdf5_safety import attribute, has_object, is_hdf5, object_at, opened
 from tomocyte.formats._hostile import PARSER_ERRORS, FileStamp, declared_nbytes
 from tomocyte.formats._tcf_frames import Box, TcfPlanes, header_error, number, read_frame, whole_number
 from tomocyte.formats._tcf_write import write
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.formats._tiff_meta import is_same_size
+from tomocyte.volume import CHOICES, Volume
 
 RI_GROUP: Final = "Data/3D"
 FLUORESCENCE_GROUP: Final = "Data/3DFL"
+PROJECTION_GROUP: Final = "Data/2DMIP"
 MEDIUM_RI_RANGE: Final = (1.0, 2.0)
 
 
@@ -66,48 +70,53 @@ def read(path: Path, options: ReadOptions) -> Volume:
         ``E-TCF-DATASET``, ``E-TCF-VERSION``, ``E-TCF-HEADER``, ``E-TCF-TRUNC``, ``E-TCF-TILES``, ``E-HDF5-…``.
     """
     stamp = FileStamp.of(path)
+    notes: list[str] = []
     with opened(stamp) as file:
         name = _group_name(file, options, path)
         is_ri = name == RI_GROUP
         group = object_at(file, name, path)
         owners = [group] if is_ri else [group, object_at(file, FLUORESCENCE_GROUP, path)]
         sizes = _sizes(owners, group, path)
-        names = _frame_names(group, owners[0], path)
+        names = _frame_names(group, owners[0], path, notes)
         version = _version(file, path) if is_ri else None
         found = [read_frame(file, f"{name}/{frame}", sizes, version, path) for frame in names]
         dtypes = {dtype for _, dtype, _ in found}
         if len(dtypes) != 1:
             raise header_error(f"stores its frames as {sorted(map(str, dtypes))}", path)
-        size, notes = _voxel_size_um(owners, path)
-        if options.voxel_size_um is not None:
-            size, notes = None, ()
-        times, time_notes = _times_s(group, owners, names, path)
-        medium, medium_notes = _medium_ri(file, path)
+        lengths, length_field = ({}, "") if options.voxel_size_um is not None else _lengths_um(owners, path, notes)
+        times, time_field = _times_s(group, owners, names, path, notes)
+        medium = _medium_ri(file, path, notes if is_ri else [])
+        notes += _other_statements(file, owners, sizes, lengths, path)
         metadata = _metadata(file, group, path)
-    notes = (
-        *notes,
-        *time_notes,
-        *(medium_notes if is_ri else ()),
-        *dict.fromkeys(itertools.chain(*(n for *_, n in found))),
-    )
-    properties = {"voxel_size_um": size, "time_s": times, "medium_ri": medium}
-    source: Origin = "simulated" if metadata.get("DeviceModelType") in ("simulated", b"simulated") else "file"
-    origin: dict[str, Origin] = {key: source for key, value in properties.items() if value is not None}
+    notes += dict.fromkeys(itertools.chain(*(n for *_, n in found)))
     (dtype,) = dtypes
+    properties = properties_of_axes(
+        (len(names), 1, *sizes),
+        "TZYX",
+        lengths_um=lengths,
+        times_s=times,
+        channel_names=() if is_ri else (name.rsplit("/", 1)[-1],),
+        notes=notes,
+    ) | {
+        "quantity": "refractive_index" if is_ri else "intensity",
+        "unit": "1" if is_ri else "",
+        "medium_ri": medium,
+    }
+    fields = {
+        "voxel_size_um": length_field,
+        "time_s": time_field,
+        "medium_ri": "TCF Info/Device RI",
+        **dict.fromkeys(("quantity", "unit", "channel_names"), f"TCF {name}"),
+    }
+    is_simulated = metadata.get("DeviceModelType") in ("simulated", b"simulated")
     return Volume(
         shape=(len(names), 1, *sizes),
         dtype=dtype,
         read_planes=TcfPlanes(stamp, tuple(frame for frame, *_ in found), sizes[1:], dtype),
-        voxel_size_um=size,
-        quantity="refractive_index" if is_ri else "intensity",
-        unit="1" if is_ri else "",
-        time_s=times,
-        channel_names=() if is_ri else (name.rsplit("/", 1)[-1],),
-        medium_ri=medium,
-        origin=origin,
         path=path,
-        notes=notes,
+        notes=tuple(notes),
         metadata=metadata,
+        **said_by_file(properties, fields, simulated=properties if is_simulated else ()),
     )
 
 
@@ -120,13 +129,17 @@ def _channels(file: h5py.File, path: Path) -> list[str]:
 
 def _group_name(file: h5py.File, options: ReadOptions, path: Path) -> str:
     names = (["3D"] if has_object(file, RI_GROUP, path) else []) + _channels(file, path)
+    if not names:
+        raise header_error(
+            f"has neither {RI_GROUP} nor channels in {FLUORESCENCE_GROUP}: it is damaged or cut off", path
+        )
     wanted = "3D" if options.dataset is None else options.dataset.strip("/").removeprefix("Data/")
     if wanted not in names:
         raise InputError(
             "E-TCF-DATASET",
             f"holds no image {wanted!r}.",
             path=path,
-            cure=f"Name one with --dataset; found: {', '.join(names) or 'none'}.",
+            cure=f"Give --dataset with one of: {', '.join(names)}.",
         )
     return f"Data/{wanted}"
 
@@ -147,57 +160,105 @@ def _sizes(owners: list[Any], group: Any, path: Path) -> Box:
     return depth, height, width
 
 
-def _frame_names(group: Any, owner: Any, path: Path) -> tuple[str, ...]:
-    """000000, 000001, … as many as DataCount says, none missing."""
+def _frame_names(group: Any, owner: Any, path: Path, notes: list[str]) -> tuple[str, ...]:
+    """000000, 000001, … none missing; more than DataCount says are all read, with a note."""
     names = tuple(sorted(str(name) for name in group if re.fullmatch(r"\d{6}", name)))
     declared = number(owner, "DataCount", path)
-    is_counted = declared is None or len(names) == declared
-    if not names or not is_counted or names != tuple(f"{index:06d}" for index in range(len(names))):
-        raise header_error(f"{group.name} declares {declared} frames and holds {len(names)}", path, "E-TCF-TRUNC")
+    count = len(names) if declared is None else declared
+    if not names or len(names) < count or names != tuple(f"{index:06d}" for index in range(len(names))):
+        raise header_error(f"{group.name} declares {count:.15g} frames and holds {len(names)}", path, "E-TCF-TRUNC")
+    if len(names) > count:
+        notes.append(
+            f"W-TCF-COUNT: {group.name} declares {count:.15g} frames and holds {len(names)} whole ones; all are read."
+        )
     return names
 
 
-def _voxel_size_um(owners: list[Any], path: Path) -> tuple[VoxelSize | None, tuple[str, ...]]:
-    for owner in owners:
-        found = [number(owner, f"Resolution{axis}", path) for axis in "ZYX"]
-        if all(size is not None and math.isfinite(size) and size > 0 for size in found):
-            depth, height, width = (float(size or 0) for size in found)
-            return (depth, height, width), ()
-    return None, ("W-NO-VOXEL: ResolutionX, Y and Z are missing or not positive, so the voxel size is unknown.",)
+def _lengths_um(owners: list[Any], path: Path, notes: list[str]) -> tuple[dict[str, float], str]:
+    """Steps z, y, x in µm on which the group, and that of all channels, agree; and the field."""
+    lengths: dict[str, float] = {}
+    for axis in "zyx":
+        field = f"Resolution{axis.upper()}"
+        length, _ = agreed(axis, {f"{owner.name} {field}": number(owner, field, path) for owner in owners}, notes)
+        if length is not None:
+            lengths[axis] = length
+    if len(lengths) < 3:
+        notes.append("W-NO-VOXEL: ResolutionX, Y and Z give no usable length, so the voxel size is unknown.")
+        return {}, ""
+    owner = next(each for each in owners if number(each, "ResolutionX", path))
+    return lengths, f"TCF {owner.name.strip('/')} ResolutionZ, Y, X"
+
+
+def _other_statements(
+    file: h5py.File, owners: list[Any], sizes: Box, lengths: dict[str, float], path: Path
+) -> list[str]:
+    """Notes on what the file says once more and differently; the array and its own group are believed."""
+    notes = []
+    others = owners[1:]
+    if owners[0].name.strip("/") == RI_GROUP and has_object(file, PROJECTION_GROUP, path):
+        others = [object_at(file, PROJECTION_GROUP, path)]
+    for owner in others:
+        for axis, size in zip("ZYX", sizes, strict=True):
+            stated = number(owner, f"Size{axis}", path)
+            if stated is not None and stated != size:
+                notes.append(f"W-TCF-SIZE: {owner.name} Size{axis} is {stated:.15g}; the array has {size}.")
+            length = number(owner, f"Resolution{axis}", path)
+            own = lengths.get(axis.lower())
+            if owner not in owners and own and length and length > 0 and not is_same_size(own, length):
+                notes.append(f"W-TCF-SIZE: {owner.name} Resolution{axis} is {length:g} µm; {own:g} µm is used.")
+    stated = number(owners[-1], "Channels", path) if others == owners[1:] else None
+    n_channels = len(_channels(file, path))
+    if stated is not None and stated != n_channels:
+        notes.append(f"W-TCF-COUNT: {owners[-1].name} declares {stated:.15g} channels and holds {n_channels}.")
+    return notes
 
 
 def _times_s(
-    group: Any, owners: list[Any], names: tuple[str, ...], path: Path
-) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
-    """Each frame's own time; the interval only where frames carry none."""
+    group: Any, owners: list[Any], names: tuple[str, ...], path: Path, notes: list[str]
+) -> tuple[tuple[float, ...] | None, str]:
+    """Each frame's own time, or the interval where frames carry none; and the field."""
     found = [number(group[name], "Time", path) for name in names]
-    valid_times = [time for time in found if time is not None and math.isfinite(time)]
-    if len(valid_times) == len(names):
-        times = tuple(time - valid_times[0] for time in valid_times)
-        is_ordered = all(before < after for before, after in itertools.pairwise(times))
-        return times, () if is_ordered else ("W-TCF-TIME: the frames' times do not increase.",)
+    own = [time for time in found if time is not None and math.isfinite(time)]
+    intervals = {owner.name: number(owner, "TimeInterval", path) for owner in owners}
+    place, step = next(((name, value) for name, value in intervals.items() if value), ("", None))
+    is_step = step is not None and 0 < step < math.inf
+    if len(own) == len(names):
+        times = tuple(time - own[0] for time in own)
+        if any(after <= before for before, after in itertools.pairwise(times)):
+            notes.append("W-TCF-TIME: the frames' times do not increase.")
+        elif step is not None and is_step and len(times) > 1:
+            mean = times[-1] / (len(times) - 1)
+            if not is_same_size(mean, step):
+                notes.append(
+                    f"W-TCF-TIME: TimeInterval is {step:g} s, and the frames' own times lie {mean:g} s apart; these "
+                    "are used."
+                )
+        return times, "TCF Time of each frame"
     if len(names) == 1:
-        return None, ()
-    step = next((value for owner in owners if (value := number(owner, "TimeInterval", path))), None)
-    if step is None or not 0 < step < math.inf:
-        return None, ("W-TCF-TIME: frames have no time.",)
-    return tuple(index * step for index in range(len(names))), (
-        "W-TCF-TIME: frames have no time of their own; the file's interval was used.",
-    )
+        return None, ""
+    if step is None or not is_step:
+        notes.append("W-TCF-TIME: frames have no time.")
+        return None, ""
+    notes.append("W-TCF-TIME: frames have no time of their own; the file's interval was used.")
+    return tuple(index * step for index in range(len(names))), f"TCF {place.strip('/')} TimeInterval"
 
 
-def _medium_ri(file: h5py.File, path: Path) -> tuple[float | None, tuple[str, ...]]:
+def _medium_ri(file: h5py.File, path: Path, notes: list[str]) -> float | None:
     value = number(object_at(file, "Info/Device", path), "RI", path) if has_object(file, "Info/Device", path) else None
     if value is None or value == 0:
-        return None, ()
+        return None
     if not MEDIUM_RI_RANGE[0] <= value <= MEDIUM_RI_RANGE[1]:
-        return None, (f"W-TCF-MEDIUM: the medium's refractive index {value:g} is not usable.",)
-    return value, ()
+        notes.append(f"W-TCF-MEDIUM: the medium's refractive index {value:g} is not usable.")
+        return None
+    return value
 
 
 def _metadata(file: h5py.File, group: Any, path: Path) -> dict[str, Any]:
     """What else the file says, for provenance: device, registration and position of fluorescence."""
-    metadata: dict[str, Any] = {"dataset": str(group.name), "fluorescence": tuple(_channels(file, path))}
+    fluorescence = tuple(_channels(file, path))
+    metadata: dict[str, Any] = {"dataset": str(group.name), "fluorescence": fluorescence}
+    if fluorescence and has_object(file, RI_GROUP, path):
+        metadata[CHOICES] = ("3D", *fluorescence)
     wanted = {
         "/": ("FormatVersion", "RecordingTime", "Title", "DeviceModelType", "SoftwareVersion"),
         "Info/Device": ("Magnification", "NA", "Wavelength", "Iteration"),
