@@ -65,9 +65,11 @@ class Volume:
         For known properties, the field of the file or the option that says it, e.g. ``"OME PhysicalSizeZ"``; for
         people, never used in a calculation.
     affine : tuple of 4 tuple of 3 float, optional
-        Where the voxels lie in the space of the file (x to the right, y to the front, z up, in the file's unit): one
-        step along the stored z, y and x, then the position of the first voxel. ``None`` when the file has no space;
-        used only to compare two files with each other.
+        Where the voxels lie in the space of the file (x to the right, y to the front, z up): one step along the stored
+        z, y and x, then the position of the first voxel, in ``affine_unit``. ``None`` when the file has no space; used
+        only to compare two files with each other, and written again by formats that have a place for it.
+    affine_unit : str
+        ``"um"``, or ``""`` where the file does not name the unit of its space.
     path : Path, optional
         The file read.
     notes : tuple of str
@@ -88,6 +90,7 @@ class Volume:
     origin: Mapping[str, Origin] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     affine: Affine | None = None
+    affine_unit: Literal["um", ""] = ""
     path: Path | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """Two files of the same voxels that are stored in different directions, brought to one.
 
 NIfTI and NRRD say where each stored axis points (:attr:`tomocyte.volume.Volume.affine`). Where both files of a pair say
-it, the second is read in the directions of the first; nothing is resampled.
+it, the second is read in the directions of the first; nothing is resampled. Positions are compared in µm, where both
+files name the unit of theirs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import MetadataError
 from tomocyte.names import shown_name
-from tomocyte.volume import Volume
+from tomocyte.volume import Affine, Volume
 
 SMALLEST_COSINE: Final = 0.999
 """Axes that differ by less than 2.6 degrees point the same way."""
@@ -31,8 +32,9 @@ def oriented_like(volume: Volume, reference: Volume) -> Volume:
     Returns
     -------
     Volume
-        The volume itself where one of the two does not say it or both agree; else read flipped or with its axes
-        exchanged, with ``W-ORIENTATION``. ``W-POSITION`` where the first voxels lie more than half a voxel apart.
+        The volume itself where both agree; else read flipped or with its axes exchanged, with ``W-ORIENTATION``. Where
+        only one of the two says it, the volume with that note. ``W-POSITION`` where the first voxels lie more than
+        half a voxel apart, or only one file names the unit of its positions.
 
     Raises
     ------
@@ -40,11 +42,9 @@ def oriented_like(volume: Volume, reference: Volume) -> Volume:
         ``E-ORIENTATION``: one is rotated against the other, so that voxels do not lie on voxels.
     """
     if volume.affine is None or reference.affine is None:
-        return volume
+        return _with_notes(volume, _stated_by_one(volume, reference))
     steps, true_steps = np.array(volume.affine[:3]), np.array(reference.affine[:3])
     lengths, true_lengths = np.linalg.norm(steps, axis=1), np.linalg.norm(true_steps, axis=1)
-    if not (lengths.all() and true_lengths.all()):
-        return volume
     cosines = (true_steps / true_lengths[:, None]) @ (steps / lengths[:, None]).T
     order = [int(axis) for axis in np.argmax(np.abs(cosines), axis=1)]
     signs = [float(np.sign(cosines[axis, other])) for axis, other in enumerate(order)]
@@ -64,25 +64,48 @@ def oriented_like(volume: Volume, reference: Volume) -> Volume:
         (steps[other] * (shape[other] - 1) for other, is_flipped in zip(order, flips, strict=True) if is_flipped),
         start=np.zeros(3),
     )
-    notes = volume.notes
-    shift = np.abs(true_steps @ (first - np.array(reference.affine[3]))) / true_lengths**2
-    if shift.max() > LARGEST_SHIFT_VOXELS:
-        shown = ", ".join(f"{part:.3g}" for part in shift)
-        notes = (
-            *notes,
-            f"W-POSITION: the two files lie {shown} voxels (z, y, x) apart; they are compared as they are.",
-        )
+    is_same_unit = volume.affine_unit == reference.affine_unit
+    volume = _with_notes(volume, _apart(first, reference.affine, is_same_unit=is_same_unit))
     if order == [0, 1, 2] and not any(flips):
-        return volume.with_properties(notes=notes)
+        return volume
     note = "W-ORIENTATION: the two files store their voxels in different directions; one is turned to the other."
     size = volume.voxel_size_um
+    turned = [tuple(sign * steps[other]) for sign, other in zip(signs, order, strict=True)]
     return volume.with_properties(
         shape=(*volume.shape[:2], *(shape[axis] for axis in order)),
         read_planes=TurnedPlanes(volume, tuple(order), tuple(flips)),
         voxel_size_um=None if size is None else tuple(size[axis] for axis in order),
-        notes=(*notes, note),
-        affine=None,
+        notes=(*volume.notes, note),
+        affine=(*turned, tuple(first)),
     )
+
+
+def _with_notes(volume: Volume, notes: tuple[str, ...]) -> Volume:
+    return volume.with_properties(notes=(*volume.notes, *notes)) if notes else volume
+
+
+def _stated_by_one(volume: Volume, reference: Volume) -> tuple[str, ...]:
+    """The note where one file says where its axes point and the other does not."""
+    if volume.affine is None and reference.affine is None:
+        return ()
+    stating, other = (volume, reference) if reference.affine is None else (reference, volume)
+    names = [shown_name(each.path.name) if each.path is not None else "the array" for each in (stating, other)]
+    return (
+        f"W-ORIENTATION: {names[0]} says where its axes point and {names[1]} does not; both are taken as they are "
+        "stored.",
+    )
+
+
+def _apart(first: NDArray[np.float64], affine: Affine, *, is_same_unit: bool) -> tuple[str, ...]:
+    """The note where a first voxel lies elsewhere than that of an affine, or where that cannot be known."""
+    if not is_same_unit:
+        return ("W-POSITION: only one of the two files names the unit of its positions; they are not compared.",)
+    steps = np.array(affine[:3])
+    shift = np.abs(steps @ (first - np.array(affine[3]))) / np.linalg.norm(steps, axis=1) ** 2
+    if shift.max() <= LARGEST_SHIFT_VOXELS:
+        return ()
+    shown = ", ".join(f"{part:.3g}" for part in shift)
+    return (f"W-POSITION: the two files lie {shown} voxels (z, y, x) apart; they are compared as they are.",)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import MetadataError
-from tomocyte.volume import Affine, Shape5
+from tomocyte.volume import Shape5
 
 ORDER = "TCZYX"
 
@@ -72,12 +72,6 @@ def as_planes(block: NDArray[Any], axes: str) -> NDArray[Any]:
         block, spatial = block[np.newaxis], "Z" + spatial
     ordered = block.transpose([spatial.index(letter) for letter in "ZYX"])
     return np.ascontiguousarray(ordered, dtype=block.dtype.newbyteorder("="))
-
-
-def as_affine(rows: NDArray[np.float64]) -> Affine:
-    """Four rows of three numbers as :attr:`tomocyte.volume.Volume.affine`."""
-    step_z, step_y, step_x, first = ((float(row[0]), float(row[1]), float(row[2])) for row in rows)
-    return step_z, step_y, step_x, first
 
 
 def properties_of_axes(

@@ -22,9 +22,10 @@ from nrrd import NRRDError, read_header
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import ambiguous_axes, as_affine, checked_axes, shape_tczyx
+from tomocyte.formats._axes import ambiguous_axes, checked_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import FileStamp, companion_path, parsing
+from tomocyte.formats._placement import affine_of
 from tomocyte.formats._tiff_meta import disagreement, is_same_size
 from tomocyte.volume import Affine, Origin, Volume, VoxelSize
 
@@ -146,6 +147,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         unit=entries.get("unit", ""),
         time_s=times,
         affine=_affine(header, axes),
+        affine_unit="um" if _space_factors(header) is not None else "",
         channel_names=names,
         medium_ri=medium_ri,
         origin=origin,
@@ -335,7 +337,14 @@ def _affine(header: Mapping[str, Any], axes: str) -> Affine | None:
         return None
     space = str(header.get("space", "")).lower()
     signs = next((signs for names, signs in SIGNS.items() if space.removesuffix("-time") in names), (1, 1, 1))
-    return as_affine(np.array([*rows, origin], dtype=np.float64) * signs)
+    return affine_of(np.array([*rows, origin], dtype=np.float64) * signs * (_space_factors(header) or 1.0))
+
+
+def _space_factors(header: Mapping[str, Any]) -> list[float] | None:
+    """µm per unit along each axis of space, where the units of all of them are known."""
+    factors = [_um(unit) for unit in header.get("space units", [])]
+    known = [factor for factor in factors if factor is not None]
+    return known if len(known) == len(factors) == 3 else None
 
 
 def _own_number(header: Mapping[str, Any], key: str) -> float | None:

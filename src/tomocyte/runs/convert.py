@@ -101,18 +101,31 @@ def losses(source: Volume, written: Volume) -> tuple[str, ...]:
         if not _is_same(before, after):
             now = "not kept" if after in (None, (), "") else f"now {_shown(after)}"
             notes.append(f"W-CONVERT-{code}: {what} ({_shown(before)}): {now}.")
-    if _is_turned(source) and written.affine is None:
-        notes.append("W-CONVERT-ORIENTATION: where the stored axes point in space: not kept.")
+    notes += _placement_losses(source, written)
     if source.is_simulated and not written.is_simulated:
         notes.append("W-CONVERT-ORIGIN: that the image is simulated: not kept.")
     return tuple(notes)
 
 
-def _is_turned(volume: Volume) -> bool:
-    """Whether a file says that its axes point elsewhere than x to the right, y to the front and z up."""
-    return volume.affine is not None and not np.allclose(
-        np.array(volume.affine[:3]), np.diag(np.linalg.norm(volume.affine[:3], axis=1))[:, ::-1]
-    )
+def _placement_losses(source: Volume, written: Volume) -> list[str]:
+    """What is lost of where the axes point and where the first voxel lies; x right, y front, z up needs no words."""
+    if source.affine is None:
+        return []
+    notes = []
+    before = np.array(source.affine)
+    steps = before[:3] / np.linalg.norm(before[:3], axis=1)[:, None]
+    after = None if written.affine is None else np.array(written.affine)
+    kept = np.eye(3)[::-1] if after is None else after[:3] / np.linalg.norm(after[:3], axis=1)[:, None]
+    if not np.allclose(steps, kept, atol=1e-4):
+        notes.append("W-CONVERT-ORIENTATION: where the stored axes point in space: not kept.")
+    origin = np.zeros(3) if after is None else after[3]
+    reach = np.linalg.norm(before[:3], axis=1).min()
+    is_kept = source.affine_unit == written.affine_unit and np.allclose(before[3], origin, atol=1e-3 * reach, rtol=1e-6)
+    if before[3].any() and not is_kept:
+        shown = ", ".join(f"{part:.6g}" for part in before[3])
+        unit = "µm" if source.affine_unit == "um" else "the file's own unit, which has no name"
+        notes.append(f"W-CONVERT-POSITION: where the first voxel lies (x, y, z = {shown} in {unit}): not kept.")
+    return notes
 
 
 def _times(volume: Volume) -> tuple[float, ...] | None:
