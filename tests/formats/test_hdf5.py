@@ -212,3 +212,17 @@ def test_chunks_are_unpacked_once_for_neighbouring_planes(tmp_path: Path) -> Non
     before = bytes_read()
     np.testing.assert_array_equal(volume.planes(0, 0, 1, 16), voxels[1:])
     assert bytes_read() - before < 0.05 * voxels.nbytes
+
+
+def test_the_size_counts_for_the_final_axes_and_its_field_is_named(tmp_path: Path) -> None:
+    """A film has no planes, so the first of three sizes says nothing about it."""
+    path = _file(tmp_path / "a.h5", **{"g/raw": COUNTS})
+    with h5py.File(path, "r+") as file:
+        file["g/raw"].attrs["element_size_um"] = SIZE_UM
+    stack, film = read_volume(path), read_volume(path, ReadOptions(axes="TYX"))
+    assert stack.voxel_size_um == SIZE_UM
+    assert stack.sources == {"voxel_size_um": "HDF5 g/raw element_size_um"}
+    np.testing.assert_array_equal(film.voxel_size_um, (np.nan, *SIZE_UM[1:]))
+    assert read_volume(path, ReadOptions(axes="ZYX", voxel_size_um=(1, 1, 1))).sources == {
+        "voxel_size_um": "--voxel-size-um"
+    }

@@ -37,20 +37,26 @@ def checked_axes(axes: str, shape: Sequence[int], path: Path) -> str:
             "E-AXES",
             f"axes {axes!r} do not fit the stored shape {tuple(shape)}.",
             path=path,
-            cure=f"Give one different letter of {ORDER} per stored axis with --axes, Y and X among them.",
+            cure=_cure_of_axes(shape, f"Give one different letter of {ORDER} per stored axis, Y and X among them"),
         )
     return letters
 
 
 def ambiguous_axes(shape: Sequence[int], path: Path, *, what: str = "the file does not specify") -> MetadataError:
     """The error for axes that cannot be known."""
-    example = "TCZYX"[-len(shape) :]
     return MetadataError(
         "E-AXES",
         f"{what} which axis of the stored shape {tuple(shape)} is z, time or channel.",
         path=path,
-        cure=f"Give the axes in stored order, e.g. --axes {example}.",
+        cure=_cure_of_axes(shape, "Give the axes in stored order"),
     )
+
+
+def _cure_of_axes(shape: Sequence[int], advice: str) -> str:
+    """What to type for a stored shape, or what else helps where no letters can fit."""
+    if not 2 <= len(shape) <= len(ORDER):
+        return f"Arrays of two to five axes are read, this one has {len(shape)}: save a part of it, or another array."
+    return f"{advice}, e.g. --axes {ORDER[-len(shape) :]}."
 
 
 def shape_tczyx(axes: str, shape: Sequence[int]) -> Shape5:

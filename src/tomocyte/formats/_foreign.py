@@ -5,6 +5,7 @@ To name another kind, add a line to :data:`KINDS`.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ KINDS: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"matlab 5.0 mat-file", "is a MATLAB file of version 5 to 7", "Save it in MATLAB with save(..., '-v7.3')."),
 )
 """First bytes in lower case, what such a file is, and the way on."""
+ZARR_FILES: Final = frozenset(("zarr.json", ".zgroup", ".zarray", ".zattrs"))
 
 
 def refuse_foreign(path: Path) -> None:
@@ -48,7 +50,30 @@ def refuse_foreign(path: Path) -> None:
     if not start:
         raise InputError("E-FORMAT", "is empty (0 bytes).", path=path, cure="Copy or download it again.")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip(b" \r\n\t").lower()
+    if text.startswith(b"pk\x03\x04"):
+        _refuse_zarr(path)
     for magic, what, cure in KINDS:
         is_own = magic == GZIP and path.name.lower().endswith(".nii.gz")  # cut off: its own reader says so
         if text.startswith(magic) and not is_own:
             raise InputError("E-FORMAT", f"{what}.", path=path, cure=cure)
+
+
+def _refuse_zarr(path: Path) -> None:
+    """Raise ``E-FORMAT`` for a ZIP archive with a Zarr store in it, with the command that unpacks it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return  # damaged: a ZIP archive all the same
+    stores = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in ZARR_FILES}
+    if not stores:
+        return
+    folder = min(stores, key=lambda name: (name.count("/") + bool(name), name)) or path.name.partition(".")[0] + ".zarr"
+    is_bare = "" in stores  # then the archive itself is the folder, and unpacking needs one
+    command = f'unzip "{path.name}"' + (f' -d "{folder}"' if is_bare else "")
+    raise InputError(
+        "E-FORMAT",
+        "is a Zarr image packed as a ZIP archive.",
+        path=path,
+        cure=f"Unpack it with {command} and name the folder {folder}.",
+    )

@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -73,13 +73,23 @@ def attributes_of(group: Path) -> tuple[dict[str, Any], int]:
     elif (group / ".zgroup").is_file():
         return (load_json(group / ".zattrs") if (group / ".zattrs").is_file() else {}), 2
     raise InputError(
-        "E-ZARR-METADATA", "is not a Zarr group.", path=group, cure="Name the image's group with --dataset."
+        "E-ZARR-METADATA",
+        "is no Zarr group: it has neither zarr.json nor .zgroup.",
+        path=group,
+        cure="It is incomplete: copy or export the whole folder again.",
     )
 
 
-def is_group(folder: Path) -> bool:
-    """Whether a folder is a Zarr group by the file that every group has."""
-    return (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file()
+def kind_of_node(folder: Path) -> Literal["group", "array", ""]:
+    """What a folder is by the file that every node has; nothing for any other folder. Never raises."""
+    try:
+        if (folder / "zarr.json").is_file():
+            return "array" if load_json(folder / "zarr.json").get("node_type") == "array" else "group"
+        return "group" if (folder / ".zgroup").is_file() else "array" if (folder / ".zarray").is_file() else ""
+    except InputError:  # a damaged one: who reads it says so
+        return "group"
+    except (OSError, ValueError):
+        return ""
 
 
 def inside(root: Path, name: str) -> Path:
@@ -126,6 +136,8 @@ class StoredArray:
         2 or 3.
     fill_value : float
         What a missing chunk holds; NaN where the metadata does not say it with a number.
+    dimension_names : tuple of str
+        Names of the axes where the array itself says them, else empty.
     """
 
     path: Path
@@ -138,6 +150,7 @@ class StoredArray:
     is_packed: bool
     version: int
     fill_value: float = 0.0
+    dimension_names: tuple[str, ...] = ()
 
     @property
     def chunk_nbytes(self) -> int:
@@ -211,7 +224,9 @@ def _array_v2(node: Mapping[str, Any], path: Path) -> StoredArray:
     is_plain = all(step["id"] == "shuffle" for step in steps[:-1])  # other filters change the number of bytes
     codec = str(steps[-1]["id"]) if steps and is_plain else ""
     sizes = _sizes(node["shape"]), _sizes(node["chunks"])
-    return StoredArray(path, *sizes, np.dtype(dtype), "", separator, codec, bool(steps), 2, _fill_value(node))
+    attributes = load_json(path / ".zattrs") if (path / ".zattrs").is_file() else {}
+    names = _names(attributes.get("_ARRAY_DIMENSIONS"))  # of xarray
+    return StoredArray(path, *sizes, np.dtype(dtype), "", separator, codec, bool(steps), 2, _fill_value(node), names)
 
 
 def _array_v3(node: Mapping[str, Any], path: Path) -> StoredArray:
@@ -230,9 +245,14 @@ def _array_v3(node: Mapping[str, Any], path: Path) -> StoredArray:
     is_plain = set(names[:-1]) <= {"bytes", "transpose"}  # anything else changes the number of bytes
     codec = names[-1] if is_plain and names[-1] in ("blosc", "gzip", "zstd") else ""
     sizes = _sizes(node["shape"]), _sizes(grid["configuration"]["chunk_shape"])
+    dimensions = _names(node.get("dimension_names"))
     return StoredArray(
-        path, *sizes, np.dtype(dtype), prefix, separator, codec, names != ["bytes"], 3, _fill_value(node)
+        path, *sizes, np.dtype(dtype), prefix, separator, codec, names != ["bytes"], 3, _fill_value(node), dimensions
     )
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    return tuple(map(str, names)) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
 def _fill_value(node: Mapping[str, Any]) -> float:

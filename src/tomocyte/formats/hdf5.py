@@ -8,7 +8,6 @@ understand another way of saying the axes, add a function to :func:`_axes`.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +18,28 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions, mat, tcf
-from tomocyte.formats._axes import ambiguous_axes, as_planes, checked_axes, selection, shape_tczyx
-from tomocyte.formats._hdf5_safety import attribute, cached_file, check_dataset, datasets, is_hdf5, object_at, opened
+from tomocyte.formats._axes import (
+    ORDER,
+    ambiguous_axes,
+    as_planes,
+    checked_axes,
+    properties_of_axes,
+    said_by_file,
+    selection,
+    shape_tczyx,
+)
+from tomocyte.formats._hdf5_safety import (
+    attribute,
+    cached_file,
+    check_dataset,
+    datasets,
+    has_object,
+    is_hdf5,
+    object_at,
+    opened,
+)
 from tomocyte.formats._hostile import FileStamp, check_fits_memory
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.volume import Volume
 
 SIZE_ATTRIBUTE: Final = "element_size_um"
 
@@ -95,7 +112,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         stored = object_at(file, name, path)
         if not isinstance(stored, h5py.Dataset) or stored.shape is None or len(stored.shape) < 2:
             raise _which(file, path, f"{name} is not an array of two or more axes")
-        notes = check_dataset(stored, file, path)
+        notes = [*check_dataset(stored, file, path)]
         step = attribute(stored, SIZE_ATTRIBUTE, path)
         is_given = options.voxel_size_um is not None
         declared = _declared_sizes(stored, path)
@@ -104,25 +121,26 @@ def read(path: Path, options: ReadOptions) -> Volume:
         plane_nbytes, rows, columns = shape[3] * shape[4] * dtype.itemsize, None, None
         if declared and axes == "ZYX" and declared != stored.shape:
             shape, (rows, columns) = (1, 1, *declared), declared[1:]
-            notes += (f"W-HDF5-PADDED: the array {stored.shape} holds an image of {declared} (ImageSizeZ, Y, X).",)
-        size = None if is_given else _voxel_size_um(step, shape[2], path)
-    if size is None and not is_given:
-        notes += (f"W-NO-VOXEL: the array has no attribute {SIZE_ATTRIBUTE}, so the voxel size is unknown.",)
-    origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
+            notes.append(f"W-HDF5-PADDED: the array {stored.shape} holds an image of {declared} (ImageSizeZ, Y, X).")
+        lengths = {} if is_given else _lengths_um(step, shape[2], path)
+    if not lengths and not is_given:
+        notes.append(f"W-NO-VOXEL: the array has no attribute {SIZE_ATTRIBUTE}, so the voxel size is unknown.")
+    properties = properties_of_axes(shape, axes, lengths_um=lengths, notes=notes)
     return Volume(
         shape=shape,
         dtype=dtype,
         read_planes=Hdf5Planes(stamp, name, axes, plane_nbytes, rows, columns),
-        voxel_size_um=size,
-        origin=origin,
         path=path,
-        notes=notes,
+        notes=tuple(notes),
         metadata={"dataset": name},
+        **said_by_file(properties, {"voxel_size_um": f"HDF5 {name} {SIZE_ATTRIBUTE}"}),
     )
 
 
 def _choose(file: h5py.File, options: ReadOptions, path: Path) -> str:
     if options.dataset is not None:
+        if not has_object(file, options.dataset, path):
+            raise _which(file, path, f"has no array {options.dataset!r}")
         return options.dataset
     found = datasets(file, path)
     if len(found) != 1:
@@ -131,9 +149,10 @@ def _choose(file: h5py.File, options: ReadOptions, path: Path) -> str:
 
 
 def _which(file: h5py.File, path: Path, problem: str) -> InputError:
-    listed = [f"{name} {shape}" for name, shape in datasets(file, path).items()]
+    found = {name: shape for name, shape in datasets(file, path).items() if len(shape) <= len(ORDER)}
+    listed = [f'"{name}" {shape}' if " " in name else f"{name} {shape}" for name, shape in found.items()]
     shown = ", ".join(listed[:20]) + (" …" if len(listed) > 20 else "")
-    cure = f"Name one with --dataset; found: {shown}." if listed else "Export the image as integers or floats."
+    cure = f"Give --dataset with one of: {shown}." if listed else "Export the image as integers or floats."
     return InputError("E-HDF5-DATASET", f"{problem}.", path=path, cure=cure)
 
 
@@ -142,9 +161,11 @@ def _axes(stored: h5py.Dataset, step: NDArray[Any] | None, options: ReadOptions,
     shape = stored.shape
     if options.axes is not None:
         return checked_axes(options.axes, shape, path)
-    axes = _axistags(stored, path) or _dimension_labels(stored, path)
-    if axes:
-        return checked_axes(axes, shape, path)
+    tags, labels = _axistags(stored, path).upper(), _dimension_labels(stored, path)
+    if tags and labels and tags != labels:
+        raise ambiguous_axes(shape, path, what=f"its axistags ({tags}) and its DIMENSION_LABELS ({labels}) disagree on")
+    if tags or labels:
+        return checked_axes(tags or labels, shape, path)
     if len(shape) == 2:
         return "YX"
     if len(shape) == 3 and step is not None and step.size == 3:
@@ -183,22 +204,20 @@ def _dimension_labels(stored: h5py.Dataset, path: Path) -> str:
     return "".join(letters) if letters and all(len(letter) == 1 for letter in letters) else ""
 
 
-def _voxel_size_um(step: NDArray[Any] | None, depth: int, path: Path) -> VoxelSize | None:
+def _lengths_um(step: NDArray[Any] | None, depth: int, path: Path) -> dict[str, float]:
+    """Steps z, y, x in µm from the attribute; all zeros mean that nobody knows."""
     if step is None:
-        return None
+        return {}
     sizes = [float(size) for size in step.ravel()[:4]] if step.dtype.kind in "iuf" else []
-    if len(sizes) == 2 and depth == 1:
-        sizes = [math.nan, *sizes]
-    if len(sizes) != 3:
+    axes = "yx" if len(sizes) == 2 and depth == 1 else "zyx"
+    if len(sizes) != len(axes):
         raise InputError(
             "E-VOXEL-SIZE",
             f"{SIZE_ATTRIBUTE} is {np.array2string(step, threshold=8)}, not three numbers (z, y, x).",
             path=path,
             cure="Give it in µm with --voxel-size-um Z Y X and correct the attribute.",
         )
-    if all(size == 0 for size in sizes):
-        return None
-    return sizes[0], sizes[1], sizes[2]
+    return dict(zip(axes, sizes, strict=True)) if any(sizes) else {}
 
 
 FORMAT = Format("hdf5", (".hdf5", ".h5", ".hdf"), "One array of an HDF5 file", verify, read)

@@ -8,6 +8,7 @@ whole; the array is kept in memory. To take a voxel size from a file, there woul
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import as_planes, checked_axes, selection, shape_tczyx
+from tomocyte.formats._axes import ORDER, as_planes, checked_axes, selection, shape_tczyx
 from tomocyte.formats._extra import library
 from tomocyte.formats._handles import HandleCache
 from tomocyte.formats._hdf5_safety import attribute, cached_file, check_dataset, datasets, is_hdf5, object_at, opened
@@ -244,8 +245,8 @@ def _bad_element(path: Path, place: int) -> InputError:
 
 
 def _n_axes(shape: tuple[int, ...]) -> int:
-    """Axes with more than one element: MATLAB calls a number a matrix of 1 x 1."""
-    return sum(size > 1 for size in shape)
+    """Axes with more than one element: MATLAB calls a number a matrix of 1 x 1. None of arrays that are not read."""
+    return sum(size > 1 for size in shape) if len(shape) <= len(ORDER) else 0
 
 
 def _arrays_of_hdf5(stored: h5py.File, path: Path) -> dict[str, tuple[int, ...]]:
@@ -298,13 +299,17 @@ def _stored_dtype(stamp: FileStamp, name: str, size: tuple[int, ...]) -> np.dtyp
 def _axes(given: str | None, size: tuple[int, ...], path: Path) -> str:
     """Axes in the order of MATLAB's ``size``: the user's; a matrix has rows, y, and columns, x."""
     if given is not None:
-        return checked_axes(given, size, path)
-    if len(size) == 2:
+        with suppress(MetadataError):  # its own words are those of stored arrays, in another order
+            return checked_axes(given, size, path)
+    elif len(size) == 2:
         return "YX"
-    example = ("YXZ", "YXZT", "YXZCT")[min(len(size), 5) - 3]
+    example = ("YX", "YXZ", "YXZT", "YXZCT")[min(len(size), 5) - 2]
+    array = f"the array of {' x '.join(map(str, size))}"
     raise MetadataError(
         "E-AXES",
-        f"nothing says which axis of the array of {' x '.join(map(str, size))} is y, x, z, time or channel.",
+        f"nothing says which axis of {array} is y, x, z, time or channel."
+        if given is None
+        else f"axes {given!r} do not fit {array}.",
         path=path,
         cure=f"Give the axes in MATLAB's order, that of size(A): --axes {example} where rows are y and columns are x.",
     )

@@ -1,8 +1,8 @@
 """OME-Zarr 0.4 (Zarr 2) and 0.5 (Zarr 3): read the finest level, write 0.5 with a pyramid.
 
-Axes, units and scales come from ``multiscales``; an axis of space without a unit gives no voxel size. A missing chunk
-reads as zeros: in files that tomocyte wrote that is an error, in others a counted note. To support another layout of
-images inside a store, extend :func:`_image_group`.
+Axes, units and scales come from ``multiscales``; an axis of space without a unit gives no voxel size. Arrays without
+such metadata open with ``--axes``. A missing chunk reads as zeros: in files that tomocyte wrote that is an error, in
+others a counted note. Which array of a store is read stands in ``_ome_zarr_find``.
 
 References
 ----------
@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -24,21 +24,23 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError, TomocyteError
+from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import ambiguous_axes, as_planes, checked_axes, selection, shape_tczyx
-from tomocyte.formats._hostile import FileStamp, check_fits_memory, parsing
-from tomocyte.formats._ome_zarr_write import OWN_KEY, write
-from tomocyte.formats._zarr_store import (
-    StoredArray,
-    attributes_of,
-    check_chunk,
-    inside,
-    is_group,
-    n_missing_chunks,
-    stored_array,
+from tomocyte.formats._axes import (
+    ORDER,
+    ambiguous_axes,
+    as_planes,
+    checked_axes,
+    properties_of_axes,
+    said_by_file,
+    selection,
+    shape_tczyx,
 )
-from tomocyte.volume import Origin, Volume, VoxelSize
+from tomocyte.formats._hostile import FileStamp, check_fits_memory, parsing
+from tomocyte.formats._ome_zarr_find import FoundArray, find_array
+from tomocyte.formats._ome_zarr_write import OWN_KEY, write
+from tomocyte.formats._zarr_store import StoredArray, check_chunk, kind_of_node, n_missing_chunks
+from tomocyte.volume import CHOICES, Volume
 
 UM_PER_UNIT: Final = {
     "angstrom": 1e-4,
@@ -52,18 +54,22 @@ UM_PER_UNIT: Final = {
     "micron": 1.0,
     "nm": 1e-3,
     "mm": 1e3,
+    "picometer": 1e-6,
+    "\u03bcm": 1.0,
 }
-S_PER_UNIT: Final = {"second": 1.0, "s": 1.0, "millisecond": 1e-3, "ms": 1e-3, "minute": 60.0, "hour": 3600.0}
+S_PER_UNIT: Final = {
+    "second": 1.0,
+    "s": 1.0,
+    "millisecond": 1e-3,
+    "ms": 1e-3,
+    "microsecond": 1e-6,
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": 86_400.0,
+}
 SPATIAL: Final = "ZYX"
-COLLECTIONS: Final = {
-    "multiscales": "an image",
-    "bioformats2raw.layout": "a collection of images",
-    "plate": "a plate",
-    "well": "a well of a plate",
-    "labels": "a group of label images",
-}
-"""What a group with one of these attributes is."""
-MOST_SHOWN: Final = 20
+KINDS: Final = {"space": SPATIAL, "time": "T", "channel": "C"}
+"""Letters that an axis of a type may have."""
 LARGEST_LAYER_NBYTES: Final = 256 * 2**20
 LARGEST_HOLLOWNESS: Final = 100
 """An array with fewer than one written chunk in so many is incomplete, not sparse."""
@@ -145,29 +151,20 @@ class ZarrPlanes:
 
 
 def verify(path: Path) -> bool:
-    """Whether the folder is a Zarr group whose attributes hold OME metadata."""
-    try:
-        return path.is_dir() and not COLLECTIONS.keys().isdisjoint(_ome(path)[0])
-    except (OSError, TomocyteError):
-        return False
-
-
-def _ome(group: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """OME metadata of a group, and all of its attributes."""
-    attributes, version = attributes_of(group)
-    ome = attributes.get("ome", {}) if version == 3 else attributes
-    return (ome if isinstance(ome, dict) else {}), attributes
+    """Whether the folder is a Zarr group or array, of OME or not."""
+    return bool(kind_of_node(path))
 
 
 def read(path: Path, options: ReadOptions) -> Volume:
-    """Open the finest level of an OME-Zarr image lazily.
+    """Open an OME-Zarr image at its finest level, or a plain Zarr array, lazily.
 
     Parameters
     ----------
     path : Path
-        Folder of the image, or of a plate, a well, a group of labels or a collection with ``bioformats2raw.layout``.
+        Folder of the image, of an array, or of a plate, a well, a group of labels or any other group of images.
     options : ReadOptions
-        ``dataset``: path of an image group inside the store; ``axes`` replaces the axes of the metadata.
+        ``dataset``: path of an image, of one of its levels, or of an array inside the store; ``axes`` replaces the axes
+        of the metadata.
 
     Returns
     -------
@@ -177,158 +174,139 @@ def read(path: Path, options: ReadOptions) -> Volume:
     Raises
     ------
     InputError
-        ``E-ZARR-METADATA``, ``E-ZARR-PATH``, ``E-ZARR-CODEC``, ``E-ZARR-CHUNK``, ``E-ZARR-MISSING-CHUNKS`` (own files).
+        ``E-ZARR-DATASET``, ``E-ZARR-METADATA``, ``E-ZARR-PATH``, ``E-ZARR-CODEC``, ``E-ZARR-CHUNK``,
+        ``E-ZARR-MISSING-CHUNKS`` (own files).
     MetadataError
         ``E-AXES``.
     """
-    root = _image_group(path, options)
-    ome, attributes = _ome(root)
-    with parsing(root, "E-ZARR-METADATA", what="its multiscales"):
-        image = ome["multiscales"][0]
-        level = image["datasets"][0]
-        array = stored_array(inside(root, str(level["path"])))
-        axes, units = _axes(image, array.shape, options, root)
-        scale, scale_notes = _scale(image, level, len(array.shape))
+    found = find_array(path, options.dataset)
+    array, notes = found.array, list(found.notes)
+    is_given = options.voxel_size_um is not None  # the user's word replaces the file's
+    with parsing(array.path, "E-ZARR-METADATA", what="what describes it"):
+        axes, units = _axes(found, options, path)
         shape = shape_tczyx(axes, array.shape)
-        own = attributes.get(OWN_KEY)
+        is_own = isinstance(found.attributes.get(OWN_KEY), dict)
+        own = found.attributes[OWN_KEY] if is_own else {}
+        scale, size_notes = _scale(found, len(array.shape))
         steps = {axis: (step, unit) for axis, step, unit in zip(axes, scale, units, strict=True)}
-        size, notes = _voxel_size_um(steps, shape[2])
-        notes = scale_notes or notes
-        if options.voxel_size_um is not None:  # the user's word replaces the file's
-            size, notes = None, ()
-        properties = _own_properties(own, shape) if isinstance(own, dict) else {}
-        properties.setdefault("time_s", _times_s(steps, shape[0]))
-        names = _channel_names(ome, shape[1])
-    if "image-label" in ome:
+        lengths = {} if is_given else _lengths_um(steps, shape[2], size_notes)
+        properties = properties_of_axes(
+            shape,
+            axes,
+            lengths_um=lengths,
+            time_step_s=_time_step_s(steps),
+            channel_names=_channel_names(found.ome, shape[1], notes),
+            notes=size_notes,
+        )
+        properties |= _own_properties(own, shape)
+    is_label = "image-label" in found.ome
+    if is_label:
         properties["quantity"] = "labels"
-    notes += _missing_chunks(array, is_own=isinstance(own, dict), is_label="image-label" in ome)
-    values = {"voxel_size_um": size, "time_s": properties["time_s"], "medium_ri": properties.get("medium_ri")}
-    noted = own.get("origin") if isinstance(own, dict) else None
-    made = {key for key, value in noted.items() if value == "simulated"} if isinstance(noted, dict) else set()
-    origin: dict[str, Origin] = {
-        key: "simulated" if key in made else "file" for key, value in values.items() if value is not None
-    }
+    notes += [] if is_given else size_notes[:1]
+    notes += _missing_chunks(array, is_own=is_own, is_label=is_label)
+    noted = own.get("origin")
+    simulated = {key for key, value in noted.items() if value == "simulated"} if isinstance(noted, dict) else set()
+    version = str(found.ome.get("version", found.image.get("version", "")))
+    choices = {CHOICES: found.choices} if found.choices else {}
     return Volume(
         shape=shape,
         dtype=array.dtype.newbyteorder("="),
         read_planes=ZarrPlanes(
             array, FileStamp.of(array.path / ("zarr.json" if array.version == 3 else ".zarray")), axes
         ),
-        voxel_size_um=size,
-        channel_names=names,
-        origin=origin,
         path=path,
-        notes=notes,
-        metadata={"dataset": str(level["path"]), "version": str(ome.get("version", image.get("version", "")))},
-        **properties,
+        notes=tuple(notes),
+        metadata={"dataset": found.name, "version": version, **choices},
+        **said_by_file(properties, _fields(own, is_label=is_label), simulated=simulated),
     )
 
 
-def _image_group(path: Path, options: ReadOptions) -> Path:
-    """The group that holds ``multiscales``: the folder itself, the one named, or the only image of a collection."""
-    if options.dataset is not None:
-        root = inside(path, options.dataset)
-        if not is_group(root):
-            raise _no_image(f"has no image {options.dataset!r}.", path, path)
-        ome, _ = _ome(root)
-    else:
-        root = path
-        ome, _ = _ome(root)
-    if "multiscales" in ome:
-        return root
-    if "bioformats2raw.layout" in ome:
-        images = list(_images_in(root))
-        if len(images) == 1:
-            return inside(root, images[0])
-    kind = next((what for key, what in COLLECTIONS.items() if key in ome), "a group")
-    raise _no_image(f"is {kind} and no image itself.", root, path)
+def _fields(own: Mapping[str, Any], *, is_label: bool) -> dict[str, str]:
+    """Which entry of the metadata says a property."""
+    fields = {
+        "voxel_size_um": "OME-Zarr scale and units of axes",
+        "time_s": "OME-Zarr scale and unit of t",
+        "channel_names": "OME-Zarr omero channels",
+    }
+    fields |= {name: f"{OWN_KEY} {name}" for name in ("quantity", "unit", "medium_ri", "time_s") if name in own}
+    return fields | ({"quantity": "OME-Zarr image-label"} if is_label else {})
 
 
-def _no_image(problem: str, root: Path, path: Path) -> InputError:
-    """The refusal that lists the images below ``root`` as ``--dataset`` takes them."""
-    prefix = "" if root == path else f"{root.relative_to(path.resolve()).as_posix()}/"
-    names = [f"{prefix}{name}" for name in itertools.islice(_images_in(root), MOST_SHOWN + 1)]
-    shown = ", ".join(f'"{name}"' if " " in name else name for name in names[:MOST_SHOWN])
-    more = ", …" if len(names) > MOST_SHOWN else ""
-    cure = f"Give --dataset with one of: {shown}{more}." if names else "No image lies in it: export it again."
-    return InputError("E-ZARR-DATASET", problem, path=path, cure=cure)
-
-
-def _images_in(root: Path) -> Iterator[str]:
-    """Paths of the images of a collection, a plate, a well or a group of labels, those that exist."""
-    try:
-        ome, _ = _ome(root)
-    except InputError:
-        return
-    if "plate" in ome:
-        for well in _paths(ome["plate"], "wells"):
-            yield from (
-                f"{well}/{name}" for name in _images_in(inside(root, well)) if is_group(inside(root, f"{well}/{name}"))
-            )
-        return
-    if "well" in ome:
-        found = _paths(ome["well"], "images")
-    elif isinstance(ome.get("labels"), list):
-        found = [str(name) for name in ome["labels"]]
-    else:
-        found = sorted((each.name for each in root.iterdir() if each.name.isdigit() and each.is_dir()), key=int)
-    yield from (name for name in found if is_group(inside(root, name)))
-
-
-def _paths(owner: Any, key: str) -> list[str]:
-    """The ``path`` of each entry of a list in the metadata; what is no such list has none."""
-    entries = owner.get(key) if isinstance(owner, dict) else None
-    return [str(entry["path"]) for entry in entries or [] if isinstance(entry, dict) and "path" in entry]
-
-
-def _axes(
-    image: Mapping[str, Any], shape: tuple[int, ...], options: ReadOptions, path: Path
-) -> tuple[str, tuple[str, ...]]:
+def _axes(found: FoundArray, options: ReadOptions, path: Path) -> tuple[str, tuple[str, ...]]:
     """One letter and one unit (or nothing) per stored axis."""
-    axes = image.get("axes")
+    shape = found.array.shape
+    axes = found.image.get("axes")
     if not isinstance(axes, list):  # before 0.3 the axes were always t, c, z, y, x and had no unit
-        axes = list("tczyx") if len(shape) == 5 else []
+        axes = list("tczyx") if found.image and len(shape) == 5 else []
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in axes]
+    letters = "".join(_letter(entry) for entry in entries)
+    names = "".join(_letter({"name": name}) for name in found.array.dimension_names)
     units = tuple(str(entry.get("unit", "")) for entry in entries) or ("",) * len(shape)
     if options.axes is not None:
-        letters = checked_axes(options.axes, shape, path)
-        is_same = len(entries) == len(letters) and "".join(str(e.get("name")) for e in entries).upper() == letters
-        return letters, units if is_same else ("",) * len(shape)
-    if len(entries) != len(shape):
+        given = checked_axes(options.axes, shape, path)
+        return given, units if letters == given else ("",) * len(shape)
+    for entry in entries:
+        kind, name = entry.get("type"), str(entry.get("name"))
+        if kind in KINDS and _letter(entry) not in KINDS[kind]:
+            raise ambiguous_axes(shape, path, what=f"its axes call {name!r} a {kind}, and do not agree")
+    if not entries and len(shape) == 2:
+        return "YX", units
+    if not entries and not set(names) <= set(ORDER):
+        names = ""
+    if letters and len(letters) == len(names) and letters != names and set(names) <= set(ORDER):
+        disagreeing = f"its axes ({letters.lower()}) and the names of the array ({names.lower()}) do not agree"
+        raise ambiguous_axes(shape, path, what=disagreeing)
+    if len(letters or names) != len(shape):
         raise ambiguous_axes(shape, path)
-    return checked_axes("".join(str(entry.get("name", "?")) for entry in entries), shape, path), units
+    return checked_axes(letters or names, shape, path), units
 
 
-def _scale(image: Mapping[str, Any], level: Mapping[str, Any], ndim: int) -> tuple[list[float], tuple[str, ...]]:
+def _letter(entry: Mapping[str, Any]) -> str:
+    """An axis by its name, or by its type where the name is a word."""
+    name = str(entry.get("name", "?"))
+    return (
+        {"time": "T", "channel": "C"}.get(str(entry.get("type", name.lower())), "?") if len(name) != 1 else name.upper()
+    )
+
+
+def _scale(found: FoundArray, n_axes: int) -> tuple[list[float], list[str]]:
     """Scale of the level times that of the whole pyramid; unknown, with a note, when it does not fit the axes."""
-    total = [1.0] * ndim
-    for owner in (level, image):
+    total = [1.0] * n_axes
+    for owner in (found.level, found.image):
         for step in owner.get("coordinateTransformations") or []:
-            if step["type"] == "scale":
-                factors = [float(factor) for factor in step["scale"]]
-                if len(factors) != ndim:
-                    return [math.nan] * ndim, (
-                        f"W-VOXEL-SIZE: the scale has {len(factors)} numbers and the array {ndim} axes.",
-                    )
-                total = [before * factor for before, factor in zip(total, factors, strict=True)]
-    return total, ()
+            if step["type"] in ("identity", "translation"):
+                continue
+            factors = step.get("scale")
+            if not isinstance(factors, list):
+                return [math.nan] * n_axes, [
+                    f"W-VOXEL-SIZE: the voxels are placed by {str(step['type'])[:40]!r} and no list of numbers."
+                ]
+            if len(factors) != n_axes:
+                return [math.nan] * n_axes, [
+                    f"W-VOXEL-SIZE: the scale has {len(factors)} numbers and the array {n_axes} axes."
+                ]
+            total = [before * float(factor) for before, factor in zip(total, factors, strict=True)]
+    return total, []
 
 
-def _voxel_size_um(steps: Mapping[str, tuple[float, str]], n_planes: int) -> tuple[VoxelSize | None, tuple[str, ...]]:
-    found = {}
+def _lengths_um(steps: Mapping[str, tuple[float, str]], n_planes: int, notes: list[str]) -> dict[str, float]:
+    """Steps z, y, x in µm, as far as the file gives them with a unit."""
+    lengths = {}
     for axis in SPATIAL:
         step, unit = steps.get(axis, (math.nan, ""))
-        found[axis] = step * UM_PER_UNIT.get(unit, math.nan)
-    usable = [math.isfinite(size) and size > 0 for size in found.values()]
-    if not all(usable[1:] if n_planes == 1 else usable):
-        return None, ("W-NO-VOXEL: an axis of space has no usable unit or scale, so the voxel size is unknown.",)
-    return (found["Z"] if usable[0] else math.nan, found["Y"], found["X"]), ()
+        length = step * UM_PER_UNIT.get(unit, math.nan)
+        if math.isfinite(length) and length > 0:
+            lengths[axis.lower()] = length
+    if not {"y", "x"} <= set(lengths) or (n_planes > 1 and "z" not in lengths):
+        notes.append("W-NO-VOXEL: an axis of space has no usable unit or scale, so the voxel size is unknown.")
+        return {}
+    return lengths
 
 
-def _times_s(steps: Mapping[str, tuple[float, str]], n_frames: int) -> tuple[float, ...] | None:
+def _time_step_s(steps: Mapping[str, tuple[float, str]]) -> float | None:
     step, unit = steps.get("T", (math.nan, ""))
     seconds = step * S_PER_UNIT.get(unit, math.nan)
-    return tuple(index * seconds for index in range(n_frames)) if 0 < seconds < math.inf else None
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _own_properties(own: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
@@ -346,10 +324,19 @@ def _own_properties(own: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str,
     return found
 
 
-def _channel_names(ome: Mapping[str, Any], n_channels: int) -> tuple[str, ...]:
-    channels = (ome.get("omero") or {}).get("channels") or []
-    names = tuple(str(channel.get("label", "")) for channel in channels if isinstance(channel, dict))
-    return names if len(names) == n_channels and all(names) else ()
+def _channel_names(ome: Mapping[str, Any], n_channels: int, notes: list[str]) -> tuple[str, ...]:
+    """Names of all channels; none, with a note, where there are more or fewer names than channels."""
+    omero = ome.get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    entries = channels if isinstance(channels, list) else []
+    names = tuple(str(entry.get("label") or "") if isinstance(entry, dict) else "" for entry in entries)
+    if any(names) and len(names) != n_channels:
+        notes.append(
+            f"W-ZARR-CHANNELS: the metadata name {len(names)} channels and the array has {n_channels}; the names are "
+            "not used."
+        )
+        return ()
+    return names
 
 
 def _missing_chunks(array: StoredArray, *, is_own: bool, is_label: bool) -> tuple[str, ...]:

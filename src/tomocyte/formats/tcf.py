@@ -130,9 +130,7 @@ def _channels(file: h5py.File, path: Path) -> list[str]:
 def _group_name(file: h5py.File, options: ReadOptions, path: Path) -> str:
     names = (["3D"] if has_object(file, RI_GROUP, path) else []) + _channels(file, path)
     if not names:
-        raise header_error(
-            f"has neither {RI_GROUP} nor channels in {FLUORESCENCE_GROUP}: it is damaged or cut off", path
-        )
+        raise header_error(f"has neither {RI_GROUP} nor channels in {FLUORESCENCE_GROUP}", path)
     wanted = "3D" if options.dataset is None else options.dataset.strip("/").removeprefix("Data/")
     if wanted not in names:
         raise InputError(
