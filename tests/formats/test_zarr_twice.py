@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tomocyte.cli import app
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
+from tomocyte.runs.convert import convert
 from tomocyte.volume import Volume
 
 FINE = np.arange(3 * 2 * 4 * 8 * 12, dtype=np.uint16).reshape(3, 2, 4, 8, 12)
@@ -182,3 +183,58 @@ def test_labels_of_an_image_are_listed_and_those_that_lead_outside_left_out(tmp_
     assert read_volume(path, ReadOptions(dataset="labels/cells")).shape == FINE.shape
     labels.attrs["labels"] = ["../../secret"]
     assert read_volume(path).shape == (1, 1, *COUNTS.shape)
+
+
+AT = [
+    {"type": "scale", "scale": [1.0, 1.0, 500.0, 200.0, 100.0]},
+    {"type": "translation", "translation": [7, 0, 3, 4, 5]},
+]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_position_is_kept_by_a_conversion_or_named(version: int, tmp_path: Path) -> None:
+    """Nanometres; the pyramid is scaled by 2 and then shifted: first voxel at 2 · (3, 4, 5) + (10, 20, 30) nm."""
+    path, image = _store(tmp_path / "a.zarr", version, order=("0",))
+    image["datasets"][0]["coordinateTransformations"] = AT
+    image["coordinateTransformations"] = [
+        *_scale(1, 1, 2, 2, 2),
+        {"type": "translation", "translation": [0, 0, 10, 20, 30]},
+    ]
+    image["axes"][2:] = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    _say(path, version, multiscales=[image])
+    volume = read_volume(path)
+    assert volume.voxel_size_um == pytest.approx((1.0, 0.4, 0.2))
+    assert volume.affine is not None
+    np.testing.assert_allclose(volume.affine[3], (0.040, 0.028, 0.016))  # x, y, z
+    for name, lost in (("b.ome.zarr", []), ("b.ome.tif", ["W-CONVERT-POSITION"])):
+        notes = convert(path, tmp_path / name, ReadOptions())
+        assert [note.split(":")[0] for note in notes] == lost
+    again = read_volume(tmp_path / "b.ome.zarr")
+    np.testing.assert_allclose(again.affine, volume.affine)
+
+
+def test_a_translation_that_does_not_fit_the_axes_leaves_the_size(tmp_path: Path) -> None:
+    path, image = _store(tmp_path / "a.zarr", 2, order=("0",))
+    image["datasets"][0]["coordinateTransformations"].append({"type": "translation", "translation": [1, 2, 3]})
+    _say(path, 2, multiscales=[image])
+    volume = read_volume(path)
+    assert volume.voxel_size_um == (0.5, 0.2, 0.1)
+    assert volume.affine is None
+    assert volume.notes == ("W-ZARR-POSITION: the translation has 3 numbers and the array 5 axes.",)
+
+
+def test_a_pyramid_of_a_shifted_image_begins_where_the_image_does(tmp_path: Path) -> None:
+    """Means of two voxels lie half a voxel further, labels where the first of them lies."""
+    affine = ((0.0, 0.0, 0.5), (0.0, 0.2, 0.0), (0.1, 0.0, 0.0), (5.0, 4.0, 3.0))
+    for quantity in ("intensity", "labels"):
+        known = {"voxel_size_um": (0.5, 0.2, 0.1), "affine": affine, "affine_unit": "um", "quantity": quantity}
+        volume = Volume.from_array(np.ones((4, 600, 600), np.uint8), **known)
+        write_volume(tmp_path / f"{quantity}.ome.zarr", volume)
+        node = json.loads((tmp_path / f"{quantity}.ome.zarr" / "zarr.json").read_text())
+        steps = [
+            level["coordinateTransformations"] for level in node["attributes"]["ome"]["multiscales"][0]["datasets"]
+        ]
+        assert steps[0][1]["translation"][2:] == pytest.approx((3, 4, 5))
+        scale = np.array(steps[1][0]["scale"][2:]) / known["voxel_size_um"]
+        expected = np.array((3, 4, 5)) + ((scale - 1) / 2 * known["voxel_size_um"] if quantity == "intensity" else 0)
+        assert steps[1][1]["translation"][2:] == pytest.approx(expected)

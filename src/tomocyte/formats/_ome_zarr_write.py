@@ -21,6 +21,7 @@ import zarr
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
+from tomocyte.formats._placement import placed
 from tomocyte.volume import Volume
 
 OWN_KEY: Final = "tomocyte"
@@ -181,9 +182,13 @@ def _attributes(volume: Volume, factors: list[tuple[int, int, int]]) -> dict[str
         for name, (kind, unit) in zip(AXIS_NAMES, kinds, strict=True)
     ]
     spacing = [1.0 if size is None or math.isnan(each) else each for each in size or (1.0,) * 3]
+    first = _first_voxel_um(volume)
     is_mean = volume.quantity != "labels" and volume.dtype.kind != "b"
     datasets = [
-        {"path": str(number), "coordinateTransformations": _transformations(spacing, factor, step, is_mean=is_mean)}
+        {
+            "path": str(number),
+            "coordinateTransformations": _transformations(spacing, factor, step, first, is_mean=is_mean),
+        }
         for number, factor in enumerate(factors)
     ]
     downsampling = {"type": "mean" if is_mean else "nearest"} if len(factors) > 1 else {}
@@ -207,13 +212,25 @@ def _display(names: tuple[str, ...], ranges: NDArray[np.float64]) -> dict[str, A
 
 
 def _transformations(
-    spacing: list[float], factor: tuple[int, int, int], step: float | None, *, is_mean: bool
+    spacing: list[float], factor: tuple[int, int, int], step: float | None, first: list[float], *, is_mean: bool
 ) -> list[dict[str, Any]]:
-    """Scale of a level; a mean of n voxels lies (n - 1) / 2 voxels from the first one."""
+    """Scale of a level and where it begins; a mean of n voxels lies (n - 1) / 2 voxels from the first one."""
     scale = [step or 1.0, 1.0, *(size * times for size, times in zip(spacing, factor, strict=True))]
-    shift = [0.0, 0.0, *(size * (times - 1) / 2 for size, times in zip(spacing, factor, strict=True))]
+    halves = [size * (times - 1) / 2 if is_mean else 0.0 for size, times in zip(spacing, factor, strict=True)]
+    shift = [0.0, 0.0, *(start + half for start, half in zip(first, halves, strict=True))]
     found: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-    return [*found, {"type": "translation", "translation": shift}] if is_mean and any(shift) else found
+    return [*found, {"type": "translation", "translation": shift}] if any(shift) else found
+
+
+def _first_voxel_um(volume: Volume) -> list[float]:
+    """Where the first voxel lies, z, y, x in µm; at the beginning where the axes point elsewhere."""
+    rows = placed(volume)
+    if rows is None:
+        return [0.0, 0.0, 0.0]
+    straight = np.diag(np.linalg.norm(rows[:3], axis=1))[:, ::-1]  # z, y, x along the file's z, y, x
+    if not np.allclose(rows[:3], straight, rtol=0, atol=1e-4 * straight.max()):
+        return [0.0, 0.0, 0.0]
+    return [float(part) for part in rows[3, ::-1]]
 
 
 def _own_attributes(volume: Volume) -> dict[str, Any]:

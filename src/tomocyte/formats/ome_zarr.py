@@ -39,8 +39,9 @@ from tomocyte.formats._axes import (
 from tomocyte.formats._hostile import FileStamp, check_fits_memory, parsing
 from tomocyte.formats._ome_zarr_find import FoundArray, find_array
 from tomocyte.formats._ome_zarr_write import OWN_KEY, write
+from tomocyte.formats._placement import affine_of
 from tomocyte.formats._zarr_store import StoredArray, check_chunk, kind_of_node, n_missing_chunks
-from tomocyte.volume import CHOICES, Volume
+from tomocyte.volume import CHOICES, Affine, Volume
 
 UM_PER_UNIT: Final = {
     "angstrom": 1e-4,
@@ -187,7 +188,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         shape = shape_tczyx(axes, array.shape)
         is_own = isinstance(found.attributes.get(OWN_KEY), dict)
         own = found.attributes[OWN_KEY] if is_own else {}
-        scale, size_notes = _scale(found, len(array.shape))
+        scale, position, size_notes = _placement(found, len(array.shape))
+        affine = _affine(axes, units, scale, position)
         steps = {axis: (step, unit) for axis, step, unit in zip(axes, scale, units, strict=True)}
         lengths = {} if is_given else _lengths_um(steps, shape[2], size_notes)
         properties = properties_of_axes(
@@ -202,7 +204,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     is_label = "image-label" in found.ome
     if is_label:
         properties["quantity"] = "labels"
-    notes += [] if is_given else size_notes[:1]
+    notes += [note for note in size_notes if note.startswith("W-ZARR-POSITION") or not is_given][:1]
     notes += _missing_chunks(array, is_own=is_own, is_label=is_label)
     noted = own.get("origin")
     simulated = {key for key, value in noted.items() if value == "simulated"} if isinstance(noted, dict) else set()
@@ -214,6 +216,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         read_planes=ZarrPlanes(
             array, FileStamp.of(array.path / ("zarr.json" if array.version == 3 else ".zarray")), axes
         ),
+        affine=affine,
+        affine_unit="um" if affine is not None else "",
         path=path,
         notes=tuple(notes),
         metadata={"dataset": found.name, "version": version, **choices},
@@ -269,24 +273,45 @@ def _letter(entry: Mapping[str, Any]) -> str:
     )
 
 
-def _scale(found: FoundArray, n_axes: int) -> tuple[list[float], list[str]]:
-    """Scale of the level times that of the whole pyramid; unknown, with a note, when it does not fit the axes."""
-    total = [1.0] * n_axes
+def _placement(found: FoundArray, n_axes: int) -> tuple[list[float], list[float], list[str]]:
+    """Scale and position of a level, then those of the pyramid; unknown, with a note, without one number per axis."""
+    scale, position = [1.0] * n_axes, [0.0] * n_axes
     for owner in (found.level, found.image):
         for step in owner.get("coordinateTransformations") or []:
-            if step["type"] in ("identity", "translation"):
+            kind = str(step["type"])
+            if kind == "identity":
                 continue
-            factors = step.get("scale")
-            if not isinstance(factors, list):
-                return [math.nan] * n_axes, [
-                    f"W-VOXEL-SIZE: the voxels are placed by {str(step['type'])[:40]!r} and no list of numbers."
-                ]
-            if len(factors) != n_axes:
-                return [math.nan] * n_axes, [
-                    f"W-VOXEL-SIZE: the scale has {len(factors)} numbers and the array {n_axes} axes."
-                ]
-            total = [before * float(factor) for before, factor in zip(total, factors, strict=True)]
-    return total, []
+            numbers = step.get(kind)
+            if kind not in ("scale", "translation") or not isinstance(numbers, list):
+                problem = f"the voxels are placed by {kind[:40]!r} and no list of numbers."
+            elif len(numbers) != n_axes:
+                problem = f"the {kind} has {len(numbers)} numbers and the array {n_axes} axes."
+            else:
+                factors = [float(number) for number in numbers]
+                if kind == "scale":
+                    scale = [before * factor for before, factor in zip(scale, factors, strict=True)]
+                    position = [before * factor for before, factor in zip(position, factors, strict=True)]
+                else:
+                    position = [before + shift for before, shift in zip(position, factors, strict=True)]
+                continue
+            if kind == "translation":
+                return scale, [math.nan] * n_axes, [f"W-ZARR-POSITION: {problem}"]
+            return [math.nan] * n_axes, [math.nan] * n_axes, [f"W-VOXEL-SIZE: {problem}"]
+    return scale, position, []
+
+
+def _affine(axes: str, units: tuple[str, ...], scale: list[float], position: list[float]) -> Affine | None:
+    """Where the voxels lie, in µm, where the file says that it is not at its beginning."""
+    factors = {axis: UM_PER_UNIT.get(unit, math.nan) for axis, unit in zip(axes, units, strict=True)}
+    steps = {axis: step * factors[axis] for axis, step in zip(axes, scale, strict=True)}
+    first = {axis: shift * factors[axis] for axis, shift in zip(axes, position, strict=True) if axis in SPATIAL}
+    if not any(first.values()):
+        return None
+    rows = np.zeros((4, 3))
+    for row, axis in enumerate(SPATIAL):
+        rows[row, 2 - row] = steps.get(axis, 1.0)  # without an axis z it is only a direction
+        rows[3, 2 - row] = first.get(axis, 0.0)
+    return affine_of(rows)
 
 
 def _lengths_um(steps: Mapping[str, tuple[float, str]], n_planes: int, notes: list[str]) -> dict[str, float]:
