@@ -81,7 +81,6 @@ def test_a_day_of_a_new_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         tuned = typed(
             "tomocyte fine-tune odt-organelles --data mine -o tuned --set loop.n_epochs=1"
             " --set loop.samples_per_epoch=6 --set data.patch_shape=[16,64,64] --set loop.schedule.n_warm_up_steps=0"
-            " --set loop.precision=fp32"
         )
         assert "exit 0" in tuned, tuned
         assert re.search("before|held out|one image", tuned), tuned

@@ -22,14 +22,7 @@ from tomocyte.volume import Volume
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 QUANTITY = {"qpi": ("dry_mass_density", "pg/um2"), "odt": ("refractive_index", "1"), "sxt": ("absorption", "1/um")}
 RANGE = {"qpi": (0.02, 0.5), "odt": (1.337, 0.03), "sxt": (0.1, 0.4)}
-# In bf16 all of so few steps can have gradients that are not finite.
-FAST = [
-    "loop.n_epochs=1",
-    "loop.samples_per_epoch=8",
-    "loop.schedule.n_warm_up_steps=0",
-    "loop.batch_size=2",
-    "loop.precision=fp32",
-]
+FAST = ["loop.n_epochs=1", "loop.samples_per_epoch=8", "loop.schedule.n_warm_up_steps=0", "loop.batch_size=2"]
 
 
 def tomocyte(*arguments: object) -> str:
