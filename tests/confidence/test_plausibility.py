@@ -76,6 +76,26 @@ def test_all_cut_and_filled() -> None:
     assert codes(Objects(np.ones((1, 60, 100), np.uint8), noisy(labels, 5), PLANE, "cell")) == ["FILLED"]
 
 
+def test_a_hill_of_background_has_no_edge() -> None:
+    """A Gaussian hill, cut at any height, falls on outside its outline; a disc on the same hill does not."""
+    y, x = np.mgrid[:192, :200]
+    hill = 60 * np.exp(-(np.hypot(y - 30, x - 40) ** 2) / (2 * 50**2))[None]
+    noise = np.random.default_rng(3).normal(100, 3, hill.shape)
+    for share in (0.3, 0.5, 0.7):
+        labels = (hill > share * 60).astype(np.uint8)
+        assert codes(Objects(labels, hill + noise, PLANE, "cell")) == ["GRADIENT"]
+        assert codes(Objects(labels, noise - hill, PLANE, "cell")) == ["GRADIENT"]
+    disc = (np.hypot(y - 90, x - 100) < 30)[None]
+    assert codes(Objects(disc.astype(np.uint8), hill + noise + 60 * disc, PLANE, "cell")) == []
+
+
+def test_what_varies_with_depth_fills_planes() -> None:
+    image = np.random.default_rng(4).normal(0, 1, (20, 40, 50)) + np.arange(20)[:, None, None]
+    labels = np.zeros(image.shape, np.uint8)
+    labels[12:] = 1
+    assert codes(Objects(labels, image, (0.3, 0.2, 0.2), "cell")) == ["FILLED"]
+
+
 def test_organelles_without_a_cell() -> None:
     notice = without_cell(0, 2, organelle="lipid_droplet", cell="cell", n_cells=0)
     assert notice is not None

@@ -69,6 +69,30 @@ def test_a_file_may_say_that_it_holds_absorption(tmp_path: Path) -> None:
     assert caught.value.code == "E-CONVERSION"
 
 
+def test_a_unit_that_a_file_states_is_converted_or_refused(tmp_path: Path) -> None:
+    """500 per mm are 0.5 per um; the cure is typed as it is printed."""
+    path = a_box(tmp_path / "a.ome.tif", ABSORPTION, 500, "1/mm")
+    words = ["run", str(path), "-m", "sxt", "-o", f"{tmp_path}/x"]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 4
+    assert "E-UNIT" in refused.output
+    cure = "--quantity intensity --lac-per-um 0.001"
+    assert cure in " ".join(refused.output.split())
+    assert CliRunner().invoke(app, [*words, *cure.split()]).exit_code == 0
+    assert pd.read_csv(tmp_path / "x" / "objects.csv")["p50_value"].iloc[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("spelling", ["µm⁻¹", "\N{GREEK SMALL LETTER MU}m^-1", "1/micrometer", "um-1"])
+def test_the_same_unit_in_other_letters(tmp_path: Path, spelling: str) -> None:
+    assert run(a_box(tmp_path / "a.ome.tif", ABSORPTION, 0.5, spelling)).facts["unit"] == "1/um"
+
+
+def test_outputs_of_the_time_before_units_are_made_again() -> None:
+    """Their request was hashed without the rule; of other modalities nothing changes."""
+    assert "value_rule" in RunSettings(modality="sxt").request()
+    assert "value_rule" not in RunSettings(modality="odt").request()
+
+
 @pytest.mark.parametrize("name", ["odt", "fluorescence"])
 def test_the_factor_is_refused_where_nothing_absorbs_x_rays(tmp_path: Path, name: str) -> None:
     path = a_box(tmp_path / "a.ome.tif", None)

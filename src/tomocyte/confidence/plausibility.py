@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.labels.blocks import block_factors, block_means
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.extents import label_extents
 from tomocyte.notices import Notice
 from tomocyte.segmentation.classical.noise import estimate_noise
@@ -33,6 +34,10 @@ NOISE_LEVEL = 5.0
 """The mean of an object that is a peak of the noise lies up to this many of its standard errors above its vicinity."""
 FILLED = 0.95
 """Share of the image beyond which an object leaves no background to be told from."""
+SHALLOW = 5.0
+"""The image must change this many times as much across the outline of the objects as over the same distance beyond."""
+_BANDS = 24
+"""Bands on both sides of an outline are as wide as this part of the field's shorter side."""
 _SAMPLED = 200
 _CROP = 160
 _BLOCKS_ACROSS = 4
@@ -92,8 +97,8 @@ def implausible(objects: Objects) -> list[Notice]:
     sizes = objects.n_voxels
     if not sizes.size:
         return []
-    checks = (dark_background(objects), noise_level(objects), unresolved(objects), fragments(objects), filled(objects))
-    return [notice for notice in (*checks, all_cut(objects)) if notice is not None]
+    checks = (dark_background, noise_level, unresolved, fragments, filled, gradient, all_cut)
+    return [notice for notice in (check(objects) for check in checks) if notice is not None]
 
 
 def dark_background(objects: Objects) -> Notice | None:
@@ -189,19 +194,56 @@ def fragments(objects: Objects) -> Notice | None:
         PREFIX + "FRAGMENTS",
         f"{n_near} of {len(sizes)} {objects.names} are less than twice as large as the smallest that counts "
         f"({objects.smallest_um:.3g} {'um2' if objects.labels.shape[0] == 1 else 'um3'}): fragments or noise, cut off "
-        "by that limit. Give the size of the objects with --object-diameter-um.",
+        "by that limit. Check the voxel size, and give the size of the objects with --object-diameter-um.",
     )
 
 
 def filled(objects: Objects) -> Notice | None:
-    """One object takes nearly all of the image."""
-    share = float(objects.n_voxels.max()) / max(1, int(np.count_nonzero(np.isfinite(objects.image))))
-    if share <= FILLED:
+    """One object takes nearly all of the image, or of a plane: what varies with depth alone is no object."""
+    largest = 1 + int(np.argmax(np.bincount(objects.labels.ravel())[1:]))
+    n_voxels = np.count_nonzero(np.isfinite(objects.image), axis=(1, 2))
+    n_inside = np.count_nonzero(objects.labels == largest, axis=(1, 2))
+    shares = np.divide(n_inside, n_voxels, out=np.zeros(n_voxels.shape), where=n_voxels > 0)
+    whole = float(n_inside.sum()) / max(1, int(n_voxels.sum()))
+    if shares.max() <= FILLED:
         return None
+    what = f"{100 * whole:.0f} % of the image" if whole > FILLED else f"{100 * shares.max():.0f} % of a plane"
     return Notice(
         PREFIX + "FILLED",
-        f"one {objects.name} takes {100 * share:.0f} % of the image, so there is no background that it was told from. "
+        f"one {objects.name} takes {what}, so there is no background that it was told from. "
         "Check modality and threshold.",
+    )
+
+
+def gradient(objects: Objects) -> Notice | None:
+    """The outline follows no edge: the image goes on changing outside it, as uneven background does.
+
+    Judged in the plane with most of the objects, all together: the change from a band inside their outline to one
+    outside it, against that from there to one as far away again. Where no object is as thick as a band, or a band is
+    empty, nothing is said.
+    """
+    plane = int(np.argmax(np.count_nonzero(objects.labels, axis=(1, 2))))
+    inside, values = objects.labels[plane] > 0, objects.image[plane]
+    if inside.all():
+        return None
+    size_um = objects.voxel_size_um[1:]
+    width = max(min(size_um), min(n * size for n, size in zip(inside.shape, size_um, strict=True)) / _BANDS)
+    depth = distance_um(inside[None], objects.voxel_size_um)[0]
+    distance = distance_um(~inside[None], objects.voxel_size_um)[0]
+    levels = []
+    for along, begin in ((depth, 1), (distance, 1), (distance, 4)):
+        band = values[(along > begin * width) & (along <= (begin + 1) * width) & np.isfinite(values)]
+        if not band.size:
+            return None
+        levels.append(float(np.mean(band, dtype=np.float64)))
+    across, beyond = levels[0] - levels[1], levels[1] - levels[2]
+    if across * beyond <= 0 or abs(across) >= SHALLOW * abs(beyond):
+        return None
+    return Notice(
+        PREFIX + "GRADIENT",
+        f"across the outline of the {objects.names} the image changes only {across / beyond:.1f} times as much as over "
+        "the same distance beyond it: the outline follows no edge, as in uneven background. Subtract the background, "
+        "or check the modality.",
     )
 
 

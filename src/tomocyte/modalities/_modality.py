@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,25 @@ PLANAR_GEOMETRY = (
     "area_um2", "perimeter_um", "circularity", "equivalent_diameter_um", "major_axis_length_um",
     "minor_axis_length_um", "solidity",
 )  # fmt: skip
+
+
+_PER_UM = {"1/nm": 1e3, "1/um": 1.0, "1/mm": 1e-3, "1/cm": 1e-4, "1/m": 1e-6}
+"""Reciprocal lengths in 1/µm."""
+
+
+def _plain_unit(unit: str) -> str:
+    """A unit in one spelling: ``µm⁻¹``, ``um^-1`` and ``1/um`` are the same.
+
+    Examples
+    --------
+    >>> _plain_unit("µm⁻¹"), _plain_unit("MM^-1"), _plain_unit("pg/µm²")
+    ('1/um', '1/mm', 'pg/um2')
+    """
+    plain = unicodedata.normalize("NFKC", unit).replace("\N{GREEK SMALL LETTER MU}", "u").lower().replace("^", "")
+    plain = "".join(plain.split()).replace("\N{MINUS SIGN}", "-")
+    for name, short in (("micrometers", "um"), ("micrometer", "um"), ("micron", "um")):
+        plain = plain.replace(name, short)
+    return f"1/{plain[:-2]}" if plain.endswith("-1") else plain
 
 
 @dataclass(frozen=True)
@@ -174,6 +194,38 @@ class Modality:
                 cure="Choose the right --modality or --quantity.",
             )
         return quantity
+
+    def check_unit(self, volume: Volume, quantity: str) -> None:
+        """Refuse values of which the file states another unit than the one that this program computes in.
+
+        Parameters
+        ----------
+        volume : Volume
+            As it was read.
+        quantity : str
+            What a voxel value is taken for.
+
+        Raises
+        ------
+        ModalityError
+            ``E-UNIT``, with the option that converts, where there is one.
+        """
+        unit = self.unit_of(quantity)
+        if unit in ("", "1") or not volume.unit or _plain_unit(volume.unit) == _plain_unit(unit):
+            return
+        cure = f"Write the file again with values in {unit}, or without a unit if they are that already."
+        entry = next((other for other in self.conversions.items() if quantity == self.quantity), None)
+        if entry is not None and entry[0] == "intensity":
+            factor = _PER_UM.get(_plain_unit(volume.unit))
+            number = "FACTOR" if factor is None else f"{factor:g}"
+            what = "" if factor is not None else f"; FACTOR: {unit} of one {volume.unit}"
+            cure = f"Give --quantity intensity {entry[1].option} {number}, which converts them{what}."
+        raise ModalityError(
+            "E-UNIT",
+            f"the file states {volume.unit[:40]} as the unit of its values; {self.name} needs {unit}.",
+            path=volume.path,
+            cure=cure,
+        )
 
     def columns(self, quantity: str, *, is_planar: bool) -> tuple[str, ...]:
         """The measurements that make sense for a quantity, in column order; planar images have areas, no volumes."""

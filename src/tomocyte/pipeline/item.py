@@ -59,6 +59,7 @@ def settled(volume: Volume, settings: RunSettings) -> Volume:
     else:
         kind.check_channels(volume)
         quantity = kind.settle_quantity(volume, settings.quantity)
+        kind.check_unit(volume, quantity)
     _check_conversions(volume, kind, quantity, settings)
     is_converted = kind.conversion(quantity, settings) is not None
     # That a voxel is a grey value is no statement of anybody; that it is a refractive index, say, is.

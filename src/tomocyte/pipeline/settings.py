@@ -14,6 +14,8 @@ from tomocyte.structures import canonical_name
 
 MEDIUM_RULE = "mode"
 """How ``background`` is measured; part of what is asked for, so that outputs of an older rule do not count."""
+VALUE_RULES = {"sxt": "grey values without a unit"}
+"""What the values of a modality are whose outputs once had another unit; part of what is asked for, as above."""
 
 
 class RunSettings(Settings):
@@ -91,4 +93,6 @@ class RunSettings(Settings):
             del content["lac_per_um"]
         if self.medium_ri == "background":
             content["medium_rule"] = MEDIUM_RULE
+        if self.modality in VALUE_RULES:
+            content["value_rule"] = VALUE_RULES[self.modality]
         return content

@@ -292,6 +292,15 @@ def test_value_and_otsu_thresholds() -> None:
     assert np.all(segment(large, (0.3, 0.4, 0.5), settings)["cell"] == 1)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float64])
+def test_any_real_type_of_number(dtype: type) -> None:
+    image = np.full((12, 60, 70), 20, dtype)
+    image[2:10, 15:45, 20:50] = 90
+    labels = segment(image, (0.5, 0.5, 0.5))["cell"]
+    assert np.array_equal(labels > 0, segment(image.astype(np.float32), (0.5, 0.5, 0.5))["cell"] > 0)
+    assert int(labels.max()) == 1
+
+
 def test_wrong_input_is_refused() -> None:
     for image in (np.zeros((3, 4)), np.zeros((0, 3, 4)), np.zeros((2, 3, 4), complex)):
         with pytest.raises(SettingsError, match="E-AXES"):

@@ -130,9 +130,9 @@ def _code_range(image: NDArray[Any], sign: float) -> tuple[float, float]:
     """Range of the codes: all finite values, except extreme outliers."""
     low, high = np.inf, -np.inf
     for plane in image:
-        finite = np.isfinite(plane)
-        low = min(low, float(np.min(plane, where=finite, initial=np.inf)))
-        high = max(high, float(np.max(plane, where=finite, initial=-np.inf)))
+        values = plane[np.isfinite(plane)]
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
     if low > high:
         return np.nan, np.nan
     sample = image.ravel()[:: max(1, image.size // 1_000_000)]
