@@ -115,6 +115,11 @@ def nrrd_gzip(folder: Path) -> Sample:
     return _nrrd(folder / "sample.nrrd", "gzip")
 
 
+def nrrd_ascii(folder: Path) -> Sample:
+    """uint16, as text, by pynrrd."""
+    return _nrrd(folder / "sample.nrrd", "ascii")
+
+
 def _hdf5(path: Path, **options: object) -> Sample:
     libver = options.pop("libver", None)
     with h5py.File(path, "w", libver=libver) as file:
@@ -256,6 +261,7 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
         nifti_gz,
         nrrd_raw,
         nrrd_gzip,
+        nrrd_ascii,
         hdf5_plain,
         hdf5_gzip,
         hdf5_latest,

@@ -136,9 +136,15 @@ def test_detached_voxels_stay_in_the_folder(name: str, tmp_path: Path) -> None:
         ({"sizes": "11 9 -7"}, "E-SHAPE"),
         ({"type": "block"}, "E-NRRD-HEADER"),
         ({"endian": ""}, "E-NRRD-HEADER"),
-        ({"encoding": "hex"}, "E-NRRD-ENCODING"),
-        ({"line_skip": "3"}, "E-NRRD-ENCODING"),
-        ({"data_file": "slice%03d.raw 1 7 1"}, "E-NRRD-DATAFILE"),
+        ({"encoding": "zrl"}, "E-NRRD-ENCODING"),
+        ({"line_skip": "-3"}, "E-NRRD-ENCODING"),
+        ({"line_skip": "3000"}, "E-NRRD-TRUNC"),
+        ({"byte_skip": "-2"}, "E-NRRD-ENCODING"),
+        ({"byte_skip": "1"}, "E-NRRD-TRUNC"),
+        ({"data_file": "slice%03d.raw 1 7 1"}, "E-COMPANION-MISSING"),
+        ({"data_file": "slice%03d.raw 1 6 1"}, "E-NRRD-DATAFILE"),
+        ({"data_file": "slice%03d.raw 1 7 0"}, "E-NRRD-DATAFILE"),
+        ({"data_file": "slice%03d.raw 1 999999999999 1"}, "E-NRRD-DATAFILE"),
     ],
 )
 def test_bad_headers(fields: dict[str, str], code: str, tmp_path: Path) -> None:

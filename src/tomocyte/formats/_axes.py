@@ -42,6 +42,18 @@ def checked_axes(axes: str, shape: Sequence[int], path: Path) -> str:
     return letters
 
 
+def named_axes(axes: str, shape: Sequence[int]) -> list[int]:
+    """Indices of the stored axes that a user's letters name: all, or all but those of length 1.
+
+    Examples
+    --------
+    >>> named_axes("CZYX", (2, 1, 7, 9, 11)), named_axes("CTZYX", (2, 1, 7, 9, 11))
+    ([0, 2, 3, 4], [0, 1, 2, 3, 4])
+    """
+    longer = [index for index, size in enumerate(shape) if size > 1]
+    return longer if len(axes) == len(longer) else list(range(len(shape)))
+
+
 def ambiguous_axes(shape: Sequence[int], path: Path, *, what: str = "the file does not specify") -> MetadataError:
     """The error for axes that cannot be known."""
     return MetadataError(

@@ -1,4 +1,4 @@
-"""Voxels that lie one after another in a file, plain or in one compressed stream (MRC, NIfTI, NRRD).
+"""Voxels that lie one after another, plain, packed or as text, in one file or several (MRC, NIfTI, NRRD).
 
 To read another format of this kind, find offset, stored type and axes from its header, call
 :func:`check_flat_size`, and hand a :class:`FlatPlanes` to the volume.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import math
 import struct
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import IO, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,12 @@ from tomocyte.formats._axes import as_planes
 from tomocyte.formats._handles import HandleCache
 from tomocyte.formats._hostile import FileStamp, check_declared_bytes, check_fits_memory, parsing
 
-Compression = Literal["", "gzip", "bzip2"]
+Compression = Literal["", "gzip", "bzip2", "ascii", "hex"]
+"""How the bytes of the voxels are stored; the last two are text, of numbers and of the bytes."""
+TEXTS: Final = ("ascii", "hex")
 COUNT_STEP = 2**20
+BYTES_PER_LETTER: Final = 40
+"""Memory that parsing a text takes for each of its bytes."""
 
 
 class PackedFile:
@@ -35,15 +40,17 @@ class PackedFile:
     path : Path
         The file.
     compression : str
-        ``""``, ``"gzip"`` or ``"bzip2"``.
+        A :data:`Compression`.
     start : int
         Byte of the file at which the (compressed) stream begins.
+    stored : numpy dtype, optional
+        Type of the numbers that an ``ascii`` text holds, and with which they are handed out.
     """
 
-    def __init__(self, path: Path, compression: Compression, start: int = 0) -> None:
-        self._plain = path.open("rb")
-        self._compression, self._start = compression, start
-        self._stream: gzip.GzipFile | bz2.BZ2File | None = None
+    def __init__(self, path: Path, compression: Compression, start: int = 0, stored: str = "u1") -> None:
+        self._path, self._plain = path, path.open("rb")
+        self._compression, self._start, self._stored = compression, start, np.dtype(stored)
+        self._stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File | None = None
 
     def read_at(self, place: int, count: int) -> bytes:
         """At most ``count`` unpacked bytes from ``place`` on."""
@@ -65,14 +72,29 @@ class PackedFile:
         if self._compression == "":
             self._plain.seek(self._start + place)
             return self._plain
-        if self._stream is None or self._stream.tell() > place:
+        is_whole = isinstance(self._stream, io.BytesIO)
+        if self._stream is None or (self._stream.tell() > place and not is_whole):
             self._plain.seek(self._start)
-            if self._compression == "gzip":
+            if self._compression in TEXTS:
+                self._stream = io.BytesIO(self._bytes_of_text())
+            elif self._compression == "gzip":
                 self._stream = gzip.GzipFile(fileobj=self._plain, mode="rb")
             else:
                 self._stream = bz2.BZ2File(self._plain)
         self._stream.seek(place)
         return self._stream
+
+    def _bytes_of_text(self) -> bytes:
+        """The voxels of a text as bytes. Numbers that the type cannot hold are errors, as is anything else."""
+        nbytes = self._path.stat().st_size - self._start
+        check_fits_memory(nbytes * BYTES_PER_LETTER, path=self._path, what="a text of voxels")
+        text = self._plain.read()
+        if self._compression == "hex":
+            return bytes.fromhex(text.decode("ascii"))
+        if text and not text[-1:].isspace():
+            raise ValueError("its last number has no line end: it may be cut off; add one if it is whole")
+        words = text.replace(b",", b" ").split()
+        return np.array(words, dtype=np.bytes_).astype(self._stored).tobytes() if words else b""
 
     def close(self) -> None:
         """Close the file."""
@@ -81,17 +103,26 @@ class PackedFile:
 
 
 class Packing(NamedTuple):
-    """How a stream is packed, and the byte of the file at which it begins."""
+    """How a stream is packed, the byte of the file at which it begins, and the type of the numbers in it."""
 
     compression: Compression
     start: int
+    stored: str
 
 
 def _open(stamp: FileStamp, packing: Packing) -> PackedFile:
-    return PackedFile(stamp.path, packing.compression, packing.start)
+    return PackedFile(stamp.path, packing.compression, packing.start, packing.stored)
 
 
 _FILES: HandleCache[Packing, PackedFile] = HandleCache(_open)
+
+
+class Piece(NamedTuple):
+    """A file that holds some voxels: as it was when opened, their byte in its stream, the byte where that begins."""
+
+    stamp: FileStamp
+    offset: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,13 +142,15 @@ class FlatPlanes:
     sizes : tuple of int
         Size of each stored axis.
     compression : str
-        ``""``, ``"gzip"`` or ``"bzip2"``.
+        A :data:`Compression`.
     slope, intercept : float
         ``value = slope * stored + intercept``.
     code : str
         Code of the error for missing bytes.
     start : int
-        Byte of the file at which a compressed stream begins.
+        Byte of the file at which a compressed stream or a text begins.
+    more : tuple of Piece
+        Further files, of which each, like the first, holds as many of the voxels as any other.
     """
 
     stamp: FileStamp
@@ -130,6 +163,12 @@ class FlatPlanes:
     intercept: float = 0.0
     code: str = "E-TRUNC"
     start: int = 0
+    more: tuple[Piece, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All files, in the order of the voxels."""
+        return (Piece(self.stamp, self.offset, self.start), *self.more)
 
     @property
     def is_scaled(self) -> bool:
@@ -146,7 +185,8 @@ class FlatPlanes:
 
     def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Planes (z_stop - z_start, Y, X)."""
-        self.stamp.check()
+        for piece in self.pieces:
+            piece.stamp.check()
         first, inner, sizes = 0, self.axes, self.sizes
         selected = {"T": frame, "C": channel}
         while inner[0] in selected:  # leading frames and channels are skipped, not read
@@ -172,12 +212,21 @@ class FlatPlanes:
         return wide
 
     def _voxels(self, first: int, count: int) -> NDArray[Any]:
+        """Voxels from the one with index ``first`` on, from as many files as hold them."""
         voxels = np.empty(count, dtype=self.stored)
-        start = self.offset + first * self.stored.itemsize
-        end = self.offset + math.prod(self.sizes) * self.stored.itemsize
-        path = self.stamp.path
-        packing = Packing(self.compression, self.start)
-        with parsing(path, self.code, what="its packed voxels"), _FILES.lend(self.stamp, packing) as packed:
+        n_each, done = math.prod(self.sizes) // len(self.pieces), 0
+        while done < count:
+            index, inside = divmod(first + done, n_each)
+            stop = min(done + n_each - inside, count)
+            self._fill(voxels[done:stop], self.pieces[index], inside, n_each)
+            done = stop
+        return voxels
+
+    def _fill(self, voxels: NDArray[Any], piece: Piece, first: int, n_each: int) -> None:
+        start = piece.offset + first * self.stored.itemsize
+        end = piece.offset + n_each * self.stored.itemsize
+        path, packing = piece.stamp.path, Packing(self.compression, piece.start, self.stored.str)
+        with parsing(path, self.code, what="its packed voxels"), _FILES.lend(piece.stamp, packing) as packed:
             found = packed.read_into(start, voxels.view(np.uint8).data)
             # reading past the last voxel makes gzip compare its checksum
             is_longer = bool(self.compression) and start + voxels.nbytes == end and packed.read_at(end, 1) != b""
@@ -188,57 +237,67 @@ class FlatPlanes:
                 path=path,
                 cure="It is cut off or damaged; copy or export it again.",
             )
-        return voxels
 
 
 def check_flat_size(planes: FlatPlanes) -> None:
-    """Compare the declared voxels with the file before anything is allocated.
+    """Compare the declared voxels with the files before anything is allocated.
 
-    A plain file must end exactly at its last voxel; a gzip stream must unpack to that size (its trailer is believed
-    when it agrees, else the stream is counted); bzip2 says nothing beforehand and is checked when read.
+    A plain file must end exactly at its last voxel, a text at its last number; a gzip stream must unpack to that size
+    (its trailer is believed when it agrees, else the stream is counted); bzip2 says nothing beforehand and is checked
+    when read.
 
     Raises
     ------
     InputError
         The code of ``planes`` for fewer or more bytes, ``E-BOMB``, ``E-SHAPE`` or ``E-DTYPE``.
     """
-    path, stored_nbytes = planes.stamp.path, planes.stamp.nbytes
-    available = stored_nbytes if planes.compression else stored_nbytes - planes.offset
+    pieces, compression = planes.pieces, planes.compression
+    available = sum(piece.stamp.nbytes - (0 if compression else piece.offset) for piece in pieces)
+    if compression == "ascii":  # each number takes a letter and a space
+        available = (available + 1) // 2 * planes.stored.itemsize
     declared = check_declared_bytes(
         planes.sizes,
         planes.stored,
-        path=path,
+        path=planes.stamp.path,
         stored_nbytes=available,
-        is_compressed=bool(planes.compression),
+        is_compressed=compression in ("gzip", "bzip2"),
         code=planes.code,
     )
-    expected = planes.offset + declared
-    if planes.compression == "":
-        actual = stored_nbytes
-    elif planes.compression == "gzip":
-        actual = _gzip_nbytes(planes, expected)
-    else:
-        return
-    if actual != expected:
-        raise InputError(
-            planes.code,
-            f"holds {actual} bytes (counted up to {expected + 1}); its header declares {expected}.",
-            path=path,
-            cure="It is cut off, damaged, or contains something else as well; export it again.",
-        )
+    for piece in pieces:
+        expected = piece.offset + declared // len(pieces)
+        if compression == "":
+            actual = piece.stamp.nbytes
+        elif compression == "gzip":
+            actual = _gzip_nbytes(planes.code, piece, expected)
+        elif compression in TEXTS:
+            packing = Packing(compression, piece.start, planes.stored.str)
+            with parsing(piece.stamp.path, planes.code, what="its text"), _FILES.lend(piece.stamp, packing) as packed:
+                actual = len(packed.read_at(0, expected + 1))
+        else:
+            continue
+        if actual != expected:
+            raise InputError(
+                planes.code,
+                f"holds {actual} bytes (counted up to {expected + 1}); its header declares {expected}.",
+                path=piece.stamp.path,
+                cure="It is cut off, damaged, or contains something else as well; export it again.",
+            )
 
 
-def _gzip_nbytes(planes: FlatPlanes, expected: int) -> int:
+def count_unpacked(path: Path, compression: Compression, start: int, limit: int) -> int:
+    """Bytes of an unpacked stream, counted up to ``limit`` at most."""
+    total = 0
+    with closing(PackedFile(path, compression, start)) as packed:
+        while total < limit and (piece := packed.read_at(total, min(COUNT_STEP, limit - total))):
+            total += len(piece)
+    return total
+
+
+def _gzip_nbytes(code: str, piece: Piece, expected: int) -> int:
     """Unpacked size of a gzip stream, counted at most one byte past ``expected``."""
-    path = planes.stamp.path
-    with parsing(path, planes.code, what="its packed stream"):
+    path = piece.stamp.path
+    with parsing(path, code, what="its packed stream"):
         with path.open("rb") as plain:
             plain.seek(-4, 2)
             (low,) = struct.unpack("<I", plain.read(4))
-        if low == expected % 2**32:
-            return expected
-        total = 0
-        with closing(PackedFile(path, "gzip", planes.start)) as packed:
-            while total <= expected and (piece := packed.read_at(total, COUNT_STEP)):
-                total += len(piece)
-        return min(total, expected + 1)
+        return expected if low == expected % 2**32 else count_unpacked(path, "gzip", piece.start, expected + 1)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import ambiguous_axes, checked_axes, properties_of_axes, shape_tczyx
+from tomocyte.formats._axes import ambiguous_axes, checked_axes, named_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, PackedFile, check_flat_size
 from tomocyte.formats._hostile import PARSER_ERRORS, FileStamp, parsing
 from tomocyte.formats._nifti_write import STORED_KINDS, write
@@ -217,19 +217,22 @@ def _stored_axes(header: Any, n_samples: int, options: ReadOptions, path: Path) 
     sizes = [int(size) for size in header["dim"][1 : 1 + count]]
     while len(sizes) > 2 and sizes[-1] == 1:
         sizes.pop()
-    if not 1 <= count <= 7 or len(sizes) < 2 or min(sizes) < 1:
+    if not 1 <= count <= 7 or len(sizes) < 2 or min(sizes) < 1 or sum(size > 1 for size in sizes) > 5:
         raise InputError(
-            "E-NIFTI-HEADER", f"declares {count} axes {tuple(sizes)}.", path=path, cure="2 to 7 axes; export it again."
+            "E-NIFTI-HEADER",
+            f"declares {count} axes {tuple(sizes)}.",
+            path=path,
+            cure="2 to 5 axes longer than 1 can be read; export it again.",
         )
     places, colour = list(range(len(sizes))), COLOUR_INTENTS.get(int(header["intent_code"]), "")
     if n_samples > 1:  # the fastest axis, which dim does not have
         sizes, places, colour = [n_samples, *sizes], [-1, *places], COLOURS[int(header["datatype"])]
     if options.axes is not None:
-        longer = [index for index, size in enumerate(sizes) if size > 1]
-        if len(options.axes) == len(longer):  # those of length 1 were left out
-            sizes, places = [sizes[index] for index in longer], [places[index] for index in longer]
-        axes = checked_axes(options.axes, sizes[::-1], path)
-        return StoredAxes(axes, tuple(sizes[::-1]), dict(zip(axes, places[::-1], strict=True)))
+        shape, backwards = tuple(sizes[::-1]), places[::-1]
+        kept = named_axes(options.axes, shape)
+        shape = tuple(shape[index] for index in kept)
+        axes = checked_axes(options.axes, shape, path)
+        return StoredAxes(axes, shape, dict(zip(axes, (backwards[index] for index in kept), strict=True)))
     names = "CXYZT" if n_samples > 1 else "XYZTC"
     letters = [letter for letter, size in zip(names, sizes, strict=False) if size > 1 or letter in "XY"]
     if colour and "C" in letters and sizes[names.index("C")] == len(colour):

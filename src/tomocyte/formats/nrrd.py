@@ -1,7 +1,9 @@
-"""NRRD, in one file (``.nrrd``) or with its voxels beside it (``.nhdr``).
+"""NRRD, in one file (``.nrrd``) or with its voxels in one or several files beside it (``.nhdr``).
 
-Stored x fastest, so axes are turned to T, C, Z, Y, X. Voxel size from ``space directions`` with ``space units``, or
-from ``spacings`` with ``units``; without a unit there is none. To support another unit, add it to :data:`UM_PER_UNIT`.
+Stored x fastest, so axes are turned to T, C, Z, Y, X. Voxel size from ``space directions`` with ``space units``, from
+``spacings`` with ``units``, or from ``axis mins`` and ``axis maxs``, which must agree; without a unit there is none.
+To support another unit, add it to :data:`UM_PER_UNIT`. The header is parsed in ``_nrrd_header``, voxels are found in
+``_nrrd_data``, writing is in ``_nrrd_write``.
 
 References
 ----------
@@ -12,26 +14,27 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from nrrd import NRRDError, read_header
 
 from tomocyte.errors import InputError
 from tomocyte.formats import Format, ReadOptions
-from tomocyte.formats._axes import ambiguous_axes, checked_axes, shape_tczyx
-from tomocyte.formats._flat import Compression, FlatPlanes, check_flat_size
-from tomocyte.formats._hostile import FileStamp, companion_path, parsing
-from tomocyte.formats._placement import affine_of
-from tomocyte.formats._tiff_meta import disagreement, is_same_size
-from tomocyte.volume import Affine, Origin, Volume, VoxelSize
+from tomocyte.formats._axes import ambiguous_axes, checked_axes, named_axes, properties_of_axes, shape_tczyx
+from tomocyte.formats._flat import FlatPlanes, check_flat_size
+from tomocyte.formats._hostile import parsing
+from tomocyte.formats._nrrd_data import flat_planes, stored_type
+from tomocyte.formats._nrrd_header import NrrdHeader, read_nrrd_header
+from tomocyte.formats._nrrd_write import write
+from tomocyte.formats._placement import affine_of, agreed_length, shear_note, without_unit
+from tomocyte.volume import Affine, Origin, Volume
 
-LARGEST_HEADER_NBYTES: Final = 2**20
 UM_PER_UNIT: Final = {
     **dict.fromkeys(("m", "meter", "metre", "meters", "metres"), 1e6),
+    **dict.fromkeys(("cm", "centimeter", "centimetre", "centimeters", "centimetres"), 1e4),
     **dict.fromkeys(("mm", "millimeter", "millimetre", "millimeters", "millimetres"), 1e3),
     **dict.fromkeys(
         ("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "micrometers", "micrometres"), 1.0
@@ -39,47 +42,29 @@ UM_PER_UNIT: Final = {
     **dict.fromkeys(("nm", "nanometer", "nanometre", "nanometers", "nanometres"), 1e-3),
     **dict.fromkeys(("angstrom", "angstroms", "å"), 1e-4),
 }
-S_PER_UNIT: Final = (
-    {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3, "min": 60.0, "h": 3600.0}
-    | dict.fromkeys(("us", "µs", "μs", "usec", "microsecond", "microseconds"), 1e-6)
-    | {
-        "seconds": 1.0,
-        "msec": 1e-3,
-        "milliseconds": 1e-3,
-        "minute": 60.0,
-        "minutes": 60.0,
-        "hour": 3600.0,
-        "hours": 3600.0,
-    }
-)
-COMPRESSIONS: Final[dict[str, Compression]] = {
-    "raw": "",
-    "gzip": "gzip",
-    "gz": "gzip",
-    "bzip2": "bzip2",
-    "bz2": "bzip2",
-}
-TYPES: Final = {
-    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
-    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
-    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
-    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
-    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
-    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
-    **dict.fromkeys(("longlong", "long long", "long long int", "int64", "int64_t"), "i8"),
-    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
-    "float": "f4",
-    "double": "f8",
+S_PER_UNIT: Final = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "µs", "μs", "usec", "microsecond", "microseconds"), 1e-6),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
 }
 SIGNS: Final = {
-    ("left-posterior-superior", "lps"): (-1, -1, 1),
-    ("left-anterior-superior", "las"): (-1, 1, 1),
+    **dict.fromkeys(("left-posterior-superior", "lps", "left-posterior-superior-time", "lpst"), (-1, -1, 1)),
+    **dict.fromkeys(("left-anterior-superior", "las", "left-anterior-superior-time", "last"), (-1, 1, 1)),
 }
-SEVERAL_FILES: Final = re.compile(r"LIST\b|\S*%\d*[du]\S*\s+-?\d+\s+-?\d+")
-"""What stands in ``data file`` when it is not one name."""
-SPATIAL_KINDS: Final = ("domain", "space")
 SPATIAL: Final = "XYZ"
-CHANNEL_KINDS: Final = ("list", "vector", "point", "2-vector", "3-vector", "4-vector", "3-color", "4-color")
+KIND_SIZES: Final = {
+    "stub": 1, "scalar": 1, "complex": 2, "2-vector": 2, "3-vector": 3, "3-gradient": 3, "3-normal": 3, "4-vector": 4,
+    "quaternion": 4, "3-color": 3, "rgb-color": 3, "hsv-color": 3, "xyz-color": 3, "4-color": 4, "rgba-color": 4,
+    "2d-symmetric-matrix": 3, "2d-masked-symmetric-matrix": 4, "2d-matrix": 4, "2d-masked-matrix": 5,
+    "3d-symmetric-matrix": 6, "3d-masked-symmetric-matrix": 7, "3d-matrix": 9, "3d-masked-matrix": 10,
+}  # fmt: skip
+"""Kinds of an axis with a fixed number of entries, by the definition of the format."""
+CHANNEL_KINDS: Final = (
+    "list", "vector", "covariant-vector", "normal", "point", "scalar", "stub", "2-vector", "3-vector", "4-vector",
+    "3-gradient", "3-normal",
+)  # fmt: skip
 
 
 def verify(path: Path) -> bool:
@@ -100,9 +85,10 @@ def read(path: Path, options: ReadOptions) -> Volume:
     Parameters
     ----------
     path : Path
-        ``.nrrd``, or ``.nhdr`` with one raw, gzip or bzip2 file inside the same folder.
+        ``.nrrd``, or ``.nhdr`` with its voxels in files inside the same folder.
     options : ReadOptions
-        ``axes`` (slowest first, the reverse of NRRD's own order) replaces what the header says.
+        ``axes`` (slowest first, the reverse of NRRD's own order; axes of length 1 may be left out) replaces what the
+        header says.
 
     Returns
     -------
@@ -112,357 +98,293 @@ def read(path: Path, options: ReadOptions) -> Volume:
     Raises
     ------
     InputError
-        ``E-NRRD-HEADER``, ``E-NRRD-TRUNC``, ``E-NRRD-ENCODING``, ``E-NRRD-DATAFILE``, ``E-COMPANION-OUTSIDE``.
+        ``E-NRRD-HEADER``, ``E-NRRD-TRUNC``, ``E-NRRD-ENCODING``, ``E-NRRD-DATAFILE``, ``E-RGB``,
+        ``E-COMPANION-OUTSIDE``, ``E-COMPANION-MISSING``.
     MetadataError
-        ``E-AXES`` when kinds or labels do not tell z, time and channel apart.
+        ``E-AXES`` when kinds, labels and units do not tell z, time and channel apart.
     """
     with parsing(path, "E-NRRD-HEADER", what="its header"):
-        lines, end = _header_lines(path)
-        header = _parsed(lines)
-        sizes = _sizes(header, path)
-        stored = _stored_type(header, path)
-        axes = _axes(header, sizes, options, path)
-        size, notes = _voxel_size_um(header, axes)
-        if options.voxel_size_um is not None:  # the user's word replaces the file's
-            size, notes = None, ()
-        times = _times_s(header, axes, sizes)
-        entries = {key: str(header[key]) for key in ("quantity", "unit") if key in header}
-        shape = shape_tczyx(axes, sizes)
-        medium_ri, names = _own_number(header, "medium_ri"), _own_names(header, shape[1])
-        planes = _planes(header, path, end, stored=stored, axes=axes, sizes=sizes)
+        header = read_nrrd_header(path)
+        stored = stored_type(header, path)
+        kept = _stored_axes(header, options, path)
+        axes, shape = kept.axes, shape_tczyx(kept.axes, kept.sizes)
+        lengths_um, size_source, size_notes = _lengths_um(header, kept)
+        time_step_s = _length(header, kept.places["T"], S_PER_UNIT)[0] if "T" in axes else None
+        times_s, medium_ri = _own_times_s(header), _own_number(header, "medium_ri")
+        names = _own_names(header)
+        affine, affine_notes = _affine(header, kept)
+        planes = flat_planes(header, path, stored=stored, axes=axes, sizes=kept.sizes)
     check_flat_size(planes)
-    origin: dict[str, Origin] = {} if size is None else {"voxel_size_um": "file"}
-    if times is not None:
-        origin["time_s"] = "file"
+    missing: list[str] = []
+    properties = properties_of_axes(
+        shape,
+        axes,
+        lengths_um=lengths_um,
+        times_s=times_s,
+        time_step_s=time_step_s,
+        channel_names=names,
+        notes=missing,
+    )
+    if options.voxel_size_um is not None:  # the user's word replaces the file's
+        properties.pop("voxel_size_um", None)
+        missing, size_notes = [], []
+    properties |= {key: header.pairs[key] for key in ("quantity", "unit") if header.pairs.get(key)}
     if medium_ri is not None:
-        origin["medium_ri"] = "file"
-    if str(header.get("is_simulated", "")) == "true":
-        origin = dict.fromkeys(origin, "simulated")
+        properties["medium_ri"] = medium_ri
+    is_simulated = header.pairs.get("is_simulated") == "true"
+    origin: dict[str, Origin] = dict.fromkeys(properties, "simulated" if is_simulated else "file")
+    own = {name: f"NRRD {name}" for name in ("quantity", "unit", "medium_ri", "channel_names")}
+    time_source = "NRRD time_s" if times_s is not None else "NRRD spacings"
+    sources = {"voxel_size_um": size_source, "time_s": time_source, **own}
     return Volume(
         shape=shape,
         dtype=planes.dtype,
         read_planes=planes,
-        voxel_size_um=size,
-        quantity=entries.get("quantity"),
-        unit=entries.get("unit", ""),
-        time_s=times,
-        affine=_affine(header, axes),
+        affine=affine,
         affine_unit="um" if _space_factors(header) is not None else "",
-        channel_names=names,
-        medium_ri=medium_ri,
         origin=origin,
+        sources={name: source for name, source in sources.items() if name in properties},
         path=path,
-        notes=notes,
-        metadata={key: str(header[key]) for key in ("space", "content") if key in header},
+        notes=(*header.notes, *_value_notes(header, planes), *(size_notes or missing), *affine_notes),
+        metadata=_metadata(header),
+        **properties,
     )
 
 
-def _parsed(lines: list[bytes]) -> Mapping[str, Any]:
-    try:
-        header: Mapping[str, Any] = read_header([_text(line) for line in lines])
-    except NRRDError as error:  # which is no ValueError
-        raise ValueError(str(error)) from error
-    return header
+@dataclass(frozen=True)
+class StoredAxes:
+    """Final axes and sizes, slowest first, and for each letter the place in ``sizes`` of the header (0 = fastest)."""
+
+    axes: str
+    sizes: tuple[int, ...]
+    places: Mapping[str, int]
 
 
-def _text(line: bytes) -> str:
-    """A line of the header; UTF-8 or, in files of older programs, Latin-1."""
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
-
-
-def _header_lines(path: Path) -> tuple[list[bytes], int]:
-    """Lines of the header without the empty one that ends it, and the byte where voxels may start."""
-    with path.open("rb") as stream:
-        start = stream.read(LARGEST_HEADER_NBYTES)
-    lines: list[bytes] = []
-    place = 0
-    while place < len(start):
-        stop = start.find(b"\n", place)
-        if stop < 0:
-            if len(start) == LARGEST_HEADER_NBYTES:
-                break
-            stop = len(start)
-        line = start[place:stop].rstrip(b"\r")
-        place = stop + 1
-        if not line:
-            return lines, place
-        lines.append(line)
-    if path.stat().st_size > LARGEST_HEADER_NBYTES:
-        raise ValueError(f"no empty line within {LARGEST_HEADER_NBYTES} bytes")
-    return lines, len(start)  # a detached header may end without one
-
-
-def _sizes(header: Mapping[str, Any], path: Path) -> tuple[int, ...]:
-    """Stored sizes, slowest first."""
-    sizes = tuple(int(size) for size in reversed(header["sizes"]))
-    if len(sizes) != int(header["dimension"]) or not 2 <= len(sizes) <= 5:
+def _stored_axes(header: NrrdHeader, options: ReadOptions, path: Path) -> StoredAxes:
+    sizes = tuple(int(size) for size in reversed(header.fields["sizes"]))
+    if (
+        len(sizes) != int(header.fields["dimension"])
+        or not 2 <= len(sizes) <= 16
+        or sum(size > 1 for size in sizes) > 5
+    ):
         raise InputError(
             "E-NRRD-HEADER",
-            f"declares {header['dimension']} axes and the sizes {sizes[::-1]}.",
+            f"declares {header.fields['dimension']} axes and the sizes {sizes[::-1]}.",
             path=path,
-            cure="2 to 5 axes can be read; export it again.",
+            cure="Correct the lines `dimension` and `sizes` in its header: 2 to 5 axes longer than 1 can be read.",
         )
-    return sizes
-
-
-def _stored_type(header: Mapping[str, Any], path: Path) -> np.dtype[Any]:
-    name = str(header["type"])
-    stored = np.dtype(TYPES[name]) if name in TYPES else None
-    orders = {"little": "<", "big": ">"}
-    order = "<" if stored is not None and stored.itemsize == 1 else orders.get(str(header.get("endian")))
-    if stored is None or order is None:
-        raise InputError(
-            "E-NRRD-HEADER",
-            f"has the type {name!r} and the byte order {header.get('endian')!r}.",
-            path=path,
-            cure="Export it as an integer or float type with a byte order.",
-        )
-    return stored.newbyteorder(order)  # type: ignore[arg-type]
-
-
-def _axes(header: Mapping[str, Any], sizes: tuple[int, ...], options: ReadOptions, path: Path) -> str:
+    kept = list(range(len(sizes)))
     if options.axes is not None:
-        return checked_axes(options.axes, sizes, path)
+        kept = named_axes(options.axes, sizes)
+        axes = checked_axes(options.axes, [sizes[index] for index in kept], path)
+    else:
+        axes = _axes(header, sizes, path)
+    places = {letter: len(sizes) - 1 - index for letter, index in zip(axes, kept, strict=True)}
+    return StoredAxes(axes, tuple(sizes[index] for index in kept), places)
+
+
+def _axes(header: NrrdHeader, sizes: tuple[int, ...], path: Path) -> str:
+    """The axes by labels, kinds and units, which must not contradict each other."""
     count = len(sizes)
-    labels = [str(label).upper() for label in header.get("labels", [])]
-    if len(labels) == count and len(set(labels)) == count and {"Y", "X"} <= set(labels) <= set("TCZYX"):
-        kinds = [str(kind).lower() for kind in header.get("kinds", [])]
-        if any(not _is_kind_of(kind, label) for kind, label in zip(kinds, labels, strict=False)):
-            raise ambiguous_axes(sizes, path, what="its kinds and labels disagree on")
-        return checked_axes("".join(reversed(labels)), sizes, path)
-    letters = [_kind_letter(kind) for kind in header.get("kinds", [])] or _letters_without_kinds(header, count)
+    if count > 5:
+        raise ambiguous_axes([size for size in sizes if size > 1], path)
+    labels = [str(label).upper() for label in header.fields.get("labels", [])]
+    kinds = [str(kind).lower() for kind in header.fields.get("kinds", [])]
+    units = [str(unit).strip().lower() for unit in header.fields.get("units", [])] or [""] * count
+    if any(KIND_SIZES.get(kind, size) != size for kind, size in zip(kinds, reversed(sizes), strict=False)):
+        raise ambiguous_axes(sizes, path, what="its kinds and sizes disagree on")
+    if any(kind.endswith("-color") for kind in kinds):
+        raise _colour(kinds, sizes, path)
+    is_labelled = len(set(labels)) == count and {"Y", "X"} <= set(labels) <= set("TCZYX")
+    letters = labels if is_labelled else [_kind_letter(*pair) for pair in zip(kinds, units, strict=False)]
+    letters = letters or _letters_without_kinds(header, units)
     n_spatial = letters.count("?")
-    if len(letters) != count or "" in letters or n_spatial not in (2, 3):
+    if len(letters) != count or "" in letters or (not is_labelled and n_spatial not in (2, 3)):
         raise ambiguous_axes(sizes, path, what="its kinds and labels do not say")
-    spatial = iter("XYZ")
+    spatial = iter(SPATIAL)
     named = "".join(next(spatial) if letter == "?" else letter for letter in letters)
+    if any(not _is_kind_of(kind, letter) for kind, letter in zip(kinds, named, strict=False)):
+        raise ambiguous_axes(sizes, path, what="its kinds and labels disagree on")
+    if any(
+        (unit in S_PER_UNIT and letter in SPATIAL) or (unit in UM_PER_UNIT and letter == "T")
+        for unit, letter in zip(units, named, strict=True)
+    ):
+        raise ambiguous_axes(sizes, path, what="its units and kinds disagree on")
     return checked_axes(named[::-1], sizes, path)
 
 
-def _is_kind_of(kind: str, label: str) -> bool:
-    """Whether an axis of this label may be of this kind; ``domain`` and ``list`` are general."""
-    if kind in ("time", "space"):
-        return (kind == "time") == (label == "T") and (kind == "time" or label in SPATIAL)
-    return not (kind in CHANNEL_KINDS and label in SPATIAL)
-
-
-def _kind_letter(kind: str) -> str:
-    """``?`` for space, ``T``, ``C``, or nothing when the kind does not say."""
-    low = kind.lower()
-    if low in SPATIAL_KINDS:
-        return "?"
-    if low == "time":
-        return "T"
-    return "C" if low in CHANNEL_KINDS or low.endswith("-color") else ""
-
-
-def _letters_without_kinds(header: Mapping[str, Any], count: int) -> list[str]:
-    """Two axes are y, x; three are space only when the header places them in a space of three dimensions."""
-    directions = header.get("space directions")
-    is_placed = directions is not None and len(directions) == count and not _has_gap(directions)
-    has_units = len(header.get("units", [])) == count and all(_um(unit) for unit in header["units"])
-    return ["?"] * count if count == 2 or (count == 3 and (is_placed or has_units)) else []
-
-
-def _has_gap(directions: Sequence[Any]) -> bool:
-    return any(row is None or not np.all(np.isfinite(row)) for row in directions)
-
-
-def _um(unit: Any) -> float | None:
-    return UM_PER_UNIT.get(str(unit).strip().lower())
-
-
-def _voxel_size_um(header: Mapping[str, Any], axes: str) -> tuple[VoxelSize | None, tuple[str, ...]]:
-    """µm per step along each stored axis, from whichever of the two ways the header uses."""
-    steps: dict[str, float] = {}
-    for index, letter in enumerate(reversed(axes)):
-        if letter in SPATIAL:
-            stated = {"space directions": _direction_um(header, index), "spacings": _spacing_um(header, index)}
-            known = {name: length for name, length in stated.items() if math.isfinite(length) and length > 0}
-            steps[letter] = next(iter(known.values()), math.nan)
-            if len(known) == 2 and not is_same_size(*known.values()):
-                return None, (disagreement(letter.lower(), known),)
-    sizes_of = dict(zip(axes, (int(size) for size in reversed(header["sizes"])), strict=True))
-    if sizes_of.get("Z", 1) == 1:
-        steps.setdefault("Z", math.nan)  # a single plane may have no thickness
-    needed = "ZYX" if sizes_of.get("Z", 1) > 1 else "YX"
-    usable = all(math.isfinite(steps[letter]) and steps[letter] > 0 for letter in needed)
-    if not usable:
-        return None, ("W-NO-VOXEL: the header gives no spacing with a unit of length, so the voxel size is unknown.",)
-    return (steps["Z"], steps["Y"], steps["X"]), ()
-
-
-def _direction_um(header: Mapping[str, Any], index: int) -> float:
-    directions, units = header.get("space directions"), header.get("space units", [])
-    if directions is not None and index < len(directions) and not _has_gap([directions[index]]):
-        row = np.asarray(directions[index], dtype=np.float64)
-        factors = [_um(unit) for unit in units]
-        if len(factors) != len(row) or None in factors:
-            return math.nan
-        return float(np.linalg.norm(row * np.asarray(factors, dtype=np.float64)))
-    return math.nan
-
-
-def _spacing_um(header: Mapping[str, Any], index: int) -> float:
-    spacings, axis_units = header.get("spacings", []), header.get("units", [])
-    factor = _um(axis_units[index]) if index < len(axis_units) else None
-    return float(spacings[index]) * factor if factor is not None and index < len(spacings) else math.nan
-
-
-def _times_s(header: Mapping[str, Any], axes: str, sizes: tuple[int, ...]) -> tuple[float, ...] | None:
-    if "T" not in axes:
-        return None
-    n_frames, index = sizes[axes.index("T")], len(axes) - 1 - axes.index("T")
-    if "time_s" in header:
-        times = tuple(float(word) for word in str(header["time_s"]).split())
-        return times if len(times) == n_frames and all(map(math.isfinite, times)) else None
-    spacings, units = header.get("spacings", []), header.get("units", [])
-    unit = str(units[index]).strip().lower() if index < len(units) else ""
-    if index >= len(spacings) or unit not in S_PER_UNIT or not 0 < float(spacings[index]) < math.inf:
-        return None
-    return tuple(frame * float(spacings[index]) * S_PER_UNIT[unit] for frame in range(n_frames))
-
-
-def _affine(header: Mapping[str, Any], axes: str) -> Affine | None:
-    """Steps along z, y, x and the first voxel, turned to right, anterior, superior where ``space`` names a body."""
-    directions, places = header.get("space directions"), ["".join(reversed(axes)).find(letter) for letter in "ZYX"]
-    if directions is None or min(places) < 0 or len(directions) != len(axes):
-        return None
-    rows = [directions[place] for place in places]
-    origin = np.asarray(header.get("space origin", (0.0, 0.0, 0.0)), dtype=np.float64)
-    if _has_gap(rows) or any(len(row) != 3 for row in rows) or origin.shape != (3,) or not np.all(np.isfinite(origin)):
-        return None
-    space = str(header.get("space", "")).lower()
-    signs = next((signs for names, signs in SIGNS.items() if space.removesuffix("-time") in names), (1, 1, 1))
-    return affine_of(np.array([*rows, origin], dtype=np.float64) * signs * (_space_factors(header) or 1.0))
-
-
-def _space_factors(header: Mapping[str, Any]) -> list[float] | None:
-    """µm per unit along each axis of space, where the units of all of them are known."""
-    factors = [_um(unit) for unit in header.get("space units", [])]
-    known = [factor for factor in factors if factor is not None]
-    return known if len(known) == len(factors) == 3 else None
-
-
-def _own_number(header: Mapping[str, Any], key: str) -> float | None:
-    value = float(str(header[key])) if key in header else math.nan
-    return value if math.isfinite(value) else None
-
-
-def _own_names(header: Mapping[str, Any], n_channels: int) -> tuple[str, ...]:
-    """Channel names that tomocyte wrote, a list in JSON."""
-    names = json.loads(str(header["channel_names"])) if "channel_names" in header else []
-    usable = isinstance(names, list) and len(names) == n_channels and all(isinstance(name, str) for name in names)
-    return tuple(names) if usable else ()
-
-
-def _planes(
-    header: Mapping[str, Any], path: Path, end: int, *, stored: np.dtype[Any], axes: str, sizes: tuple[int, ...]
-) -> FlatPlanes:
-    """Where the voxels are: in this file after the header, or in one companion."""
-    encoding = str(header.get("encoding", "missing")).lower()
-    if encoding not in COMPRESSIONS:
-        raise InputError(
-            "E-NRRD-ENCODING",
-            f"stores its voxels as {encoding!r}.",
-            path=path,
-            cure="raw, gzip and bzip2 are understood; export it again.",
-        )
-    companion = header.get("data file", header.get("datafile"))
-    skips = [int(header.get(name, header.get(name.replace(" ", ""), 0))) for name in ("line skip", "byte skip")]
-    if companion is not None and SEVERAL_FILES.match(str(companion)):
-        raise InputError(
-            "E-NRRD-DATAFILE",
-            f"spreads its voxels over several files ({companion}).",
-            path=path,
-            cure="Export one .nrrd file.",
-        )
-    stamp = FileStamp.of(path if companion is None else companion_path(str(companion), path))
-    start = end if companion is None else 0
-    compression = COMPRESSIONS[encoding]
-    nbytes = stored.itemsize * math.prod(sizes)
-    if skips[1] == -1 and not compression:  # NRRD: -1 means that the voxels are the last bytes of the file
-        skips[1] = max(stamp.nbytes - nbytes - start, 0)
-    if skips[0] != 0 or skips[1] < 0 or (compression and skips[1] != 0):
-        raise InputError(
-            "E-NRRD-ENCODING",
-            f"skips {skips[0]} lines and {skips[1]} bytes before its voxels.",
-            path=path,
-            cure="Export it without line or byte skip.",
-        )
-    begin = {"offset": 0, "start": start} if compression else {"offset": start + skips[1]}
-    return FlatPlanes(
-        stamp, stored=stored, axes=axes, sizes=sizes, compression=compression, code="E-NRRD-TRUNC", **begin
+def _colour(kinds: list[str], sizes: tuple[int, ...], path: Path) -> InputError:
+    """The refusal of colours, with the axes under which they are channels where those are plain."""
+    channels = [kind.endswith("-color") for kind in kinds]
+    spatial = iter(SPATIAL)
+    letters = ["C" if is_channel else "T" if kind == "time" else next(spatial, "")
+               for kind, is_channel in zip(kinds, channels, strict=True)]  # fmt: skip
+    axes = "".join(reversed(letters))
+    is_plain = channels.count(True) == 1 and len(axes) == len(set(axes)) == len(sizes)
+    shown = f"; or, if its colours are channels, give --axes {axes}" if is_plain else ""
+    return InputError(
+        "E-RGB", f"is a colour image, stored as {sizes}.", path=path, cure=f"Convert it to grey values{shown}."
     )
 
 
-def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
-    """Write one NRRD file with raw voxels, plane by plane.
+def _is_kind_of(kind: str, letter: str) -> bool:
+    """Whether an axis of this letter may be of this kind; ``domain`` and ``list`` are general."""
+    if kind in ("time", "space"):
+        return (kind == "time") == (letter == "T") and (kind == "time" or letter in SPATIAL)
+    return not (kind in CHANNEL_KINDS and letter in SPATIAL)
 
-    Parameters
-    ----------
-    path : Path
-        Where to write, ``.nrrd``; replaced.
-    volume : Volume
-        bool is stored as uint8, float16 as float32. Quantity, unit and the time of each frame go into key/value pairs.
-    on_planes : callable
-        Called with the number of planes written so far.
 
-    Raises
-    ------
-    InputError
-        ``E-NRRD-WRITE`` for a type that NRRD does not have or a name that ends in ``.nhdr``.
-    """
-    name = f"{volume.dtype.kind}{volume.dtype.itemsize}"
-    stored = np.dtype({"b1": "u1", "f2": "f4"}.get(name, name)).newbyteorder("<")
-    kind = next((text for text, code in TYPES.items() if code == stored.str[1:]), None)
-    if kind is None or path.name.lower().endswith(".nhdr"):
-        raise InputError(
-            "E-NRRD-WRITE",
-            f"cannot write {volume.dtype} as {path.suffix}.",
-            path=path,
-            cure="Use the ending .nrrd and an integer type, float32 or float64.",
+def _kind_letter(kind: str, unit: str) -> str:
+    """``?`` for space, ``T``, ``C``, or nothing when the kind does not say; a ``domain`` in seconds is time."""
+    if kind in ("domain", "space"):
+        return "T" if kind == "domain" and unit in S_PER_UNIT else "?"
+    if kind == "time":
+        return "T"
+    return "C" if kind in CHANNEL_KINDS else ""
+
+
+def _letters_without_kinds(header: NrrdHeader, units: list[str]) -> list[str]:
+    """Two axes are y, x; more are what the units of all say, or space where each of three has a direction in it."""
+    directions, count = header.fields.get("space directions"), len(units)
+    is_placed = count == 3 and directions is not None and bool(np.all(np.isfinite(directions)))
+    if count == 2 or is_placed:
+        return ["?"] * count
+    letters = ["?" if unit in UM_PER_UNIT else "T" if unit in S_PER_UNIT else "" for unit in units]
+    return letters if "" not in letters else []
+
+
+def _units(header: NrrdHeader, field: str, table: Mapping[str, float]) -> list[float]:
+    """Factors of a list of units, NaN where a unit is not in the table."""
+    return [table.get(str(unit).strip().lower(), math.nan) for unit in header.fields.get(field, [])]
+
+
+def _length(header: NrrdHeader, place: int, table: Mapping[str, float]) -> tuple[float | None, dict[str, float]]:
+    """A step along one stored axis in the unit of a table, the first that is stated; and all statements by field."""
+    stated = {
+        "space directions": _direction(header, place, table),
+        "spacings": _per_axis(header, "spacings", place) * _factor(header, place, table),
+        "axis mins and maxs": _extent(header, place) * _factor(header, place, table),
+    }
+    known = [length for length in stated.values() if math.isfinite(length) and length > 0]
+    return (known[0] if known else None), stated
+
+
+def _per_axis(header: NrrdHeader, field: str, place: int) -> float:
+    values = header.fields.get(field)
+    return math.nan if values is None else float(values[place])
+
+
+def _factor(header: NrrdHeader, place: int, table: Mapping[str, float]) -> float:
+    factors = _units(header, "units", table)
+    return factors[place] if factors else math.nan
+
+
+def _direction(header: NrrdHeader, place: int, table: Mapping[str, float]) -> float:
+    directions = header.fields.get("space directions")
+    if directions is None or not np.all(np.isfinite(directions[place])):
+        return math.nan
+    row = np.asarray(directions[place], dtype=np.float64)
+    factors = _units(header, "space units", table) or [math.nan] * len(row)
+    parts = [part * factor for part, factor in zip(row, factors, strict=True) if part != 0]
+    return float(np.linalg.norm(parts)) if parts else math.nan
+
+
+def _extent(header: NrrdHeader, place: int) -> float:
+    """The step by the ends of an axis: centres of its first and last entries (node), or their outer borders (cell)."""
+    centerings = [str(word).lower() for word in header.fields.get("centerings", [])]
+    size = int(header.fields["sizes"][place])
+    n_steps = {"cell": size, "node": size - 1}.get(centerings[place] if centerings else "", 0)
+    length = _per_axis(header, "axis maxs", place) - _per_axis(header, "axis mins", place)
+    return abs(length) / n_steps if n_steps > 0 else math.nan
+
+
+def _lengths_um(header: NrrdHeader, kept: StoredAxes) -> tuple[dict[str, float], str, list[str]]:
+    """Lengths of a voxel by axis, the field that gives them, and notes."""
+    lengths, bare = dict[str, float](), dict[str, float]()
+    notes, source = list[str](), ""
+    for letter in (letter for letter in "ZYX" if letter in kept.places):
+        place, axis = kept.places[letter], letter.lower()
+        _, stated = _length(header, place, UM_PER_UNIT)
+        length = agreed_length(axis, stated, notes)
+        if length is not None:
+            lengths[axis] = length
+            source = source or next(f"NRRD {field}" for field, value in stated.items() if value > 0)
+            continue
+        row = header.fields.get("space directions", {place: [math.nan]})[place]
+        numbers = (float(np.linalg.norm(row)), _per_axis(header, "spacings", place))
+        bare[axis] = next((number for number in numbers if math.isfinite(number) and number > 0), math.nan)
+    if not {"y", "x"} <= lengths.keys() and not any(note.startswith("W-VOXEL-SIZE") for note in notes):
+        notes.append(without_unit(bare))
+    return lengths, source, notes
+
+
+def _space_factors(header: NrrdHeader) -> list[float] | None:
+    """µm per unit along the three axes of space, where the units of all of them are known."""
+    factors = _units(header, "space units", UM_PER_UNIT)[:3]
+    return factors if len(factors) == 3 and all(map(math.isfinite, factors)) else None
+
+
+def _affine(header: NrrdHeader, kept: StoredAxes) -> tuple[Affine | None, tuple[str, ...]]:
+    """Steps along z, y, x and the first voxel, turned to right, front, up where ``space`` names a body; notes."""
+    directions = header.fields.get("space directions")
+    if directions is None or not set(SPATIAL) <= kept.places.keys() or directions.shape[1] not in (3, 4):
+        return None, ()
+    origin = np.asarray(header.fields.get("space origin", np.zeros(3)), dtype=np.float64)[:3]
+    signs = SIGNS.get(str(header.fields.get("space", "")).lower(), (1, 1, 1))
+    rows = np.array([*(directions[kept.places[letter]][:3] for letter in "ZYX"), origin], dtype=np.float64)
+    affine = affine_of(rows * signs * (_space_factors(header) or [1.0] * 3))
+    return affine, () if affine is None else shear_note(np.array(affine[:3]))
+
+
+def _own_times_s(header: NrrdHeader) -> tuple[float, ...] | None:
+    """Times of the frames that tomocyte wrote."""
+    times = tuple(float(word) for word in header.pairs.get("time_s", "").split())
+    return times if times and all(map(math.isfinite, times)) else None
+
+
+def _own_number(header: NrrdHeader, key: str) -> float | None:
+    value = float(header.pairs.get(key, "nan"))
+    return value if math.isfinite(value) else None
+
+
+def _own_names(header: NrrdHeader) -> tuple[str, ...]:
+    """Channel names that tomocyte wrote, a list in JSON."""
+    names = json.loads(header.pairs.get("channel_names", "[]"))
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
+
+
+def _value_notes(header: NrrdHeader, planes: FlatPlanes) -> list[str]:
+    """What the header says of the values that are read as they are stored."""
+    fields, notes = header.fields, []
+    if "old min" in fields or "old max" in fields:
+        shown = " to ".join(f"{float(fields[name]):g}" for name in ("old min", "old max") if name in fields)
+        notes.append(
+            f"W-NRRD-QUANTISED: the voxels were made integers from values of {shown} (old min, old max); they are read "
+            "as they are stored."
         )
-    n_written = 0
-    with path.open("wb") as stream:
-        stream.write(_new_header(volume, kind).encode("utf-8"))
-        for frame in range(volume.n_frames):
-            for channel in range(volume.n_channels):
-                for plane in range(volume.shape[2]):
-                    stream.write(volume.planes(frame, channel, plane, plane + 1).astype(stored).tobytes())
-                    n_written += 1
-                    on_planes(n_written)
+    if planes.stored.kind in "iu":
+        limits = np.iinfo(planes.stored)
+        for name in ("min", "max"):
+            value = float(fields.get(name, 0))
+            if math.isfinite(value) and not limits.min <= value <= limits.max:
+                notes.append(
+                    f"W-NRRD-RANGE: the header gives {name}: {value:g}, which voxels of type {planes.stored.name} "
+                    "cannot hold."
+                )
+    return notes
 
 
-def _new_header(volume: Volume, kind: str) -> str:
-    n_frames, n_channels, depth, height, width = volume.shape
-    axes = [("x", width, "domain"), ("y", height, "domain"), ("z", depth, "domain")]
-    axes += [("c", n_channels, "list")] if n_channels > 1 else []
-    axes += [("t", n_frames, "time")] if n_frames > 1 else []
-    if depth == 1 and len(axes) == 3:
-        axes.pop()
-    lines = ["NRRD0005", f"type: {kind}", f"dimension: {len(axes)}"]
-    lines += ["sizes: " + " ".join(str(size) for _, size, _ in axes)]
-    lines += ["endian: little", "encoding: raw", "kinds: " + " ".join(word for *_, word in axes)]
-    lines += ["labels: " + " ".join(f'"{label}"' for label, *_ in axes)]
-    if volume.voxel_size_um is not None:
-        steps = dict(zip("zyx", volume.voxel_size_um, strict=True))
-        lines += ["spacings: " + " ".join(repr(float(steps.get(label, math.nan))) for label, *_ in axes)]
-        lines += ["units: " + " ".join('"um"' if label in steps else '""' for label, *_ in axes)]
-    pairs = {"quantity": volume.quantity or "", "unit": volume.unit.replace("\n", " ")}
-    if volume.time_s is not None:
-        pairs["time_s"] = " ".join(repr(float(time)) for time in volume.time_s)
-    if volume.channel_names:
-        pairs["channel_names"] = json.dumps(volume.channel_names)
-    if volume.medium_ri is not None:
-        pairs["medium_ri"] = repr(float(volume.medium_ri))
-    if volume.is_simulated:
-        pairs["is_simulated"] = "true"
-    lines += [f"{key}:={value}" for key, value in pairs.items() if value]
-    return "\n".join(lines) + "\n\n"
+def _metadata(header: NrrdHeader) -> dict[str, Any]:
+    """Whatever else the header says."""
+    own = {"quantity", "unit", "medium_ri", "channel_names", "time_s", "is_simulated"}
+    shown = ("space", "content", "sample units", "encoding", "type")
+    fields = {name.replace(" ", "_"): str(header.fields[name]) for name in shown if name in header.fields}
+    lists = {
+        name: [plain if isinstance(plain, str) else float(plain) for plain in header.fields[name]]
+        for name in ("thicknesses", "centerings", "kinds", "labels")
+        if name in header.fields
+    }
+    return fields | lists | {key: value for key, value in header.pairs.items() if key not in own}
 
 
-FORMAT = Format("nrrd", (".nrrd", ".nhdr"), "NRRD, attached or with one data file beside it", verify, read, write)
+FORMAT = Format("nrrd", (".nrrd", ".nhdr"), "NRRD, attached or with its voxels beside it", verify, read, write)
