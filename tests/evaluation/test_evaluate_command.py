@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -278,3 +279,47 @@ def test_empty_masks_are_a_result(tmp_path: Path) -> None:
     assert (image["dice"], image["recall"], image["instance_f1_iou50"]) == (0, 0, 0)
     assert math.isnan(image["precision"])
     assert run(empty, empty, "--instances").exit_code == 0
+
+
+def test_labels_of_64_bits_are_told_apart(tmp_path: Path) -> None:
+    """Two objects above 2⁶³ - 1, which as signed numbers would be negative, and one below."""
+    truth = np.zeros(SHAPE, np.uint64)
+    truth[2:5, 3:9, 4:14], truth[2:5, 12:20, 4:14], truth[7:9, 3:9, 30:40] = 2**63 + 5, 2**64 - 1, 7
+    one = save(
+        tmp_path / "prediction.ome.tif", (truth > 0).astype(np.uint8) + 2 * (truth > 2**63 + 5), quantity="labels"
+    )
+    other = save(tmp_path / "truth.ome.zarr", truth, quantity="labels")
+    result = run(one, other, "--instances", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    objects = pd.read_csv(tmp_path / "out" / "objects.csv", dtype={"label": str})
+    assert objects["label"].tolist() == ["7", "9223372036854775813", "18446744073709551615"]
+    assert objects["n_truth_voxels"].tolist() == [120, 180, 240]
+    assert objects["prediction_label"].tolist() == [0, 1, 3]
+    assert objects["object_distance_um"].tolist()[2] == 0
+    same = run(other, other, "--instances", "-o", tmp_path / "same")
+    assert same.exit_code == 0, same.output
+    assert pd.read_csv(tmp_path / "same" / "objects.csv")["object_dice"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_truth_in_hdf5_against_a_prediction_in_tiff(tmp_path: Path) -> None:
+    """Each refusal's cure is typed; what only one of the two files can have does not stop the other."""
+    truth, prediction = truth_and_shifted(0)
+    one = save(tmp_path / "prediction.ome.tif", prediction)
+    other = tmp_path / "truth.h5"
+    with h5py.File(other, "w") as file:
+        file["image"], file["labels"] = truth.astype(np.float32), truth
+    options: list[str] = []
+    for code, cure in (("E-HDF5-DATASET", ["--dataset", "labels"]), ("E-AXES", ["--axes", "ZYX"])):
+        refused = run(one, other, *options)
+        assert isinstance(refused.exception, TomocyteError)
+        assert refused.exception.code == code
+        assert cure[0] in refused.exception.cure
+        options += cure
+    for pair in ((one, other), (other, one)):
+        result = run(*pair, *options, "--instances", "--json")
+        assert result.exit_code == 0, result.output
+        assert "W-PAIR-OPTION: --dataset is not used for prediction.ome.tif" in result.stderr
+        assert json.loads(result.stdout)["scores"]["instance_f1_iou50"]["mean"] == 1.0
+    assert code_of(one, one, "--dataset", "labels") == "E-DATASET"  # neither of them has it
+    assert code_of(one, one, "--axes", "YX") == "E-AXES"
+    assert code_of(one, other, "--dataset", "label") == "E-HDF5-DATASET"

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tomocyte.cli.options import (
-    AxesOption,
-    DatasetOption,
     DebugOption,
     PixelSizeOption,
     VoxelSizeOption,
@@ -61,8 +59,18 @@ def evaluate(
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Channel to compare, from 0.")] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
-    axes: AxesOption = None,
-    dataset: DatasetOption = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            "--axes", help="The axes of the stored arrays, one letter of TCZYX each, where they are not known."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", help="Which array to read in files with several; a file with one image is read as it is."
+        ),
+    ] = None,
     resamples: Annotated[
         int, typer.Option("--resamples", min=100, help="Number of bootstrap resamples for the intervals.")
     ] = 2000,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.datasets.orientation import oriented_like
-from tomocyte.errors import InputError, MetadataError
+from tomocyte.errors import InputError, MetadataError, TomocyteError
 from tomocyte.names import natural_key, shown_name
 from tomocyte.structures import find_name
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tomocyte.volume import Volume, VoxelSize
 
 SIZE_TOLERANCE = 0.01
+SEVERAL = ("W-SERIES", "W-TIFF-SERIES")
+"""Notes of files with several images, of which one would be chosen silently."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,9 @@ class OpenPair:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done or is to be known about where the two lie: ``W-ORIENTATION``, ``W-POSITION``."""
-        return tuple(note for note in self.prediction.notes if note.startswith(("W-ORIENTATION", "W-POSITION")))
+        """What was done to compare the two: ``W-ORIENTATION``, ``W-POSITION``, ``W-PAIR-OPTION``."""
+        codes = ("W-ORIENTATION", "W-POSITION", "W-PAIR-OPTION")
+        return tuple(note for note in self.prediction.notes if note.startswith(codes))
 
     def cases(self) -> Iterator[Case]:
         """One case per frame."""
@@ -177,10 +180,7 @@ def open_pair(pair: Pair, options: ReadOptions, *, channel: int | None, structur
     MetadataError
         ``E-VOXEL-SIZE``: the two files disagree; ``E-ORIENTATION``: one is rotated against the other.
     """
-    from tomocyte.formats import read_volume
-
-    prediction = read_volume(pair.prediction, options, is_size_required=False)
-    truth = read_volume(pair.truth, options, is_size_required=False)
+    prediction, truth = _open_both(pair, options)
     prediction = oriented_like(prediction, truth)
     ours, theirs = (prediction.n_frames, *prediction.spatial_shape), (truth.n_frames, *truth.spatial_shape)
     if ours != theirs:
@@ -193,6 +193,43 @@ def open_pair(pair: Pair, options: ReadOptions, *, channel: int | None, structur
     channels = (_channel(prediction, channel, structure), _channel(truth, channel, structure))
     kind = _kind(prediction, channels[0], str(pair.prediction))
     return OpenPair(pair, prediction, truth, kind, channels, _voxel_size(prediction, truth))
+
+
+def _open_both(pair: Pair, options: ReadOptions) -> tuple[Volume, Volume]:
+    """Both files; a name of an image, or axes, that only one of them can have are used for that one, with a note."""
+    (prediction, without, refusal), (truth, truth_without, _) = (
+        _open_as_far_as_it_fits(path, options) for path in (pair.prediction, pair.truth)
+    )
+    if refusal is not None and without & truth_without:  # fits neither
+        raise refusal
+    notes = [
+        f"W-PAIR-OPTION: --{name} is not used for {shown_name(path.name)}, which has one image and its own axes."
+        for path, names in ((pair.prediction, without), (pair.truth, truth_without))
+        for name in sorted(names)
+    ]
+    return prediction.with_properties(notes=(*prediction.notes, *notes)), truth
+
+
+def _open_as_far_as_it_fits(
+    path: Path, options: ReadOptions
+) -> tuple[Volume, frozenset[str], InputError | MetadataError | None]:
+    """A file, the options that were left out because it has another image or axes, and its refusal of them."""
+    from tomocyte.formats import read_volume
+
+    try:
+        return read_volume(path, options, is_size_required=False), frozenset(), None
+    except (InputError, MetadataError) as problem:
+        if not problem.code.endswith(("DATASET", "E-AXES")):
+            raise
+        given = [name for name in ("dataset", "axes") if getattr(options, name) is not None]
+        for names in ([[name] for name in given] + [given])[: 2 * len(given) - 1]:
+            try:
+                volume = read_volume(path, replace(options, **dict.fromkeys(names)), is_size_required=False)
+            except TomocyteError:
+                continue
+            if not any(note.startswith(SEVERAL) for note in volume.notes):
+                return volume, frozenset(names), problem
+        raise
 
 
 def _channel(volume: Volume, channel: int | None, structure: str | None) -> int:

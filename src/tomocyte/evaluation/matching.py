@@ -23,6 +23,7 @@ Float = NDArray[np.float64]
 CHUNK_VOXELS = 1 << 22
 LARGEST_LOOKUP = 1 << 22
 LARGEST_DENSE = 1 << 20
+LARGEST_INT64 = (1 << 63) - 1
 AP_MIN_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 
@@ -33,7 +34,7 @@ class OverlapTable:
     Parameters
     ----------
     truth_labels, prediction_labels : ndarray (n_truth,), (n_prediction,), int64
-        The labels present, ascending, without 0.
+        The labels present, ascending, without 0; uint64 where one of them is above 2⁶³ - 1.
     truth_sizes, prediction_sizes : ndarray, int64
         Voxels of each.
     truth_index, prediction_index, n_common : ndarray (n_pairs,), int64
@@ -144,6 +145,7 @@ class _LabelRanks:
         self._flat = flat.view(np.uint8) if flat.dtype == bool else flat
         self._lookup: Index | None = None
         highest = int(self._flat.max()) if flat.size else 0
+        self._dtype: type[np.int64 | np.uint64] = np.uint64 if highest > LARGEST_INT64 else np.int64
         if highest < LARGEST_LOOKUP:
             counts = np.zeros(highest + 1, dtype=np.int64)
             for chunk in self._chunks():
@@ -163,7 +165,7 @@ class _LabelRanks:
         return map(self._chunk, range(0, self._flat.size, CHUNK_VOXELS))
 
     def _chunk(self, start: int) -> Index:
-        return self._flat[start : start + CHUNK_VOXELS].astype(np.int64)
+        return self._flat[start : start + CHUNK_VOXELS].astype(self._dtype)
 
     def ranks(self, start: int) -> Index:
         """Position of each label of the chunk from ``start``, from 1; 0 for background."""

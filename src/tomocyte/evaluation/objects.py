@@ -166,7 +166,7 @@ class _Positions:
             inner = slab[above : above + stop - start]
             is_surface = _surface(slab, is_volume=len(planes) > 1)[above : above + stop - start]
             position = np.nonzero(inner)
-            rank = np.searchsorted(present, inner[position].astype(np.int64))
+            rank = np.searchsorted(present, inner[position].astype(present.dtype))
             position = (position[0] + start, *position[1:])
             counts += np.bincount(rank, minlength=len(present))
             for axis, along in enumerate(position[3 - labels.ndim :]):
