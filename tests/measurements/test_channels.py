@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from tomocyte.errors import MetadataError, SettingsError
-from tomocyte.measurements import PlanesImage, geometry, measure, measurement, measurements, object_measurements
+from tomocyte.measurements import PlanesImage, _object_kernels, measure, measurement, measurements, object_measurements
 from tomocyte.measurements.channels import channel_suffixes
 from tomocyte.modalities import modalities
 from tomocyte.tables import data_dictionary
@@ -89,10 +89,9 @@ def test_the_only_channel_that_fits_need_not_be_the_first(scene) -> None:
 
 def test_geometry_is_measured_once_for_all_channels(scene, monkeypatch) -> None:
     calls = []
-    monkeypatch.setattr(geometry, "row_runs", lambda mask, real=geometry.row_runs: calls.append(1) or real(mask))
-    monkeypatch.setattr(
-        geometry, "mean_projection", lambda *a, real=geometry.mean_projection, **k: calls.append(2) or real(*a, **k)
-    )
+    for name in ("object_sums", "object_crossings"):
+        real = getattr(_object_kernels, name)
+        monkeypatch.setattr(_object_kernels, name, lambda *a, real=real, name=name: calls.append(name) or real(*a))
 
     @measurement(quantity="any", when_empty="NaN for small objects")
     def value_per_area_per_um2(region) -> float:
@@ -104,7 +103,8 @@ def test_geometry_is_measured_once_for_all_channels(scene, monkeypatch) -> None:
         labels, image, VOXEL, structure="cell", names=["mean_value"], extra_measurements=[value_per_area_per_um2]
     )
     assert "value_per_area_per_um2_channel_2" in table
-    assert sorted(calls) == [1] * len(table) + [2] * len(table)
+    # Each once for the region of every object; the sums once more for the table.
+    assert sorted(calls) == ["object_crossings"] * len(table) + ["object_sums"] * (len(table) + 1)
 
 
 def test_a_reader_is_asked_once_for_each_plane_of_each_channel(scene) -> None:

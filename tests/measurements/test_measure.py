@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from bodies import disc, ellipsoid
 from scipy import ndimage
 
 from tomocyte.errors import InputError, MetadataError, SettingsError
-from tomocyte.measurements import PlanesImage, measure, measurements
+from tomocyte.measurements import PlanesImage, _label_runs, measure, measurements
 from tomocyte.measurements.measure import as_image, label_boxes, roomy_box
 
 VOXEL = (0.31, 0.17, 0.13)
@@ -137,7 +136,7 @@ def test_seventy_thousand_objects_keep_their_numbers() -> None:
 
 
 def test_boxes_against_scipy(monkeypatch) -> None:
-    monkeypatch.setattr(sys.modules[measure.__module__], "BLOCK_VOXELS", 500)
+    monkeypatch.setattr(_label_runs, "BLOCK_VOXELS", 500)
     labels = (np.random.default_rng(6).random((9, 17, 23)) * 12).astype(np.uint8)
     numbers, boxes = label_boxes(labels)
     expected = [[edge for side in box for edge in (side.start, side.stop)] for box in ndimage.find_objects(labels)]

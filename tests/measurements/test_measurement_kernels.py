@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
-from tomocyte.measurements._kernels import count_all_crossings, mirror_runs, row_runs, run_moments, widen_boxes
+from tomocyte.measurements._kernels import count_all_crossings, mirror_runs, row_runs
 
 STEPS = np.array([(0, 0, 1), (0, 1, 0), (1, 0, 0), (1, -1, 1), (0, 1, -2), (1, 2, 1)])
 
@@ -26,16 +25,6 @@ def as_mask(runs: tuple[np.ndarray, ...], shape: tuple[int, int, int], shift: in
 
 def test_runs_are_the_mask() -> None:
     np.testing.assert_array_equal(as_mask(row_runs(mask()), (4, 5, 9)), mask())
-
-
-def test_moments_are_sums_over_the_voxels() -> None:
-    z, y, x = np.nonzero(mask())
-    expected = [
-        len(z),
-        *(axis.sum() for axis in (z, y, x)),
-        *((a * b).sum() for a, b in ((z, z), (y, y), (x, x), (z, y), (z, x), (y, x))),
-    ]
-    assert run_moments(5, *row_runs(mask())).tolist() == expected
 
 
 @pytest.mark.parametrize(("low", "high"), [(False, False), (True, False), (False, True), (True, True)])
@@ -78,14 +67,3 @@ def test_crossings_are_pairs_of_which_one_is_inside(is_cut: np.ndarray) -> None:
     runs = row_runs(inside)
     mirrored = mirror_runs(runs, 9, bool(is_cut[2, 0]), bool(is_cut[2, 1]))
     assert count_all_crossings(inside.shape, runs, mirrored, is_cut, STEPS).tolist() == expected
-
-
-def test_boxes_widen_to_those_of_scipy() -> None:
-    labels = np.random.default_rng(4).choice(np.array([0, 0, 0, 3, 70, 9], np.uint64), (6, 5, 7))
-    known = np.array([3, 9, 70], np.uint64)
-    boxes = np.tile(np.array([99, 0, 99, 0, 99, 0]), (3, 1))
-    for start in (0, 2, 4):
-        widen_boxes(labels[start : start + 2], start, known, boxes)
-    for label, box in zip(known, boxes, strict=True):
-        (expected,) = ndimage.find_objects((labels == label).astype(np.uint8))
-        assert box.tolist() == [end for side in expected for end in (side.start, side.stop)]

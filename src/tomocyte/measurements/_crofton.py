@@ -18,7 +18,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.measurements._kernels import Runs, Shape, count_all_crossings, mirror_runs
 from tomocyte.volume import VoxelSize
 
 # Times the coarsest voxel side, by the number of axes: longer steps measure planes better, but blur small objects.
@@ -124,35 +123,3 @@ def _plane_normals(n_axes: int) -> NDArray[np.float64]:
     angle = (math.pi / 2) * np.mod(np.arange(N_PLANES) * golden, 1.0)
     radius = np.sqrt(1 - place**2)
     return np.stack([place, radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-
-
-def mean_projection(
-    shape: Shape, runs: Runs, is_cut: NDArray[np.bool_], voxel_size: VoxelSize, *, is_2d: bool
-) -> float:
-    """Mean over all directions of an object's shadow (area, or length in the plane), in the unit of the voxel size.
-
-    Parameters
-    ----------
-    shape : tuple of 3 int
-        Of the box that holds the object.
-    runs : tuple of 3 int64 ndarray
-        From :func:`~tomocyte.measurements._kernels.row_runs`.
-    is_cut : bool ndarray (3, 2)
-        At which sides of the box the volume ends. The object is reflected there, so that the cut itself has no area.
-    voxel_size : tuple of 3 float
-        z, y, x; z is ignored with ``is_2d``.
-    is_2d : bool
-        The object lies in one plane.
-    """
-    mirrored = mirror_runs(runs, shape[2], bool(is_cut[2, 0]), bool(is_cut[2, 1])) if is_cut[2].any() else runs
-    lines = directions(voxel_size, is_2d=is_2d)
-    steps = [lines.steps, -lines.steps] if is_cut.any() else [lines.steps]
-
-    def crossings(factor: int) -> NDArray[np.float64]:
-        # A pair that reaches beyond the border is seen from inside only, so both directions are counted there.
-        counts = [count_all_crossings(shape, runs, mirrored, is_cut, factor * step) for step in steps]
-        return np.asarray(sum(counts), dtype=np.float64) / len(steps)
-
-    # A line through the object crosses its surface twice, hence the half; 8/6 and 1/6 cancel the cubic term.
-    shadows = (8 * crossings(1) - crossings(2)) / 2 / (6 * lines.lengths)
-    return float(lines.weights @ shadows) * math.prod(voxel_size[1:] if is_2d else voxel_size)

@@ -30,29 +30,6 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
-def widen_boxes(slab: NDArray[np.uint64], z_start: int, known: NDArray[np.uint64], boxes: Integers) -> None:
-    """Widen the boxes (n, 6: z, y, x start and stop) of the sorted labels ``known`` by one slab (z, Y, X)."""
-    n_z, n_y, n_x = slab.shape
-    for z in range(n_z):
-        for y in range(n_y):
-            x = 0
-            while x < n_x:
-                label = slab[z, y, x]
-                start = x
-                while x < n_x and slab[z, y, x] == label:
-                    x += 1
-                if label == 0:
-                    continue
-                box = boxes[np.searchsorted(known, label)]
-                box[0] = min(box[0], z_start + z)
-                box[1] = max(box[1], z_start + z + 1)
-                box[2] = min(box[2], y)
-                box[3] = max(box[3], y + 1)
-                box[4] = min(box[4], start)
-                box[5] = max(box[5], x)
-
-
-@compiled
 def row_runs(mask: NDArray[np.bool_]) -> Runs:
     """Runs of a mask (z, y, x): ``first`` (rows + 1) into ``starts`` and ``stops``; row = z · n_y + y."""
     n_z, n_y, n_x = mask.shape
@@ -79,32 +56,6 @@ def row_runs(mask: NDArray[np.bool_]) -> Runs:
                     stops[run] = x + 1
                 before = mask[z, y, x]
     return first, starts, stops
-
-
-@compiled
-def run_moments(n_y: int, first: Integers, starts: Integers, stops: Integers) -> Integers:
-    """Exact sums over the object's voxels: 1, z, y, x, zz, yy, xx, zy, zx, yx."""
-    sums = np.zeros(10, np.int64)
-    for row in range(first.size - 1):
-        z = row // n_y
-        y = row - z * n_y
-        for run in range(first[row], first[row + 1]):
-            start = starts[run]
-            stop = stops[run]
-            n = stop - start
-            sum_x = (start + stop - 1) * n // 2
-            sum_xx = ((stop - 1) * stop * (2 * stop - 1) - (start - 1) * start * (2 * start - 1)) // 6
-            sums[0] += n
-            sums[1] += z * n
-            sums[2] += y * n
-            sums[3] += sum_x
-            sums[4] += z * z * n
-            sums[5] += y * y * n
-            sums[6] += sum_xx
-            sums[7] += z * y * n
-            sums[8] += z * sum_x
-            sums[9] += y * sum_x
-    return sums
 
 
 @compiled

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 GATHER_BYTES = 16 << 20
 DIGIT_BITS = 16
+FRACTIONS = (0.05, 0.5, 0.95)
+"""Of the percentiles that tables have."""
 Blocks = Callable[[], Iterable[NDArray[Any]]]
 
 

@@ -20,13 +20,14 @@ def _mean_concentration_g_per_ml(region: Region) -> float:
     return (region.summary.mean - region.medium_ri) / region.refraction_increment_ml_per_g
 
 
-@measurement(quantity="refractive_index", when_empty=NO_MEDIUM, reference=BARER)
+@measurement(is_elementwise=True, quantity="refractive_index", when_empty=NO_MEDIUM, reference=BARER)
 def concentration_mg_per_ml(region: Region) -> float:
     """Mean dry-mass concentration, (mean n - n0) / α."""
     return 1000.0 * _mean_concentration_g_per_ml(region)
 
 
 @measurement(
+    is_elementwise=True,
     quantity="refractive_index",
     when_empty=f"{NO_MEDIUM}, and for planar images; voxels without a number count nothing",
     reference=BARER,
@@ -37,6 +38,7 @@ def dry_mass_pg(region: Region) -> float:
 
 
 @measurement(
+    is_elementwise=True,
     quantity="dry_mass_density",
     length_power=2,
     when_empty="NaN without an image, and in 3-D volumes; pixels without a number count nothing",

@@ -13,8 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.measurements._crofton import mean_projection
-from tomocyte.measurements._kernels import Runs, row_runs, run_moments
+from tomocyte.measurements._kernels import Runs, row_runs
+from tomocyte.measurements._label_runs import label_runs
+from tomocyte.measurements.shapes import Shapes
 from tomocyte.volume import VoxelSize
 
 
@@ -63,29 +64,29 @@ class Geometry:
         return runs
 
     @cached_property
+    def shapes(self) -> Shapes:
+        """The mask as the one object of its box; of none where the mask is empty."""
+        return Shapes(label_runs(self.mask), self.voxel_size_um)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the mask holds no voxel."""
+        return len(self.shapes.runs) == 0
+
+    @cached_property
     def moments(self) -> Moments:
         """Number of voxels, centre and covariance, from exact integer sums."""
-        n, *sums = (int(value) for value in run_moments(self.mask.shape[1], *self.runs))
-        if n == 0:
+        if self.is_empty:
             return Moments(0, np.full(3, np.nan), np.full((3, 3), np.nan))
-        first, second = sums[:3], sums[3:]
-        covariance = np.empty((3, 3))
-        for (row, column), total in zip(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), second, strict=True):
-            # Python integers: the difference of two large sums is exact.
-            value = (n * total - first[row] * first[column]) / (n * n)
-            covariance[row, column] = covariance[column, row] = value + (1 / 12 if row == column else 0.0)
-        return Moments(n, np.array([value / n for value in first]), covariance)
+        return Moments(int(self.shapes.n_voxels[0]), self.shapes.centre[0], self.shapes.covariance[0])
 
     @cached_property
     def box_size(self) -> tuple[int, int, int]:
         """Voxels z, y, x of the tight bounding box; zeros for an empty mask."""
-        first, starts, stops = self.runs
-        if starts.size == 0:
+        if self.is_empty:
             return 0, 0, 0
-        occupied = (np.diff(first) > 0).reshape(self.mask.shape[:2])
-        z = np.flatnonzero(occupied.any(axis=1))
-        y = np.flatnonzero(occupied.any(axis=0))
-        return int(z[-1] - z[0] + 1), int(y[-1] - y[0] + 1), int(stops.max() - starts.min())
+        z, y, x = (int(side[0]) for side in self.shapes.box_size)
+        return z, y, x
 
     @cached_property
     def cut_sides(self) -> NDArray[np.bool_]:
@@ -94,15 +95,33 @@ class Geometry:
         The box has an empty margin wherever the volume goes on, so an object voxel on the box's face lies at the
         border. A planar image has no border along z.
         """
-        faces = [[bool(self.mask.take(end, axis=axis).any()) for end in (0, -1)] for axis in range(3)]
-        if self.is_2d:
-            faces[0] = [False, False]
-        return np.array(faces, dtype=np.bool_)
+        return np.zeros((3, 2), np.bool_) if self.is_empty else self.shapes.cut_sides[0]
+
+    @property
+    def n_projected_pixels(self) -> int:
+        """Number of pixels covered seen along z."""
+        return 0 if self.is_empty else int(self.shapes.n_projected_pixels[0])
+
+    @property
+    def euler_number(self) -> int:
+        """Objects minus tunnels plus cavities, with voxels joined at corners."""
+        return 0 if self.is_empty else int(self.shapes.euler_number[0])
+
+    @property
+    def axis_lengths_um(self) -> tuple[float, float, float]:
+        """Full axes in µm, longest first, of the ellipsoid of the same covariance; NaN for an empty mask."""
+        if self.is_empty:
+            return math.nan, math.nan, math.nan
+        first, second, third = (float(length[0]) for length in self.shapes.axis_lengths_um)
+        return first, second, third
 
     @cached_property
     def mean_projection(self) -> float:
-        """Mean shadow over all directions in µm² (planar images: in the plane, µm), free of the border's cut."""
-        return mean_projection(self.mask.shape[:3], self.runs, self.cut_sides, self.voxel_size_um, is_2d=self.is_2d)
+        """Mean shadow over all directions in µm² (planar images: in the plane, µm), free of the border's cut.
+
+        NaN for an object that is too small.
+        """
+        return math.nan if self.is_empty else float(self.shapes.mean_projection[0])
 
     @cached_property
     def surface_corners(self) -> NDArray[np.int32]:

@@ -5,7 +5,6 @@ Columns of every table that are not measurements (the border flags, the centre) 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,16 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.measurements._image import Image, PlanesImage, crop
-from tomocyte.measurements._kernels import Integers, widen_boxes
+from tomocyte.measurements._kernels import Integers
+from tomocyte.measurements._label_runs import label_runs
 from tomocyte.measurements.channels import CENTRE, FLAGS, object_measurements
+from tomocyte.measurements.regions import Regions
 from tomocyte.measurements.registry import Measurement, Region
+from tomocyte.measurements.shapes import Shapes
 from tomocyte.volume import VoxelSize, check_voxel_size
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BLOCK_VOXELS = 1 << 22
 
 
 def measure(
@@ -103,24 +103,45 @@ def measure(
     )
     check_labels(labels, image, voxel_size_um)
     source = as_image(image)
-    numbers, boxes = label_boxes(labels)
-    rows: list[dict[str, float | bool]] = [{} for _ in numbers]
+    shapes = Shapes(label_runs(labels), voxel_size_um)
+    regions = Regions(structure, shapes, source, medium_ri, refraction_increment_ml_per_g)
+    channels = {column.channel for column in columns if column.channel is not None}
+    regions_of = {channel: regions.on_channel(channel) for channel in channels}
+    values = {
+        column.name: column.of_all(regions if column.channel is None else regions_of[column.channel])
+        for column in columns
+        if column.is_elementwise
+    }
+    single = [column for column in columns if not column.is_elementwise]
+    if single:
+        values |= _one_by_one(labels, regions, single)
+    return _table(shapes, values, [column.name for column in columns])
+
+
+def _one_by_one(
+    labels: NDArray[Any], regions: Regions, columns: Sequence[Measurement]
+) -> dict[str, NDArray[np.float64]]:
+    """The columns whose functions take one region at a time."""
+    shapes, source = regions.shapes, regions.image
+    values = {column.name: np.empty(len(shapes.runs)) for column in columns}
     # Bottom up, so that a lazy image is read plane by plane, once.
-    for index in np.argsort(boxes[:, 0], kind="stable"):
-        box, is_cut = roomy_box(boxes[index], labels.shape, is_2d=math.isnan(voxel_size_um[0]))
+    for index in np.argsort(shapes.boxes[:, 0], kind="stable"):
+        box, is_cut = roomy_box(shapes.boxes[index], labels.shape, is_2d=shapes.is_2d)
+        number = shapes.runs.numbers[index]
         region = Region(
-            structure=structure,
-            label=int(numbers[index]),
-            mask=labels[box] == labels.dtype.type(numbers[index]),
+            structure=regions.structure,
+            label=int(number),
+            mask=labels[box] == labels.dtype.type(number),
             image=None if source is None else crop(source, box),
-            voxel_size_um=voxel_size_um,
+            voxel_size_um=shapes.voxel_size_um,
             corner=(box[0].start, box[1].start, box[2].start),
-            is_cut=any(is_cut.values()),
-            medium_ri=medium_ri,
-            refraction_increment_ml_per_g=refraction_increment_ml_per_g,
+            is_cut=is_cut["is_cut"],
+            medium_ri=regions.medium_ri,
+            refraction_increment_ml_per_g=regions.refraction_increment_ml_per_g,
         )
-        rows[index] = {**_row(region, columns), **is_cut}
-    return _table(numbers, rows, [column.name for column in columns])
+        for column in columns:
+            values[column.name][index] = column(region if column.channel is None else region.on_channel(column.channel))
+    return values
 
 
 def label_boxes(labels: NDArray[Any]) -> tuple[NDArray[np.uint64], Integers]:
@@ -136,23 +157,8 @@ def label_boxes(labels: NDArray[Any]) -> tuple[NDArray[np.uint64], Integers]:
     boxes : int64 ndarray (n, 6)
         Start and stop along z, y, x.
     """
-    import fastremap
-
-    n_planes = max(1, BLOCK_VOXELS // max(1, math.prod(labels.shape[1:])))
-    starts = range(0, labels.shape[0], n_planes)
-    labels_of_slabs = [fastremap.unique(np.ascontiguousarray(labels[start : start + n_planes])) for start in starts]
-    numbers = (
-        np.unique(np.concatenate([labels_here.astype(np.uint64) for labels_here in labels_of_slabs]))
-        if labels_of_slabs
-        else np.empty(0, np.uint64)
-    )
-    numbers = numbers[numbers > 0]
-    boxes = np.zeros((len(numbers), 6), np.int64)
-    boxes[:, 0::2] = np.iinfo(np.int64).max
-    for start in starts:
-        slab = np.ascontiguousarray(labels[start : start + n_planes], dtype=np.uint64)
-        widen_boxes(slab, start, numbers, boxes)
-    return numbers, boxes
+    runs = label_runs(labels)
+    return runs.numbers, Shapes(runs, (1.0, 1.0, 1.0)).boxes
 
 
 def roomy_box(
@@ -179,26 +185,16 @@ def _channel_names(image: Image | None, names: Sequence[str]) -> Sequence[str]:
     return names or [""] * n_channels
 
 
-def _row(region: Region, columns: Sequence[Measurement]) -> dict[str, float | bool]:
-    """The measurements and the centre of one object."""
-    regions = {None: region} | {
-        channel: region.on_channel(channel) for channel in {column.channel for column in columns} if channel is not None
-    }
-    row: dict[str, float | bool] = {column.name: column(regions[column.channel]) for column in columns}
-    places = zip(CENTRE, region.corner, region.moments.centre, region.voxel_size_um, strict=True)
-    row |= {name: float((start + inside) * side) for name, start, inside, side in places}
-    return row
-
-
-def _table(numbers: NDArray[np.uint64], rows: list[dict[str, float | bool]], names: list[str]) -> pd.DataFrame:
-    """The rows as a table whose columns and types do not depend on how many there are."""
+def _table(shapes: Shapes, values: dict[str, NDArray[np.float64]], names: list[str]) -> pd.DataFrame:
+    """The values as a table whose columns and types do not depend on how many objects there are."""
     import pandas as pd
 
-    columns: dict[str, NDArray[Any]] = {"label": numbers.astype(np.int64)}
-    for name in (*names, *FLAGS, *CENTRE):
-        kind = np.bool_ if name in FLAGS else np.float64
-        columns[name] = np.array([row[name] for row in rows], dtype=kind)
-    return pd.DataFrame(columns)
+    is_cut_z, is_cut_y, is_cut_x = (shapes.cut_sides[:, axis].any(axis=1) for axis in range(3))
+    is_lateral = is_cut_y | is_cut_x
+    flags = dict(zip(FLAGS, (is_lateral | is_cut_z, is_lateral, is_cut_z), strict=True))
+    centres = dict(zip(CENTRE, (shapes.centre * np.array(shapes.voxel_size_um)).T, strict=True))
+    ordered = {name: values[name] for name in names}
+    return pd.DataFrame({"label": shapes.runs.numbers.astype(np.int64), **ordered, **flags, **centres})
 
 
 def as_image(image: Image | None) -> Image | None:

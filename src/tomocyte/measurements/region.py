@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tomocyte.measurements._image import Image
 from tomocyte.measurements._kernels import Runs
-from tomocyte.measurements._quantiles import quantiles
+from tomocyte.measurements._quantiles import FRACTIONS, quantiles
 from tomocyte.measurements.geometry import Geometry, Moments
 from tomocyte.volume import VoxelSize
 
@@ -125,13 +125,36 @@ class Region:
         return self.geometry.box_size
 
     @property
+    def nan_where_cut(self) -> float:
+        """NaN when the object touches the volume's border, else 1."""
+        return math.nan if self.is_cut else 1.0
+
+    @property
     def cut_sides(self) -> NDArray[np.bool_]:
         """(3, 2): whether the object is cut by the low and the high border along z, y, x."""
         return self.geometry.cut_sides
 
     @property
+    def n_projected_pixels(self) -> int:
+        """Number of pixels covered seen along z."""
+        return self.geometry.n_projected_pixels
+
+    @property
+    def axis_lengths_um(self) -> tuple[float, float, float]:
+        """Full axes in µm, longest first, of the ellipsoid (ellipse: two, the third is NaN) of the same covariance."""
+        return self.geometry.axis_lengths_um
+
+    @property
+    def euler_number(self) -> int:
+        """Objects minus tunnels plus cavities, with voxels joined at corners."""
+        return self.geometry.euler_number
+
+    @property
     def mean_projection(self) -> float:
-        """Mean shadow over all directions in µm² (planar images: in the plane, µm), free of the border's cut."""
+        """Mean shadow over all directions in µm² (planar images: in the plane, µm), free of the border's cut.
+
+        NaN for an object that is too small.
+        """
         return self.geometry.mean_projection
 
     def on_channel(self, channel: int) -> Region:
@@ -177,7 +200,7 @@ class Region:
     @cached_property
     def quantiles(self) -> dict[float, float]:
         """The 5 %, 50 % and 95 % quantiles of the finite values of the region's channel, interpolated linearly."""
-        return quantiles(self.value_blocks, (0.05, 0.5, 0.95), self.summary.n_finite)
+        return quantiles(self.value_blocks, FRACTIONS, self.summary.n_finite)
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:

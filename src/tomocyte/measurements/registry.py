@@ -16,9 +16,13 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tomocyte.errors import SettingsError
 from tomocyte.measurements.pair import Pair
 from tomocyte.measurements.region import Region
+from tomocyte.measurements.regions import Regions
 from tomocyte.measurements.track import Track
 from tomocyte.tables import LEADING, Column
 
@@ -70,6 +74,8 @@ class Measurement:
         when it does not look at the image. With a quantity there is one column per channel that holds it.
     channel : int, optional
         The channel that this column is measured on; ``None`` before channels are known.
+    is_elementwise : bool
+        Whether the function takes :class:`~tomocyte.measurements.regions.Regions` as well, all objects at once.
     """
 
     column: Column
@@ -78,6 +84,7 @@ class Measurement:
     kind: Kind = "object"
     quantity: str | None = None
     channel: int | None = None
+    is_elementwise: bool = False
 
     @property
     def name(self) -> str:
@@ -88,6 +95,11 @@ class Measurement:
     def unit(self) -> str:
         """The column's unit."""
         return self.column.unit
+
+    def of_all(self, regions: Regions) -> NDArray[np.float64]:
+        """(n,): the values for all objects, of an elementwise measurement."""
+        values: Any = self.function(regions)
+        return np.broadcast_to(np.asarray(values, dtype=np.float64), (len(regions.shapes.runs),))
 
     def __call__(self, subject: Region | Pair | Track) -> float:
         """The value for one object, pair or track.
@@ -116,6 +128,7 @@ def measurement(
     quantity: str | None = None,
     when_empty: str = "",
     reference: str = "",
+    is_elementwise: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare a function as a measurement (a column).
 
@@ -134,6 +147,9 @@ def measurement(
         As in :class:`Measurement`.
     when_empty, reference : str
         As in :class:`~tomocyte.tables.Column`.
+    is_elementwise : bool
+        As in :class:`Measurement`: true of functions that only calculate with numbers of the region, and so do it for
+        all objects at once.
 
     Raises
     ------
@@ -160,7 +176,7 @@ def measurement(
                 cure="Only measurements of objects are made once per channel; leave the quantity out.",
             )
         power = _unit_of_name(column.name)[1] if length_power is None else length_power
-        setattr(function, _DECLARATION, Measurement(column, function, power, own_kind, quantity))
+        setattr(function, _DECLARATION, Measurement(column, function, power, own_kind, quantity, None, is_elementwise))
         return function
 
     return declare

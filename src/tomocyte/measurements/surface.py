@@ -12,62 +12,51 @@ from tomocyte.measurements.registry import Region, measurement
 
 CROFTON = "Ohser & Schladitz 2009, 3D Images of Materials Structures, doi:10.1002/9783527628308"
 WADELL = "Wadell 1935, doi:10.1086/624298"
-SMALLEST_RADIUS_VOXELS = 3.0
-SMALLEST_EXTENT_VOXELS = 3
-
 TOO_SMALL_3D = "below 3 voxels of radius (fewer than 114 voxels, or fewer than 3 along an axis)"
 TOO_SMALL_2D = "below 3 pixels of radius (fewer than 29 pixels, or fewer than 3 along an axis)"
 
 
-def _is_too_small(region: Region) -> bool:
-    """Whether there are too few voxels to estimate a surface."""
-    radius = SMALLEST_RADIUS_VOXELS
-    smallest_count = math.pi * radius**2 if region.is_2d else 4 / 3 * math.pi * radius**3
-    sides = region.box_size[1:] if region.is_2d else region.box_size
-    return region.n_voxels < smallest_count or min(sides) < SMALLEST_EXTENT_VOXELS
-
-
-@measurement(when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
+@measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
 def surface_area_um2(region: Region) -> float:
     """Surface area; faces cut by the border of the volume do not count."""
-    if region.is_2d or _is_too_small(region):
+    if region.is_2d:
         return math.nan
     # Cauchy: the surface of a convex body is four times its mean shadow.
     return 4.0 * region.mean_projection
 
 
-@measurement(when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
+@measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
 def surface_to_volume_per_um(region: Region) -> float:
     """Surface area divided by volume; of a cut object, of the part seen."""
     return surface_area_um2(region) / (region.n_voxels * region.voxel_volume_um3)
 
 
 @measurement(
+    is_elementwise=True,
     when_empty=f"NaN for planar images, for objects cut by the border, and {TOO_SMALL_3D}",
     reference=WADELL,
 )
 def sphericity(region: Region) -> float:
     """Surface of the sphere of equal volume divided by the surface area; 1 for a sphere."""
-    if region.is_cut:
-        return math.nan
     volume = region.n_voxels * region.voxel_volume_um3
-    return math.cbrt(36.0 * math.pi * volume**2) / surface_area_um2(region)
+    sphere_area: float = (36.0 * math.pi * volume**2) ** (1 / 3)
+    return sphere_area / surface_area_um2(region) * region.nan_where_cut
 
 
-@measurement(when_empty=f"NaN in 3-D volumes, and {TOO_SMALL_2D}", reference=CROFTON)
+@measurement(is_elementwise=True, when_empty=f"NaN in 3-D volumes, and {TOO_SMALL_2D}", reference=CROFTON)
 def perimeter_um(region: Region) -> float:
     """Perimeter in a planar image; sides cut by the border of the image do not count."""
-    if not region.is_2d or _is_too_small(region):
+    if not region.is_2d:
         return math.nan
     # Cauchy: the perimeter of a convex figure is π times its mean shadow.
     return math.pi * region.mean_projection
 
 
 @measurement(
+    is_elementwise=True,
     when_empty=f"NaN in 3-D volumes, for objects cut by the border, and {TOO_SMALL_2D}",
 )
 def circularity(region: Region) -> float:
     """4π area / perimeter² in a planar image; 1 for a disc."""
-    if region.is_cut:
-        return math.nan
-    return 4.0 * math.pi * region.n_voxels * region.pixel_area_um2 / perimeter_um(region) ** 2
+    roundness = 4.0 * math.pi * region.n_voxels * region.pixel_area_um2 / perimeter_um(region) ** 2
+    return roundness * region.nan_where_cut
