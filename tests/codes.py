@@ -64,16 +64,25 @@ def entries(module: ast.Module) -> Iterator[tuple[str, Entry]]:
                 texts = node.args if isinstance(node, ast.Call) else node.elts
                 words = node.keywords if isinstance(node, ast.Call) else []
                 cure = next((word.value for word in words if word.arg == "cure"), None)
+                asked = " ".join(filter(None, (asked_for(words), plain(text_of(cure, names)))))
                 for index, first in enumerate(texts):
                     for code in codes_of(first, names):
                         problem = plain(text_of(texts[index + 1] if index + 1 < len(texts) else None, names))
-                        yield code, (problem, plain(text_of(cure, names)))
+                        yield code, (problem, asked)
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.match(node.value):
                 yield node.value, ("", "")
             if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
                 begins = BEGINS.match(text_of(node, names))
                 if begins:
                     yield begins[1], (plain(begins[2]), "")
+
+
+def asked_for(words: list[ast.keyword]) -> str:
+    """The sentence that asks for the facts in an argument ``missing``."""
+    written = " ".join(ast.unparse(word.value) for word in words if word.arg == "missing")
+    names = re.findall(r"MissingFact\('(\w+)'", written)
+    options = " and ".join(f"--{name.replace('_', '-')} …" for name in dict.fromkeys(names))
+    return f"Give {options}." if options else ""
 
 
 def codes_of(node: ast.expr, names: dict[str, ast.expr]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import MetadataError
+from tomocyte.errors import MetadataError, MissingFact
 
 Origin = Literal["file", "user", "measured", "simulated"]
 VoxelSize = tuple[float, float, float]
@@ -268,9 +268,27 @@ class Volume:
                 "E-VOXEL-SIZE",
                 " ".join(reasons) or "the file contains no voxel size.",
                 path=self.path,
-                cure="Give it in µm with --voxel-size-um Z Y X (for 2-D images: --pixel-size-um Y X).",
+                missing=self.missing_facts(),
             )
         return self.voxel_size_um
+
+    def missing_facts(self) -> tuple[MissingFact, ...]:
+        """What neither the file nor the user says: first the voxel size, which is needed, then what some results need.
+
+        Examples
+        --------
+        >>> [fact.option for fact in Volume.from_array(np.zeros((3, 1, 1, 5, 6))).missing_facts()]
+        ['--pixel-size-um', '--time-step-s']
+        """
+        facts = []
+        if self.voxel_size_um is None:
+            plane, solid = MissingFact("pixel_size_um", ("Y X",)), MissingFact("voxel_size_um", ("Z Y X",))
+            facts.append(plane if self.is_2d else solid)
+        if self.n_frames > 1 and self.time_s is None:
+            facts.append(MissingFact("time_step_s", ("SECONDS",), is_needed=False))
+        if self.medium_ri is None and self.quantity == "refractive_index":
+            facts.append(MissingFact("medium_ri", ("NUMBER",), is_needed=False))
+        return tuple(facts)
 
     def with_properties(self, **properties: Any) -> Volume:
         """A copy with some fields replaced; entries of ``origin`` and ``sources`` are merged, not replaced.
@@ -359,5 +377,5 @@ def check_voxel_size(voxel_size_um: VoxelSize | None, path: Path | None = None, 
             "E-VOXEL-SIZE",
             f"voxel size {voxel_size_um} µm is not three numbers from {SMALLEST_VOXEL_UM} to {LARGEST_VOXEL_UM} µm.",
             path=path,
-            cure="Give the right one in µm with --voxel-size-um Z Y X.",
+            missing=(MissingFact("voxel_size_um", ("Z Y X",)),),
         )

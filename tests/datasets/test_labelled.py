@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from tomocyte.datasets.labelled import LabelledFrame, LabelledItem, describe_items, find_items, folder_settings
@@ -204,9 +205,31 @@ def test_files_without_a_size_need_one_from_the_user(tmp_path: Path) -> None:
     (bare,) = find_items(tmp_path, LabelledSettings(structures=("cell",)))
     with pytest.raises(MetadataError, match="E-VOXEL-SIZE") as caught:
         bare.open_image()
-    assert "data.stored_pixel_size_um" in caught.value.cure
+    assert [fact.name for fact in caught.value.missing] == ["pixel_size_um"]
     (given,) = find_items(tmp_path, LabelledSettings(structures=("cell",), stored_pixel_size_um=(0.5, 0.25)))
     assert given.open_image().require_voxel_size()[1:] == (0.5, 0.25)
+
+
+def test_stacks_that_say_nothing_are_read_as_the_user_says(tmp_path: Path) -> None:
+    """Neither axes nor size: both are asked for at once, and taken for image and labels."""
+    voxels = np.arange(2 * 3 * 5 * 7, dtype=np.uint16).reshape(2, 3, 5, 7)
+    tifffile.imwrite(tmp_path / "a.tif", voxels.reshape(6, 5, 7), photometric="minisblack", metadata=None)
+    tifffile.imwrite(tmp_path / "a_cell.tif", voxels[0], photometric="minisblack", metadata=None)
+    (bare,) = find_items(tmp_path, LabelledSettings(structures=("cell",)))
+    with pytest.raises(MetadataError, match="E-AXES") as caught:
+        bare.open_image()
+    assert [fact.name for fact in caught.value.missing] == ["axes", "voxel_size_um"]
+    size = (0.4, 0.3, 0.2)
+    one = tmp_path / "one"
+    one.mkdir()
+    tifffile.imwrite(one / "a.tif", voxels[1], photometric="minisblack", metadata=None)
+    tifffile.imwrite(one / "a_cell.tif", voxels[0], photometric="minisblack", metadata=None)
+    (item,) = find_items(one, LabelledSettings(structures=("cell",), stored_axes="ZYX", stored_voxel_size_um=size))
+    assert item.open_image().require_voxel_size() == size
+    np.testing.assert_array_equal(item.open_image().planes(0, 0), voxels[1])
+    np.testing.assert_array_equal(item.read_labels("cell"), voxels[0])
+    with pytest.raises(ValueError, match="not both"):
+        LabelledSettings(stored_pixel_size_um=(0.3, 0.2), stored_voxel_size_um=size)
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,14 @@ def test_what_is_no_volume_is_refused(save: Save, changes: dict[str, Any], code:
     assert caught.value.cure
 
 
+def test_axes_that_the_plugin_gives_wrong_can_be_given(save: Save) -> None:
+    path = save({**STACK, "order": "ZYX"})
+    with pytest.raises(InputError, match="E-AXES") as caught:
+        read_volume(path)
+    (axes,) = (fact.values[0] for fact in caught.value.missing if fact.name == "axes")
+    assert read_volume(path, ReadOptions(axes=axes), is_size_required=False).shape == tuple(STACK["shape"])
+
+
 def test_errors_of_the_plugin_get_a_code_and_its_name(save: Save) -> None:
     with pytest.raises(InputError, match=r"E-BIOIO: .*bioio_acme 1\.2.*OwnError: not mine"):
         read_volume(save({"name": "no shape"}))

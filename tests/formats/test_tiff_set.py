@@ -288,7 +288,7 @@ def test_the_companion_of_a_set_opens_it(tmp_path: Path) -> None:
     assert find_inputs([str(companion), str(tmp_path)]) == [companion]
     two = document(*(image(index, f"Pos{index}", data(paths[index].name, "x")) for index in (0, 1)))
     companion.write_text(two)
-    with pytest.raises(InputError, match=r"E-DATASET.*one of: Pos0, Pos1;"):
+    with pytest.raises(InputError, match=r"E-DATASET.*one of: Pos0, Pos1\."):
         opened(companion)
     assert level(opened(companion, dataset="Pos1")) == 200
     assert level(opened(paths[1])) == 200

@@ -31,7 +31,7 @@ from tomocyte.cli import (
     simulate,
     training,
 )
-from tomocyte.cli.listings import EXIT_CODES, ListingCommand, LongCommand
+from tomocyte.cli.listings import EXIT_CODES, ListingCommand, LongCommand, RecipeCommand
 
 app = typer.Typer(
     name="tomocyte",
@@ -53,12 +53,12 @@ app.command(cls=ListingCommand, short_help="List the file formats that are read 
 app.command(cls=ListingCommand, short_help="Check that results are unchanged since they were written.")(files.verify)
 app.command(cls=LongCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
-app.command(cls=LongCommand, short_help="Train a network on labelled images.")(training.train)
-app.command("fine-tune", cls=ListingCommand, short_help="Adapt a trained model to a few images of your own.")(
+app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
+app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to a few images of your own.")(
     training.fine_tune
 )
-app.command(cls=LongCommand, short_help="Compare networks by cross-validation.")(training.crossval)
-app.command(cls=LongCommand, short_help="Search for a good network architecture.")(search.search)
+app.command(cls=RecipeCommand, short_help="Compare networks by cross-validation.")(training.crossval)
+app.command(cls=RecipeCommand, short_help="Search for a good network architecture.")(search.search)
 app.command(cls=LongCommand, short_help="Repeat an experiment of a published paper.")(reproduce.reproduce)
 app.command(cls=ListingCommand, short_help="List the networks that can be trained.")(networks.networks)
 app.command(cls=ListingCommand, short_help="List what can be measured.")(measurements.measurements)

@@ -8,13 +8,15 @@ when its own help is shown; only then is the registry imported. To add a list, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperOption
+
+from tomocyte.cli.cures import RECIPE_KEYS, for_command
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error; 2 a wrong command; 3 some inputs failed; 4 all inputs failed; 130 stopped by "
@@ -42,6 +44,9 @@ OPTION_GROUPS: dict[str, tuple[str, ...]] = {
 class ListingCommand(TyperCommand):
     """A command whose help texts may contain the placeholders of :data:`LISTINGS`."""
 
+    recipe_keys: ClassVar[Mapping[str, str]] = {}
+    """How its recipe states what a file does not say; see :mod:`tomocyte.cli.cures`."""
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help with every placeholder filled in."""
         original = {index: getattr(parameter, "help", None) for index, parameter in enumerate(self.params)}
@@ -59,17 +64,13 @@ class ListingCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; the cure of an error names options that the command has."""
-        from tomocyte.cli.cures import for_command
         from tomocyte.errors import TomocyteError
 
         try:
             return super().invoke(ctx)
         except TomocyteError as problem:
-            commands = getattr(ctx.find_root().command, "commands", {})
-            options = _options_of(self)
-            raise for_command(
-                problem, options, _options_of(commands["convert"]) if "convert" in commands else options
-            ) from problem
+            convert = getattr(ctx.find_root().command, "commands", {}).get("convert", self)
+            raise for_command(problem, options_of(self), options_of(convert), self.recipe_keys) from problem
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under the headings of :data:`OPTION_GROUPS`; those of few options under one."""
@@ -111,6 +112,12 @@ class LongCommand(ListingCommand):
             return super().invoke(ctx)
 
 
+class RecipeCommand(LongCommand):
+    """A command that learns from labelled images, as a recipe describes them."""
+
+    recipe_keys = RECIPE_KEYS
+
+
 def _recording_options(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors and the result only.")] = False,
     log: Annotated[
@@ -123,7 +130,8 @@ def _recording_options(
     """Only its options are used."""
 
 
-def _options_of(command: Any) -> frozenset[str]:
+def options_of(command: Any) -> frozenset[str]:
+    """Every option of a command, as typed."""
     names = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
     return frozenset(names | {"--help"})
 

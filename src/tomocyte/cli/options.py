@@ -34,6 +34,9 @@ DatasetOption = Annotated[
     typer.Option("--dataset", help="Which array to read in a file with several (HDF5, TCF, Zarr), e.g. 3DFL/CH0."),
 ]
 TimeStepOption = Annotated[float | None, typer.Option("--time-step-s", help="Seconds between frames.", min=0.0)]
+MediumOption = Annotated[
+    float | None, typer.Option("--medium-ri", help="Refractive index of the medium.", min=1.0, max=2.0)
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

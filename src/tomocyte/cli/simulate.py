@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tomocyte.cli.options import DebugOption, Output, PixelSizeOption, VoxelSizeOption, voxel_size
+from tomocyte.cli.options import (
+    AxesOption,
+    DatasetOption,
+    DebugOption,
+    MediumOption,
+    Output,
+    PixelSizeOption,
+    VoxelSizeOption,
+    voxel_size,
+)
 
 if TYPE_CHECKING:
     from tomocyte.runs.simulate import ItemPlan
@@ -130,9 +140,11 @@ def beside(
         tuple[int, int], typer.Option("--cells", metavar="LOW HIGH", help="Fewest and most cells per field.")
     ] = (1, 1),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random numbers.")] = 1,
-    medium_ri: Annotated[float | None, typer.Option("--medium-ri", help="RI of the medium of REAL.")] = None,
+    medium_ri: MediumOption = None,
     pixel_size_um: PixelSizeOption = None,
     voxel_size_um: VoxelSizeOption = None,
+    axes: AxesOption = None,
+    dataset: DatasetOption = None,
     open_hl60: Annotated[
         bool,
         typer.Option(
@@ -144,9 +156,10 @@ def beside(
 ) -> None:
     """Draw a real image beside a simulated one of the same size: slices, histograms, power spectra, key values."""
     from tomocyte.formats import ReadOptions, read_volume
-    from tomocyte.runs.simulate.beside import real_beside_simulated
+    from tomocyte.runs.simulate.beside import missing_facts, real_beside_simulated
 
-    volume = read_volume(real, ReadOptions(voxel_size(voxel_size_um, pixel_size_um), medium_ri=medium_ri))
+    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, None, medium_ri, dataset)
+    volume = read_volume(real, options, lacks=partial(missing_facts, modality=modality))
     settings = {"modality": modality, "preset": preset, "instrument": instrument, "n_cells": cells}
     figures = real_beside_simulated(volume, output, settings=settings, seed=seed, is_open_hl60=open_hl60)
     for name in figures["real"]:

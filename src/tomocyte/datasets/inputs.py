@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tomocyte.datasets.files import image_endings, image_files
-from tomocyte.errors import InputError, SettingsError, TomocyteError
+from tomocyte.errors import InputError, MissingFact, SettingsError, TomocyteError
 from tomocyte.formats import ReadOptions, detect, is_zarr_group, parts_of, read_volume
 from tomocyte.ledger import is_output_folder
-from tomocyte.modalities import modalities_of
+from tomocyte.modalities import modalities, modalities_of
 from tomocyte.names import is_hidden, natural_key, shown_name
 
 
@@ -108,10 +108,12 @@ def modality_of_files(paths: Iterable[Path], options: ReadOptions) -> str:
         ``E-USAGE``: no file names its quantity, or two differ.
     """
     files: dict[str, Path] = {}
+    missing: tuple[MissingFact, ...] = ()
     for path in paths:
         try:
             volume = read_volume(path, options)
-        except TomocyteError:
+        except TomocyteError as problem:
+            missing = missing or problem.missing
             continue  # reported with its own error when it is processed
         names = modalities_of(volume.quantity) if volume.quantity != "intensity" else []
         if len(names) == 1:
@@ -122,5 +124,5 @@ def modality_of_files(paths: Iterable[Path], options: ReadOptions) -> str:
     raise SettingsError(
         "E-USAGE",
         f"no modality given, and the files {f'differ: {listing}' if files else 'do not name their quantity'}.",
-        cure="Give --modality, e.g. --modality odt.",
+        missing=(MissingFact("modality", ("odt",), f"with one of: {', '.join(modalities())}"), *missing),
     )

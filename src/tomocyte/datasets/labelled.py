@@ -11,8 +11,9 @@ Sparse labels (some slices of a volume, some frames) are label images in which a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images
 from tomocyte.datasets.orientation import oriented_like
 from tomocyte.datasets.settings import LabelledSettings
-from tomocyte.errors import InputError, MetadataError
+from tomocyte.errors import InputError
 from tomocyte.formats import ReadOptions, read_volume
 from tomocyte.names import shown_name
 from tomocyte.structures import canonical_name, find_name
@@ -59,6 +60,10 @@ class LabelledItem:
         Label value of unlabelled voxels.
     pixel_size_um : tuple of 2 float, optional
         Pixel size y, x in µm given by the user for all files of the item.
+    voxel_size_um : tuple of 3 float, optional
+        Voxel size z, y, x in µm given by the user for all files of the item.
+    axes : str, optional
+        Axes given by the user for files that do not name theirs, as ``CZYX``; labels have the same without C.
     """
 
     name: str
@@ -72,6 +77,8 @@ class LabelledItem:
     truth: Path | None = None
     ignore_label: int | None = None
     pixel_size_um: tuple[float, float] | None = None
+    voxel_size_um: VoxelSize | None = None
+    axes: str | None = None
 
     def open_image(self) -> Volume:
         """The image, lazily, with a voxel size.
@@ -79,17 +86,9 @@ class LabelledItem:
         Raises
         ------
         MetadataError
-            ``E-VOXEL-SIZE``: neither the file nor the user gives it.
+            ``E-VOXEL-SIZE`` or ``E-AXES``: neither the file nor the user gives it.
         """
-        volume = self._open(self.image)
-        if volume.voxel_size_um is None:
-            raise MetadataError(
-                "E-VOXEL-SIZE",
-                "the image carries no voxel size.",
-                path=self.image,
-                cure="Give data.stored_pixel_size_um: [Y, X] in the recipe, or --pixel-size-um.",
-            )
-        return volume
+        return self._open(self.image, self.axes, is_size_required=True)
 
     def open_labels(self, structure: str, image: Volume) -> Volume | None:
         """The label image of a structure, lazily; ``None`` where it is not labelled.
@@ -108,7 +107,8 @@ class LabelledItem:
         path = self.labels.get(structure)
         if path is None:
             return None
-        labels = oriented_like(self._open(path), image)
+        axes = None if self.axes is None else re.sub("[cC]", "", self.axes)
+        labels = oriented_like(self._open(path, axes, is_size_required=False), image)
         if (labels.n_frames, labels.spatial_shape) != (image.n_frames, image.spatial_shape):
             raise InputError(
                 "E-SHAPE",
@@ -152,9 +152,15 @@ class LabelledItem:
         labels = {name: np.asarray(volume.planes(frame, 0)) for name, volume in opened.items() if volume is not None}
         return LabelledFrame(image.frame(frame), labels, image.require_voxel_size(), self.ignore_label)
 
-    def _open(self, path: Path) -> Volume:
-        size = None if self.pixel_size_um is None else (float("nan"), *self.pixel_size_um)
-        return read_volume(path, ReadOptions(voxel_size_um=size), is_size_required=False)
+    def _open(self, path: Path, axes: str | None, *, is_size_required: bool) -> Volume:
+        plane = None if self.pixel_size_um is None else (float("nan"), *self.pixel_size_um)
+        options = ReadOptions(voxel_size_um=self.voxel_size_um or plane)
+        try:
+            return read_volume(path, options, is_size_required=is_size_required)
+        except InputError as problem:
+            if axes is None or "axes" not in {fact.name for fact in problem.missing}:
+                raise
+        return read_volume(path, replace(options, axes=axes), is_size_required=is_size_required)
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,6 +310,8 @@ def _item(name: str, image: Path, labels: dict[str, Path], settings: LabelledSet
         settings.group_of(name),
         ignore_label=settings.ignore_label,
         pixel_size_um=settings.stored_pixel_size_um,
+        voxel_size_um=settings.stored_voxel_size_um,
+        axes=settings.stored_axes,
         **more,
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tomocyte.settings import Settings
 
@@ -26,9 +26,20 @@ class LabelledSettings(Settings):
     """Regular expression found in an image's name; its first group (or all of it) names the cell, so that several
     images of one cell stay together, e.g. ``cell\\d+``. Empty: every image is a cell, or several, of its own."""
     stored_pixel_size_um: tuple[float, float] | None = None
-    """Pixel size y, x in µm of images that do not carry one."""
+    """Pixel size y, x in µm of planar images that do not carry one."""
+    stored_voxel_size_um: tuple[float, float, float] | None = None
+    """Voxel size z, y, x in µm of stacks that do not carry one."""
+    stored_axes: str | None = Field(default=None, pattern=r"^[TCZYXtczyx]{2,5}$")
+    """Axes of stored images that do not name them, in order, one letter of TCZYX each, e.g. ``ZYX``; label images have
+    the same without C."""
     ignore_label: int | None = Field(default=None, ge=1)
     """Label value of unlabelled voxels; they give no loss."""
+
+    @model_validator(mode="after")
+    def _one_stored_size(self) -> LabelledSettings:
+        if self.stored_pixel_size_um is not None and self.stored_voxel_size_um is not None:
+            raise ValueError("give 'stored_pixel_size_um' or 'stored_voxel_size_um', not both")
+        return self
 
     @field_validator("group_pattern")
     @classmethod

@@ -10,14 +10,13 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tomocyte.errors import InputError, MetadataError
+from tomocyte.errors import InputError, MetadataError, MissingFact
 from tomocyte.formats._foreign import refuse_foreign
 from tomocyte.formats._plugins import advice
 from tomocyte.progress import silent
@@ -150,7 +149,13 @@ def parts_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
     return [parts[path] for path in paths]
 
 
-def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size_required: bool = True) -> Volume:
+def read_volume(
+    path: str | Path,
+    options: ReadOptions | None = None,
+    *,
+    is_size_required: bool = True,
+    lacks: Callable[[Volume], Sequence[MissingFact]] = Volume.missing_facts,
+) -> Volume:
     """Open a file or folder as a lazy :class:`~tomocyte.volume.Volume`.
 
     Parameters
@@ -160,6 +165,8 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
         What the user gives; recorded with origin ``user``.
     is_size_required : bool
         With ``False`` a file without a voxel size opens all the same (``tomocyte info`` does this).
+    lacks : callable
+        What a volume lacks for the caller; a refusal asks for all of it at once.
 
     Returns
     -------
@@ -178,36 +185,42 @@ def read_volume(path: str | Path, options: ReadOptions | None = None, *, is_size
     reader = detect(place)
     try:
         volume = _apply(reader.read(place, given), given)
-    except MetadataError as problem:
-        if (
-            problem.code != "E-AXES"
-            or given.axes is not None
-            or given.voxel_size_um is not None
-            or not is_size_required
-        ):
-            raise
-        raise _asking_for_all(problem, reader, place, given) from problem
-    if is_size_required:
-        volume.require_voxel_size()
+    except InputError as problem:
+        fuller = _asking_for_all(problem, reader, place, given, lacks if is_size_required else _wishes)
+        raise fuller from problem.__cause__
+    if is_size_required and volume.voxel_size_um is None:
+        try:
+            volume.require_voxel_size()
+        except MetadataError as problem:
+            raise problem.asking_also(lacks(volume)) from None
     return volume
 
 
-def _asking_for_all(problem: MetadataError, reader: Format, path: Path, options: ReadOptions) -> MetadataError:
-    """The refusal of unknown axes; of a file that lacks the voxel size too, with all that is to be given at once."""
-    example = re.search(r"--axes ([TCZYX]+)", problem.cure)
-    if example is None:
+def _asking_for_all(
+    problem: InputError,
+    reader: Format,
+    path: Path,
+    options: ReadOptions,
+    lacks: Callable[[Volume], Sequence[MissingFact]],
+) -> InputError:
+    """A refusal of unknown axes, or of several arrays, with all else that the file lacks: the user is asked once."""
+    first = {fact.name: fact.values[0] for fact in problem.missing}
+    assumed = replace(options, axes=options.axes or first.get("axes"), dataset=options.dataset or first.get("dataset"))
+    if assumed == options:
         return problem
     try:
-        reader.read(path, replace(options, axes=example[1])).require_voxel_size()
-    except MetadataError as second:
-        if second.code != "E-VOXEL-SIZE":
+        facts = lacks(_apply(reader.read(path, assumed), assumed))
+    except InputError as further:
+        if not further.missing:
             return problem
-        text = f"{problem.problem} It contains no voxel size either."
-        cure = f"{problem.cure} {second.cure.replace('Give it', 'Give the voxel size too,', 1)}"
-        return MetadataError(problem.code, text, path=path, cure=cure)
-    except InputError:
-        return problem
-    return problem
+        return _asking_for_all(problem.asking_also(further.missing, further.problem), reader, path, assumed, lacks)
+    lacks_size = any(fact.name in ("voxel_size_um", "pixel_size_um") and fact.is_needed for fact in facts)
+    return problem.asking_also(facts, "It contains no voxel size either." if lacks_size else "")
+
+
+def _wishes(volume: Volume) -> list[MissingFact]:
+    """What a volume lacks for somebody who can do without a voxel size."""
+    return [replace(fact, is_needed=False) for fact in volume.missing_facts()]
 
 
 def _apply(volume: Volume, options: ReadOptions) -> Volume:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import MetadataError
+from tomocyte.errors import MetadataError, MissingFact
 from tomocyte.volume import Shape5
 
 ORDER = "TCZYX"
@@ -37,7 +37,8 @@ def checked_axes(axes: str, shape: Sequence[int], path: Path) -> str:
             "E-AXES",
             f"axes {axes!r} do not fit the stored shape {tuple(shape)}.",
             path=path,
-            cure=_cure_of_axes(shape, f"Give one different letter of {ORDER} per stored axis, Y and X among them"),
+            cure=_cure_of_axes(shape, f"One different letter of {ORDER} per stored axis, Y and X among them."),
+            missing=_axes_to_give(shape),
         )
     return letters
 
@@ -60,15 +61,20 @@ def ambiguous_axes(shape: Sequence[int], path: Path, *, what: str = "the file do
         "E-AXES",
         f"{what} which axis of the stored shape {tuple(shape)} is z, time or channel.",
         path=path,
-        cure=_cure_of_axes(shape, "Give the axes in stored order"),
+        cure=_cure_of_axes(shape, "That is the order in which they are stored, one letter each."),
+        missing=_axes_to_give(shape),
     )
 
 
 def _cure_of_axes(shape: Sequence[int], advice: str) -> str:
-    """What to type for a stored shape, or what else helps where no letters can fit."""
+    """Advice on the letters for a stored shape, or what else helps where none can fit."""
     if not 2 <= len(shape) <= len(ORDER):
         return f"Arrays of two to five axes are read, this one has {len(shape)}: save a part of it, or another array."
-    return f"{advice}, e.g. --axes {ORDER[-len(shape) :]}."
+    return advice
+
+
+def _axes_to_give(shape: Sequence[int]) -> tuple[MissingFact, ...]:
+    return (MissingFact("axes", (ORDER[-len(shape) :],)),) if 2 <= len(shape) <= len(ORDER) else ()
 
 
 def shape_tczyx(axes: str, shape: Sequence[int]) -> Shape5:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats._axes import properties_of_axes, said_by_file
 from tomocyte.formats._hostile import parsing
 from tomocyte.formats._tiff_meta import disagreement, is_same_size
@@ -99,7 +99,7 @@ def chosen_image(names: Sequence[str], given: str | None, path: Path) -> tuple[i
             "E-DATASET",
             f"there is no image {given!r} in it.",
             path=path,
-            cure=f"Give --dataset with one of: {shown_names(names)}.",
+            missing=(MissingFact("dataset", ("0",), f"with one of: {shown_names(names)}"),),
         )
     if len(names) == 1:
         return 0, ()

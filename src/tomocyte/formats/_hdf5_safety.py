@@ -24,7 +24,7 @@ os.environ.setdefault("HDF5_PLUGIN_PRELOAD", "::")  # before HDF5 starts: never 
 import h5py
 import numpy as np
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats._handles import HandleCache
 from tomocyte.formats._hostile import FileStamp, check_declared_bytes, parsing
 
@@ -305,6 +305,6 @@ def datasets(file: h5py.File, path: Path) -> dict[str, tuple[int, ...]]:
             "E-HDF5-DATASET",
             f"holds more than {LARGEST_OBJECTS} objects.",
             path=path,
-            cure="Name the array with --dataset.",
+            missing=(MissingFact("dataset", ("NAME",), "with the array's name"),),
         )
     return found

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tomocyte.errors import InputError, TomocyteError
+from tomocyte.errors import InputError, MissingFact, TomocyteError
 from tomocyte.formats._hostile import parsing
 from tomocyte.formats._zarr_store import StoredArray, attributes_of, inside, kind_of_node, stored_array
 from tomocyte.names import is_hidden, natural_key
@@ -163,9 +163,10 @@ def _which(problem: str, root: Path, path: Path) -> InputError:
     names = [f"{prefix}{name}" for name in itertools.islice(below, MOST_SHOWN + 1)]
     shown = ", ".join(f'"{name}"' if " " in name else name for name in names[:MOST_SHOWN])
     more = ", …" if len(names) > MOST_SHOWN else ""
-    cure = f"Give --dataset with one of: {shown}{more}." if names else "No image lies in it: export it again."
-    if is_image and not names:
-        cure = "It is one image: leave --dataset out."
+    if names:
+        missing = MissingFact("dataset", tuple(names), f"with one of: {shown}{more}")
+        return InputError("E-ZARR-DATASET", problem, path=path, missing=(missing,))
+    cure = "It is one image: leave --dataset out." if is_image else "No image lies in it: export it again."
     return InputError("E-ZARR-DATASET", problem, path=path, cure=cure)
 
 

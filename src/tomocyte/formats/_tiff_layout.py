@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError, MetadataError
+from tomocyte.errors import InputError, MetadataError, MissingFact
 from tomocyte.formats import ReadOptions
 from tomocyte.formats._axes import ORDER
 from tomocyte.formats._hostile import FileStamp, check_fits_memory
@@ -82,7 +82,7 @@ def _first_run(pages: list[Page], path: Path) -> list[Page]:
             "E-TIFF-MIXED",
             f"pages of different shape or type are mixed, from page {n_alike} on.",
             path=path,
-            cure="They are several images: give --dataset 0 for the first run of equal pages, 1 for the next, …",
+            missing=(MissingFact("dataset", ("0",), "0 for the first run of equal pages, 1 for the next, …"),),
         )
     return pages[:n_alike]
 
@@ -336,8 +336,8 @@ def _user_axes(axes_given: str, sizes: tuple[int, ...], tail: str, *, path: Path
             "E-AXES",
             f"the axes {axes_given!r} do not fit the stored array: {pages} of {tail}.",
             path=path,
-            cure=f"Give one different letter of {ORDER} per stored axis, Y and X among them, e.g. --axes "
-            f"{_plain_axes(len(longer), tail)}.",
+            cure=f"One different letter of {ORDER} per stored axis, Y and X among them.",
+            missing=(MissingFact("axes", (_plain_axes(len(longer), tail),)),),
         )
     return letters
 
@@ -352,9 +352,8 @@ def _ambiguous(shape: tuple[int, ...], axes: str, declared: Declared, path: Path
         problem = f"the file names {named} among {shape[0]} images, and not what the rest of them are."
     if sum(size > 1 for size in shape) > len(ORDER):
         cure = "It has more axes than T, C, Z, Y and X: export a part of it."
-    else:
-        cure = f"Give --axes {', or --axes '.join(examples)}."
-    return MetadataError("E-AXES", problem, path=path, cure=cure)
+        return MetadataError("E-AXES", problem, path=path, cure=cure)
+    return MetadataError("E-AXES", problem, path=path, missing=(MissingFact("axes", examples),))
 
 
 def _examples(shape: tuple[int, ...], declared: Declared) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats._hostile import check_xml, parsing
 from tomocyte.formats._tiff_meta import (
     Declared,
@@ -139,8 +139,13 @@ def named_image(images: Sequence[OmeImage], name: str, path: Path) -> OmeImage:
         "E-DATASET",
         f"there is no image {name!r} in it.",
         path=path,
-        cure=f"Give --dataset with one of: {shown_images(images)}.",
+        missing=(missing_image(images),),
     )
+
+
+def missing_image(images: Sequence[OmeImage]) -> MissingFact:
+    """That the user must choose one of several images."""
+    return MissingFact("dataset", (str(images[0].index),), f"with one of: {shown_images(images)}")
 
 
 def shown_images(images: Sequence[OmeImage], *, most: int = 12) -> str:

@@ -19,6 +19,7 @@ from tomocyte.formats._tiff_meta import Declared, damaged
 from tomocyte.formats._tiff_ome import (
     OmeImage,
     declared_by_ome,
+    missing_image,
     named_image,
     ome_images,
     ome_master,
@@ -111,8 +112,8 @@ class OmeSet:
             "E-TIFF-SET",
             f"its OME-XML describes {len(self.images)} images and names this file for none of them; it was renamed.",
             path=self.path,
-            cure=f"Give it its own name back, or say which image it holds, --dataset with one of: "
-            f"{shown_images(images)}.",
+            cure="Or give it its own name back.",
+            missing=(missing_image(images),),
         )
 
     def files(self, image: OmeImage) -> dict[Target, Path]:
@@ -272,7 +273,8 @@ def from_companion(path: Path, name: str | None) -> tuple[Path, str]:
             "E-DATASET",
             f"describes {len(described.images)} images.",
             path=path,
-            cure=f"Give --dataset with one of: {shown_images(described.images)}; or their own files as inputs.",
+            cure="Or give their own files as inputs.",
+            missing=(missing_image(described.images),),
         )
     image = described.images[0] if name is None else named_image(described.images, name, path)
     files = described.files(image)

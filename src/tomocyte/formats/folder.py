@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError, MetadataError
+from tomocyte.errors import InputError, MetadataError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats.png import read_png
 from tomocyte.formats.tiff import files_of_sets, is_ome_tiff, read_tiff
@@ -191,7 +191,8 @@ def _counted(files: Sequence[NumberedFile], options: ReadOptions, *, path: Path)
                 "E-AXES",
                 f"{len(files)} numbered files such as {name!r}: the names do not show what the number counts.",
                 path=path,
-                cure="Give --axes ZYX (planes) or --axes TYX (frames), or give the files themselves as inputs.",
+                cure="ZYX: the files are planes; TYX: frames. Or give the files themselves as inputs.",
+                missing=(MissingFact("axes", ("ZYX", "TYX")),),
             )
         axes[axes.index("")] = given_axes[0]
     if not axes or "" in axes or len(set(axes)) < len(axes):
@@ -210,8 +211,8 @@ def _refuse_items(files: Sequence[NumberedFile], path: Path) -> None:
             "E-AXES",
             f"{len(files)} files such as {first.name!r}: each is an image of its own, or a channel of one.",
             path=path,
-            cure="Give --axes CYX (planes) or --axes CZYX (stacks) if they are channels of one, or else the files "
-            "themselves as inputs.",
+            cure="CYX: they are planes, one channel each; CZYX: stacks. Or else give the files themselves as inputs.",
+            missing=(MissingFact("axes", ("CYX", "CZYX")),),
         )
 
 

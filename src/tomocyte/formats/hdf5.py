@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats import Format, ReadOptions, mat, tcf
 from tomocyte.formats._axes import (
     ORDER,
@@ -152,8 +152,10 @@ def _which(file: h5py.File, path: Path, problem: str) -> InputError:
     found = {name: shape for name, shape in datasets(file, path).items() if len(shape) <= len(ORDER)}
     listed = [f'"{name}" {shape}' if " " in name else f"{name} {shape}" for name, shape in found.items()]
     shown = ", ".join(listed[:20]) + (" …" if len(listed) > 20 else "")
-    cure = f"Give --dataset with one of: {shown}." if listed else "Export the image as integers or floats."
-    return InputError("E-HDF5-DATASET", f"{problem}.", path=path, cure=cure)
+    if not listed:
+        return InputError("E-HDF5-DATASET", f"{problem}.", path=path, cure="Export the image as integers or floats.")
+    missing = MissingFact("dataset", tuple(found), f"with one of: {shown}")
+    return InputError("E-HDF5-DATASET", f"{problem}.", path=path, missing=(missing,))
 
 
 def _axes(stored: h5py.Dataset, step: NDArray[Any] | None, options: ReadOptions, path: Path) -> str:
@@ -215,7 +217,8 @@ def _lengths_um(step: NDArray[Any] | None, depth: int, path: Path) -> dict[str, 
             "E-VOXEL-SIZE",
             f"{SIZE_ATTRIBUTE} is {np.array2string(step, threshold=8)}, not three numbers (z, y, x).",
             path=path,
-            cure="Give it in µm with --voxel-size-um Z Y X and correct the attribute.",
+            cure="And correct the attribute.",
+            missing=(MissingFact("voxel_size_um", ("Z Y X",)),),
         )
     return dict(zip(axes, sizes, strict=True)) if any(sizes) else {}
 

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError, MetadataError
+from tomocyte.errors import InputError, MetadataError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ORDER, as_planes, checked_axes, selection, shape_tczyx
 from tomocyte.formats._extra import library
@@ -274,9 +274,9 @@ def _chosen(arrays: dict[str, tuple[int, ...]], given: str | None, path: Path) -
             path=path,
             cure="Arrays inside structures and cells are not read: save the array under a name of its own.",
         )
-    raise InputError(
-        "E-DATASET", f"{problem}: {shown}.", path=path, cure=f"Give --dataset {next(iter(arrays))}, or another of them."
-    )
+    name = next(iter(arrays))
+    missing = MissingFact("dataset", (name,), f"{name}, or another of them")
+    raise InputError("E-DATASET", f"{problem}: {shown}.", path=path, missing=(missing,))
 
 
 def _stored_dtype(stamp: FileStamp, name: str, size: tuple[int, ...]) -> np.dtype[Any]:
@@ -311,7 +311,8 @@ def _axes(given: str | None, size: tuple[int, ...], path: Path) -> str:
         if given is None
         else f"axes {given!r} do not fit {array}.",
         path=path,
-        cure=f"Give the axes in MATLAB's order, that of size(A): --axes {example} where rows are y and columns are x.",
+        cure="That is MATLAB's order, size(A), where rows are y and columns are x.",
+        missing=(MissingFact("axes", (example,)),),
     )
 
 

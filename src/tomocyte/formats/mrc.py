@@ -22,7 +22,7 @@ from mrcfile import utils as mrc_utils
 from mrcfile.dtypes import HEADER_DTYPE, get_ext_header_dtype
 from numpy.typing import NDArray
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import FlatPlanes, check_flat_size
@@ -223,7 +223,7 @@ def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str,
                 "E-MRC-HEADER",
                 f"maps its axes to {order[::-1]}, not to 1, 2, 3.",
                 path=path,
-                cure="Give the axes in stored order, e.g. --axes ZYX.",
+                missing=(MissingFact("axes", ("ZYX",)),),
             )
         order = (3, 2, 1)
     letters = "".join(" XYZ"[number] for number in order)
@@ -235,7 +235,7 @@ def _axes_and_sizes(header: Any, options: ReadOptions, path: Path) -> tuple[str,
                 "E-MRC-HEADER",
                 f"is a stack of volumes whose {sections} sections are not a multiple of {intervals}.",
                 path=path,
-                cure="Give the axes of its sections, e.g. --axes ZYX.",
+                missing=(MissingFact("axes", ("ZYX",)),),
             )
     if options.axes is not None:
         return checked_axes(options.axes, sizes, path), sizes

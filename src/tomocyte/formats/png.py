@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tomocyte.errors import MetadataError
+from tomocyte.errors import MetadataError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._hostile import FileStamp
 from tomocyte.formats._png_chunks import SIGNATURE, PngHead, ReadPngPlane, read_head
@@ -87,7 +87,8 @@ def _check_axes(axes: str | None, path: Path) -> None:
             "E-AXES",
             f"the axes {axes!r} do not fit one plane (Y, X).",
             path=path,
-            cure="Give --axes YX or leave it out.",
+            cure="Or leave it out.",
+            missing=(MissingFact("axes", ("YX",)),),
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import properties_of_axes, said_by_file
 from tomocyte.formats._extra import agreed
@@ -137,7 +137,7 @@ def _group_name(file: h5py.File, options: ReadOptions, path: Path) -> str:
             "E-TCF-DATASET",
             f"holds no image {wanted!r}.",
             path=path,
-            cure=f"Give --dataset with one of: {', '.join(names)}.",
+            missing=(MissingFact("dataset", tuple(names), f"with one of: {', '.join(names)}"),),
         )
     return f"Data/{wanted}"
 

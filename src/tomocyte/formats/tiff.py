@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ORDER, properties_of_axes, shape_tczyx
 from tomocyte.formats._hostile import FileStamp, parsing
@@ -158,7 +158,9 @@ def _series(pages: list[Page], tif: tifffile.TiffFile, name: str | None, path: P
             "E-DATASET",
             f"there is no image {name!r} in it.",
             path=path,
-            cure=f"Give --dataset with one of: {shown}{', …' if len(runs) > MOST_SERIES else ''}.",
+            missing=(
+                MissingFact("dataset", ("0",), f"with one of: {shown}{', …' if len(runs) > MOST_SERIES else ''}"),
+            ),
         )
     run = [replace(page, is_reduced=False) for page in runs[int(name)]]
     return run, len(pages) - len(run), ""
@@ -189,8 +191,8 @@ def _declared(tif: tifffile.TiffFile, pages: list[Page], options: ReadOptions, p
                     "E-TIFF-KIND",
                     f"is a {name} file, whose own words about axes, voxel size and time are not understood.",
                     path=path,
-                    cure=f"Give them: --axes ZYX (or --axes TYX), --voxel-size-um Z Y X; or export it as OME-TIFF in "
-                    f"{name} or Fiji.",
+                    cure=f"Or export it as OME-TIFF in {name} or Fiji.",
+                    missing=(MissingFact("axes", ("ZYX", "TYX")),),
                 )
             notes = [f"W-TIFF-KIND: a {name} file, of which only the pixels are read."]
     return _with_plain_size(Declared(kind="bare", notes=tuple(notes)), per_unit, unit)

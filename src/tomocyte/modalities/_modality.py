@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import ModalityError
+from tomocyte.errors import MissingFact, ModalityError
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.structures import Structure, canonical_name, register, structure, structures
 from tomocyte.volume import Volume
@@ -167,6 +167,29 @@ class Modality:
         """The unit of a quantity this modality knows."""
         return {self.quantity: self.unit, **self.alternatives}[quantity]
 
+    def missing_facts(self, volume: Volume, given: str | None = None) -> tuple[MissingFact, ...]:
+        """What this modality asks of a volume and neither the file nor the user says.
+
+        Parameters
+        ----------
+        volume : Volume
+        given : str, optional
+            The quantity that the user gives.
+
+        Returns
+        -------
+        tuple of MissingFact
+            The quantity where several are possible; the medium's refractive index where values count from it.
+        """
+        facts = []
+        quantities = (self.quantity, *self.alternatives)
+        is_stated = given is not None or volume.quantity not in (None, "intensity")
+        if not is_stated and self.assumed_quantity is None and len(quantities) > 1:
+            facts.append(MissingFact("quantity", tuple(name.replace("_", "-") for name in quantities)))
+        if self.quantity == "refractive_index" and volume.medium_ri is None:
+            facts.append(MissingFact("medium_ri", ("NUMBER", "background"), is_needed=False))
+        return tuple(facts)
+
     def settle_quantity(self, volume: Volume, given: str | None) -> str:
         """What a voxel value means, from the user, the file, or because only one quantity is possible.
 
@@ -184,7 +207,7 @@ class Modality:
                 "E-QUANTITY",
                 f"{self.name} volumes contain {' or '.join(quantities)}, and the file does not specify which.",
                 path=volume.path,
-                cure=f"Give --quantity {' or --quantity '.join(quantities)}.",
+                missing=self.missing_facts(volume, given),
             )
         if quantity not in quantities:
             raise ModalityError(

@@ -140,7 +140,7 @@ def _voxel_size(card: ModelCard, size: tuple[float, float, float]) -> Iterator[M
                 "VOXEL-SIZE",
                 f"voxel size {axis} is {size_um:g} um, the model is for {low * wanted_um:g} to "
                 f"{high * wanted_um:g} um.",
-                "Check --voxel-size-um, or bin or resample the volume.",
+                "Correct the voxel size if it is wrong, or bin or resample the volume.",
             )
     stretch = (size[1] / size[2]) / (card.voxel_size_um[1] / card.voxel_size_um[2])
     if not 1 / LARGEST_STRETCH <= stretch <= LARGEST_STRETCH:
@@ -148,7 +148,7 @@ def _voxel_size(card: ModelCard, size: tuple[float, float, float]) -> Iterator[M
             "VOXEL-SIZE",
             f"pixels of {size[1]:g} x {size[2]:g} um (y, x) have a different shape from the model's "
             f"{card.voxel_size_um[1]:g} x {card.voxel_size_um[2]:g} um.",
-            "Two axes may be swapped: give the right order with --axes.",
+            "Two axes may be swapped: correct their order if it is wrong.",
         )
 
 

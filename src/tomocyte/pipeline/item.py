@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.corrections.edits import EditList
-from tomocyte.errors import ModalityError
+from tomocyte.errors import MissingFact, ModalityError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modalities, modality
@@ -47,7 +47,12 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
         medium_ri=medium,
         dataset=settings.dataset,
     )
-    return settled(read_volume(path, options), settings), kind
+
+    def lacks(volume: Volume) -> tuple[MissingFact, ...]:
+        facts = (*volume.missing_facts(), *kind.missing_facts(volume, settings.quantity))
+        return tuple(fact for fact in facts if fact.name != "medium_ri" or settings.medium_ri is None)
+
+    return settled(read_volume(path, options, lacks=lacks), settings), kind
 
 
 def settled(volume: Volume, settings: RunSettings) -> Volume:

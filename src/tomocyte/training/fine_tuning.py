@@ -35,6 +35,8 @@ def fine_tuning_recipe(card: ModelCard) -> dict[str, Any]:
         "label_suffix": None,
         "image_suffix": "",
         "stored_pixel_size_um": None,
+        "stored_voxel_size_um": None,
+        "stored_axes": None,
     }
     options = {key: value for key, value in card.network.options.items() if key not in ("n_inputs", "n_outputs")}
     return {

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.errors import MetadataError
+from tomocyte.errors import MetadataError, MissingFact
 from tomocyte.evaluation.counts import dice
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.models.loaded import LoadedModel
@@ -156,7 +156,12 @@ def _check_time_lapse(volume: Volume) -> None:
     if volume.n_frames < 2:
         raise MetadataError("E-TIME", "there is only one frame.", path=volume.path, cure="Give a time-lapse.")
     if volume.medium_ri is None:
-        raise MetadataError("E-MEDIUM", "the medium's RI is missing.", path=volume.path, cure="Give --medium-ri N.")
+        raise MetadataError(
+            "E-MEDIUM",
+            "the medium's RI is missing.",
+            path=volume.path,
+            missing=(MissingFact("medium_ri", ("NUMBER",)),),
+        )
 
 
 def _degradation(frame: int, n_frames: int, settings: TimeLapseSettings) -> OdtDegradation:

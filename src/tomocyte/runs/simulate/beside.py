@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.errors import MetadataError, SettingsError
+from tomocyte.errors import MetadataError, MissingFact, SettingsError
 from tomocyte.settings import build_settings
 from tomocyte.simulation.beside import VolumeProfile, draw_beside, profile_volume
 from tomocyte.simulation.dataset import simulate_item
@@ -21,6 +21,16 @@ OPEN_HL60 = "open-hl60"
 PLANES_OF_AN_IMAGE = 40
 PLANE_UM = 0.5
 FREQUENCIES_PER_UM = (0.2, 0.5, 1.0, 2.0)
+
+
+MEDIUM = MissingFact("medium_ri", ("NUMBER",))
+
+
+def missing_facts(real: Volume, *, modality: str = "odt") -> tuple[MissingFact, ...]:
+    """What a real image lacks for the comparison, the medium among it where values count from it."""
+    needs_medium = instrument(modality).quantity == "refractive_index" and real.medium_ri is None
+    facts = [fact for fact in real.missing_facts() if fact.is_needed]
+    return (*facts, MEDIUM) if needs_medium else tuple(facts)
 
 
 def real_beside_simulated(
@@ -59,7 +69,7 @@ def real_beside_simulated(
     if is_open_hl60 and OPEN_HL60 not in kind.fitted:
         raise SettingsError("E-SIM-FITTED", f"{kind.name} has no fit to the open HL60 tomogram.", cure="Use odt.")
     if real.medium_ri is None and has_medium:
-        raise MetadataError("E-MEDIUM", "the medium's RI is not known.", path=real.path, cure="Give --medium-ri N.")
+        raise MetadataError("E-MEDIUM", "the medium's RI is not known.", path=real.path, missing=(MEDIUM,))
     size = real.require_voxel_size()
     frame = np.asarray(real.planes(0, 0), dtype=np.float32)
     item = simulate_item(_settings_like(real, settings, is_image=is_image), 0, seed=seed)
