@@ -90,3 +90,18 @@ def test_times_belong_to_t_and_names_to_c() -> None:
     assert found((1, 1, 3, 5, 6), "ZYX", times_s=(0.0, 1.0, 4.0), time_step_s=2.5) == {}
     assert found((1, 2, 1, 5, 6), "CYX", channel_names=("DNA", "")) == {"channel_names": ("DNA", "")}
     assert found((1, 1, 2, 5, 6), "ZYX", channel_names=("DNA", "RNA")) == {}
+
+
+def test_a_length_that_no_voxel_has_is_noted_and_not_used() -> None:
+    for lengths, words in (
+        ({"z": 0.5, "y": 500.0, "x": 0.1}, "y = 500 µm"),
+        ({"z": -0.5, "y": 0.2, "x": math.inf}, "z = -0.5, x = inf µm"),
+    ):
+        notes: list[str] = []
+        assert properties_of_axes((1, 1, 3, 4, 5), "ZYX", lengths_um=lengths, notes=notes) == {}
+        assert len(notes) == 1
+        assert notes[0].startswith(f"W-VOXEL-SIZE: the file gives {words}, which")
+    notes = []
+    plane = properties_of_axes((1, 1, 1, 4, 5), "ZYX", lengths_um={"z": 0.0, "y": 0.2, "x": 0.1}, notes=notes)
+    assert math.isnan(plane["voxel_size_um"][0])
+    assert plane["voxel_size_um"][1:] == (0.2, 0.1)

@@ -211,6 +211,11 @@ def test_axes_of_the_user_take_the_sizes_along_by_place(save: Save) -> None:
     assert (volume.shape, volume.time_s, volume.voxel_size_um) == ((1, 1, 4, 5, 6), None, None)
     with pytest.raises(MetadataError, match="E-AXES"):
         read_volume(path, ReadOptions(axes="CZYX"))
+    other = save({**STACK, "order": "ZYX"})  # three letters for five axes: the cure is typed
+    with pytest.raises(MetadataError, match=r"E-AXES.*--axes TCZYX"):
+        read_volume(other)
+    volume = read_volume(other, ReadOptions(axes="TCZYX"), is_size_required=False)
+    assert (volume.shape, volume.voxel_size_um) == ((2, 3, 4, 5, 6), None)
 
 
 @pytest.mark.parametrize(

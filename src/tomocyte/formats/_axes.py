@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import MetadataError, MissingFact
-from tomocyte.volume import Shape5
+from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, Shape5
 
 ORDER = "TCZYX"
 
@@ -129,7 +129,7 @@ def properties_of_axes(
     channel_names : sequence of str
         As the file gives them.
     notes : list of str
-        Receives ``W-VOXEL-SIZE`` when the planes have no distance.
+        Receives ``W-VOXEL-SIZE`` when the planes have no distance, or a length is none of a voxel.
 
     Returns
     -------
@@ -146,15 +146,24 @@ def properties_of_axes(
     """
     n_frames, n_channels, n_planes = shape[:3]
     properties: dict[str, Any] = {}
-    depth = lengths_um.get("z", math.nan) if "Z" in axes else math.nan
-    if "y" in lengths_um and "x" in lengths_um:
-        if n_planes > 1 and math.isnan(depth):
+    lengths = {axis: size for axis, size in lengths_um.items() if SMALLEST_VOXEL_UM <= size <= LARGEST_VOXEL_UM}
+    wrong = ", ".join(
+        f"{axis} = {size:.6g}" for axis, size in lengths_um.items() if axis not in lengths and not math.isnan(size)
+    )
+    depth = lengths.get("z", math.nan) if "Z" in axes else math.nan
+    if wrong:
+        notes.append(
+            f"W-VOXEL-SIZE: the file gives {wrong} µm, which is no size of a voxel ({SMALLEST_VOXEL_UM:g} to "
+            f"{LARGEST_VOXEL_UM:g} µm)."
+        )
+    if "y" in lengths and "x" in lengths:
+        if n_planes == 1 or not math.isnan(depth):
+            properties["voxel_size_um"] = (depth, lengths["y"], lengths["x"])
+        elif not wrong:
             notes.append(
-                f"W-VOXEL-SIZE: the file gives y = {lengths_um['y']:.6g} and x = {lengths_um['x']:.6g} µm but no "
+                f"W-VOXEL-SIZE: the file gives y = {lengths['y']:.6g} and x = {lengths['x']:.6g} µm but no "
                 "distance in z."
             )
-        else:
-            properties["voxel_size_um"] = (depth, lengths_um["y"], lengths_um["x"])
     if n_frames > 1:
         if times_s is not None and len(times_s) == n_frames:
             properties["time_s"] = tuple(times_s)

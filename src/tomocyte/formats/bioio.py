@@ -195,7 +195,7 @@ def _volume(plugin: Plugin, names: list[str], stamp: FileStamp, options: ReadOpt
     _check_axes(order, stored, path)
     declared_nbytes(stored, dtype, path)
     axes = checked_axes(options.axes or order, stored, path)
-    order = order if len(order) == len(axes) else axes  # a plugin's axes that do not fit its array
+    order = order if len(order) == len(stored) else "?" * len(stored)  # the user\'s axes, without the plugin\'s sizes
     shape, dtype = shape_tczyx(axes, stored), dtype.newbyteorder("=")
     lengths = {}
     for old, new in zip(order, axes, strict=True):
