@@ -144,3 +144,36 @@ def test_an_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert result.stderr.startswith("error: E-NOT-FOUND")
+
+
+def test_an_image_that_is_stored_in_other_directions_is_turned_to_the_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nibabel turns the image; a method sees it as it was, and the result lies where the labels lie."""
+    import nibabel as nib
+
+    from tomocyte.propagation import propagate
+
+    image = np.random.default_rng(3).normal(size=(6, 14, 9)).astype(np.float32)  # x, y, z
+    labels = np.zeros(image.shape, np.uint16)
+    labels[:3, :6, 1] = labels[2:5, 4:12, 7] = 2
+    affine = np.diag([0.2, 0.3, 0.7, 1.0])
+    affine[:3, 3] = 5, -6, 7
+    stored = {"labels": nib.Nifti1Image(labels, affine), "image": nib.Nifti1Image(image, affine)}
+    stored["image"] = stored["image"].as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    for name, each in stored.items():
+        each.header.set_xyzt_units("micron")
+        nib.save(each, tmp_path / f"{name}.nii")
+    seen = []
+
+    def watched(*arguments: object, **options: object) -> object:
+        seen.append(options.pop("image"))  # the method that there is takes none
+        return propagate(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tomocyte.runs.propagate.propagate", watched)
+    command = ["propagate", tmp_path / "labels.nii", "-o", tmp_path / "d.nii", "--image", tmp_path / "image.nii"]
+    result = CliRunner().invoke(app, list(map(str, command)), catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "note: W-ORIENTATION" in result.output
+    np.testing.assert_array_equal(seen[0], image.T)
+    np.testing.assert_allclose(nib.load(tmp_path / "d.nii").affine, affine, atol=1e-6)

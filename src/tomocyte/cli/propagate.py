@@ -80,6 +80,8 @@ def propagate(
             is_dry_run=dry_run,
             callback=callback,
         )
+    for note in plan.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(
         f"{plan.n_labels} labels on {len(plan.slices)} slices along {axis}, at most {plan.largest_gap} slices between "
         f"them; {plan.n_beyond} slices before the first and after the last stay empty."

@@ -19,6 +19,7 @@ from tomocyte.corrections.apply import apply_edits
 from tomocyte.corrections.compare import find_edits
 from tomocyte.corrections.edits import Edit, EditList
 from tomocyte.corrections.files import AS_WRITTEN, COPY_NAME, load_edits, whole_labels
+from tomocyte.datasets.orientation import oriented_like
 from tomocyte.errors import InputError, MetadataError, SettingsError
 from tomocyte.formats import ReadOptions, read_volume
 from tomocyte.ledger import CommitRecord, sha256_file
@@ -104,6 +105,8 @@ class FinishedItem:
     def labels_as_written(self, structure: str) -> Volume:
         """The labels of a structure as the run wrote them, also where the file was changed since.
 
+        They lie where their input lies, if that says it; the label image itself has no place for that.
+
         Raises
         ------
         SettingsError
@@ -114,13 +117,21 @@ class FinishedItem:
         path = self._label_file(structure)
         for candidate in (path, self.folder / AS_WRITTEN / path.name):
             if self._is_written(candidate, path.name):
-                return read_volume(candidate)
+                return read_volume(candidate).with_properties(**self._place())
         raise InputError(
             "E-EDIT-BASE",
             "is not the file that the run wrote, and there is no copy of what it wrote.",
             path=path,
             cure="Move it to another place, give the same run command again, then --corrected with that place.",
         )
+
+    def _place(self) -> dict[str, Any]:
+        """Where the input says that its voxels lie; nothing for runs that did not note it."""
+        rows = self.record.facts.get("affine")
+        if not isinstance(rows, list):
+            return {}
+        affine = tuple(tuple(row) for row in rows if isinstance(row, list))
+        return {"affine": affine, "affine_unit": self.record.facts.get("affine_unit", "")}
 
     def _label_file(self, structure: str) -> Path:
         if structure not in self.structures:
@@ -171,18 +182,29 @@ class CorrectedLabels:
         Expected frames, Z, Y, X.
     voxel_size_um : tuple of 3 float
         Expected voxel size z, y, x.
+    made : Volume, optional
+        The run's own labels: a file that says where its axes point is turned to their directions.
 
     Raises
     ------
     InputError
         ``E-SHAPE``; ``E-EDIT-VOXEL-SIZE``: the file has another one; and any error of reading it.
+    MetadataError
+        ``E-ORIENTATION``: the file is rotated against the run's labels.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int, int, int], voxel_size_um: VoxelSize) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, int, int, int],
+        voxel_size_um: VoxelSize,
+        *,
+        made: Volume | None = None,
+    ) -> None:
         self.path = path
         self.shape = shape
         self.notes: list[str] = []
-        self._volume = self._open()
+        self._volume = self._turned(self._open(), made)
         if not self._is_of_shape() and (other := self._with_axes_of_run()) is not None:
             self._volume = other
         if not self._is_of_shape():
@@ -202,6 +224,14 @@ class CorrectedLabels:
                 path=path,
                 cure="Save it with the voxel size of the run, or without any.",
             )
+
+    def _turned(self, volume: Volume, made: Volume | None) -> Volume:
+        """The file in the directions of the run's labels, where it says its own; programs turn what they save."""
+        if made is None or volume.affine is None:
+            return volume
+        turned = oriented_like(volume, made)
+        self.notes += turned.notes[len(volume.notes) :]
+        return turned
 
     def _is_of_shape(self) -> bool:
         return [size for size in self._volume.shape if size > 1] == [size for size in self.shape if size > 1]
@@ -303,6 +333,8 @@ def edits_from_labels(
     InputError
         ``E-SHAPE``, ``E-EDIT-VOXEL-SIZE``, ``E-LABELS-TYPE``, ``E-EDIT-LABEL``; ``E-EDIT-BASE``: ``pending`` does not
         begin with the run's own edits, or the run's labels were changed.
+    MetadataError
+        ``E-ORIENTATION``: the file is rotated against the input of the run.
     SettingsError
         ``E-EDIT-STRUCTURE``; ``E-EDIT-FRAME``: no such frame.
     """
@@ -324,7 +356,7 @@ def edits_from_labels(
         raise SettingsError(
             "E-EDIT-FRAME", f"there are {labels.n_frames} frames, counted from 0; frame {frame} does not exist."
         )
-    corrected_labels = CorrectedLabels(corrected, (len(frames), *labels.spatial_shape), size)
+    corrected_labels = CorrectedLabels(corrected, (len(frames), *labels.spatial_shape), size, made=labels)
     later = before.edits[n_own:]
     new: list[Edit] = []
     for place, number in enumerate(frames):

@@ -211,6 +211,8 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
         "quantity": plan.channel.quantity,
         "unit": plan.channel.unit,
         "time_s": volume.time_s,
+        "affine": volume.affine,
+        "affine_unit": None if volume.affine is None else volume.affine_unit,
         "origin": {**volume.origin, **measured},
         "modality": plan.modality.name,
         "model": "classical" if plan.card is None else plan.card.name,

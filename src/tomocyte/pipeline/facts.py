@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tomocyte.settings import Settings
+from tomocyte.volume import Vector
 
 
 class ItemFacts(Settings):
@@ -25,6 +26,10 @@ class ItemFacts(Settings):
     """Of each frame, where it is known."""
     medium_ri: tuple[float | None, ...]
     """Refractive index of the medium, of each frame."""
+    affine: tuple[Vector, Vector, Vector, Vector] | None = None
+    """Where the voxels lie, if the input says it: steps along z, y, x and the first voxel, each x, y, z."""
+    affine_unit: str | None = None
+    """``um``, or empty where the input does not name it."""
     origin: dict[str, str]
     """Where each property came from: file, user, measured or simulated."""
     modality: str
@@ -64,5 +69,7 @@ class ItemFacts(Settings):
     def as_json(self) -> dict[str, Any]:
         """What is written: facts that do not apply are left out."""
         content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
-        optional = ("trained_model", "left_out_model", "cells", "domain", "object_diameter_um", "edits")
+        optional = (
+            "affine", "affine_unit", "trained_model", "left_out_model", "cells", "domain", "object_diameter_um", "edits"
+        )  # fmt: skip
         return {name: value for name, value in content.items() if not (name in optional and value is None)}

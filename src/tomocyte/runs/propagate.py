@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tomocyte.datasets.orientation import oriented_like
 from tomocyte.errors import InputError
 from tomocyte.formats import ReadOptions, formats, read_volume
 from tomocyte.labels.dtypes import refit
@@ -73,6 +74,8 @@ class PropagationPlan:
         Slices before the first and after the last labelled one.
     method_settings : Settings
     outputs : Outputs
+    notes : tuple of str
+        What is to be known about where labels and image lie.
     """
 
     shape: tuple[int, int, int]
@@ -83,6 +86,7 @@ class PropagationPlan:
     n_beyond: int
     method_settings: Settings
     outputs: Outputs
+    notes: tuple[str, ...] = ()
 
 
 def propagate_file(
@@ -117,6 +121,8 @@ def propagate_file(
     ------
     InputError
         A file cannot be read; ``E-PROPAGATION-AXES``: more than one frame or channel; ``E-LABELS-TYPE``.
+    MetadataError
+        ``E-ORIENTATION``: image and labels are rotated against each other.
     SettingsError
         As :func:`tomocyte.propagation.propagate`.
     OutputError
@@ -128,7 +134,12 @@ def propagate_file(
     volume = read_volume(labels, options)
     sparse = refit(_only_frame(volume))
     plan = _plan(volume, sparse, settings, method_settings, outputs)
-    pixels = None if image is None else _only_frame(read_volume(image, is_size_required=False))
+    pixels = None
+    if image is not None:
+        pixel_volume = read_volume(image, is_size_required=False)
+        turned = oriented_like(pixel_volume, volume)
+        plan = replace(plan, notes=turned.notes[len(pixel_volume.notes) :])
+        pixels = _only_frame(turned)
     if is_dry_run:
         return plan
     dense = propagate(
@@ -143,7 +154,7 @@ def propagate_file(
     )
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    same = {"voxel_size_um": volume.voxel_size_um, "origin": volume.origin}
+    same = {name: getattr(volume, name) for name in ("voxel_size_um", "origin", "affine", "affine_unit")}
     if outputs.uncertainty is not None:
         uncertainty = Volume.from_array(dense.uncertainty, quantity="uncertainty", unit="1", **same)
         write_whole_volume(outputs.uncertainty, uncertainty)
