@@ -101,14 +101,47 @@ def test_every_command_is_understood(line: str) -> None:
     assert context.params
 
 
+def helps(command: Any = None, name: str = "") -> dict[str, str]:
+    """Every command -> all words of its help, as written in the source."""
+    from tomocyte.cli import app
+
+    command = typer.main.get_command(app) if command is None else command
+    texts = [command.help, command.short_help, *(getattr(one, "help", None) for one in command.params)]
+    found = {name: " ".join(" ".join(text.split()) for text in texts if text)}
+    for verb, inner in getattr(command, "commands", {}).items():
+        found |= helps(inner, f"{name} {verb}".strip())
+    return found
+
+
 def spoken_commands() -> set[str]:
-    """What pages call ``tomocyte …`` within a sentence or a table, on one line."""
+    """What pages and helps call ``tomocyte …`` within a sentence or a table, on one line."""
     return {
         text
-        for page in PAGES
-        for text in re.findall(r"(?<!`)`(tomocyte [^`\n]+)`(?!`)", page.read_text(encoding="utf-8"))
+        for page in (*(page.read_text(encoding="utf-8") for page in PAGES), *helps().values())
+        for text in re.findall(r"(?<!`)`(tomocyte [^`\n]+)`(?!`)", page)
         if text != "tomocyte …"  # the page of codes: a verb that only the message knows
     }
+
+
+def whole_commands() -> list[str]:
+    """What helps say to type and needs nothing else: no file, no name in capitals, no value of an option."""
+    texts = {text for words in helps().values() for text in re.findall(r"`(tomocyte [^`]+)`", words)}
+    listing = {"formats", "networks", "measurements", "list"}
+    return sorted(text for text in texts if text.split()[-1] in listing)
+
+
+@pytest.mark.parametrize("text", whole_commands())
+def test_commands_in_helps_are_typed_as_they_stand(text: str) -> None:
+    from tomocyte.cli import app
+
+    done = CliRunner().invoke(app, shlex.split(text)[1:], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.output.count("\n") >= 3
+
+
+def test_helps_name_commands() -> None:
+    assert len(helps()) > 30
+    assert {"tomocyte formats", "tomocyte models list", "tomocyte samples list"} <= set(whole_commands())
 
 
 @pytest.mark.parametrize("text", sorted(spoken_commands()))

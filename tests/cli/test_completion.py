@@ -53,7 +53,7 @@ def test_other_shells(shell: str) -> None:
 def test_help_has_headings_and_exit_codes() -> None:
     done = subprocess.run([sys.executable, "-m", "tomocyte", "run", "--help"], capture_output=True, text=True)
     headings = [line.rstrip(":") for line in done.stdout.splitlines() if line.endswith(":") and line[0] != " "]
-    assert headings == ["Arguments", "Input", "What to segment", "Output", "Advanced"]
+    assert headings == ["Arguments", "Input", "What to do", "Output", "Advanced"]
     words = " ".join(done.stdout.split())
     assert words.count("--voxel-size-um") == 1
     assert words.endswith("130 stopped by Ctrl-C; 143 stopped by SIGTERM.")

@@ -50,7 +50,7 @@ app.command(cls=ListingCommand, short_help="Print the settings of a modality as 
 app.command(cls=ListingCommand, short_help="Show what a file contains.")(files.info)
 app.command(cls=LongCommand, short_help="Convert a file to another format.")(files.convert)
 app.command(cls=ListingCommand, short_help="List the file formats that are read and written.")(files.formats)
-app.command(cls=ListingCommand, short_help="Check that results are unchanged since they were written.")(files.verify)
+app.command(cls=LongCommand, short_help="Check that results are unchanged since they were written.")(files.verify)
 app.command(cls=LongCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
@@ -88,7 +88,7 @@ def main() -> NoReturn:
     show_every_name()
     is_debug = "--debug" in sys.argv
     try:
-        app()
+        app(prog_name="tomocyte")
     except TomocyteError as problem:
         if is_debug:
             traceback.print_exc()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tomocyte.cli.listings import ListingCommand
+from tomocyte.cli.listings import ListingCommand, LongCommand
 from tomocyte.cli.options import DebugOption
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
 RunArgument = Annotated[Path, typer.Argument(help="Output folder of `tomocyte run`.", metavar="RUN")]
 
 
-@app.command("from-labels", cls=ListingCommand)
+@app.command("from-labels", cls=ListingCommand, short_help="Turn corrected labels into edits.")
 def from_labels(
     run: RunArgument,
     item: Annotated[
@@ -65,7 +65,7 @@ def from_labels(
     typer.echo(f"{', '.join(f'{count} {kind}' for kind, count in sorted(counts.items()))}: wrote {output}")
 
 
-@app.command("export", cls=ListingCommand)
+@app.command("export", cls=LongCommand, short_help="Export corrected items to fine-tune a model on.")
 def export(
     run: RunArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for `tomocyte fine-tune --data`.")],

@@ -16,6 +16,7 @@ from tomocyte.cli.options import (
     VoxelSizeOption,
     voxel_size,
 )
+from tomocyte.cli.recording import remark
 from tomocyte.names import shown_name
 
 if TYPE_CHECKING:
@@ -28,9 +29,12 @@ N_NAMES_SHOWN = 5
 
 
 def evaluate(
-    prediction: Annotated[Path, typer.Argument(help="Masks, labels or probabilities: a file or a folder.")],
+    prediction: Annotated[
+        Path, typer.Argument(help="Masks, labels or probabilities: a file or a folder.", metavar="PREDICTION")
+    ],
     truth: Annotated[
-        Path, typer.Argument(help="True masks or labels: a file, or a folder with files of the same names.")
+        Path,
+        typer.Argument(help="True masks or labels: a file, or a folder with files of the same names.", metavar="TRUTH"),
     ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the tables.")] = None,
     structure: Annotated[
@@ -54,7 +58,10 @@ def evaluate(
     ] = False,
     min_iou: Annotated[
         list[float] | None,
-        typer.Option("--min-iou", help="IoU from which two objects match; may be repeated. Default: 0.5 and 0.75."),
+        typer.Option(
+            "--min-iou",
+            help="Overlap (IoU) from which two objects match, 0 to 1; may be repeated. Default: 0.5 and 0.75.",
+        ),
     ] = None,
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Channel to compare, from 0.")] = None,
     voxel_size_um: VoxelSizeOption = None,
@@ -166,7 +173,7 @@ def _score_all(
                 scores.add_all(opened.cases())
                 kinds.add(opened.kind)
                 for note in opened.notes:
-                    typer.echo(f"note: {pair.name}: {note}", err=True)
+                    remark(f"note: {pair.name}: {note}")
             except TomocyteError as problem:
                 if len(pairs.pairs) == 1 or is_debugging:
                     raise

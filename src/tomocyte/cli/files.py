@@ -19,11 +19,14 @@ from tomocyte.cli.options import (
     VoxelSizeOption,
     voxel_size,
 )
+from tomocyte.cli.recording import remark
 from tomocyte.names import shown_name
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A file or folder.")],
+    file: Annotated[
+        Path, typer.Argument(help="A file or folder of a kind that `tomocyte formats` lists.", metavar="FILE")
+    ],
     axes: AxesOption = None,
     dataset: DatasetOption = None,
     voxel_size_um: VoxelSizeOption = None,
@@ -78,7 +81,9 @@ def info(
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="File or folder to read.", metavar="IN")],
+    source: Annotated[
+        Path, typer.Argument(help="File or folder to read, of a kind that `tomocyte formats` lists.", metavar="IN")
+    ],
     target: Annotated[
         Path, typer.Argument(help="File to write; its ending chooses the format: {written_formats}.", metavar="OUT")
     ],
@@ -108,7 +113,7 @@ def convert(
         )
     typer.echo(f"wrote {shown_name(target)}")
     for note in lost:
-        typer.echo(f"note: {note}", err=True)
+        remark(f"note: {note}")
 
 
 def formats(

@@ -8,6 +8,7 @@ when its own help is shown; only then is the registry imported. To add a list, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -27,18 +28,41 @@ MOST_UNGROUPED = 14
 OPTION_GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         "recursive", "voxel_size_um", "pixel_size_um", "axes", "dataset", "time_step_s", "medium_ri", "quantity",
-        "wavelength_um", "lac_per_um", "nan", "data", "real", "instrument", "cell_line", "experiment",
+        "wavelength_um", "lac_per_um", "nan", "data", "image",
     ),
-    "What to segment": (
-        "modality", "model", "cells", "channel", "structure", "object_diameter_um", "edits", "settings", "overrides",
+    "What to do": (
+        "modality", "model", "cells", "channel", "structure", "object_diameter_um", "edits", "settings", "preset",
+        "n_items", "frames", "experiment", "shape", "instrument", "shift", "benchmark", "seed", "threshold",
+        "tolerance_um", "instances", "min_iou", "method", "axis", "labelled_slices", "resamples", "overrides",
     ),
     "Output": (
-        "output", "measurements", "uncertainty", "uncertainty_map", "picture_format", "file_format", "as_json",
-        "overwrite", "discard_changes", "dry_run", "quiet", "log",
+        "output", "measurements", "uncertainty", "uncertainty_map", "structures", "picture_format", "file_format",
+        "as_json", "overwrite", "discard_changes", "dry_run", "quiet", "log",
     ),
     "Advanced": (),
 }  # fmt: skip
 """Heading in help texts -> names of parameters; what stands nowhere is advanced."""
+NO_INPUT = {"simulate"}
+"""Commands that read no image: what would describe one says what to make."""
+KINDS = {"str": "TEXT", "path": "PATH", "Path": "PATH", "float": "NUMBER", "int": "NUMBER"}
+"""Type of a value -> how help texts call it."""
+
+
+def readable(record: tuple[str, str]) -> tuple[str, str]:
+    """An entry of a help text in plain English: kinds of values instead of types, ranges in words.
+
+    Examples
+    --------
+    >>> readable(("--seed <int range>", "Seed.  [default: 1; x>=0]"))
+    ('--seed NUMBER', 'Seed.  [default: 1; at least 0]')
+    >>> readable(("--row <list[str]>", "")), readable(("--threshold <float range>", "From.  [0.0<=x<=1.0]"))
+    (('--row TEXT', ''), ('--threshold NUMBER', 'From.  [0 to 1]'))
+    """
+    name, text = record
+    name = re.sub(r"<(?:list\[)?(\w+)\]?(?: range)?>", lambda found: KINDS.get(found[1], found[1].upper()), name)
+    text = re.sub(r"([\d.]+)<=x<=([\d.]+)", lambda found: f"{float(found[1]):g} to {float(found[2]):g}", text)
+    text = re.sub(r"\bx>=([\d.]+)", lambda found: f"at least {float(found[1]):g}", text)
+    return name, text
 
 
 class ListingCommand(TyperCommand):
@@ -74,16 +98,18 @@ class ListingCommand(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under the headings of :data:`OPTION_GROUPS`; those of few options under one."""
-        arguments = [record for one in self.get_params(ctx) if isinstance(one, TyperArgument)
-                     if (record := one.get_help_record(ctx)) is not None]  # fmt: skip
+        entries = [one.get_help_record(ctx) for one in self.get_params(ctx) if isinstance(one, TyperArgument)]
+        arguments = [(record[0].partition(" <")[0], record[1]) for record in entries if record is not None]
         rows: dict[str, list[tuple[str, str]]] = {"Arguments": arguments}
         options = [one for one in self.get_params(ctx) if not isinstance(one, TyperArgument)]
+        options.sort(key=lambda one: one.name in ("debug", "help"))
         is_grouped = len(options) > MOST_UNGROUPED
         rows |= {heading: [] for heading in OPTION_GROUPS}
         for option in options:
             record = option.get_help_record(ctx)
             if record is not None:
-                rows.setdefault(group_of(option.name or "") if is_grouped else "Options", []).append(record)
+                heading = group_of(option.name or "", self.name or "") if is_grouped else "Options"
+                rows.setdefault(heading, []).append(readable(record))
         for heading, records in rows.items():
             if records:
                 with formatter.section(heading):
@@ -123,7 +149,9 @@ def _recording_options(
     log: Annotated[
         str | None,
         typer.Option(
-            "--log", help="Append everything that is printed, with times in UTC, and tracebacks to this file."
+            "--log",
+            metavar="FILE",
+            help="Append everything that is printed, with times in UTC, and tracebacks to this file.",
         ),
     ] = None,
 ) -> None:
@@ -136,15 +164,16 @@ def options_of(command: Any) -> frozenset[str]:
     return frozenset(names | {"--help"})
 
 
-def group_of(parameter: str) -> str:
+def group_of(parameter: str, command: str = "") -> str:
     """The heading of a parameter in help texts.
 
     Examples
     --------
-    >>> group_of("voxel_size_um"), group_of("debug")
-    ('Input', 'Advanced')
+    >>> group_of("voxel_size_um"), group_of("debug"), group_of("voxel_size_um", "simulate")
+    ('Input', 'Advanced', 'What to do')
     """
-    return next((heading for heading, names in OPTION_GROUPS.items() if parameter in names), "Advanced")
+    heading = next((heading for heading, names in OPTION_GROUPS.items() if parameter in names), "Advanced")
+    return "What to do" if heading == "Input" and command in NO_INPUT else heading
 
 
 def fill_in(text: str | None) -> str | None:
@@ -213,7 +242,6 @@ def _cell_methods() -> str:
 
 def _recipes(kind: str) -> str:
     """Names of the shipped recipes of one kind; read without the room that trains, which would load torch."""
-    import re
     from importlib import resources
 
     recipes = (resources.files("tomocyte") / "recipes").iterdir()

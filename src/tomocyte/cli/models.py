@@ -11,7 +11,7 @@ import typer
 
 from tomocyte.cli import completion
 from tomocyte.cli.describe import human_bytes
-from tomocyte.cli.listings import ListingCommand
+from tomocyte.cli.listings import ListingCommand, LongCommand
 from tomocyte.cli.options import DebugOption
 from tomocyte.errors import SettingsError
 
@@ -35,7 +35,7 @@ NameArgument = Annotated[
 ENDINGS = {"zip": ".zip", "onnx": ".onnx", "bioimageio": ".zip"}
 
 
-@app.command("list", cls=ListingCommand)
+@app.command("list", cls=ListingCommand, short_help="List the models that you have.")
 def models_list(as_json: JsonOption = False, debug: DebugOption = False) -> None:  # noqa: ARG001
     """List the models that come with tomocyte and those you imported.
 
@@ -63,7 +63,7 @@ def models_list(as_json: JsonOption = False, debug: DebugOption = False) -> None
         typer.echo(f"no models; import one with `tomocyte models import` (it goes into {user_folder()}).")
 
 
-@app.command("show", cls=ListingCommand)
+@app.command("show", cls=ListingCommand, short_help="Show a model's card: input, output, scores, limits.")
 def models_show(
     name: NameArgument,
     as_json: JsonOption = False,
@@ -85,7 +85,7 @@ def models_show(
     typer.echo(f"  {'folder':<12} {folder}")
 
 
-@app.command("import", cls=ListingCommand)
+@app.command("import", cls=ListingCommand, short_help="Check a model and copy it to your own.")
 def models_import(
     source: Annotated[Path, typer.Argument(help="Folder or .zip of a model package.", metavar="PATH")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an imported model of the same name.")] = False,
@@ -103,7 +103,7 @@ def models_import(
     typer.echo(f"imported {entry.name}{version} into {entry.folder}")
 
 
-@app.command("remove", cls=ListingCommand)
+@app.command("remove", cls=ListingCommand, short_help="Remove a model that you imported.")
 def models_remove(
     name: Annotated[str, typer.Argument(help="Name of an imported model.", metavar="NAME")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -123,7 +123,7 @@ def models_remove(
     typer.echo(f"removed {entry.name} from {entry.folder}")
 
 
-@app.command("export", cls=ListingCommand)
+@app.command("export", cls=ListingCommand, short_help="Write a model as one file.")
 def models_export(
     name: NameArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", metavar="FILE")],
@@ -160,7 +160,7 @@ def models_export(
     typer.echo(f"wrote {output} ({human_bytes(output.stat().st_size)})")
 
 
-@app.command("calibrate", cls=ListingCommand)
+@app.command("calibrate", cls=LongCommand, short_help="Calibrate a 3-D model on labelled images.")
 def models_calibrate(
     name: NameArgument,
     data: Annotated[

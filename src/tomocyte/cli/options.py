@@ -10,7 +10,13 @@ import typer
 
 from tomocyte.errors import SettingsError
 
-Inputs = Annotated[list[str], typer.Argument(help="Files, folders, or patterns such as 'data/*.tif'.", metavar="INPUT")]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Files, folders, or patterns such as 'data/*.tif', of the kinds that `tomocyte formats` lists.",
+        metavar="INPUT",
+    ),
+]
 RecursiveOption = Annotated[
     bool, typer.Option("--recursive", help="Also take the images in the subfolders of a folder.")
 ]
@@ -33,9 +39,12 @@ DatasetOption = Annotated[
     str | None,
     typer.Option("--dataset", help="Which array to read in a file with several (HDF5, TCF, Zarr), e.g. 3DFL/CH0."),
 ]
-TimeStepOption = Annotated[float | None, typer.Option("--time-step-s", help="Seconds between frames.", min=0.0)]
+TimeStepOption = Annotated[
+    float | None, typer.Option("--time-step-s", help="Seconds between frames; replaces those in the file.", min=0.0)
+]
 MediumOption = Annotated[
-    float | None, typer.Option("--medium-ri", help="Refractive index of the medium.", min=1.0, max=2.0)
+    float | None,
+    typer.Option("--medium-ri", help="Refractive index of the medium; replaces the one in the file.", min=1.0, max=2.0),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 

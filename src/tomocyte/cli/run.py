@@ -72,7 +72,8 @@ def run(
     medium_ri: Annotated[
         str | None,
         typer.Option(
-            "--medium-ri", help="Refractive index of the medium, or `background` to measure it outside the cells."
+            "--medium-ri",
+            help="Refractive index of the medium, 1 to 2, or `background` to measure it outside the cells.",
         ),
     ] = None,
     quantity: Annotated[
@@ -122,7 +123,10 @@ def run(
     ] = None,
     nan: Annotated[
         str,
-        typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input, or `mask` them as outside the image."),
+        typer.Option(
+            "--nan",
+            help="What to do with voxels that are no number: `refuse` the input, or `mask` them as outside the image.",
+        ),
     ] = "refuse",
     uncertainty: Annotated[
         str | None,
@@ -143,7 +147,8 @@ def run(
         typer.Option("--edits", help="Corrections made by hand: edits.yaml, or a folder with ITEM.edits.yaml files."),
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option("--settings", help="YAML file with settings, as `tomocyte settings` prints them.")
+        Path | None,
+        typer.Option("--settings", help="YAML file with settings, as `tomocyte settings MODALITY` prints them."),
     ] = None,
     overrides: Annotated[
         list[str] | None,

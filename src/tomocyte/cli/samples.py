@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from tomocyte.cli import completion
-from tomocyte.cli.listings import ListingCommand
+from tomocyte.cli.listings import ListingCommand, LongCommand
 from tomocyte.cli.options import DebugOption
 
 app = typer.Typer(help="Open sample data: list and download.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("list", cls=ListingCommand)
+@app.command("list", cls=ListingCommand, short_help="List the open samples.")
 def samples_list() -> None:
     """List the open samples: content, source, licence; those that cannot be downloaded stand apart."""
     from tomocyte.runs.samples import registry
@@ -31,9 +31,12 @@ def samples_list() -> None:
                 typer.echo(f"  {entry.name:<20} {entry.description}\n  {'':<20} {entry.source}; {entry.licence}")
 
 
-@app.command("get", cls=ListingCommand)
+@app.command("get", cls=LongCommand, short_help="Download, copy or simulate one sample.")
 def samples_get(
-    name: Annotated[str, typer.Argument(help="Name from `tomocyte samples list`.", autocompletion=completion.samples)],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name from `tomocyte samples list`.", metavar="NAME", autocompletion=completion.samples),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path(),
     source: Annotated[
         Path | None, typer.Option("--from", help="Copy the files from this local folder instead of downloading them.")

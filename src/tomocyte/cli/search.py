@@ -23,6 +23,7 @@ def search(
         str,
         typer.Argument(
             help="A YAML file, or the name of a recipe: {search_recipes}.",
+            metavar="RECIPE",
             autocompletion=completion.recipes_for("search"),
         ),
     ],
@@ -34,7 +35,7 @@ def search(
     dry_run: DryRunOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Search for a good network architecture (ScNAS): which operations each cell of the network uses.
+    """Search for a good network architecture (ScNAS): which operations its building blocks use.
 
     Weights are trained on the training images, the operations are chosen on the validation images; test images are not
     used. The output folder contains genotype.yaml (the architecture), train.yaml (a recipe to train it: `tomocyte train

@@ -18,6 +18,7 @@ from tomocyte.cli.options import (
     VoxelSizeOption,
     voxel_size,
 )
+from tomocyte.cli.recording import remark
 
 if TYPE_CHECKING:
     from tomocyte.runs.simulate import ItemPlan
@@ -124,7 +125,7 @@ def simulate(
         f"{result.n_done} of {len(plans)} simulated items ({result.n_resumed} in an earlier run), {cells_made} cells."
     )
     for note in result.notes:
-        typer.echo(f"note: {note}", err=True)
+        remark(f"note: {note}")
     typer.echo(f"truth: {output / 'truth.csv'}")
     if result.failures:
         raise typer.Exit(4 if result.n_done == 0 else 3)

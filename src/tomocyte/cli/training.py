@@ -9,6 +9,7 @@ import typer
 
 from tomocyte.cli import completion
 from tomocyte.cli.options import DebugOption, Output
+from tomocyte.cli.recording import remark
 
 if TYPE_CHECKING:
     from tomocyte.datasets.labelled import LabelledItem
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of labelled images. Default: the recipe's own data are simulated."),
+    typer.Option(
+        "--data",
+        help="Folder of labelled images: NAME.tif with NAME_STRUCTURE.tif. Default: the recipe's own are simulated.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="One setting of the recipe, e.g. loop.n_epochs=20; may be repeated.")
@@ -42,6 +46,7 @@ def train(
         str | None,
         typer.Argument(
             help="A YAML file, or the name of a recipe: {training_recipes}.",
+            metavar="RECIPE",
             autocompletion=completion.recipes_for("training"),
         ),
     ] = None,
@@ -143,7 +148,14 @@ def _write_recipe(modality: str, output: Path, *, is_dry_run: bool) -> None:
 
 
 def fine_tune(
-    model: Annotated[str, typer.Argument(help="Name or folder of a model package.", autocompletion=completion.models)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a model from `tomocyte models list`, or its folder.",
+            metavar="MODEL",
+            autocompletion=completion.models,
+        ),
+    ],
     output: Output,
     data: Annotated[Path, typer.Option("--data", help="Folder of your labelled images.")],
     overrides: SetOption = None,
@@ -152,7 +164,11 @@ def fine_tune(
         typer.Option("--pixel-size-um", metavar="Y X", help="Pixel size in um of images whose files contain none."),
     ] = None,
     label_suffix: Annotated[
-        str | None, typer.Option("--label-suffix", help="End of the names of label files, e.g. _mask.")
+        str | None,
+        typer.Option(
+            "--label-suffix",
+            help="How names of label files end, e.g. _mask. Default: _STRUCTURE, _instances, _labels or _mask.",
+        ),
     ] = None,
     device: DeviceOption = "cpu",
     resume: ResumeOption = True,
@@ -203,6 +219,7 @@ def crossval(
         str,
         typer.Argument(
             help="A YAML file, or the name of a recipe: {crossval_recipes}.",
+            metavar="RECIPE",
             autocompletion=completion.recipes_for("crossval"),
         ),
     ],
@@ -210,9 +227,11 @@ def crossval(
     data: DataOption = None,
     groups: Annotated[
         str | None,
-        typer.Option("--groups", help="What is never split over two folds: cell or image. Default: the recipe's."),
+        typer.Option("--groups", help="What is never split over two folds: cell or image. Default: as in the recipe."),
     ] = None,
-    folds: Annotated[int | None, typer.Option("--folds", help="Number of folds. Default: the recipe's.", min=2)] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Number of folds. Default: as in the recipe.", min=2)
+    ] = None,
     rows: Annotated[
         list[str] | None, typer.Option("--row", help="Only this row of the table; may be repeated. Default: all rows.")
     ] = None,
@@ -282,7 +301,7 @@ def _print_result(result: dict[str, Any], output: Path) -> None:
     if result["n_skipped_steps"]:
         typer.echo(f"{result['n_skipped_steps']} training steps were skipped because their gradients were not finite.")
     for note in result["notes"]:
-        typer.echo(f"note: {note}", err=True)
+        remark(f"note: {note}")
     for name, figures in result["figures"].items():
         if isinstance(figures, dict) and name != "calibration":
             typer.echo(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()))
