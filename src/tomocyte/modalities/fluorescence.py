@@ -29,6 +29,7 @@ MODALITY = Modality(
             min_contrast_to_noise=1.5,
             own_fraction=0.6,
             min_significance=1.0,
+            is_dim_sought=True,
         ),
         split=SplitSettings(
             method="distance", smoothing_um=None, window_um=None, min_separation_um=None, prominence=0.1

@@ -45,6 +45,10 @@ class ForegroundSettings(Settings):
     """An object counts only if, at the objects' scale, it stands this many times as far out as noise does once in a
     thousand images; 0: not tested. For bright objects."""
 
+    is_dim_sought: bool = False
+    """Whether objects that are much dimmer than those found are sought in what remains of the image without them. For
+    bright objects; with ``min_significance``."""
+
     @model_validator(mode="after")
     def _value_is_given(self) -> ForegroundSettings:
         if (self.method == "value") != (self.value is not None):

@@ -19,10 +19,12 @@ from tomocyte.labels.extents import label_extents
 from tomocyte.labels.renumber import renumber
 from tomocyte.labels.settings import required
 from tomocyte.progress import silent
+from tomocyte.segmentation.classical.dim_objects import SIGNIFICANCE, with_dim_objects
 from tomocyte.segmentation.classical.foreground import find_foreground
 from tomocyte.segmentation.classical.organelles import find_inclusions, find_nuclei
 from tomocyte.segmentation.classical.outlines import at_own_level
 from tomocyte.segmentation.classical.scale_space import Significance, estimate_diameter_um, significance
+from tomocyte.segmentation.classical.thresholds import Levels
 from tomocyte.segmentation.scales import with_scales
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.segmentation.smoothing import sigma_in_voxels
@@ -108,14 +110,42 @@ def find_cells(
     callback: Callable[[str], None] = silent,
 ) -> Labels:
     """The cells alone; parameters and returns as :func:`segment`."""
-    significant: Significance | None = None
-    if settings.follows_diameter:
-        callback("scale")
-        diameter = settings.object_diameter_um or estimate_diameter_um(image, voxel_size_um)
-        significant = None if diameter is None else significance(image, voxel_size_um, diameter)
-        if diameter is None or significant is None:
-            return np.zeros(image.shape, dtype=np.uint8)
-        settings = with_scales(settings, diameter)
+    if not settings.follows_diameter:
+        return _find_objects(image, voxel_size_um, settings, None, callback)[0]
+    callback("scale")
+    diameter = settings.object_diameter_um or estimate_diameter_um(image, voxel_size_um)
+    significant = None if diameter is None else significance(image, voxel_size_um, diameter)
+    if diameter is None or significant is None:
+        return np.zeros(image.shape, dtype=np.uint8)
+    scaled = with_scales(settings, diameter)
+    labels, levels = _find_objects(image, voxel_size_um, scaled, significant, callback)
+    options = scaled.foreground
+    if not (options.is_dim_sought and options.is_bright and options.min_significance):
+        return labels
+    callback("dim objects")
+    strict = options.model_copy(update={"min_significance": SIGNIFICANCE * options.min_significance})
+    asked = scaled.model_copy(update={"foreground": strict})
+    # At the scale of a whole object, not of half of one: what is dim needs all of its voxels to stand out.
+    whole = significance(image, voxel_size_um, 2 * diameter)
+    return with_dim_objects(
+        labels,
+        levels,
+        image,
+        voxel_size_um,
+        lambda rest: _find_objects(rest, voxel_size_um, asked, whole, silent)[0],
+        diameter_um=diameter,
+        least_height=options.fraction / options.own_fraction if options.own_fraction else 0.0,
+    )
+
+
+def _find_objects(
+    image: NDArray[Any],
+    voxel_size_um: VoxelSize,
+    settings: SegmentationSettings,
+    significant: Significance | None,
+    callback: Callable[[str], None],
+) -> tuple[Labels, Levels]:
+    """From foreground to clean labels, and the levels of the foreground."""
     clean = settings.clean
     is_plane = image.shape[0] == 1
     smallest = voxels_of(required(clean.min_volume_um3), required(clean.min_area_um2), voxel_size_um, image.shape[0])
@@ -130,6 +160,10 @@ def find_cells(
     del foreground
     labels = components.paint(keep)
     del components
+    least = settings.foreground.min_significance
+    if significant is not None and least:
+        # What holds no significant place holds no significant object: not worth a split.
+        labels = renumber(labels, significant.reach(labels, int(labels.max()), least))
     if clean.is_hole_filled:
         # In a plane, cells may stand in a ring: only what is smaller than a cell is surely a hole before the split.
         fill_holes(labels, max_voxels=smallest if is_plane else np.inf)
@@ -158,8 +192,8 @@ def find_cells(
     keep = large_enough(extents, smallest)
     if core is not None:
         keep &= reaches(labels, core, len(keep) - 1)
-    if significant is not None and settings.foreground.min_significance:
-        keep &= significant.reach(labels, len(keep) - 1, settings.foreground.min_significance)
+    if significant is not None and least:
+        keep &= significant.reach(labels, len(keep) - 1, least)
     if clean.is_border_cleared:
         keep &= ~touches_border(extents.lower, extents.upper, labels.shape)
-    return renumber(labels, keep)
+    return renumber(labels, keep), levels
