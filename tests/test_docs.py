@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import scipy.io
 import typer
+import zarr
 from tests.formats import maker_samples
 from typer.testing import CliRunner
 
@@ -216,7 +217,7 @@ def section_pair(folder: Path, name: str, structures: list[str]) -> None:
 
 # How each documented line is tested beyond being understood: the first pattern that it matches decides.
 TREATMENTS = {
-    r"tomocyte formats|recording.nd2|series.lif|tomogram.mat": "formats",
+    r"tomocyte formats|recording.nd2|series.lif|tomogram.mat|plate.zarr": "formats",
     r"real/|samples get": "needs real data",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
     r" propagate ": "typed in tests/propagation/test_propagation_page.py",
@@ -260,7 +261,18 @@ def test_the_page_of_formats(type_line: Type, tmp_path: Path) -> None:
     maker_samples.nd2(tmp_path / "recording.nd2", voxels, channels=("DNA", "Golgi"))
     maker_samples.lif(tmp_path / "series.lif", {"first": voxels, "second": voxels + 7})
     scipy.io.savemat(tmp_path / "tomogram.mat", {"ri": voxels[0, 0].transpose(1, 2, 0), "mask": voxels[0, 0] > 3})
+    plate = zarr.open_group(tmp_path / "plate.zarr", mode="w", zarr_format=3)
+    plate.attrs["ome"] = {"version": "0.5", "plate": {"rows": [], "columns": [], "wells": [{"path": "B/12"}]}}
+    well = plate.create_group("B/12")
+    well.attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+    field = Volume.from_array(voxels, voxel_size_um=(0.31, 0.17, 0.13), channel_names=("DNA", "Golgi"))
+    write_volume(tmp_path / "plate.zarr" / "B" / "12" / "0", field, format_name="ome-zarr")
     printed = {line: type_line(line) for line in ALL_COMMANDS if treatment(line) == "formats"}
+    assert (
+        printed["tomocyte info plate.zarr/B/12/0"].split("\n")[2:]
+        == printed["tomocyte info plate.zarr --dataset B/12/0"].split("\n")[2:]
+    )
+    assert read_volume(tmp_path / "field.ome.tif").channel_names == ("DNA", "Golgi")
     assert "DNA, Golgi" in printed["tomocyte info recording.nd2"]
     assert "Give --dataset with one of: first, second." in printed["tomocyte info series.lif"]
     assert '"source": "LIF z Length/(n-1)' in printed["tomocyte info series.lif --dataset second --json"]

@@ -53,6 +53,8 @@ class FoundArray:
         The entry of ``multiscales``, and in it the entry of ``datasets``.
     choices : tuple of str
         What else ``--dataset`` can name: resolutions and label images.
+    levels : tuple of str
+        Of these, the resolutions.
     notes : tuple of str
         Contradictions between the levels.
     """
@@ -64,6 +66,7 @@ class FoundArray:
     image: Mapping[str, Any] = field(default_factory=dict)
     level: Mapping[str, Any] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -185,8 +188,8 @@ def _as_level(node: Path, path: Path) -> FoundArray | None:
                 for level in image["datasets"]:
                     if inside(parent, str(level["path"])) == target:
                         found = stored_array(target)
-                        choices = _choices(parent, image)
-                        return FoundArray(found, str(level["path"]), ome, attributes, image, level, choices)
+                        listed = _choices(parent, image)
+                        return FoundArray(found, str(level["path"]), ome, attributes, image, level, *listed)
     return None
 
 
@@ -209,17 +212,18 @@ def _finest(root: Path, ome: Mapping[str, Any], attributes: Mapping[str, Any]) -
                 f"W-ZARR-LEVELS: {level['path']} has more voxels than {first['path']}, which is listed first as the "
                 "finest level; it is read."
             )
-        choices = _choices(root, image)
-        return FoundArray(array, str(level["path"]), ome, attributes, image, level, choices, tuple(notes))
+        listed = _choices(root, image)
+        return FoundArray(array, str(level["path"]), ome, attributes, image, level, *listed, tuple(notes))
 
 
-def _choices(root: Path, image: Mapping[str, Any]) -> tuple[str, ...]:
+def _choices(root: Path, image: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What can be named beside the image, if anything, and its levels."""
     levels = [str(level["path"]) for level in image["datasets"]]
     try:
         labels = [f"labels/{name}" for name, _ in images_in(root / "labels")] if _is_group(root / "labels") else []
     except InputError:  # labels that point elsewhere do not keep the image from being read
         labels = []
-    return tuple([*levels, *labels] if len(levels) + len(labels) > 1 else [])
+    return tuple([*levels, *labels] if len(levels) + len(labels) > 1 else []), tuple(levels)
 
 
 def _is_group(folder: Path) -> bool:

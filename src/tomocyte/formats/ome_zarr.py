@@ -209,7 +209,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     noted = own.get("origin")
     simulated = {key for key, value in noted.items() if value == "simulated"} if isinstance(noted, dict) else set()
     version = str(found.ome.get("version", found.image.get("version", "")))
-    choices = {CHOICES: found.choices} if found.choices else {}
+    listed = {CHOICES: found.choices, "levels": found.levels} if found.choices else {}
     return Volume(
         shape=shape,
         dtype=array.dtype.newbyteorder("="),
@@ -220,7 +220,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         affine_unit="um" if affine is not None else "",
         path=path,
         notes=tuple(notes),
-        metadata={"dataset": found.name, "version": version, **choices},
+        metadata={"dataset": found.name, "version": version, **listed},
         **said_by_file(properties, _fields(own, is_label=is_label), simulated=simulated),
     )
 

@@ -15,7 +15,7 @@ from tomocyte.errors import OutputError, TomocyteError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger.atomic import part_name, sync_file, sync_folder, sync_tree, writing
 from tomocyte.progress import silent
-from tomocyte.volume import Volume
+from tomocyte.volume import CHOICES, Volume
 
 MOST_SHOWN: Final = 6
 
@@ -62,7 +62,19 @@ def convert(
     volume = read_volume(source, options)
     on_open(volume)
     write_whole_volume(target, volume, on_planes=on_planes)
-    return losses(volume, read_volume(target, is_size_required=False))
+    left = () if options.dataset is not None else _images_left(volume)
+    return left + losses(volume, read_volume(target, is_size_required=False))
+
+
+def _images_left(volume: Volume) -> tuple[str, ...]:
+    """What the source holds beside the image that was read: further images, channels on their own grids, labels."""
+    same = {str(volume.metadata.get("dataset", "")).removeprefix("/Data/"), *volume.metadata.get("levels", ())}
+    choices = [str(name) for name in volume.metadata.get(CHOICES, ())]
+    others = [name for name in choices if name not in same]
+    others = others if len(others) < len(choices) else others[1:]  # else the first is the one that is read
+    if not others:
+        return ()
+    return (f"W-CONVERT-IMAGES: not in the new file: {_shown(tuple(others))}. Convert each with --dataset.",)
 
 
 def losses(source: Volume, written: Volume) -> tuple[str, ...]:
