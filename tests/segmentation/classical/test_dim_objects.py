@@ -60,6 +60,15 @@ def test_nothing_dim_is_made_up() -> None:
     assert (n_found(numbers, labels), int(labels.max())) == ((6, 0), 6)
 
 
+def test_cytoplasm_around_a_nucleus_is_no_object() -> None:
+    numbers, _ = field(1)
+    cell = ndimage.binary_dilation(numbers % 2 > 0, iterations=7)
+    blurred = ndimage.gaussian_filter(20.0 + 15 * cell + 180 * (numbers % 2), (1, 2, 2))
+    image = np.random.default_rng(2).poisson(blurred).astype(np.uint16)
+    labels = segment(image, VOXEL_UM, ENGINE)["cell"]
+    assert (n_found(numbers, labels), int(labels.max())) == ((6, 0), 6)
+
+
 def test_it_is_asked_for() -> None:
     assert not SegmentationSettings().foreground.is_dim_sought
     assert ENGINE.foreground.is_dim_sought

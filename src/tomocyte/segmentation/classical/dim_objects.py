@@ -25,6 +25,8 @@ MARGIN = 0.25
 SIGNIFICANCE = 9.0
 """A dim object stands out this many times as far as others must, at the scale of a whole object: the rest of an image
 also holds blur and debris."""
+BORDER = 0.1
+"""Share of its surface that may lie against the vicinity of bright objects: cytoplasm around a nucleus does."""
 ALIKE = 4.0
 """Its volume is at most this many times smaller or larger than the brighter ones' median."""
 
@@ -76,10 +78,22 @@ def with_dim_objects(
     dim = find(rest)
     sizes = np.bincount(dim.ravel())
     typical = float(np.median(np.bincount(labels.ravel(), minlength=n + 1)[is_bright]))
-    is_like = (sizes > typical / ALIKE) & (sizes < typical * ALIKE)
+    is_like = (sizes > typical / ALIKE) & (sizes < typical * ALIKE) & (_border_share(dim, near) <= BORDER)
     is_dim = is_like[dim] & (dim > 0)
     is_replaced = np.zeros(n + 1, dtype=bool)
     is_replaced[labels[is_dim]] = True
     both = refit(np.where(is_replaced[labels], 0, labels).astype(labels.dtype), n + len(sizes))
     both[is_dim] = dim[is_dim].astype(both.dtype) + n
     return renumber(both)
+
+
+def _border_share(labels: Labels, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of each label's faces between voxels that lead out of it, the share that lead into a mask; (largest + 1,)."""
+    out, into = (np.zeros(int(labels.max()) + 1) for _ in range(2))
+    for axis in range(3):
+        for here, there in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+            own, other = (slice(None),) * axis + (here,), (slice(None),) * axis + (there,)
+            is_face = (labels[own] > 0) & (labels[own] != labels[other])
+            out += np.bincount(labels[own][is_face], minlength=out.size)
+            into += np.bincount(labels[own][is_face & mask[other]], minlength=out.size)
+    return np.divide(into, out, out=np.zeros_like(into), where=out > 0)
