@@ -189,7 +189,7 @@ def test_lengths_without_a_unit_or_of_no_microscope_are_shown_where_the_size_is_
     path = write(tmp_path / "a.nii", unit="unknown")
     if unit == "mm":  # 310 µm
         path = write(tmp_path / "a.nii", unit="unknown", xyzt_units=2)
-    words = {"unknown": "z = 0.31, y = 0.17, x = 0.13 without a unit", "mm": "z = 310 µm by sform"}[unit]
+    words = {"unknown": "z = 0.31, y = 0.17, x = 0.13 without a known unit", "mm": "z = 310 µm by sform"}[unit]
     with pytest.raises(MetadataError, match=f"E-VOXEL-SIZE.*{words}"):
         read_volume(path)
     assert read_volume(path, is_size_required=False).voxel_size_um is None

@@ -185,8 +185,6 @@ class FlatPlanes:
 
     def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Planes (z_stop - z_start, Y, X)."""
-        for piece in self.pieces:
-            piece.stamp.check()
         first, inner, sizes = 0, self.axes, self.sizes
         selected = {"T": frame, "C": channel}
         while inner[0] in selected:  # leading frames and channels are skipped, not read
@@ -214,15 +212,17 @@ class FlatPlanes:
     def _voxels(self, first: int, count: int) -> NDArray[Any]:
         """Voxels from the one with index ``first`` on, from as many files as hold them."""
         voxels = np.empty(count, dtype=self.stored)
-        n_each, done = math.prod(self.sizes) // len(self.pieces), 0
+        pieces, done = self.pieces, 0
+        n_each = math.prod(self.sizes) // len(pieces)
         while done < count:
             index, inside = divmod(first + done, n_each)
             stop = min(done + n_each - inside, count)
-            self._fill(voxels[done:stop], self.pieces[index], inside, n_each)
+            self._fill(voxels[done:stop], pieces[index], inside, n_each)
             done = stop
         return voxels
 
     def _fill(self, voxels: NDArray[Any], piece: Piece, first: int, n_each: int) -> None:
+        piece.stamp.check()
         start = piece.offset + first * self.stored.itemsize
         end = piece.offset + n_each * self.stored.itemsize
         path, packing = piece.stamp.path, Packing(self.compression, piece.start, self.stored.str)

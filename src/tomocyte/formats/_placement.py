@@ -59,9 +59,9 @@ def agreed_length(axis: str, stated: Mapping[str, float], notes: list[str]) -> f
 
 
 def without_unit(lengths: Mapping[str, float]) -> str:
-    """The note for lengths, by the name of their axis, of which the file does not say the unit."""
+    """The note for lengths, by the name of their axis, of which the file does not say the unit; or for none at all."""
     shown = ", ".join(f"{axis} = {length:.6g}" for axis, length in lengths.items() if math.isfinite(length))
-    return f"W-VOXEL-SIZE: the file gives {shown or 'no length of a voxel'} without a unit of length that is known."
+    return f"W-VOXEL-SIZE: the file gives {f'{shown} without a known unit of length' if shown else 'no voxel size'}."
 
 
 def shear_note(rows: NDArray[np.float64]) -> tuple[str, ...]:
