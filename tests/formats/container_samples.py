@@ -223,6 +223,11 @@ def oib(folder: Path) -> Sample:
     return Sample(maker_samples.oib(folder / "sample.oib", FIVE), "oif", COUNTS)
 
 
+def oif(folder: Path) -> Sample:
+    """Settings, and a folder of planes beside them; built byte by byte."""
+    return Sample(maker_samples.oif(folder / "sample.oif", FIVE), "oif", COUNTS)
+
+
 MATLAB = COUNTS.transpose(1, 2, 0)
 """Rows y, columns x, planes z."""
 MATLAB_OPTIONS = ReadOptions(axes="YXZ", voxel_size_um=SIZE_UM)
@@ -274,6 +279,7 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
         lif,
         czi,
         oib,
+        oif,
         mat_5,
         mat_7,
         mat_73,

@@ -59,7 +59,9 @@ class Report:
 
 
 def members(name: str) -> tuple[str, ...]:
-    """Files of a folder format to damage, one of each kind."""
+    """Files of a format of several files to damage, one of each kind."""
+    if name == "oif":
+        return ("sample.oif", "sample.oif.files/s_C001Z004.tif")
     if name == "zarr_05":
         return ("zarr.json", "0/zarr.json", "0/c/0/0/0/0/0")
     if name == "zarr_04":
@@ -123,7 +125,8 @@ def _child(todo: list[Job], skip: int, place: Any, sender: Connection) -> None:
 def _do(job: Job, skip: int, place: Any) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         sample = SAMPLES[job.name](Path(folder))
-        target = sample.path / job.member if job.member else sample.path
+        place_of_members = sample.path if sample.path.is_dir() else sample.path.parent
+        target = place_of_members / job.member if job.member else sample.path
         whole = target.read_bytes()
         expected = read_all(sample.path, sample.options)
         cuts = cut_points(len(whole), job.n_files)

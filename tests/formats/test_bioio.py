@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from tomocyte.cli import app
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions, _plugins, detect, formats, read_volume
 
@@ -237,6 +240,12 @@ def test_axes_that_the_plugin_gives_wrong_can_be_given(save: Save) -> None:
     assert read_volume(path, ReadOptions(axes=axes), is_size_required=False).shape == tuple(STACK["shape"])
 
 
+@pytest.mark.parametrize("size", ["", "0.2 um", [0.2], {}])
+def test_a_size_that_is_no_number_is_an_error_of_the_plugin(size: object, save: Save) -> None:
+    with pytest.raises(InputError, match=r"E-BIOIO: .*its metadata, by the plugin bioio_acme 1\.2"):
+        read_volume(save({**STACK, "sizes": [0.5, size, 0.1]}))
+
+
 def test_errors_of_the_plugin_get_a_code_and_its_name(save: Save) -> None:
     with pytest.raises(InputError, match=r"E-BIOIO: .*bioio_acme 1\.2.*OwnError: not mine"):
         read_volume(save({"name": "no shape"}))
@@ -333,3 +342,28 @@ def test_a_real_plugin_reads_a_bitmap(tmp_path: Path) -> None:
     volume = read_volume(_bmp(tmp_path / "a.bmp", rows), ReadOptions(voxel_size_um=(math.nan, 0.2, 0.1)))
     assert volume.shape == (1, 1, 1, 7, 10)
     np.testing.assert_array_equal(volume.planes(0, 0, 0, 1)[0], rows)
+
+
+def test_the_cure_of_each_refusal_is_typed(save: Save, tmp_path: Path) -> None:
+    """A scene that is not there, axes that do not fit, a plugin without sizes: each message's option gets further."""
+    stack = {**STACK, "sizes": [None] * 3, "name": "left side"}
+    path = save(stack, {**stack, "name": "right"})
+    words: list[str] = ["--dataset", "middle", "--axes", "TYX"]
+    for code, option, values in (
+        ("E-DATASET", "--dataset", ["left side"]),
+        ("E-AXES", "--axes", ["TCZYX"]),
+        ("E-VOXEL-SIZE", "--voxel-size-um", ["0.5", "0.2", "0.1"]),
+    ):
+        result = CliRunner().invoke(app, ["convert", str(path), str(tmp_path / "out.ome.zarr"), *words])
+        message = f"{result.output} {result.exception}"
+        assert code in message
+        shown = "Z Y X" if len(values) > 1 else values[0]
+        assert re.search(f'{option} (with one of: )?"?{shown}', " ".join(message.split())), message
+        if option in words:
+            at = words.index(option)
+            words[at + 1 : at + 2] = values
+        else:
+            words += [option, *values]
+    result = CliRunner().invoke(app, ["convert", str(path), str(tmp_path / "out.ome.zarr"), *words])
+    assert result.exit_code == 0, result.output
+    assert read_volume(tmp_path / "out.ome.zarr").shape == (2, 3, 4, 5, 6)

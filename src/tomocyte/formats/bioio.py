@@ -6,6 +6,7 @@ format from a plugin, write a reader with its ending; this one then leaves it al
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -189,7 +190,9 @@ def _volume(plugin: Plugin, names: list[str], stamp: FileStamp, options: ReadOpt
         if file.array is None:
             raise ValueError("no array")
         order, stored, dtype = file.order, tuple(map(int, file.array.shape)), np.dtype(file.array.dtype)
-        sizes, interval = file.reader.physical_pixel_sizes, file.reader.time_interval
+        stated, interval = file.reader.physical_pixel_sizes, file.reader.time_interval
+        known = {letter: getattr(stated, letter, None) for letter in "ZYX"}
+        sizes = {letter: float(size) for letter, size in known.items() if size is not None}
         units = _units(file.reader)
         channels = [str(name) for name in (file.reader.channel_names or [])]
     _check_axes(order, stored, path)
@@ -248,18 +251,16 @@ def _units(reader: Any) -> dict[str, str]:
     return {letter: str(unit) for letter, unit in units.items() if unit is not None}
 
 
-def _length_um(letter: str, sizes: Any, units: dict[str, str], notes: list[str]) -> float | None:
+def _length_um(letter: str, sizes: dict[str, float], units: dict[str, str], notes: list[str]) -> float | None:
     """One length in µm; ``None`` where the plugin gives none, or none that can be understood."""
-    value = getattr(sizes, letter, None)
-    if value is None or not 0 < float(value) < float("inf"):
+    value = sizes.get(letter, math.nan)
+    if not 0 < value < math.inf:
         return None
     unit = units.get(letter, "µm")
     if unit.lower() not in UNITS_UM:
-        notes.append(
-            f"W-VOXEL-SIZE: the length {float(value):.6g} of {letter.lower()} has the unit {unit!r}; not used."
-        )
+        notes.append(f"W-VOXEL-SIZE: the length {value:.6g} of {letter.lower()} has the unit {unit!r}; not used.")
         return None
-    return float(value) * UNITS_UM[unit.lower()]
+    return value * UNITS_UM[unit.lower()]
 
 
 def _seconds(interval: Any, notes: list[str]) -> float | None:
