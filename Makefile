@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types check slow sizes codes coverage clean
+.PHONY: demo test lint types check slow sizes codes pictures coverage clean
 
 $(BIN)/python:
 	"$(PYTHON)" -m venv $(VENV)
@@ -51,6 +51,10 @@ sizes:
 # docs/codes.md, from the source.
 codes:
 	@"$(PYTHON)" tests/codes.py
+
+# docs/tuning-*.png, from simulated fields.
+pictures: $(VENV)/.installed-dev
+	$(BIN)/python tests/tuning_pictures.py
 
 # The test suite once more, slower, because every line is counted.
 coverage: $(VENV)/.installed-dev

@@ -189,6 +189,14 @@ def stained(path: Path) -> None:
     write_volume(path, Volume.from_array(voxels, **known))
 
 
+def flat(path: Path, quantity: str, unit: str, n_planes: int = 1) -> None:
+    """A box of 1 in 0, in a plane or a volume."""
+    voxels = np.zeros((n_planes, 40, 60), np.float32)
+    voxels[n_planes // 4 : n_planes - n_planes // 4, 10:30, 20:50] = 1
+    size_z = 0.5 if n_planes > 1 else float("nan")
+    write_volume(path, Volume.from_array(voxels, voxel_size_um=(size_z, 0.5, 0.5), quantity=quantity, unit=unit))
+
+
 def ball(path: Path, radius: float = 4.0) -> Path:
     """A ball of RI 1.357 in 1.337 as a file that says everything."""
     sizes = (0.4, 0.2, 0.2)
@@ -225,7 +233,7 @@ TREATMENTS = {
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",
     r"train my.yaml": "typed in tests/training/test_new_recipe.py",
-    r"--dry-run$|info cell.TCF|tomocyte measurements": "as printed",
+    r"--dry-run$|info cell.TCF|tomocyte (measurements|settings)": "as printed",
     r" run | simulate | reproduce | search | train | fine-tune ": "dry run",
 }
 
@@ -245,6 +253,8 @@ def test_before_anything_is_written(type_line: Type, tmp_path: Path) -> None:
     ball(tmp_path / "cell.ome.tif")
     ball(tmp_path / "data" / "a.ome.tif")
     stained(tmp_path / "cells.ome.tif")
+    flat(tmp_path / "phase.ome.tif", "dry_mass_density", "pg/um2")
+    flat(tmp_path / "tomogram.ome.tif", "linear_absorption_coefficient", "1/um", n_planes=12)
     for folder, structures in (("my_sections", ["nucleus"]), ("labelled", ORGANELLES), ("mine", ORGANELLES)):
         for name in ("a", "b", "c", "d", "e"):
             section_pair(tmp_path / folder, name, structures)
