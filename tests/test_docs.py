@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
+import tifffile
 import typer
 import zarr
 from tests.formats import maker_samples
@@ -227,6 +229,7 @@ def section_pair(folder: Path, name: str, structures: list[str]) -> None:
 TREATMENTS = {
     r"tomocyte formats|recording.nd2|series.lif|tomogram.mat|plate.zarr": "formats",
     r"real/|samples get": "needs real data",
+    r"tomocyte measure ": "measure",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
     r" propagate ": "typed in tests/propagation/test_propagation_page.py",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
@@ -263,6 +266,26 @@ def test_before_anything_is_written(type_line: Type, tmp_path: Path) -> None:
         if treatment(line) in ("as printed", "dry run"):
             assert type_line(line, *(["--dry-run"] if treatment(line) == "dry run" else []))
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_the_page_of_measuring(type_line: Type, tmp_path: Path) -> None:
+    """Each line as printed; two halves of a ball are two objects, and its mask without an image has its volume."""
+    image = read_volume(ball(tmp_path / "cell.TCF"))
+    mask = np.array(image.planes(0, 0)) > 1.347
+    halves = np.where(np.arange(mask.shape[2]) < 28, 1, 2) * mask
+    for name, labels in (("cells", halves), ("nuclei", mask), ("golgi", mask), ("masks/a", mask)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"{name}.tif", labels.astype(np.uint8), metadata={"axes": "ZYX"})
+    ball(tmp_path / "images" / "a.ome.tif")
+    for line in ALL_COMMANDS:
+        if treatment(line) == "measure":
+            type_line(line)
+    measured = pd.read_csv(tmp_path / "measured" / "objects.csv")
+    assert measured["structure"].tolist() == ["cell", "cell"]
+    assert measured["dry_mass_pg"].sum() == pytest.approx(268.1 * 0.02 / 0.19, rel=0.03)
+    forms = pd.read_csv(tmp_path / "forms" / "objects.csv")
+    assert forms["volume_um3"].tolist() == pytest.approx([mask.sum() * 0.4 * 0.2 * 0.2])
+    assert "mean_ri" not in forms
 
 
 def test_the_page_of_formats(type_line: Type, tmp_path: Path) -> None:

@@ -242,6 +242,17 @@ def ancestors(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def contains(outer: str, inner: str) -> bool:
+    """Whether objects of one structure may hold those of another; what is no part of a cell may hold anything.
+
+    Examples
+    --------
+    >>> contains("nucleus", "nucleolus"), contains("nucleus", "lipid_droplet"), contains("object", "my own")
+    (True, False, True)
+    """
+    return structure(outer).parent is None or canonical_name(outer) in ancestors(inner)
+
+
 def in_drawing_order(names: Iterable[str]) -> list[str]:
     """Each name once, from the outermost structure in; names without an entry last, in the order given.
 

@@ -22,6 +22,7 @@ PLAUSIBLE = {
     "sxt": (0.05, 0.4),
     "nile_red": (100.0, 9000.0),
     "fluorescence": (100.0, 9000.0),
+    "labels": (0.0, 7.0),
 }
 
 

@@ -20,6 +20,7 @@ from tomocyte.cli import (
     edits,
     evaluate,
     files,
+    measure,
     measurements,
     models,
     networks,
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=LongCommand, short_help="Segment, label and measure files: the main command.")(run.run)
+app.command(cls=LongCommand, short_help="Measure masks and labels of your own.")(measure.measure)
 app.command(cls=LongCommand, short_help="Simulate images of cells with the exact truth.")(simulate.simulate)
 app.command(cls=ListingCommand, short_help="Draw a real image beside a simulated one.")(simulate.beside)
 app.command(cls=ListingCommand, short_help="Print the settings of a modality as YAML.")(run.settings)

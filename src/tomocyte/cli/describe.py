@@ -94,6 +94,8 @@ def describe_plan(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _model(plan: Mapping[str, Any]) -> str:
+    if plan["masks"]:
+        return ", ".join(f"{structure} from {name}" for structure, name in plan["masks"].items())
     if plan["engine"] is None:
         return f"{plan['model']} (no trained network)"
     engine = plan["engine"]
@@ -107,6 +109,8 @@ def _cells(plan: Mapping[str, Any]) -> str:
     if method != "as-found":
         by = {"watershed": "a watershed from the nuclei", "components": "connected components"}
         return f"separated by {by.get(method, f'the network {method}')}"
+    if plan["masks"]:
+        return "as the masks give them"
     if plan["engine"] is not None:
         return "as the model finds them"
     classical = plan["classical"]["split"]["method"]

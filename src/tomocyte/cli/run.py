@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -227,13 +227,13 @@ def run(
     )
     paths = find_paths()
     if dry_run:
-        raise typer.Exit(_dry_run(paths, run_settings, output, workers))
+        raise typer.Exit(show_plan(paths, run_settings, output, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
     options["is_discarding_changes"] = discard_changes
-    raise typer.Exit(_run(paths, run_settings, output, options, is_debug=debug, as_json=as_json))
+    raise typer.Exit(run_and_print(paths, run_settings, output, options, is_debug=debug, as_json=as_json))
 
 
-def _run(
+def run_and_print(
     paths: list[Path],
     settings: RunSettings,
     output: Path,
@@ -242,6 +242,7 @@ def _run(
     is_debug: bool,
     as_json: bool = False,
 ) -> int:
+    """Work on the inputs, print what came out, and say with which exit code to end."""
     from tomocyte.cli.progress import RunProgress
     from tomocyte.runs.run import run_inputs
 
@@ -319,7 +320,14 @@ def _as_json(result: RunResult, n_inputs: int, output: Path) -> dict[str, Any]:
     }
 
 
-def _dry_run(paths: list[Path], settings: RunSettings, output: Path, workers: int) -> int:
+def show_plan(
+    paths: list[Path],
+    settings: RunSettings,
+    output: Path,
+    workers: int,
+    masks: Mapping[Path, Mapping[str, Path]] | None = None,
+) -> int:
+    """Print what would be done with each input, and say with which exit code to end."""
     from tomocyte.corrections.files import load_edits
     from tomocyte.errors import TomocyteError
     from tomocyte.ledger import item_names, known_items
@@ -330,7 +338,7 @@ def _dry_run(paths: list[Path], settings: RunSettings, output: Path, workers: in
     n_bad, peak, seconds = 0, 0, 0.0
     for item, path in zip(items, paths, strict=True):
         try:
-            content = preview(path, settings, edits.get(item))
+            content = preview(path, settings, edits.get(item), (masks or {}).get(path))
         except TomocyteError as problem:
             n_bad += 1
             typer.echo(f"{shown_name(path)}\n  problem    {problem.code}: {problem.problem} {problem.cure}")

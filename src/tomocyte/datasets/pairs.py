@@ -190,7 +190,7 @@ def open_pair(pair: Pair, options: ReadOptions, *, channel: int | None, structur
             path=pair.prediction,
             cure="Resample one to the grid of the other, or name the axes with --axes if they were read wrongly.",
         )
-    channels = (_channel(prediction, channel, structure), _channel(truth, channel, structure))
+    channels = (channel_of(prediction, channel, structure), channel_of(truth, channel, structure))
     kind = _kind(prediction, channels[0], str(pair.prediction))
     return OpenPair(pair, prediction, truth, kind, channels, _voxel_size(prediction, truth))
 
@@ -232,8 +232,14 @@ def _open_as_far_as_it_fits(
         raise
 
 
-def _channel(volume: Volume, channel: int | None, structure: str | None) -> int:
-    """The channel to compare: the only one, the one given, or the one named like the structure."""
+def channel_of(volume: Volume, channel: int | None, structure: str | None) -> int:
+    """The channel of a file of masks: the only one, the one given, or the one named like the structure.
+
+    Raises
+    ------
+    InputError
+        ``E-CHANNEL`` with those that there are.
+    """
     if volume.n_channels == 1:
         return 0
     if channel is not None and channel < volume.n_channels:
@@ -244,7 +250,7 @@ def _channel(volume: Volume, channel: int | None, structure: str | None) -> int:
     names = ", ".join(volume.channel_names) or f"0 to {volume.n_channels - 1}"
     raise InputError(
         "E-CHANNEL",
-        f"{volume.n_channels} channels, and it is not clear which to compare.",
+        f"{volume.n_channels} channels, and it is not clear which to take.",
         path=volume.path,
         cure=f"Give --channel N, or --structure with a channel's name; there are: {names}.",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,7 @@ def analyse(
     settings: RunSettings,
     *,
     edits: EditList | None = None,
+    masks: Mapping[str, Path] | None = None,
     extra_measurements: Sequence[Callable[..., float]] = (),
     callback: Callback = silent,
 ) -> Analysis:
@@ -97,6 +99,8 @@ def analyse(
         Its ``edits`` must have been read.
     edits : EditList, optional
         Corrections of this volume, from :func:`tomocyte.corrections.files.load_edits`.
+    masks : mapping of str to Path, optional
+        Structure -> file with its masks or labels; then nothing is segmented.
     extra_measurements : sequence of callable, optional
         Functions ``Region -> float`` of your own; name and docstring become column and dictionary entry.
     callback : callable
@@ -115,7 +119,7 @@ def analyse(
     SettingsError, MetadataError
         As :func:`tomocyte.pipeline.planning.plan_run`.
     """
-    plan = plan_run(volume, settings, edits=edits, extra_measurements=extra_measurements)
+    plan = plan_run(volume, settings, edits=edits, masks=masks, extra_measurements=extra_measurements)
     stages = prepared_stages(plan, volume, callback)
     frames = _Frames(plan, volume)
     for index in range(volume.n_frames):
@@ -215,7 +219,7 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
         "affine_unit": None if volume.affine is None else volume.affine_unit,
         "origin": {**volume.origin, **measured},
         "modality": plan.modality.name,
-        "model": "classical" if plan.card is None else plan.card.name,
+        "model": plan.engine_name if plan.card is None else plan.card.name,
         "primary": plan.main,
         "channel": plan.segmented,
         "is_simulated": volume.is_simulated,

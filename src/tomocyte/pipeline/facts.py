@@ -65,11 +65,14 @@ class ItemFacts(Settings):
     stands out of the noise."""
     edits: dict[str, Any] | None = None
     """Corrections by hand."""
+    masks: dict[str, Any] | None = None
+    """Files of the user's own masks by structure, and the hash of their content."""
 
     def as_json(self) -> dict[str, Any]:
         """What is written: facts that do not apply are left out."""
         content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
         optional = (
-            "affine", "affine_unit", "trained_model", "left_out_model", "cells", "domain", "object_diameter_um", "edits"
+            "affine", "affine_unit", "trained_model", "left_out_model", "cells", "domain", "object_diameter_um",
+            "edits", "masks",
         )  # fmt: skip
         return {name: value for name, value in content.items() if not (name in optional and value is None)}

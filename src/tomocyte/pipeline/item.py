@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modalities, modality
 from tomocyte.pipeline.analysis import Analysis, analyse
 from tomocyte.pipeline.forecast import forecast_run, peak_memory_bytes
+from tomocyte.pipeline.masks import open_masks
 from tomocyte.pipeline.planning import plan_run, requested_card, requested_cells_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, Progress
@@ -94,7 +96,7 @@ def process_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
     ----------
     task : dict
         ``path``, ``staged`` (an existing empty folder), ``settings`` (a RunSettings as JSON), ``item``, and
-        ``edits`` (an EditList as JSON) where the item has any.
+        ``edits`` (an EditList as JSON) and ``masks`` (structure -> path) where the item has any.
     callback : callable
         Receives progress events.
 
@@ -109,7 +111,8 @@ def process_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
     staged = Path(task["staged"])
     volume, _ = open_input(Path(task["path"]), settings)
     edits = None if task.get("edits") is None else EditList.model_validate(task["edits"])
-    analysis = analyse(volume, settings, edits=edits, callback=callback)
+    masks = {structure: Path(path) for structure, path in task.get("masks", {}).items()}
+    analysis = analyse(volume, settings, edits=edits, masks=masks, callback=callback)
     with writing(staged):
         _write(analysis, volume.n_frames, staged, task["item"], callback)
     return {
@@ -148,7 +151,9 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback:
     (staged / "facts.json").write_text(facts, encoding="utf-8")
 
 
-def preview(path: Path, settings: RunSettings, edits: EditList | None = None) -> dict[str, Any]:
+def preview(
+    path: Path, settings: RunSettings, edits: EditList | None = None, masks: Mapping[str, Path] | None = None
+) -> dict[str, Any]:
     """What ``--dry-run`` says of an input, from its header; with a trained model, from up to 16 planes too.
 
     Returns
@@ -166,7 +171,8 @@ def preview(path: Path, settings: RunSettings, edits: EditList | None = None) ->
     from tomocyte.models import check_fit
 
     volume, _ = open_input(path, settings)
-    plan = plan_run(volume, settings.model_copy(update={"edits": None}), edits=edits)
+    plan = plan_run(volume, settings.model_copy(update={"edits": None}), edits=edits, masks=masks)
+    open_masks(plan.masks, volume)
     notes = tuple(str(notice) for notice in plan.notices)
     if plan.card is not None and not plan.converts:
         notes += check_fit(plan.card, volume, channels=plan.model_channels, is_forced=settings.is_forced)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tomocyte.modalities import Modality
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tomocyte.tables import Column
 
 CLASSICAL = "classical"
+MASKS = "masks"
+"""What stands for the model where the masks are given."""
 AS_FOUND = "as-found"
 ConfidenceMethod = Literal["none", "single", "flips", "ensemble"]
 
@@ -101,6 +104,8 @@ class Plan:
         What a user must know already now.
     left_out_model_sha256 : str or None
         Of the card of a model that does not fit this input; with another model it might.
+    masks : mapping of str to Path
+        Structure -> file of the user's own masks, in the place of a segmentation.
     """
 
     settings: RunSettings
@@ -129,11 +134,17 @@ class Plan:
     edits: EditList | None
     notices: tuple[Notice, ...]
     left_out_model_sha256: str | None = None
+    masks: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def channel(self) -> Channel:
         """The channel that is segmented."""
         return self.channels[self.segmented]
+
+    @property
+    def engine_name(self) -> str:
+        """What segments where no trained model does."""
+        return MASKS if self.masks else CLASSICAL
 
     def name_of(self, structure: str) -> str:
         """What a structure is called in tables and files."""
@@ -163,7 +174,8 @@ class Plan:
             "voxel_size_um": [None if math.isnan(size) else size for size in self.voxel_size_um],
             "medium_ri": self.medium_ri,
             "medium_origin": self.medium_origin,
-            "model": CLASSICAL if self.card is None else f"{self.card.name} {self.card.version}",
+            "masks": {structure: path.name for structure, path in self.masks.items()},
+            "model": self.engine_name if self.card is None else f"{self.card.name} {self.card.version}",
             "model_channels": [self.channels[index].name for index in self.model_channels],
             "engine": None if self.engine is None else dict(self.engine),
             "confidence": self.confidence,

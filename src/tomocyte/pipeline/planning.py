@@ -6,15 +6,16 @@ To let a run decide something new, add a field to the plan and resolve it in :fu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.modalities import Modality, modality
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.notices import Notice
-from tomocyte.pipeline.plan import AS_FOUND, CLASSICAL, Channel, ConfidenceMethod, Plan
+from tomocyte.pipeline.plan import AS_FOUND, CLASSICAL, MASKS, Channel, ConfidenceMethod, Plan
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import InclusionSettings, SegmentationSettings
 from tomocyte.structures import CELL, NUCLEUS
@@ -44,7 +45,7 @@ def requested_card(settings: RunSettings) -> ModelCard | None:
         As :func:`tomocyte.models.loaded.read_organelles_card`.
     """
     name = modality(settings.modality).default_model if settings.model == AUTO else settings.model
-    if name == CLASSICAL:
+    if name in (CLASSICAL, MASKS):
         return None
     from tomocyte.models.loaded import read_organelles_card
 
@@ -108,6 +109,7 @@ def plan_run(
     settings: RunSettings,
     *,
     edits: EditList | None = None,
+    masks: Mapping[str, Path] | None = None,
     extra_measurements: Sequence[Callable[..., float]] = (),
 ) -> Plan:
     """Decide everything for one input.
@@ -120,6 +122,8 @@ def plan_run(
     settings : RunSettings
     edits : EditList, optional
         Corrections of this volume; must be given where the settings name a file of them.
+    masks : mapping of str to Path, optional
+        Structure -> file; then nothing is segmented, and the settings' model is ``masks``.
     extra_measurements : sequence of callable, optional
         Functions that measure an object, a pair or a track, see :func:`tomocyte.measurements.measure`.
 
@@ -154,7 +158,9 @@ def plan_run(
     if card is not None and settings.segmentation is None and "lipid_droplet" in _structures_of(card):
         classical = classical.model_copy(update={"inclusion": InclusionSettings()})
     main = settings.structure or kind.structures[0].name
-    _check_main(main, card, classical)
+    _check_masks(settings, main, masks or {})
+    if not masks:
+        _check_main(main, card, classical)
     cells_card = _cells_card(settings, card)
     cells = "network" if cells_card is not None else settings.cells if settings.cells in CELL_METHODS else AS_FOUND
     medium, medium_origin = _medium(volume, settings, channels[segmented].quantity)
@@ -187,6 +193,7 @@ def plan_run(
         edits=edits,
         notices=(*_volume_notices(volume, settings, channels[segmented].name), *notices),
         left_out_model_sha256=left_out,
+        masks=dict(masks or {}),
     )
     return replace(plan, stages=tuple(name for name, stage in STAGES.items() if stage.is_needed(plan)))
 
@@ -247,6 +254,26 @@ def _channels(
         else:
             channels.append(Channel(name, "intensity", ""))
     return tuple(channels), converts
+
+
+def _check_masks(settings: RunSettings, main: str, masks: Mapping[str, Path]) -> None:
+    """Refuse to segment label images, and a measurement without the masks of its main objects."""
+    if bool(masks) != (settings.model == MASKS):
+        raise SettingsError(
+            "E-MASKS",
+            "no masks are given." if settings.model == MASKS else "with masks, nothing is segmented.",
+            cure="Use `tomocyte measure` with --cell FILE or --labels NAME=FILE, or another --model.",
+        )
+    if settings.modality == "labels" and not masks:
+        raise SettingsError(
+            "E-MASKS",
+            "label images hold nothing to segment.",
+            cure="Measure them with `tomocyte measure --cell FILE -o FOLDER`, or name another --modality.",
+        )
+    if masks and main not in masks:
+        raise SettingsError(
+            "E-MASKS", f"there are no masks of {main}, the main objects.", cure="Name the main objects by --structure."
+        )
 
 
 def _check_main(main: str, card: ModelCard | None, classical: SegmentationSettings) -> None:
@@ -329,7 +356,8 @@ def _confidence(card: ModelCard | None, settings: RunSettings) -> ConfidenceMeth
 def _volume_notices(volume: Volume, settings: RunSettings, segmented: str) -> tuple[Notice, ...]:
     notices = [Notice.parse(note) for note in volume.notes]
     if volume.n_channels > 1:
-        text = f"{segmented} of {', '.join(volume.channels)} is segmented, all are measured; choose with --channel."
+        done = "drawn" if settings.model == MASKS else "segmented"
+        text = f"{segmented} of {', '.join(volume.channels)} is {done}, all are measured; choose with --channel."
         notices.append(Notice("W-CHANNEL", text))
     if volume.is_simulated:
         notices.append(Notice("W-SIMULATED", "this input is simulated, not measured."))

@@ -25,7 +25,8 @@ class RunSettings(Settings):
     """Name of the modality, e.g. ``odt``."""
     model: str = "auto"
     """Name of a model or the folder of its package; ``classical`` is the engine without a trained network, ``auto`` the
-    modality's own model, or the classical engine for inputs that it does not fit."""
+    modality's own model, or the classical engine for inputs that it does not fit; ``masks``: none, the masks are given
+    to ``tomocyte measure``."""
     inference: InferenceSettings = InferenceSettings()
     """How a trained model is applied."""
     uncertainty: UncertaintySettings = UncertaintySettings()
@@ -78,7 +79,7 @@ class RunSettings(Settings):
 
     @model_validator(mode="after")
     def _inference_needs_a_model(self) -> RunSettings:
-        if self.model == "classical" and self.inference != InferenceSettings():
+        if self.model in ("classical", "masks") and self.inference != InferenceSettings():
             raise ValueError("'inference' needs a trained 'model'")
         return self
 

@@ -56,7 +56,9 @@ class Key:
 
     def _with_its_edits(self, record: CommitRecord) -> str:
         edits: Any = record.facts.get("edits")
-        return self.request_sha256 if edits is None else corrected_request(self.request_sha256, edits["sha256"])
+        masks: Any = record.facts.get("masks")
+        request = self.request_sha256 if masks is None else masked_request(self.request_sha256, masks["sha256"])
+        return request if edits is None else corrected_request(request, edits["sha256"])
 
     def _is_made_so(self, record: CommitRecord) -> bool:
         return (record.model_sha256, record.code_version) == (self.model_sha256, __version__) and is_current(record)
@@ -65,6 +67,11 @@ class Key:
 def corrected_request(request_sha256: str, edits_sha256: str) -> str:
     """Hash of a request with corrections."""
     return sha256_of_json([request_sha256, edits_sha256])
+
+
+def masked_request(request_sha256: str, masks_sha256: str) -> str:
+    """Hash of a request with masks of the user's own."""
+    return sha256_of_json(["masks", request_sha256, masks_sha256])
 
 
 def is_current(record: CommitRecord) -> bool:
@@ -351,7 +358,7 @@ def _write_report(
     settings, versions = run["settings"], run["environment"]
     about = ReportRun(
         modality=settings["modality"],
-        model="classical" if run["model"] is None else run["model"]["name"],
+        model=_model_name(settings["model"]) if run["model"] is None else run["model"]["name"],
         started=run["started"],
         settings={**settings, "segmentation": run["engine"]},
         versions={"tomocyte": versions["tomocyte"], "python": versions["python"], **versions["libraries"]},
@@ -386,11 +393,17 @@ def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
     return (*shown, *(("mean over objects", path) for path in sorted(folder.glob("timecourse_*.png"))))
 
 
+def _model_name(asked: str) -> str:
+    return "given masks" if asked == "masks" else "classical"
+
+
 def _limits(settings: dict[str, Any], model: dict[str, Any] | None, records: list[CommitRecord]) -> tuple[str, ...]:
     """What a reader must know before trusting the numbers."""
     limits = ["Objects cut by the border of the volume are marked is_cut; their volume is a lower bound."]
     n_classical = sum(record.facts.get("model") == "classical" for record in records)
-    if n_classical or settings["model"] == "classical":
+    if settings["model"] == "masks":
+        limits.insert(0, "Masks were given by the user; nothing was segmented.")
+    elif n_classical or settings["model"] == "classical":
         some = "" if n_classical == len(records) else f" of {n_classical} of {len(records)} inputs"
         limits.insert(
             0, f"Masks{some} come from classical image processing (thresholds and watershed), not from a trained model."

@@ -28,7 +28,7 @@ from tomocyte.runs.kept import (
     is_edited_in_place,
     is_in_edits,
 )
-from tomocyte.runs.publish import Key, corrected_request, publish
+from tomocyte.runs.publish import Key, corrected_request, masked_request, publish
 
 if TYPE_CHECKING:
     from tomocyte.batch import Outcome
@@ -46,6 +46,7 @@ def run_inputs(
     item_timeout_s: float | None = None,
     is_trusting_times: bool = False,
     is_discarding_changes: bool = False,
+    masks: Mapping[Path, Mapping[str, Path]] | None = None,
     callback: Callback = silent,
 ) -> RunResult:
     """Do every input that is not done yet, then publish tables and report.
@@ -65,6 +66,8 @@ def run_inputs(
     is_discarding_changes : bool
         Whether results that were changed by hand since they were written are replaced, and edits of earlier runs that
         are not given again are left out. Otherwise changed results stop their item, and earlier edits are kept.
+    masks : mapping of Path to mapping, optional
+        Input -> structure -> file with its masks; then these are measured and nothing is segmented.
     callback : callable
         Receives :class:`~tomocyte.progress.Progress` events.
 
@@ -106,7 +109,7 @@ def run_inputs(
     key = Key(request, None if card is None else card_sha256(card))
     result = RunResult()
     with Ledger(output, "run", settings.modality) as ledger:
-        triage = _Triage(ledger, output, given, result, callback)
+        triage = _Triage(ledger, output, given, result, callback, masks or {})
         todo = triage.not_done(names, key, is_trusting_times=is_trusting_times)
         if todo:
             _work(
@@ -136,9 +139,20 @@ class _Triage:
     result : RunResult
         Counts and failures are written into it.
     callback : callable
+    masks : mapping
+        Input -> structure -> file.
     """
 
-    def __init__(self, ledger: Ledger, output: Path, given: GivenEdits, result: RunResult, callback: Callback) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        output: Path,
+        given: GivenEdits,
+        result: RunResult,
+        callback: Callback,
+        masks: Mapping[Path, Mapping[str, Path]],
+    ) -> None:
+        self.masks = masks
         self.ledger = ledger
         self.output = output
         self.given = given
@@ -154,7 +168,7 @@ class _Triage:
             try:
                 record = self.ledger.record(item)
                 content = _content_hash(path, record if is_trusting_times else None)
-                key.corrected[item] = self._edits_sha256(item, record, key)
+                key.corrected[item] = self._edits_sha256(item, record, key.request_sha256, self.masks.get(path))
                 if self._is_done(item, record, content, key):
                     self.result.n_done += 1
                     self.result.n_resumed += 1
@@ -171,19 +185,24 @@ class _Triage:
         self.result.failures.append(_failure(item, path, problem, traceback))
         self.callback(Progress(item=item, state="failed"))
 
-    def _edits_sha256(self, item: str, record: CommitRecord | None, key: Key) -> str:
-        """Hash of what is asked for one item: the given edits, else those that it was corrected with before."""
+    def _edits_sha256(
+        self, item: str, record: CommitRecord | None, request: str, masks: Mapping[str, Path] | None
+    ) -> str:
+        """Hash of what is asked for one item: its masks, the given edits, else those it was corrected with before."""
         from tomocyte.corrections.files import edits_sha256
+        from tomocyte.pipeline.masks import masks_sha256
 
+        if masks:
+            request = masked_request(request, masks_sha256(masks))
         edits = self.given.edits.get(item)
         if edits is None and record is not None and not self.given.is_discarding:
             edits = earlier_edits(self.ledger, record)
             if edits is not None:
                 self.kept[item] = edits
         if edits is None or not edits.edits:
-            return key.request_sha256
+            return request
         self.edits[item] = edits
-        return corrected_request(key.request_sha256, edits_sha256(edits))
+        return corrected_request(request, edits_sha256(edits))
 
     def _is_done(self, item: str, record: CommitRecord | None, content: str, key: Key) -> bool:
         """Whether nothing is to be done.
@@ -277,6 +296,7 @@ def _work(
     tasks = (
         {"item": item, "path": str(path), "settings": content}
         | ({"edits": triage.edits[item].model_dump(mode="json")} if item in triage.edits else {})
+        | ({"masks": {name: str(file) for name, file in triage.masks[path].items()}} if path in triage.masks else {})
         for item, (path, _) in todo.items()
     )
     for item, staged, outcome in run_staged(

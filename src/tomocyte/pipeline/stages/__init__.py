@@ -11,6 +11,7 @@ from tomocyte.pipeline.stages.classical import ClassicalStage
 from tomocyte.pipeline.stages.confidence import ConfidenceStage
 from tomocyte.pipeline.stages.corrections import CorrectionsStage
 from tomocyte.pipeline.stages.draw import DrawStage
+from tomocyte.pipeline.stages.masks import MasksStage
 from tomocyte.pipeline.stages.measure import MeasureStage
 from tomocyte.pipeline.stages.model import ModelStage
 from tomocyte.pipeline.stages.plausibility import PlausibilityStage
@@ -20,6 +21,7 @@ __all__ = ["STAGES"]
 STAGES: dict[str, type[Stage]] = {
     stage.name: stage
     for stage in (
+        MasksStage,
         ModelStage,
         CellsStage,
         ClassicalStage,

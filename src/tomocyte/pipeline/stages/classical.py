@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tomocyte.notices import Notice
+from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Frame, Volume
@@ -17,6 +18,11 @@ class ClassicalStage(Stage):
     """Finds cells, nuclei and inclusions without training."""
 
     name = "classical"
+
+    @classmethod
+    def is_needed(cls, plan: Plan) -> bool:
+        """Where the masks are not given."""
+        return not plan.masks
 
     def prepare(self, volume: Volume) -> None:
         """Start an empty list of diameters."""

@@ -12,6 +12,7 @@ from tomocyte.measurements import measure, measure_pairs
 from tomocyte.notices import Notice
 from tomocyte.pipeline.frames import has_background, without_medium
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
+from tomocyte.structures import contains
 from tomocyte.volume import Frame, Volume
 
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ class MeasureStage(Stage):
             channel_quantities=frame.quantities,
             extra_measurements=self.plan.extra_measurements,
         )
-        parents = None if structure == "cell" else assign_parents(objects, state.labels["cell"])
-        cells = table["label"] if parents is None else table["label"].map(parents).fillna(0)
+        cells = table["label"]
+        if structure != "cell":
+            parents = assign_parents(objects, state.labels["cell"]) if contains(self.plan.main, name) else {}
+            cells = table["label"].map(parents).fillna(0)
         table.insert(0, "frame", frame.index)
         table.insert(1, "time_s", math.nan if frame.time_s is None else frame.time_s)
         table.insert(2, "structure", name)
@@ -99,6 +102,8 @@ class MeasureStage(Stage):
 
     def _nothing_found(self) -> str:
         """Why there may be no objects, and what decides it."""
+        if self.plan.masks:
+            return f"the file of {self.plan.main} holds no object: all of its voxels are 0."
         settings, smallest = self.plan.classical, self.plan.classical.clean
         if smallest.min_volume_um3 is None or smallest.min_area_um2 is None:
             return (

@@ -7,7 +7,9 @@ import math
 from tomocyte.confidence.plausibility import Objects, implausible, without_cell
 from tomocyte.labels.settings import CleanSettings
 from tomocyte.notices import Notice
+from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
+from tomocyte.structures import contains
 from tomocyte.volume import Volume
 
 
@@ -15,6 +17,11 @@ class PlausibilityStage(Stage):
     """Compares objects with what physics and counting allow."""
 
     name = "plausibility"
+
+    @classmethod
+    def is_needed(cls, plan: Plan) -> bool:
+        """Where there is an image to compare with."""
+        return plan.channel.quantity != "labels"
 
     def prepare(self, volume: Volume) -> None:
         """Start with no frame that has anything to say."""
@@ -43,7 +50,7 @@ class PlausibilityStage(Stage):
         """Smallest object of the classical engine in µm² or µm³; 0 where a model or the image decides."""
         clean: CleanSettings = self.plan.classical.clean
         size = clean.min_area_um2 if is_plane else clean.min_volume_um3
-        return 0.0 if self.plan.card is not None or size is None else size
+        return 0.0 if self.plan.card is not None or self.plan.masks or size is None else size
 
     def after_all(self, state: VolumeState) -> VolumeState:
         """Notices about all frames, and about organelles without a cell."""
@@ -54,7 +61,7 @@ class PlausibilityStage(Stage):
         table = state.table
         n_cells = int((table["structure"] == self.plan.main).sum())
         for structure in state.labels:
-            if structure == self.plan.main:
+            if structure == self.plan.main or not contains(self.plan.main, structure):
                 continue
             cells = table.loc[table["structure"] == structure, "cell_id"]
             outside = int((cells == 0).sum())

@@ -1,0 +1,150 @@
+"""Which masks belong to which image, and the settings to measure them with; serves ``tomocyte measure``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tomocyte.datasets.files import stem_of
+from tomocyte.datasets.inputs import find_inputs, modality_of_files
+from tomocyte.datasets.labelled import LABEL_ENDINGS
+from tomocyte.errors import InputError, SettingsError
+from tomocyte.formats import ReadOptions
+from tomocyte.modalities import modality
+from tomocyte.names import shown_name
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.settings import build_settings, with_overrides
+from tomocyte.structures import CELL, canonical_name, in_drawing_order
+
+Masks = dict[Path, dict[str, Path]]
+
+
+@dataclass(frozen=True)
+class GivenMasks:
+    """What the user names.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        Structure -> file or folder.
+    main : Path, optional
+        File or folder of the main objects.
+    structure : str, optional
+        What the main objects are called.
+    """
+
+    files: Mapping[str, Path]
+    main: Path | None = None
+    structure: str | None = None
+
+
+def find_masks(
+    image: Path | None, given: GivenMasks, overrides: Sequence[str], flags: Mapping[str, Any]
+) -> tuple[RunSettings, Masks]:
+    """The settings, and for each input its masks.
+
+    Parameters
+    ----------
+    image : Path, optional
+        File, or folder of files; without one the masks of the main objects are the input.
+    given : GivenMasks
+    overrides : sequence of str
+        ``name=value`` of settings.
+    flags : mapping
+        Settings by name; ``None`` where not given.
+
+    Raises
+    ------
+    SettingsError
+        ``E-MASKS``: no masks, or the main objects twice; ``E-USAGE``; settings that do not exist.
+    InputError
+        ``E-NO-INPUT``, ``E-NOT-FOUND``, ``E-PAIR``: an image without masks of its name, or the reverse.
+    """
+    content = with_overrides({}, list(overrides)) | {name: value for name, value in flags.items() if value is not None}
+    files = _by_structure(given, content.get("modality"))
+    main = _main(given, files)
+    # Any structure can be measured alone; what lies outermost then stands for the cell.
+    inputs = find_inputs([str(files[main] if image is None else image)], axes=content.get("axes"))
+    if image is None:
+        if content.get("modality", "labels") != "labels":
+            raise SettingsError("E-MASKS", "a modality is named, but no image.", cure="Give the image first.")
+        content["modality"] = "labels"
+    elif "modality" not in content:
+        options = {name: content.get(name) for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}
+        content["modality"] = modality_of_files(inputs, ReadOptions(**options))
+    settings = build_settings(RunSettings, {**content, "model": "masks", "structure": main})
+    modality(settings.modality)
+    return settings, _matched(inputs, files, is_alone=image is None, main=main)
+
+
+def _by_structure(given: GivenMasks, kind: str | None) -> dict[str, Path]:
+    """Structure by its registered name -> file; the bare argument is the modality's main structure."""
+    files = {canonical_name(name): path for name, path in given.files.items()}
+    if given.main is not None:
+        name = given.structure or (CELL if kind is None else modality(kind).structures[0].name)
+        if canonical_name(name) in files:
+            raise SettingsError(
+                "E-MASKS",
+                f"masks of {name} are given twice: {given.main} and {files[canonical_name(name)]}.",
+                cure="Leave one out, or name the first with --structure.",
+            )
+        files[canonical_name(name)] = given.main
+    if not files:
+        raise SettingsError(
+            "E-MASKS",
+            "there are no masks to measure.",
+            cure="Name their file: `tomocyte measure IMAGE LABELS`, or --cell FILE, --labels NAME=FILE, "
+            "also without an image. To segment the image, use `tomocyte run`.",
+        )
+    return files
+
+
+def _main(given: GivenMasks, files: Mapping[str, Path]) -> str:
+    """The structure that the others lie in."""
+    if given.structure is not None:
+        return canonical_name(given.structure)
+    return CELL if CELL in files else in_drawing_order(files)[0]
+
+
+def _matched(inputs: list[Path], files: Mapping[str, Path], *, is_alone: bool, main: str) -> Masks:
+    """For each input the files of its masks: those given, or of folders the ones of the same name."""
+    folders = {name: path for name, path in files.items() if path.is_dir() and find_inputs([str(path)]) != [path]}
+    if not folders and len(inputs) == 1:
+        return {inputs[0]: dict(files)}
+    masks: Masks = {}
+    named = {name: _by_name(path) for name, path in folders.items()}
+    for path in inputs:
+        name = _plain(path)
+        found = {structure: listed[name] for structure, listed in named.items() if name in listed}
+        missing = sorted(files.keys() - found.keys())
+        if missing:
+            raise InputError(
+                "E-PAIR",
+                f"there is no mask of {', '.join(missing)} with this name.",
+                path=path,
+                cure=f"Give folders with a file for each image, e.g. {shown_name(files[missing[0]])}/{name}.tif.",
+            )
+        masks[path] = found
+    names = {_plain(path) for path in inputs}
+    unused = [path.name for listed in named.values() for name, path in listed.items() if name not in names]
+    if unused and not is_alone:
+        raise InputError(
+            "E-PAIR",
+            f"{', '.join(unused[:3])} {'has' if len(unused) == 1 else 'have'} no image of the same name.",
+            path=files[main],
+            cure="Give the images, or move these files away.",
+        )
+    return masks
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    return {_plain(path): path for path in find_inputs([str(folder)])}
+
+
+def _plain(path: Path) -> str:
+    """The name without the format's ending and without one that says labels."""
+    name = stem_of(path)
+    ending = next((one for one in LABEL_ENDINGS if name.endswith(one)), "")
+    return name.removesuffix(ending)

@@ -1,0 +1,203 @@
+"""``tomocyte measure``: masks of the user's own through the road of a run, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from tests.in_process import tomocyte, workers_in_this_process
+
+from tomocyte.formats import write_volume
+from tomocyte.volume import Volume
+
+VOXEL = (0.4, 0.2, 0.1)
+SHAPE = (8, 20, 30)
+ODT = ("-m", "odt", "--medium-ri", "1.337")
+
+
+@pytest.fixture(autouse=True)
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    with workers_in_this_process():
+        yield
+
+
+def image(name: str = "image.ome.tif", shape: tuple[int, ...] = SHAPE, **more: Any) -> np.ndarray:
+    """Noise around 1.34 in a file that says its voxel size."""
+    values = np.random.default_rng(1).normal(1.34, 0.002, shape).astype(np.float32)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    write_volume(Path(name), Volume.from_array(values, **{"voxel_size_um": VOXEL, **more}))
+    return values
+
+
+def labels(name: str, values: np.ndarray, **more: Any) -> None:
+    """A label image; a plain TIFF says nothing of axes or voxels."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    if name.endswith(".ome.tif"):
+        write_volume(Path(name), Volume.from_array(values, quantity="labels", **more))
+    else:
+        tifffile.imwrite(name, values)
+
+
+def cells() -> np.ndarray:
+    """Two boxes, numbered 3 and 9; the second is cut by the border."""
+    values = np.zeros(SHAPE, np.uint16)
+    values[1:7, 2:12, 3:13], values[1:7, 2:12, 18:] = 3, 9
+    return values
+
+
+def table(folder: str = "out") -> pd.DataFrame:
+    return pd.read_csv(Path(folder) / "objects.csv")
+
+
+def message(done: Any) -> str:
+    return f"{done.output}{done.exception}"
+
+
+def test_own_masks_of_several_structures_are_one_table() -> None:
+    values = image()
+    labels("cells.tif", cells())
+    nuclei = np.zeros(SHAPE, np.uint8)
+    nuclei[2:5, 4:8, 5:9], nuclei[2:5, 4:8, 20:24] = 255, 255
+    labels("nuclei.tif", nuclei)
+    golgi = np.zeros(SHAPE, np.uint8)
+    golgi[3, 8:10, 20:22], golgi[7, 18, 1] = 4, 2
+    labels("golgi.tif", golgi)
+    line = ("measure", "image.ome.tif", "cells.tif", "--nucleus", "nuclei.tif", "--labels", "golgi=golgi.tif", *ODT)
+    done = tomocyte(*line, "-o", "out")
+    assert done.exit_code == 0, done.output
+    rows = table()
+    found = rows[["structure", "label", "cell_id"]].values.tolist()
+    # The nuclei were a mask of one value, so their pieces are numbered; a Golgi outside all cells belongs to none.
+    assert found == [
+        ["cell", 3, 3], ["cell", 9, 9], ["golgi", 2, 0], ["golgi", 4, 9], ["nucleus", 1, 3], ["nucleus", 2, 9],
+    ]  # fmt: skip
+    assert rows["is_cut"].tolist() == [False, True, True, False, False, False]
+    voxel = 0.4 * 0.2 * 0.1
+    assert rows["volume_um3"].tolist() == pytest.approx([600 * voxel, 720 * voxel, voxel, 4 * voxel, *[48 * voxel] * 2])
+    expected = ((values[cells() == 3].astype(float) - 1.337) / 0.19).sum() * voxel
+    assert rows["dry_mass_pg"][0] == pytest.approx(expected, rel=1e-9)
+    status = pd.read_csv("out/status.csv")
+    assert "W-MASK-PIECES: the file of nucleus" in status["warnings"][0]
+    assert tomocyte("verify", "out").exit_code == 0
+    assert "1 in an earlier run" in tomocyte(*line, "-o", "out").output
+    facts = json.loads(Path("out/items/image/facts.json").read_text())
+    assert facts["model"] == "masks"
+    assert facts["masks"]["files"] == {"cell": "cells.tif", "nucleus": "nuclei.tif", "golgi": "golgi.tif"}
+    assert "Masks were given by the user" in Path("out/report.html").read_text()
+    # Another content of a mask is another question; the image alone did not change.
+    labels("golgi.tif", np.where(golgi == 4, 0, golgi).astype(np.uint8))
+    assert "0 in an earlier run" in tomocyte(*line, "-o", "out").output
+    assert len(table()) == 5
+
+
+def test_images_one_by_one_stand_in_one_table_and_folders_are_matched_by_name() -> None:
+    for name in ("a", "b"):
+        image(f"images/{name}.ome.tif")
+        labels(f"masks/{name}_labels.tif", cells())
+        done = tomocyte("measure", f"images/{name}.ome.tif", f"masks/{name}_labels.tif", *ODT, "-o", "one")
+        assert done.exit_code == 0, done.output
+    assert table("one")["item"].tolist() == ["a", "a", "b", "b"]
+    assert tomocyte("measure", "images", "masks", *ODT, "-o", "both").exit_code == 0
+    pd.testing.assert_frame_equal(
+        table("one").drop(columns=["path", "folder"]), table("both").drop(columns=["path", "folder"])
+    )
+    Path("masks/a_labels.tif").unlink()
+    assert "E-PAIR" in message(tomocyte("measure", "images", "masks", *ODT, "-o", "three"))
+
+
+def test_labels_alone_have_forms() -> None:
+    labels("cells.ome.tif", cells(), voxel_size_um=VOXEL)
+    assert tomocyte("measure", "--cell", "cells.ome.tif", "-o", "out").exit_code == 0
+    rows = table()
+    assert rows["volume_um3"].tolist() == pytest.approx([4.8, 5.76])
+    assert not [name for name in rows if (name.endswith("_ri") and name != "medium_ri") or "mass" in name]
+    labels("bare.tif", cells())
+    done = tomocyte("measure", "--cell", "bare.tif", "-o", "bare", "--json")
+    assert "E-" in message(done)
+    assert "voxel" in message(done)
+    by_hand = ("--axes", "ZYX", "--voxel-size-um", "0.4", "0.2", "0.1")
+    assert tomocyte("measure", "--cell", "bare.tif", "-o", "bare", *by_hand).exit_code == 0
+    assert table("bare")["volume_um3"].tolist() == pytest.approx([4.8, 5.76])
+
+
+def test_edits_are_applied_to_given_masks() -> None:
+    image()
+    labels("cells.tif", cells())
+    Path("edits.yaml").write_text("version: 1\nedits:\n- {do: delete, structure: cell, targets: [9]}\n")
+    done = tomocyte("measure", "image.ome.tif", "cells.tif", *ODT, "-o", "out", "--edits", "edits.yaml")
+    assert done.exit_code == 0, done.output
+    assert table()["label"].tolist() == [3]
+
+
+def test_nothing_one_voxel_and_seventy_thousand_objects() -> None:
+    image(shape=(70, 100, 40))
+    many = np.zeros((70, 100, 40), np.uint32)
+    many.reshape(-1)[::4] = np.arange(1, 70_001)
+    labels("many.tif", many)
+    labels("none.tif", 0 * many)
+    one = many * (many == 33_333)
+    labels("one.tif", one)
+    for name, n in (("none", 0), ("one", 1), ("many", 70_000)):
+        done = tomocyte("measure", "image.ome.tif", f"{name}.tif", *ODT, "-o", name)
+        assert done.exit_code == 0, done.output
+        assert len(table(name)) == n
+    assert table("many")["label"].tolist() == list(range(1, 70_001))
+    assert table("one")["label"].tolist() == [33_333]
+    assert "W-NO-OBJECT: the file of cell holds no object" in pd.read_csv("none/status.csv")["warnings"][0]
+
+
+def test_structures_in_channels_and_frames_of_a_film() -> None:
+    image(shape=(2, 1, *SHAPE), time_s=(0.0, 60.0))
+    both = np.zeros((2, 2, *SHAPE), np.uint16)
+    both[:, 0], both[1, 1, 3:5, 4:8, 5:9] = cells(), 1
+    labels("both.ome.tif", both, voxel_size_um=VOXEL, channel_names=("cell", "nucleus"))
+    done = tomocyte("measure", "image.ome.tif", "both.ome.tif", "--nucleus", "both.ome.tif", *ODT, "-o", "out")
+    assert done.exit_code == 0, done.output
+    rows = table()
+    assert rows.groupby(["frame", "structure"]).size().to_dict() == {(0, "cell"): 2, (1, "cell"): 2, (1, "nucleus"): 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("image.ome.tif",), "E-MASKS"),
+        (("image.ome.tif", "cells.tif", "--cell", "cells.tif"), "E-MASKS"),
+        (("image.ome.tif", "other.tif"), "E-SHAPE"),
+        (("image.ome.tif", "cells.tif", "--nucleus", "other.tif"), "E-SHAPE"),
+        (("image.ome.tif", "cells.tif", "--nucleus", "nowhere.tif"), "E-NOT-FOUND"),
+        (("image.ome.tif", "size.ome.tif"), "E-VOXEL-SIZE"),
+        (("image.ome.tif", "half.tif"), "E-LABELS-TYPE"),
+        (("image.ome.tif", "cells.tif", "--labels", "golgi"), "E-USAGE"),
+        (("image.ome.tif", "channels.ome.tif"), "E-CHANNEL"),
+        (("image.ome.tif", "--nucleus", "cells.tif", "--structure", "cell"), "E-MASKS"),
+    ],
+    ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else value,
+)
+def test_what_cannot_be_measured_is_refused(arguments: tuple[str, ...], code: str) -> None:
+    image()
+    labels("cells.tif", cells())
+    labels("other.tif", cells()[:, :-2])
+    labels("half.tif", (cells() / 18).astype(np.float32))
+    labels("size.ome.tif", cells(), voxel_size_um=(0.4, 0.2, 0.2))
+    labels("channels.ome.tif", np.stack([cells(), cells()])[None], voxel_size_um=VOXEL)
+    done = tomocyte("measure", *arguments, *ODT, "-o", "out")
+    assert done.exit_code != 0
+    assert code in message(done)
+    by_hand = tomocyte(
+        "measure", "image.ome.tif", "size.ome.tif", *ODT, "-o", "by_hand", "--voxel-size-um", *map(str, VOXEL)
+    )
+    assert by_hand.exit_code == 0
+
+
+def test_a_run_segments_no_labels() -> None:
+    labels("cells.ome.tif", cells(), voxel_size_um=VOXEL)
+    assert "tomocyte measure" in message(tomocyte("run", "cells.ome.tif", "-m", "labels", "-o", "out"))
+    image()
+    assert "E-MASKS" in message(tomocyte("run", "image.ome.tif", "-m", "odt", "--model", "masks", "-o", "out"))
