@@ -10,7 +10,15 @@ import pytest
 from tests.training.conftest import small_recipe
 
 from tomocyte.comparison.baselines import baseline_predictor
-from tomocyte.comparison.samples import Sample, image_rows, objects_of, score_samples, summary_of
+from tomocyte.comparison.samples import (
+    Sample,
+    image_rows,
+    objects_of,
+    objects_of_stack,
+    score_samples,
+    stacks_of,
+    summary_of,
+)
 from tomocyte.datasets.labelled import find_items
 from tomocyte.formats import write_volume
 from tomocyte.training.data.samples import Samples
@@ -92,3 +100,42 @@ def test_targets_of_touching_discs_have_one_core_each(samples: Samples) -> None:
     assert truth is not None
     core = make_targets({"cell": truth.planes(0, 0)[0]}, samples.settings, PIXEL_UM)[1]
     assert ndimage.label(core)[1] == 3
+
+
+def stack_samples(folder: Path, labels: np.ndarray) -> Samples:
+    """Sections of one stack with the given labels."""
+    known: dict[str, Any] = {"voxel_size_um": (1.0, *PIXEL_UM), "origin": {"voxel_size_um": "user"}}
+    image = np.where(labels > 0, 1.36, 1.337).astype(np.float32)
+    folder.mkdir(exist_ok=True)
+    write_volume(folder / "a.ome.tif", Volume.from_array(image, quantity="refractive_index", unit="1", **known))
+    write_volume(folder / "a_instances.ome.tif", Volume.from_array(labels, quantity="labels", **known))
+    data = {"structures": ["cell"], "targets": "mask-and-core", "core_depth_um": 2.0,
+            "voxel_size_um": [None, 1.0, 1.0]}  # fmt: skip
+    settings = small_recipe(data=data).data
+    return Samples(find_items(folder, settings), settings, n_axes=2)
+
+
+def boxes(gap: bool = False) -> np.ndarray:
+    """Two touching boxes of 10 sections in 14, 15 x 24 µm each."""
+    labels = np.zeros((14, 60, 120), np.uint32)
+    labels[2:12, 10:35, 10:58] = 1
+    labels[2:12, 35:60, 10:58] = 2
+    if gap:
+        labels[6] = 0
+    return labels
+
+
+def test_sections_of_a_stack_give_whole_objects(tmp_path: Path) -> None:
+    """Perfect probabilities of ten sections give two objects through all of them, and not two in each."""
+    samples = stack_samples(tmp_path / "whole", boxes())
+    (stack,) = stacks_of(samples)
+    assert [samples.places[index].z for index in stack.indices] == list(range(2, 12))
+    found = objects_of_stack(stack, [samples.whole(index)[1].astype(np.float32) for index in stack.indices])
+    assert found.shape == (10, 60, 120)
+    assert len(np.unique(found[found > 0])) == 2
+    first, last = np.unique(found[0][found[0] > 0]), np.unique(found[-1][found[-1] > 0])
+    assert first.tolist() == last.tolist()
+
+
+def test_stacks_that_are_labelled_here_and_there_have_no_objects(tmp_path: Path) -> None:
+    assert stacks_of(stack_samples(tmp_path / "gap", boxes(gap=True))) == []

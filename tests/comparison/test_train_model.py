@@ -125,7 +125,7 @@ def test_fine_tuning_scores_before_and_after_and_refuses_what_does_not_fit(data:
     first = train(recipe, LabelledData(items[:4], items[4:]), folder=tmp_path / "out")
     package = load_package(tmp_path / "out" / "model")
     content = fine_tuning_recipe(package.card)
-    content["loop"] |= {"n_epochs": 1, "samples_per_epoch": 8, "validate_every": 1, "schedule": {}}
+    content["loop"] |= {"n_epochs": 1, "samples_per_epoch": 8, "validate_every": 1, "schedule": {}, "precision": "fp32"}
     tuning = build_recipe(content)
     tuned = fine_tune(package, tuning, LabelledData(items[:4], items[4:]), folder=tmp_path / "tuned")
     # The model before is the one that the training scored last, on the same images.

@@ -174,6 +174,24 @@ def test_a_tuned_model_that_lost_its_calibration_says_so(data: Path, tmp_path: P
     assert "W-UNCALIBRATED" not in plain.stderr, "there was nothing to lose"
 
 
+def test_sections_of_stacks_get_scores_of_whole_objects(tmp_path: Path) -> None:
+    """A 2-D network that tells touching objects apart, on stacks: F1 and matched Dice, as a 3-D one has."""
+    rng = np.random.default_rng(7)
+    for index in range(5):  # a box of 97 µm³: larger than what is cleaned away
+        image, labels = rng.normal(1.337, 0.0005, (6, 40, 48)), np.zeros((6, 40, 48), np.uint32)
+        y, x = int(rng.integers(2, 8)), int(rng.integers(2, 10))
+        labels[1:4, y : y + 30, x : x + 36] = 1
+        write_pair(tmp_path / "data", f"cell{index}", image + 0.02 * (labels > 0), labels)
+    touching = {"targets": "mask-and-core", "core_depth_um": 0.6}
+    recipe = recipe_file(tmp_path, loop={**STRONG, "n_epochs": 30}, data=touching, validation_share=0.2)
+    done = tomocyte("train", recipe, "-o", tmp_path / "out", "--data", tmp_path / "data")
+    assert done.exit_code == 0, done.output
+    figures = read_card(tmp_path / "out" / "model").figures["validation (seen while training)"]
+    assert figures["f1"] == 1.0, "one box in one stack"
+    assert figures["matched_dice"] > 0.8
+    assert "matched_dice" in done.output
+
+
 def test_crossval_writes_the_tables(data: Path, tmp_path: Path) -> None:
     base = small_recipe().model_dump(mode="json", exclude_defaults=True, exclude={"name"})
     content = {

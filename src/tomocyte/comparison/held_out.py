@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.comparison.cell_scores import score_cells_on_card
-from tomocyte.comparison.samples import image_rows, network_predictor, score_samples, summary_of
+from tomocyte.comparison.samples import (
+    image_rows,
+    network_predictor,
+    score_samples,
+    score_stacks,
+    stacks_of,
+    summary_of,
+)
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError
 from tomocyte.models import ModelCard, ModelPackage, load_package
@@ -75,6 +82,8 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
 def object_scores(package: ModelPackage, recipe: Recipe, items: Sequence[LabelledItem]) -> dict[str, float]:
     """Scores of the single objects of a model that separates touching ones; empty for others.
 
+    A 2-D network is scored on the objects of whole stacks, those labelled without a gap; without any, it has no scores.
+
     Returns
     -------
     dict
@@ -82,11 +91,18 @@ def object_scores(package: ModelPackage, recipe: Recipe, items: Sequence[Labelle
     """
     if recipe.data.targets != "mask-and-core":
         return {}
+    is_softmax = package.card.activation == "softmax"
     samples = Samples(list(items), recipe.data, n_axes=package.card.dimensions)
     if package.card.dimensions == 2 and any(samples.volume(i)[0].spatial_shape[0] > 1 for i in range(len(items))):
-        return {}  # objects of single sections of a stack are no objects of its labels
-    predict = network_predictor(package.build(), is_softmax=package.card.activation == "softmax", kind="instances")
-    scores = summary_of(score_samples(samples, predict, kind="instances"), "instances")
+        whole = {"max_sections_per_item": None, "min_section_area_um2": 0.0}
+        stacks = stacks_of(Samples(list(items), recipe.data.model_copy(update=whole), n_axes=2))
+        if not stacks:
+            return {}
+        table = score_stacks(stacks, package.build(), is_softmax=is_softmax)
+    else:
+        predict = network_predictor(package.build(), is_softmax=is_softmax, kind="instances")
+        table = score_samples(samples, predict, kind="instances")
+    scores = summary_of(table, "instances")
     return {name: scores[name] for name in SHOWN_OF_OBJECTS if math.isfinite(scores[name])}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from tomocyte.segmentation.prediction.objects import instances_from_probability
 from tomocyte.segmentation.settings import InstanceSettings
 from tomocyte.structures import structure
 from tomocyte.training.data.samples import Place, Samples, Target, resample_pair
-from tomocyte.training.data.settings import IGNORE
+from tomocyte.training.data.settings import IGNORE, DataSettings
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.recipe import TestSet
 from tomocyte.volume import Volume
@@ -78,6 +78,70 @@ class Sample:
     def volume(self) -> Volume:
         """The image it belongs to."""
         return self.samples.volume(self.place.item)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The sections of one frame that are labelled and between labelled ones, as a 2-D network sees them.
+
+    Parameters
+    ----------
+    samples : Samples
+        Sections of stacks.
+    indices : tuple of int
+        Of the sections, in order of z without a gap.
+    """
+
+    samples: Samples
+    indices: tuple[int, ...]
+
+    @property
+    def place(self) -> Place:
+        """Item, frame and first plane."""
+        return self.samples.places[self.indices[0]]
+
+
+def stacks_of(samples: Samples) -> list[Stack]:
+    """The frames of which every section between the first and the last that shows an object is a sample.
+
+    Others are labelled here and there, so that it is not known where their objects end.
+    """
+    frames: dict[tuple[int, int], list[int]] = {}
+    for index, place in enumerate(samples.places):
+        frames.setdefault((place.item, place.frame), []).append(index)
+    stacks = [
+        Stack(samples, tuple(sorted(indices, key=lambda index: samples.places[index].z))) for indices in frames.values()
+    ]
+    return [
+        stack
+        for stack in stacks
+        if samples.places[stack.indices[-1]].z - stack.place.z == len(stack.indices) - 1
+        and samples.items[stack.place.item].ignore_label is None
+    ]
+
+
+def score_stacks(stacks: Sequence[Stack], module: torch.nn.Module, *, is_softmax: bool) -> ScoreTable:
+    """Compare the objects that a 2-D network finds in whole stacks with the labels."""
+    from tomocyte.training.predictions import predict_sample
+
+    def predict(stack: Stack) -> dict[str, NDArray[Any]]:
+        parts = [predict_sample(module, stack.samples, index, is_softmax=is_softmax) for index in stack.indices]
+        return {stack.samples.settings.structures[0]: objects_of_stack(stack, parts)}
+
+    settings = ScoreSettings(is_curve_exact=False, is_group_pooled=False, min_ious=(0.5,))
+    return score_model(predict, map(_stack_field, stacks), settings=settings, metrics=METRICS["instances"])
+
+
+def _stack_field(stack: Stack) -> Field[Stack]:
+    place = stack.place
+    image, labels = stack.samples.volume(place.item)
+    name = stack.samples.settings.structures[0]
+    volume = labels[name]
+    planes = (place.z, place.z + len(stack.indices))
+    truth = np.zeros((1, 1, 1), np.uint8) if volume is None else volume.planes(place.frame, 0, *planes)
+    item = stack.samples.items[place.item]
+    frame = f"-t{place.frame:03d}" if image.n_frames > 1 else ""
+    return Field(f"{item.name}{frame}", item.group, stack, {name: truth}.__getitem__, is_simulated=image.is_simulated)
 
 
 def score_samples(
@@ -191,18 +255,40 @@ def network_predictor(module: torch.nn.Module, *, is_softmax: bool, kind: Kind =
 
 def objects_of(sample: Sample, probability: Probability) -> NDArray[Any]:
     """Objects (Z, Y, X) of one sample at the image's own size, from its mask and core (or its mask alone)."""
+    full = probability[:, np.newaxis] if sample.samples.n_axes == 2 else probability
+    return _objects(_at_shape(full, sample.volume.spatial_shape), sample.volume, sample.samples.settings)
+
+
+def objects_of_stack(stack: Stack, probabilities: Sequence[Probability]) -> NDArray[Any]:
+    """Objects (Z, Y, X) of the sections of one frame together, as a run of a 2-D network on a stack finds them.
+
+    Parameters
+    ----------
+    stack : Stack
+    probabilities : sequence of ndarray (K, Y, X), float32
+        Of its sections, at the network's pixel size.
+    """
+    volume = stack.samples.volume(stack.place.item)[0]
+    shape = (1, *volume.spatial_shape[1:])
+    full = [_at_shape(probability[:, np.newaxis], shape) for probability in probabilities]
+    return _objects(np.concatenate(full, axis=1), volume, stack.samples.settings)
+
+
+def _at_shape(probability: Probability, shape: tuple[int, ...]) -> Probability:
     from skimage.transform import resize
 
-    volume, settings = sample.volume, sample.samples.settings
-    full = probability[:, np.newaxis] if sample.samples.n_axes == 2 else probability
-    back = np.stack([resize(head, volume.spatial_shape, order=1, mode="edge", anti_aliasing=False) for head in full])
+    back = [resize(head, shape, order=1, mode="edge", anti_aliasing=False) for head in probability]
+    return np.stack(back).astype(np.float32)
+
+
+def _objects(probability: Probability, volume: Volume, settings: DataSettings) -> NDArray[Any]:
     clean = modality(settings.modality).segmentation.clean
     entry = structure(settings.structures[0])
     instances = InstanceSettings(
         min_area_um2=entry.smallest_um2 if clean.min_area_um2 is None else clean.min_area_um2,
         min_volume_um3=entry.smallest_um3 if clean.min_volume_um3 is None else clean.min_volume_um3,
     )
-    return instances_from_probability(back.astype(np.float32), volume.require_voxel_size(), instances)
+    return instances_from_probability(probability, volume.require_voxel_size(), instances)
 
 
 def truth_of(samples: Samples, index: int, test: TestSet | None) -> Target:

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tomocyte.comparison.calibrate import CalibrationData, calibrate, spaced
 from tomocyte.comparison.held_out import add_object_scores, held_out_items, object_scores, score_on_card
+from tomocyte.confidence.levels import fewest_scores
+from tomocyte.confidence.objects import INTERVAL_LEVEL
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import SettingsError
 from tomocyte.ledger import claim_folder
@@ -31,6 +35,8 @@ UNCALIBRATED = (
     "`tomocyte models calibrate` has seen labelled images that it was not trained on."
 )
 LONGEST_LIMITS = 2000
+FEWEST_OBJECTS = fewest_scores(INTERVAL_LEVEL)
+"""Held-out objects of a structure from which a tuned model is calibrated again."""
 
 
 def train(
@@ -160,6 +166,9 @@ def fine_tune(
 ) -> dict[str, Any]:
     """Train a finished model further on other labelled images.
 
+    A calibrated model is calibrated again on the held-out images where these show at least 19 objects of a structure,
+    unless the recipe says ``calibrate: false``; with fewer, the tuned model has no intervals, and its card says so.
+
     Parameters
     ----------
     package : ModelPackage
@@ -186,6 +195,8 @@ def fine_tune(
     """
     for item in (*data.train, *data.validation):
         check_fit(package.card, item.open_image())
+    if _can_be_recalibrated(package.card, recipe, data.validation):
+        recipe = recipe.model_copy(update={"calibrate": True})
     loses_calibration = bool(package.card.calibration) and not recipe.calibrate
     if loses_calibration:
         recipe = recipe.model_copy(update={"limits": f"{UNCALIBRATED} {recipe.limits}"[:LONGEST_LIMITS].strip()})
@@ -196,7 +207,36 @@ def fine_tune(
         return result
     after = _scores(load_package(folder / "model"), recipe, data.validation)
     warnings = _warnings(recipe, data, before, after, loses_calibration=loses_calibration)
+    if recipe.calibrate:
+        warnings += _lost_intervals(package.card, read_card(folder / "model"))
     return {**result, **({"before": before, "after": after} if before else {}), "warnings": warnings}
+
+
+def _can_be_recalibrated(card: ModelCard, recipe: Recipe, held_out: Sequence[LabelledItem]) -> bool:
+    """Whether held-out images, labelled throughout, show enough objects of a structure that has intervals."""
+    is_refused = "calibrate" in recipe.model_fields_set and not recipe.calibrate
+    n_objects = dict.fromkeys(card.calibration, 0)
+    for item in held_out if card.calibration and not is_refused else ():
+        frame = item.read_frame(0)
+        for name in n_objects.keys() & frame.labels.keys():
+            if not frame.is_labelled(name).all():
+                return False
+            n_objects[name] += len(np.unique(frame.labels[name][frame.labels[name] > 0]))
+    return any(count >= FEWEST_OBJECTS for count in n_objects.values())
+
+
+def _lost_intervals(before: ModelCard, after: ModelCard) -> list[Notice]:
+    """That a structure had intervals and has none since, because too few of its held-out objects were found."""
+    lost = [
+        name
+        for name, entry in before.calibration.items()
+        if entry.volume is not None and (name not in after.calibration or after.calibration[name].volume is None)
+    ]
+    if not lost:
+        return []
+    few = f"fewer than {FEWEST_OBJECTS} of the held-out ones were found"
+    text = f"calibrated again, but without 90 % intervals of {', '.join(lost)}: {few}."
+    return [Notice("W-UNCALIBRATED", text)]
 
 
 def _scores(package: ModelPackage, recipe: Recipe, items: list[LabelledItem]) -> dict[str, float]:

@@ -182,6 +182,17 @@ def conformal_ends(scores: NDArray[Any], *, level: float = 0.9) -> tuple[float, 
     return None if k < 1 else (float(values[k - 1]), float(values[-k]))
 
 
+def fewest_scores(level: float = 0.9) -> int:
+    """The fewest scores from which :func:`conformal_ends` gives two ends.
+
+    Examples
+    --------
+    >>> fewest_scores(0.9), fewest_scores(0.5)
+    (19, 3)
+    """
+    return math.ceil(2 / (1 - level) - 1e-9) - 1
+
+
 def coverage(truth: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> float:
     """Share of the true values that lie in their interval; intervals that are not finite are left out; NaN without any.
 
