@@ -36,6 +36,7 @@ def test_an_image_without_background(tmp_path: Path) -> None:
     page = (out / "report.html").read_text(encoding="utf-8")
     assert '<td class="text bad">check</td>' in page
     assert page.count('<td class="text good">done</td>') == 1
+    assert page.index("1 of 2 inputs have results that cannot be right") < page.index("Summary")
 
 
 def test_the_diameter_reaches_the_engine(tmp_path: Path) -> None:

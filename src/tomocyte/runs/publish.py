@@ -425,4 +425,8 @@ def _limits(settings: dict[str, Any], model: dict[str, Any] | None, records: lis
     n_simulated = sum(bool(record.facts.get("is_simulated")) for record in records)
     if n_simulated:
         limits.insert(0, f"Simulated data: {n_simulated} of {len(records)} inputs are simulated, not measured.")
+    n_implausible = sum(map(_is_implausible, records))
+    if n_implausible:
+        text = f"{n_implausible} of {len(records)} inputs have results that cannot be right (check, below)"
+        limits.insert(0, f"{text}; the summary counts their objects too.")
     return tuple(limits)
