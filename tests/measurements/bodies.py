@@ -47,3 +47,25 @@ def disc(radius_um: float, sides_um: tuple[float, float], rng: np.random.Generat
     counts = [math.ceil(radius_um / side) + 2 for side in sides_um]
     y, x = ((np.arange(-n, n + 1) + rng.uniform(-0.5, 0.5)) * side for n, side in zip(counts, sides_um, strict=True))
     return (y[:, None] ** 2 + x[None, :] ** 2 <= radius_um**2)[None]
+
+
+def _turned(reach_um: tuple[float, float, float], voxel: tuple[float, float, float], rng: np.random.Generator) -> list:
+    """Coordinates along three random perpendicular axes, on a grid that holds what reaches that far along them."""
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.random(random_state=int(rng.integers(1 << 30))).as_matrix()
+    z, y, x = grid(tuple(np.abs(turn) @ np.array(reach_um)), voxel, rng)
+    return [turn[0, axis] * z + turn[1, axis] * y + turn[2, axis] * x for axis in range(3)]
+
+
+def box(sides_um: tuple[float, float, float], voxel: tuple[float, float, float], rng: np.random.Generator) -> Mask:
+    """A solid box, randomly turned and placed."""
+    half = tuple(side / 2 for side in sides_um)
+    a, b, c = _turned(half, voxel, rng)
+    return (np.abs(a) <= half[0]) & (np.abs(b) <= half[1]) & (np.abs(c) <= half[2])
+
+
+def filament(radius_um: float, length_um: float, voxel: tuple[float, float, float], rng: np.random.Generator) -> Mask:
+    """A straight tube with round ends, whose axis is so long, randomly turned and placed."""
+    a, b, c = _turned((radius_um, radius_um, radius_um + length_um / 2), voxel, rng)
+    return a * a + b * b + np.maximum(np.abs(c) - length_um / 2, 0) ** 2 <= radius_um**2

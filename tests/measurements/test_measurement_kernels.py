@@ -31,9 +31,17 @@ def test_runs_are_the_mask() -> None:
 def test_runs_are_mirrored_as_numpy_pads(low: bool, high: bool) -> None:
     widths = ((0, 0), (0, 0), (9 * low, 9 * high))
     expected = np.pad(mask(), widths, mode="symmetric")
-    runs = mirror_runs(row_runs(mask()), 9, low, high)
+    runs = mirror_runs(row_runs(mask()), 9, low, high, 9)
     np.testing.assert_array_equal(as_mask(runs, expected.shape, shift=9 * low), expected)
     assert all(np.all(np.diff(runs[1][a:b]) > 0) for a, b in zip(runs[0][:-1], runs[0][1:], strict=True))
+
+
+def test_runs_between_two_borders_are_mirrored_again_and_again() -> None:
+    small = mask((2, 3, 4))
+    expected = np.pad(small, ((0, 0), (0, 0), (12, 12)), mode="symmetric")
+    np.testing.assert_array_equal(
+        as_mask(mirror_runs(row_runs(small), 4, True, True, 10), expected.shape, shift=12), expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,5 +73,5 @@ def test_crossings_are_pairs_of_which_one_is_inside(is_cut: np.ndarray) -> None:
         moved = np.roll(continued, tuple(-step), axis=(0, 1, 2))
         expected.append(int(np.count_nonzero((continued != moved) & is_start)))
     runs = row_runs(inside)
-    mirrored = mirror_runs(runs, 9, bool(is_cut[2, 0]), bool(is_cut[2, 1]))
+    mirrored = mirror_runs(runs, 9, bool(is_cut[2, 0]), bool(is_cut[2, 1]), reach)
     assert count_all_crossings(inside.shape, runs, mirrored, is_cut, STEPS).tolist() == expected

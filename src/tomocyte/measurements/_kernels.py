@@ -59,29 +59,32 @@ def row_runs(mask: NDArray[np.bool_]) -> Runs:
 
 
 @compiled
-def mirror_runs(runs: Runs, n_x: int, is_cut_low: bool, is_cut_high: bool) -> Runs:
-    """The runs of every row, continued beyond a cut x border by reflection."""
+def mirror_runs(runs: Runs, n_x: int, is_cut_low: bool, is_cut_high: bool, reach: int) -> Runs:
+    """The runs of every row, continued beyond a cut x border by reflection, ``reach`` voxels and more.
+
+    Between two cut borders the reflections are reflected again, as often as it takes.
+    """
     first, starts, stops = runs
-    copies = 1 + int(is_cut_low) + int(is_cut_high)
-    new_starts = np.empty(copies * starts.size, np.int64)
-    new_stops = np.empty(copies * starts.size, np.int64)
+    n_copies = (reach + n_x - 1) // n_x if is_cut_low and is_cut_high else 1
+    low = -n_copies if is_cut_low else 0
+    high = n_copies if is_cut_high else 0
+    new_starts = np.empty((high - low + 1) * starts.size, np.int64)
+    new_stops = np.empty((high - low + 1) * starts.size, np.int64)
     n = 0
     for row in range(first.size - 1):
-        if is_cut_low:
-            for run in range(first[row + 1] - 1, first[row] - 1, -1):
-                new_starts[n] = -stops[run]
-                new_stops[n] = -starts[run]
+        n_runs = first[row + 1] - first[row]
+        for copy in range(low, high + 1):
+            for index in range(n_runs):
+                if copy % 2 == 0:
+                    run = first[row] + index
+                    new_starts[n] = copy * n_x + starts[run]
+                    new_stops[n] = copy * n_x + stops[run]
+                else:
+                    run = first[row + 1] - 1 - index
+                    new_starts[n] = (copy + 1) * n_x - stops[run]
+                    new_stops[n] = (copy + 1) * n_x - starts[run]
                 n += 1
-        for run in range(first[row], first[row + 1]):
-            new_starts[n] = starts[run]
-            new_stops[n] = stops[run]
-            n += 1
-        if is_cut_high:
-            for run in range(first[row + 1] - 1, first[row] - 1, -1):
-                new_starts[n] = 2 * n_x - stops[run]
-                new_stops[n] = 2 * n_x - starts[run]
-                n += 1
-    return first * copies, new_starts, new_stops
+    return first * (high - low + 1), new_starts, new_stops
 
 
 @compiled
@@ -104,7 +107,10 @@ def _common_length(a: Runs, row_a: int, b: Runs, row_b: int, shift: int) -> int:
 
 @compiled
 def _source(index: int, size: int, is_cut_low: bool, is_cut_high: bool) -> int:
-    """The row an index stands for, reflected at a cut border; -1 where there is nothing."""
+    """The row an index stands for, reflected at cut borders; -1 where there is nothing."""
+    if is_cut_low and is_cut_high:
+        index %= 2 * size
+        return index if index < size else 2 * size - 1 - index
     if index < 0:
         index = -1 - index if is_cut_low else -1
     elif index >= size:

@@ -248,13 +248,17 @@ def object_crossings(
     is_cut: NDArray[np.bool_],
     is_measured: NDArray[np.bool_],
     steps: Integers,
-) -> NDArray[np.float64]:
-    """(n, 2, steps): crossings of each object's surface along each step and its double, 0 where not measured.
+    weights: NDArray[np.float64],
+    n_factors: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n, factors) each: crossings of an object's surface along the steps, their double, …; 0 where not measured.
 
-    ``is_cut`` (n, 3, 2) says at which sides the volume ends, see
-    :func:`~tomocyte.measurements._kernels.count_all_crossings`.
+    The first are their sums by ``weights`` (steps,), the second the largest of any step. ``is_cut`` (n, 3, 2) says at
+    which sides the volume ends, see :func:`~tomocyte.measurements._kernels.count_all_crossings`.
     """
-    counts = np.zeros((first.size - 1, 2, len(steps)))
+    sums = np.zeros((first.size - 1, n_factors))
+    largest = np.zeros((first.size - 1, n_factors))
+    reach = n_factors * np.abs(steps[:, 2]).max()
     for one in range(first.size - 1):
         if not is_measured[one]:
             continue
@@ -262,14 +266,55 @@ def object_crossings(
         shape: Shape = (box[1] - box[0], box[3] - box[2], box[5] - box[4])
         runs = runs_in_box(one, n_y, first, rows, starts, stops, box)
         cut = is_cut[one]
-        mirrored = mirror_runs(runs, shape[2], cut[2, 0], cut[2, 1]) if cut[2].any() else runs
-        for factor in (1, 2):
-            counts[one, factor - 1] = count_all_crossings(shape, runs, mirrored, cut, factor * steps)
+        mirrored = mirror_runs(runs, shape[2], cut[2, 0], cut[2, 1], reach) if cut[2].any() else runs
+        for factor in range(1, n_factors + 1):
+            counts = count_all_crossings(shape, runs, mirrored, cut, factor * steps).astype(np.float64)
             if cut.any():
                 # A pair that reaches beyond the border is seen from inside only, so both directions are counted there.
-                counts[one, factor - 1] += count_all_crossings(shape, runs, mirrored, cut, -factor * steps)
-                counts[one, factor - 1] /= 2
-    return counts
+                counts += count_all_crossings(shape, runs, mirrored, cut, -factor * steps)
+                counts /= 2
+            sums[one, factor - 1] = (counts * weights).sum()
+            largest[one, factor - 1] = counts.max()
+    return sums, largest
+
+
+@compiled
+def object_mesh_areas(
+    n_y: int,
+    first: Integers,
+    rows: Indices,
+    starts: Indices,
+    stops: Indices,
+    boxes: Integers,
+    is_cut: NDArray[np.bool_],
+    areas: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sum (n,) of the areas (256,) of the cases of marching cubes between each object's voxels.
+
+    Nothing is added beyond a side where the volume ends, ``is_cut`` (n, 3, 2), so that the cut itself has no area.
+    """
+    totals = np.zeros(first.size - 1)
+    for one in range(first.size - 1):
+        box = boxes[one]
+        shape = (box[1] - box[0] + 2, box[3] - box[2] + 2, box[5] - box[4] + 2)
+        voxels = np.zeros(shape, np.uint8)
+        for run in range(first[one], first[one + 1]):
+            line = voxels[rows[run] // n_y - box[0] + 1, rows[run] % n_y - box[2] + 1]
+            line[starts[run] - box[4] + 1 : stops[run] - box[4] + 1] = 1
+        cut = is_cut[one].astype(np.int64)
+        n_cases = np.zeros(256, np.int64)
+        for z in range(cut[0, 0], shape[0] - 1 - cut[0, 1]):
+            for y in range(cut[1, 0], shape[1] - 1 - cut[1, 1]):
+                a, b, c, d = voxels[z, y], voxels[z, y + 1], voxels[z + 1, y], voxels[z + 1, y + 1]
+                x = cut[2, 0]
+                before = a[x] + 4 * b[x] + 16 * c[x] + 64 * d[x]
+                for x in range(cut[2, 0], shape[2] - 1 - cut[2, 1]):
+                    after = a[x + 1] + 4 * b[x + 1] + 16 * c[x + 1] + 64 * d[x + 1]
+                    n_cases[before + 2 * after] += 1
+                    before = after
+        for case in range(256):
+            totals[one] += n_cases[case] * areas[case]
+    return totals
 
 
 @compiled

@@ -123,6 +123,11 @@ class Geometry:
         """
         return math.nan if self.is_empty else float(self.shapes.mean_projection[0])
 
+    @property
+    def mesh_area(self) -> float:
+        """Area of the triangles of marching cubes in µm²; NaN for planar images and objects that are too small."""
+        return math.nan if self.is_empty else float(self.shapes.mesh_area[0])
+
     @cached_property
     def surface_corners(self) -> NDArray[np.int32]:
         """Corners of voxels (n, 3) on the object's surface, in voxel sides z, y, x from the low corner of the box.

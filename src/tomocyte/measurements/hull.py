@@ -95,7 +95,7 @@ def feret_diameter_max_um(region: Region) -> float:
     candidates = points
     if len(points) > MOST_PAIRED_POINTS:
         # The ends of the object seen from many directions; the second round looks for what lies farthest from each.
-        steps = directions(region.voxel_size_um, is_2d=region.is_2d).steps * sizes
+        steps = np.concatenate([directions(region.voxel_size_um, is_2d=region.is_2d).steps, np.eye(3)]) * sizes
         along = [points @ (step * sizes) for step in steps]
         candidates = points[np.unique([end for place in along for end in (place.argmin(), place.argmax())])]
     farthest = 0.0

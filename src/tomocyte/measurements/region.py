@@ -157,6 +157,11 @@ class Region:
         """
         return self.geometry.mean_projection
 
+    @property
+    def mesh_area(self) -> float:
+        """Area of the triangles of marching cubes in µm²; NaN for planar images and objects that are too small."""
+        return self.geometry.mesh_area
+
     def on_channel(self, channel: int) -> Region:
         """The same object seen on another channel; its geometry is shared, not computed again."""
         if channel == self.channel:

@@ -122,6 +122,11 @@ class Regions:
         """Mean shadow over all directions; NaN for objects that are too small."""
         return self.shapes.mean_projection
 
+    @property
+    def mesh_area(self) -> Floats:
+        """Area of the triangles of marching cubes in µm²; NaN for planar images and objects that are too small."""
+        return self.shapes.mesh_area
+
     def on_channel(self, channel: int) -> Regions:
         """The same objects seen on another channel; their shapes are shared."""
         return self if channel == self.channel else replace(self, channel=channel)

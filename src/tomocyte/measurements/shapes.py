@@ -14,9 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.measurements import _object_kernels as kernels
-from tomocyte.measurements._crofton import directions
+from tomocyte.measurements._crofton import (
+    REACHES,
+    SMALLEST_OVERLAP,
+    Directions,
+    directions,
+    effect_of_edges,
+    extrapolated,
+    extrapolated_smooth,
+)
 from tomocyte.measurements._kernels import Integers
 from tomocyte.measurements._label_runs import LabelRuns
+from tomocyte.measurements._marching_cubes import case_areas
 from tomocyte.volume import VoxelSize
 
 Floats = NDArray[np.float64]
@@ -143,15 +152,64 @@ class Shapes:
     def mean_projection(self) -> Floats:
         """(n,): mean shadow over all directions in µm² (planar images: in the plane, µm), free of the border's cut.
 
-        NaN for objects that are too small.
+        NaN for objects that are too small, or thinner than the shortest steps.
         """
-        lines = directions(self.voxel_size_um, is_2d=self.is_2d)
-        cut, measured = self.cut_sides, self.is_large_enough
-        crossings = kernels.object_crossings(*self._arguments, self.boxes, cut, measured, lines.steps)
-        # A line through the object crosses its surface twice, hence the half; 8/6 and 1/6 cancel the cubic term.
-        shadows = (8 * crossings[:, 0] - crossings[:, 1]) / 2 / (6 * lines.lengths)
+        measured = self.is_large_enough
+        if self.is_2d:
+            shadows, _ = self._shadows(directions(self.voxel_size_um, is_2d=True), measured, 2)
+            return np.where(measured, extrapolated_smooth(shadows), np.nan)
+        projection = np.full(len(self.runs), np.nan)
+        thinnest_um = (np.stack(self.box_size, axis=1) * np.array(self.voxel_size_um)).min(axis=1, initial=math.inf)
+        # The longest steps whose triple leaves a part of the object on itself.
+        for reach in REACHES[:-1]:
+            lines = directions(self.voxel_size_um, reach=reach)
+            is_tried = measured & np.isnan(projection)
+            if reach != REACHES[-2]:
+                is_tried &= thinnest_um > 3 * lines.lengths.max()
+            shadows, overlap = self._shadows(lines, is_tried, 3)
+            is_solid = is_tried & (overlap[:, 2] > SMALLEST_OVERLAP)
+            effect = effect_of_edges(shadows[is_solid])
+            smooth = extrapolated_smooth(shadows[is_solid])
+            is_large = reach == REACHES[0]
+            projection[is_solid] = extrapolated(shadows[is_solid]) if is_large else smooth * (1 + effect)
+        is_thin = measured & np.isnan(projection)
+        projection[is_thin] = self._thin(is_thin, shadows, overlap, lines)[is_thin]
+        return projection
+
+    def _thin(self, is_thin: NDArray[np.bool_], shadows: Floats, overlap: Floats, lines: Directions) -> Floats:
+        """Mean shadows (n,) of objects that are thinner than three steps: of two, or of one; else NaN.
+
+        The edges, of which two steps know nothing, are those that the shortest steps see, where they fit three times.
+        """
+        short = directions(self.voxel_size_um, reach=REACHES[-1])
+        seen, left = self._shadows(short, is_thin, 3)
+        with_short = np.where(left[:, 0] > SMALLEST_OVERLAP, extrapolated_smooth(seen), np.nan)
+        # What edges take off grows with the length of the step.
+        longer = (lines.weights @ lines.lengths) / (short.weights @ short.lengths)
+        effect = np.where(left[:, 2] > SMALLEST_OVERLAP, longer * effect_of_edges(seen), 0.0)
+        return np.where(overlap[:, 0] > SMALLEST_OVERLAP, extrapolated_smooth(shadows) * (1 + effect), with_short)
+
+    def _shadows(self, lines: Directions, is_measured: NDArray[np.bool_], n_factors: int) -> tuple[Floats, Floats]:
+        """(n, factors) each: mean shadow seen with the steps, their double, …; the least part that they leave."""
         size = math.prod(self.voxel_size_um[1:] if self.is_2d else self.voxel_size_um)
-        return np.where(measured, shadows @ lines.weights * size, np.nan)
+        # A line through the object crosses its surface twice, hence the halves.
+        weights = lines.weights / lines.lengths * (size / 2)
+        sums, largest = kernels.object_crossings(
+            *self._arguments, self.boxes, self.cut_sides, is_measured, lines.steps, weights, n_factors
+        )
+        return sums, 1 - largest / 2 / self.n_voxels[:, None]
+
+    @cached_property
+    def mesh_area(self) -> Floats:
+        """(n,): area in µm² of the triangles of marching cubes, free of the border's cut.
+
+        NaN for planar images and for objects that are too small.
+        """
+        if self.is_2d:
+            return np.full(len(self.runs), np.nan)
+        areas = case_areas(self.voxel_size_um)
+        totals = kernels.object_mesh_areas(*self._arguments, self.boxes, self.cut_sides, areas)
+        return np.where(self.is_large_enough, totals, np.nan)
 
     @property
     def _arguments(self) -> tuple[int, Integers, kernels.Indices, kernels.Indices, kernels.Indices]:

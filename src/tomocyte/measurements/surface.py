@@ -11,12 +11,14 @@ import math
 from tomocyte.measurements.registry import Region, measurement
 
 CROFTON = "Ohser & Schladitz 2009, 3D Images of Materials Structures, doi:10.1002/9783527628308"
+LEWINER = "Lewiner et al. 2003, doi:10.1080/10867651.2003.10487582"
 WADELL = "Wadell 1935, doi:10.1086/624298"
 TOO_SMALL_3D = "below 3 voxels of radius (fewer than 114 voxels, or fewer than 3 along an axis)"
+TOO_THIN = f"{TOO_SMALL_3D}, or thinner than 1.4 times the coarsest voxel side"
 TOO_SMALL_2D = "below 3 pixels of radius (fewer than 29 pixels, or fewer than 3 along an axis)"
 
 
-@measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
+@measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_THIN}", reference=CROFTON)
 def surface_area_um2(region: Region) -> float:
     """Surface area; faces cut by the border of the volume do not count."""
     if region.is_2d:
@@ -25,7 +27,13 @@ def surface_area_um2(region: Region) -> float:
     return 4.0 * region.mean_projection
 
 
-@measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=CROFTON)
+@measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=LEWINER)
+def surface_area_mesh_um2(region: Region) -> float:
+    """Area of the marching-cubes mesh of the mask, known to be too large; for comparison with published areas."""
+    return region.mesh_area
+
+
+@measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_THIN}", reference=CROFTON)
 def surface_to_volume_per_um(region: Region) -> float:
     """Surface area divided by volume; of a cut object, of the part seen."""
     return surface_area_um2(region) / (region.n_voxels * region.voxel_volume_um3)
@@ -33,7 +41,7 @@ def surface_to_volume_per_um(region: Region) -> float:
 
 @measurement(
     is_elementwise=True,
-    when_empty=f"NaN for planar images, for objects cut by the border, and {TOO_SMALL_3D}",
+    when_empty=f"NaN for planar images, for objects cut by the border, and {TOO_THIN}",
     reference=WADELL,
 )
 def sphericity(region: Region) -> float:

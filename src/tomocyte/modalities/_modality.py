@@ -18,8 +18,9 @@ from tomocyte.volume import Volume
 FloatArray = NDArray[np.float32]
 
 SOLID_GEOMETRY = (
-    "volume_um3", "surface_area_um2", "surface_to_volume_per_um", "sphericity", "equivalent_diameter_um",
-    "major_axis_length_um", "middle_axis_length_um", "minor_axis_length_um", "projected_area_um2", "height_um",
+    "volume_um3", "surface_area_um2", "surface_area_mesh_um2", "surface_to_volume_per_um", "sphericity",
+    "equivalent_diameter_um", "major_axis_length_um", "middle_axis_length_um", "minor_axis_length_um",
+    "projected_area_um2", "height_um",
     "solidity", "euler_number", "concentration_mg_per_ml", "dry_mass_pg",
 )  # fmt: skip
 PLANAR_GEOMETRY = (
