@@ -28,7 +28,8 @@ MOST_UNGROUPED = 14
 OPTION_GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         "recursive", "voxel_size_um", "pixel_size_um", "axes", "dataset", "time_step_s", "medium_ri", "quantity",
-        "wavelength_um", "lac_per_um", "nan", "data", "image",
+        "wavelength_um", "lac_per_um", "nan", "data", "image", "cell", "nucleus", "nucleolus", "lipid_droplet",
+        "mitochondrion", "others",
     ),
     "What to do": (
         "modality", "model", "cells", "channel", "structure", "object_diameter_um", "edits", "settings", "preset",

@@ -26,7 +26,8 @@ FILE = "FILE"
 
 def measure(
     image: Annotated[
-        Path | None, typer.Argument(help="The image, or a folder of images. Without one, only forms are measured.")
+        Path | None,
+        typer.Argument(help="The image, or a folder of images. Without one, only forms are measured.", metavar="IMAGE"),
     ] = None,
     labels: Annotated[
         Path | None,
@@ -35,13 +36,15 @@ def measure(
     *,
     output: Output,
     cell: Annotated[Path | None, typer.Option("--cell", help="Masks or labels of cells.", metavar=FILE)] = None,
-    nucleus: Annotated[Path | None, typer.Option("--nucleus", help="… of nuclei.", metavar=FILE)] = None,
-    nucleolus: Annotated[Path | None, typer.Option("--nucleolus", help="… of nucleoli.", metavar=FILE)] = None,
+    nucleus: Annotated[Path | None, typer.Option("--nucleus", help="Masks or labels of nuclei.", metavar=FILE)] = None,
+    nucleolus: Annotated[
+        Path | None, typer.Option("--nucleolus", help="Masks or labels of nucleoli.", metavar=FILE)
+    ] = None,
     lipid_droplet: Annotated[
-        Path | None, typer.Option("--lipid-droplet", help="… of lipid droplets.", metavar=FILE)
+        Path | None, typer.Option("--lipid-droplet", help="Masks or labels of lipid droplets.", metavar=FILE)
     ] = None,
     mitochondrion: Annotated[
-        Path | None, typer.Option("--mitochondrion", help="… of mitochondria.", metavar=FILE)
+        Path | None, typer.Option("--mitochondrion", help="Masks or labels of mitochondria.", metavar=FILE)
     ] = None,
     others: Annotated[
         list[str] | None,
