@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,8 +58,8 @@ def sha256_of_json(content: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def sha256_of_path(path: Path, on_bytes: Callable[[int], None] = silent) -> str:
-    """SHA-256 of a file, or of a folder's files with their relative names.
+def sha256_of_path(path: Path, on_bytes: Callable[[int], None] = silent, *, beside: Sequence[Path] = ()) -> str:
+    """SHA-256 of a file, of a file and those that belong to it, or of a folder's files with their relative names.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def sha256_of_path(path: Path, on_bytes: Callable[[int], None] = silent) -> str:
         A file, or a folder (an OME-Zarr store, a folder of planes).
     on_bytes : callable
         Called with the number of bytes read since the last call.
+    beside : sequence of Path
+        Files beside or below a file that hold voxels of the same volume; with their names, relative to its folder.
 
     Raises
     ------
@@ -74,10 +76,11 @@ def sha256_of_path(path: Path, on_bytes: Callable[[int], None] = silent) -> str:
         ``E-INPUT-CHANGED`` when a file's size or modification time changed while it was read.
     """
     digest = hashlib.sha256()
+    folder = path.parent if beside else path
     files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if _is_content(entry))
-    for file in files:
+    for file in [*files, *sorted(beside)]:
         if file is not path:
-            digest.update(os.fsencode(file.relative_to(path).as_posix()) + b"\0")
+            digest.update(os.fsencode(file.relative_to(folder).as_posix()) + b"\0")
         before = file.stat()
         with file.open("rb") as stream:
             while chunk := stream.read(HASH_CHUNK_BYTES):

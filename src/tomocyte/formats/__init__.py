@@ -149,6 +149,15 @@ def parts_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
     return [parts[path] for path in paths]
 
 
+def parts_beside(path: Path) -> tuple[Path, ...]:
+    """The other files that hold voxels of a file's volume, sorted, below the folder of ``path``; none of a folder."""
+    home, here = path.parent, path.resolve()
+    if not path.is_file():
+        return ()
+    others = (part for part in parts_of([path])[0] if part != here and part.is_relative_to(here.parent))
+    return tuple(home / part.relative_to(here.parent) for part in others)
+
+
 def read_volume(
     path: str | Path,
     options: ReadOptions | None = None,

@@ -105,6 +105,18 @@ def flat_planes(
     )
 
 
+def files_beside(header: NrrdHeader, path: Path) -> list[Path]:
+    """The files with the voxels of a header, resolved; none where they follow it.
+
+    Raises
+    ------
+    InputError
+        ``E-NRRD-DATAFILE``, ``E-COMPANION-OUTSIDE``, ``E-COMPANION-MISSING``.
+    """
+    sizes = tuple(int(size) for size in reversed(header.fields["sizes"]))
+    return [companion_path(name, path) for name in _data_files(header, sizes, path)]
+
+
 def _encoding(header: NrrdHeader) -> str:
     return str(header.fields.get("encoding", "missing")).lower()
 

@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, TomocyteError
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, named_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import parsing
-from tomocyte.formats._nrrd_data import flat_planes, stored_type
+from tomocyte.formats._nrrd_data import files_beside, flat_planes, stored_type
 from tomocyte.formats._nrrd_header import NrrdHeader, read_nrrd_header
 from tomocyte.formats._nrrd_write import write
 from tomocyte.formats._placement import affine_of, agreed_length, shear_note, without_unit
@@ -387,4 +387,18 @@ def _metadata(header: NrrdHeader) -> dict[str, Any]:
     return fields | lists | {key: value for key, value in header.pairs.items() if key not in own}
 
 
-FORMAT = Format("nrrd", (".nrrd", ".nhdr"), "NRRD, attached or with its voxels beside it", verify, read, write)
+def parts(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """For each header itself and the files with its voxels, resolved and sorted; itself alone where it is damaged."""
+    return [_parts(path) for path in paths]
+
+
+def _parts(path: Path) -> tuple[Path, ...]:
+    here = path.resolve()
+    try:
+        header = read_nrrd_header(path)
+        return tuple(sorted({here, *files_beside(header, path)}))
+    except (TomocyteError, OSError, LookupError, ValueError):
+        return (here,)
+
+
+FORMAT = Format("nrrd", (".nrrd", ".nhdr"), "NRRD, attached or with its voxels beside it", verify, read, write, parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -412,4 +412,12 @@ def _metadata(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
-FORMAT = Format("oif", (".oif", ".oib"), "Olympus FluoView, with the extra `formats`", verify, read)
+def parts(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """For each file the files of its folder ``.oif.files`` and itself, resolved and sorted."""
+    folders = [path.with_name(path.name + ".files") for path in paths]
+    inside = [[entry for entry in folder.iterdir() if entry.is_file()] if folder.is_dir() else [] for folder in folders]
+    each = zip(paths, inside, strict=True)
+    return [tuple(sorted({path.resolve(), *(entry.resolve() for entry in entries)})) for path, entries in each]
+
+
+FORMAT = Format("oif", (".oif", ".oib"), "Olympus FluoView, with the extra `formats`", verify, read, parts=parts)

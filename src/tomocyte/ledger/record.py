@@ -23,7 +23,7 @@ from tomocyte.names import shown_name
 
 _HEAD_BYTES = 16_384
 _PLACE = re.compile(rb'\{\n "place": ("[^\n]*"),\n')
-_UNHASHED = ("timings", "stamps", "place")
+_UNHASHED = ("timings", "stamps", "place", "source_parts")
 
 
 class OutputFile(BaseModel):
@@ -40,8 +40,8 @@ class OutputFile(BaseModel):
 class CommitRecord(BaseModel):
     """What was done for one item, from which input, with what, and which files came out.
 
-    Everything but ``timings``, ``stamps`` and ``place`` depends only on input, request, model and code, so it is the
-    same on every run.
+    Everything but ``timings``, ``stamps``, ``place`` and ``source_parts`` depends only on input, request, model and
+    code, so it is the same on every run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -51,7 +51,9 @@ class CommitRecord(BaseModel):
     source: str
     """Name of the input file; no folder."""
     input_sha256: str
-    """Hash of the input's bytes."""
+    """Hash of the input's bytes, with those of ``source_parts``."""
+    source_parts: tuple[str, ...] = ()
+    """Other files that hold voxels of the input, relative to its folder (with ``/``); known by ``input_sha256``."""
     request_sha256: str
     """Hash of settings, modality and overrides."""
     model_sha256: str | None = None
@@ -81,7 +83,7 @@ class CommitRecord(BaseModel):
         return shown_name(source.rstrip("/").rsplit("/", 1)[-1])
 
     def sha256(self) -> str:
-        """Hash of everything but timings, stamps and place."""
+        """Hash of everything but timings, stamps, place and source_parts."""
         return hashlib.sha256(seal(self.model_dump(mode="json", exclude=set(_UNHASHED)))).hexdigest()
 
 

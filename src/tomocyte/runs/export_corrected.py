@@ -195,7 +195,8 @@ def _input_of(item: FinishedItem, about: dict[str, Any], inputs: Path | None) ->
         raise InputError(
             "E-NOT-FOUND", "the input file does not exist any more.", path=path, cure="Give --inputs FOLDER."
         )
-    if sha256_of_path(path) != item.record.input_sha256:
+    beside = [path.parent / name for name in item.record.source_parts]
+    if not all(part.is_file() for part in beside) or sha256_of_path(path, beside=beside) != item.record.input_sha256:
         raise InputError("E-INPUT-CHANGED", "has changed since it was segmented.", path=path, cure="Run again first.")
     return path
 

@@ -5,13 +5,15 @@ What the whole run leaves is written by :mod:`tomocyte.runs.publish`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tomocyte import __version__
 from tomocyte.datasets.inputs import find_inputs
 from tomocyte.errors import InputError, OutputError, TomocyteError
+from tomocyte.formats import parts_beside
 from tomocyte.ledger import CommitRecord, Ledger, item_names, known_items, place_of
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
@@ -161,13 +163,14 @@ class _Triage:
         self.edits: dict[str, EditList] = {}
         self.kept: dict[str, EditList] = {}
 
-    def not_done(self, names: Mapping[str, Path], key: Key, *, is_trusting_times: bool) -> dict[str, tuple[Path, str]]:
+    def not_done(self, names: Mapping[str, Path], key: Key, *, is_trusting_times: bool) -> dict[str, InputFiles]:
         """Inputs still to do, with the hash of their content."""
-        todo: dict[str, tuple[Path, str]] = {}
+        todo: dict[str, InputFiles] = {}
         for item, path in sorted(names.items(), key=lambda entry: natural_key(entry[0])):
             try:
                 record = self.ledger.record(item)
-                content = _content_hash(path, record if is_trusting_times else None)
+                files = _input_files(path, record, is_trusting_times=is_trusting_times)
+                content = files.sha256
                 key.corrected[item] = self._edits_sha256(item, record, key.request_sha256, self.masks.get(path))
                 if self._is_done(item, record, content, key):
                     self.result.n_done += 1
@@ -175,7 +178,7 @@ class _Triage:
                     self.callback(Progress(item=item, state="resumed"))
                 else:
                     self._check_edits(item, record, content)
-                    todo[item] = (path, content)
+                    todo[item] = files
             except (OSError, TomocyteError) as problem:
                 self.fail(item, path, problem)
         return todo
@@ -260,26 +263,52 @@ class _Triage:
             self.result.notes.append(f"{name} was changed or added by somebody; that file is now {kept}.")
 
 
-def _stamp(path: Path) -> dict[str, float]:
-    """Size and time of a plain file, for those who choose not to hash a finished 31 GB input again."""
+@dataclass(frozen=True)
+class InputFiles:
+    """An input: its path, the other files that hold voxels of it, and the hash of all their content."""
+
+    path: Path
+    beside: tuple[Path, ...]
+    sha256: str
+
+    def stamp(self) -> dict[str, float]:
+        """Size and time of plain files, for those who choose not to hash a finished 31 GB input again."""
+        return _stamp(self.path, self.beside)
+
+    def parts(self) -> tuple[str, ...]:
+        """Names of the other files, relative to the input's folder."""
+        return tuple(part.relative_to(self.path.parent).as_posix() for part in self.beside)
+
+
+def _stamp(path: Path, beside: Sequence[Path]) -> dict[str, float]:
     if not path.is_file():
         return {}
-    status = path.stat()
-    return {"input_bytes": float(status.st_size), "input_mtime_s": status.st_mtime_ns / 1e9}
+    each = [file.stat() for file in (path, *beside)]
+    newest = max(status.st_mtime_ns for status in each)
+    return {"input_bytes": float(sum(status.st_size for status in each)), "input_mtime_s": newest / 1e9}
 
 
-def _content_hash(path: Path, record: CommitRecord | None) -> str:
-    stamp = _stamp(path)
-    if record is not None and stamp and all(record.timings.get(name) == value for name, value in stamp.items()):
-        return record.input_sha256
+def _input_files(path: Path, record: CommitRecord | None, *, is_trusting_times: bool) -> InputFiles:
+    """The files of an input: those of its record as long as they are the same, else those that it names now."""
     if not path.exists():
         raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
-    return sha256_of_path(path)
+    if record is not None:
+        beside = tuple(path.parent / name for name in record.source_parts)
+        if all(part.is_file() for part in beside):
+            stamp = _stamp(path, beside)
+            is_trusted = is_trusting_times and bool(stamp)
+            if is_trusted and all(record.timings.get(name) == value for name, value in stamp.items()):
+                return InputFiles(path, beside, record.input_sha256)
+            content = sha256_of_path(path, beside=beside)
+            if content == record.input_sha256:
+                return InputFiles(path, beside, content)
+    beside = parts_beside(path)
+    return InputFiles(path, beside, sha256_of_path(path, beside=beside))
 
 
 def _work(
     ledger: Ledger,
-    todo: dict[str, tuple[Path, str]],
+    todo: Mapping[str, InputFiles],
     settings: RunSettings,
     triage: _Triage,
     key: Key,
@@ -291,41 +320,40 @@ def _work(
     from tomocyte.batch import run_staged
     from tomocyte.pipeline import process_item
 
-    stamps = {item: _stamp(path) for item, (path, _) in todo.items()}
-    content = settings.model_dump(mode="json")
+    stamps = {item: files.stamp() for item, files in todo.items()}
+    content, masks = settings.model_dump(mode="json"), triage.masks
     tasks = (
-        {"item": item, "path": str(path), "settings": content}
+        {"item": item, "path": str(files.path), "settings": content}
         | ({"edits": triage.edits[item].model_dump(mode="json")} if item in triage.edits else {})
-        | ({"masks": {name: str(file) for name, file in triage.masks[path].items()}} if path in triage.masks else {})
-        for item, (path, _) in todo.items()
+        | ({"masks": {name: str(file) for name, file in masks[files.path].items()}} if files.path in masks else {})
+        for item, files in todo.items()
     )
     for item, staged, outcome in run_staged(
         ledger, tasks, process_item, n_workers=n_workers, item_timeout_s=item_timeout_s, callback=triage.callback
     ):
-        path, input_sha256 = todo[item]
+        files = todo[item]
         if outcome.error is not None:
-            triage.fail(item, path, outcome.error, outcome.traceback)
+            triage.fail(item, files.path, outcome.error, outcome.traceback)
             continue
-        record = _record(outcome, path, input_sha256, key.request_of(item), stamps[item])
+        record = _record(outcome, files, key.request_of(item), stamps[item])
         try:
             triage.commit(item, staged, record)
         except OutputError as problem:
             if problem.code != CHANGED:
                 raise
-            triage.fail(item, path, problem)
+            triage.fail(item, files.path, problem)
         else:
             triage.result.n_done += 1
             triage.callback(Progress(item=item, state="done"))
 
 
-def _record(
-    outcome: Outcome[dict[str, Any]], path: Path, content: str, request: str, stamp: dict[str, float]
-) -> CommitRecord:
+def _record(outcome: Outcome[dict[str, Any]], files: InputFiles, request: str, stamp: dict[str, float]) -> CommitRecord:
     done = outcome.result
     return CommitRecord(
         item=outcome.task["item"],
-        source=path.name,
-        input_sha256=content,
+        source=files.path.name,
+        input_sha256=files.sha256,
+        source_parts=files.parts(),
         request_sha256=request,
         # What the worker used or left out, should the model have been replaced meanwhile.
         model_sha256=done["facts"].get("trained_model", {}).get("card_sha256") or done["facts"].get("left_out_model"),
@@ -333,7 +361,7 @@ def _record(
         n_rows=done["n_rows"],
         warnings=tuple(done["warnings"]),
         facts=done["facts"],
-        place=place_of(path),
+        place=place_of(files.path),
         timings={"seconds": done["seconds"], "peak_memory_bytes": done["peak_memory_bytes"], **stamp},
     )
 
