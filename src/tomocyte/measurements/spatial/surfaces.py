@@ -1,0 +1,165 @@
+"""Surfaces made of voxel faces: where they lie, the area each face stands for, and which other voxels are within reach.
+
+A voxel is a box. The distance of two objects is that of their nearest boxes; distances between voxel centres would be
+too large by about one voxel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.labels.distances import distance_um
+from tomocyte.measurements._kernels import Integers
+from tomocyte.measurements.spatial._kernels import Directions, Floats, Objects, face_areas, find_contacts, find_faces
+from tomocyte.volume import VoxelSize
+
+# Distances are products and roots of floats: a gap given as a multiple of the voxel size must include it.
+SLACK = 1e-6
+# Blur from which normals are taken, in voxels along the coarsest axis and at most along any; a window of some blurs.
+BLUR = 1.5
+MOST_BLUR = 4.0
+WINDOW = 2.5
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """The steps from a voxel, and from the centres of its faces, to voxels within a gap.
+
+    Parameters
+    ----------
+    gap_um : float
+    voxel : int64 ndarray (n, 3)
+        Steps z, y, x to voxels whose boxes lie within the gap of the voxel's own, itself included.
+    face : int64 ndarray (6, m, 3)
+        For each direction, steps to voxels whose boxes lie within the gap of the face's centre, nearest first.
+    n_face : int64 ndarray (6,)
+        How many of the m are used.
+    """
+
+    gap_um: float
+    voxel: Integers
+    face: Integers
+    n_face: Integers
+
+    @classmethod
+    def within(cls, gap_um: float, voxel_size_um: VoxelSize) -> Reach:
+        """The steps within a gap in µm; in planar images (z is NaN) those in the plane."""
+        sides = np.nan_to_num(np.array(voxel_size_um), nan=0.0)
+        most = [0 if side == 0 else math.floor(gap_um / side * (1 + SLACK)) + 1 for side in sides]
+        grid = np.meshgrid(*(np.arange(-n, n + 1) for n in most), indexing="ij")
+        steps = np.stack([axis.ravel() for axis in grid], axis=1)
+        limit = (gap_um * (1 + SLACK)) ** 2 + 1e-18
+        apart = np.square(np.maximum(np.abs(steps) - 1, 0) * sides).sum(axis=1)
+        faces = []
+        for axis in range(3):
+            for shift in (-0.5, 0.5):
+                centre = np.zeros(3)
+                centre[axis] = shift
+                squared = np.square(np.maximum(np.abs(steps - centre) - 0.5, 0) * sides).sum(axis=1)
+                order = np.argsort(squared, kind="stable")
+                faces.append(steps[order[squared[order] <= limit]])
+        face = np.zeros((6, max(map(len, faces)), 3), np.int64)
+        for row, reachable in zip(face, faces, strict=True):
+            row[: len(reachable)] = reachable
+        return cls(gap_um, steps[apart <= limit], face, np.array([len(one) for one in faces]))
+
+
+def gaps_um(mask: NDArray[np.bool_], voxel_size_um: VoxelSize) -> NDArray[np.float32]:
+    """Distance of each voxel to the mask, box to box in µm: 0 in it and where voxels touch, also at edges and corners.
+
+    Boxes i and j are max(|i - j| - 1, 0) voxel sides apart along an axis, which is the distance of i to the nearest of
+    j - 1, j and j + 1: so it is the distance to the mask widened by one voxel. Infinite when the mask is empty.
+
+    Examples
+    --------
+    >>> gaps_um(np.array([[[True, False, False, False]]]), (float("nan"), 1.0, 0.25)).tolist()
+    [[[0.0, 0.0, 0.25, 0.5]]]
+    """
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    wide = mask
+    for axis in range(1 if math.isnan(voxel_size_um[0]) else 0, 3):
+        low, high = [slice(None)] * 3, [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        grown = wide.copy()
+        grown[tuple(low)] |= wide[tuple(high)]
+        grown[tuple(high)] |= wide[tuple(low)]
+        wide = grown
+    if wide.all():
+        return np.zeros(mask.shape, np.float32)
+    return distance_um(~wide, voxel_size_um)
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """What of one structure touches another.
+
+    Parameters
+    ----------
+    pairs : int64 ndarray (n, 2)
+        Objects of the one and of the other that lie within the gap, ascending.
+    area_um2 : float64 ndarray (n_objects,)
+        Area of each object's surface within the gap; NaN in planar images.
+    """
+
+    pairs: Integers
+    area_um2: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """The faces of all objects of a structure.
+
+    Parameters
+    ----------
+    objects : int32 ndarray (z, y, x)
+        Numbered from 1; 0 is background.
+    n_objects : int
+    voxel_size_um : tuple of 3 float
+    voxels : int64 ndarray (n,)
+        Flat index of the voxel that each face belongs to.
+    directions : int8 ndarray (n,)
+        2 · axis, looking to lower, or 2 · axis + 1, looking to higher coordinates.
+    """
+
+    objects: Objects
+    n_objects: int
+    voxel_size_um: VoxelSize
+    voxels: Integers
+    directions: Directions
+
+    @classmethod
+    def of(cls, objects: Objects, n_objects: int, voxel_size_um: VoxelSize) -> Faces:
+        """The faces of objects numbered from 1."""
+        voxels, directions = find_faces(objects, math.isnan(voxel_size_um[0]))
+        return cls(objects, n_objects, voxel_size_um, voxels, directions)
+
+    def areas_um2(self, is_wanted: NDArray[np.bool_] | None = None) -> Floats:
+        """Area of the smooth surface that each face (or each wanted one) stands for; NaN in planar images.
+
+        Every face counts its area times the cosine between its normal and that of the surface, which for a plane of
+        any orientation sums up to the plane's area.
+        """
+        picked = slice(None) if is_wanted is None else is_wanted
+        if math.isnan(self.voxel_size_um[0]):
+            return np.full(len(self.voxels[picked]), np.nan)
+        sides = np.array(self.voxel_size_um)
+        spreads = np.clip(BLUR * sides.max() / sides, BLUR, MOST_BLUR)
+        reach = np.ceil(WINDOW * spreads).astype(np.int64)
+        areas: Floats = face_areas(self.objects, self.voxels[picked], self.directions[picked], sides, spreads, reach)
+        return areas
+
+    def contacts(self, others: Objects, reach: Reach, *, is_same: bool = False) -> Contacts:
+        """What lies within the gap of objects of another structure, or (``is_same``) of each other."""
+        faces = (self.voxels, self.directions)
+        is_contact, keys = find_contacts(self.objects, others, faces, reach.voxel, reach.face, reach.n_face, is_same)
+        owners = self.objects.ravel()[self.voxels[is_contact]] - 1
+        area: Floats = np.bincount(owners, weights=self.areas_um2(is_contact), minlength=self.n_objects).astype(float)
+        if math.isnan(self.voxel_size_um[0]):
+            area = np.full(self.n_objects, math.nan)
+        base = int(others.max(initial=0)) + 1
+        return Contacts(np.stack([keys // base, keys % base], axis=1), area)
