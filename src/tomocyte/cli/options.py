@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,6 +46,32 @@ MediumOption = Annotated[
     float | None,
     typer.Option("--medium-ri", help="Refractive index of the medium; replaces the one in the file.", min=1.0, max=2.0),
 ]
+ContactsOption = Annotated[
+    bool,
+    typer.Option(
+        "--contacts",
+        help="Also measure distances and contacts between structures, where in their cell objects lie, and cells' "
+        "neighbours: contacts.csv and further columns.",
+    ),
+]
+ContactGapOption = Annotated[
+    float | None,
+    typer.Option(
+        "--contact-gap-um",
+        help="Surfaces at most this far apart, in um, are in contact. Default: 0.03. Implies --contacts.",
+        min=0.0,
+        max=10.0,
+    ),
+]
+PlacementsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--placements",
+        help="Compare contacts with chance: place the objects this often at random in their cell, e.g. 199. Implies "
+        "--contacts.",
+        min=1,
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -69,3 +95,10 @@ def medium(text: str | None) -> float | str | None:
     if not 1.0 <= value <= 2.0:
         raise SettingsError("E-USAGE", f"--medium-ri {value} is not a refractive index of a medium (1 to 2).")
     return value
+
+
+def contact_settings(is_measured: bool, gap_um: float | None, n_placements: int | None) -> dict[str, Any] | None:
+    """The settings of contacts from their options; ``None`` where none is given."""
+    given = {"gap_um": gap_um, "n_placements": n_placements}
+    content = {name: value for name, value in given.items() if value is not None}
+    return {"is_measured": True, **content} if is_measured or content else None

@@ -15,14 +15,18 @@ from tomocyte.cli import completion
 from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
 from tomocyte.cli.options import (
     AxesOption,
+    ContactGapOption,
+    ContactsOption,
     DatasetOption,
     DebugOption,
     Inputs,
     Output,
     PixelSizeOption,
+    PlacementsOption,
     RecursiveOption,
     TimeStepOption,
     VoxelSizeOption,
+    contact_settings,
     medium,
     voxel_size,
 )
@@ -121,6 +125,9 @@ def run(
             help="A further measurement (`tomocyte measurements`); may be repeated.",
         ),
     ] = None,
+    contacts: ContactsOption = False,
+    contact_gap_um: ContactGapOption = None,
+    placements: PlacementsOption = None,
     nan: Annotated[
         str,
         typer.Option(
@@ -220,6 +227,7 @@ def run(
             "time_step_s": time_step_s,
             "channel": int(channel) if channel is not None and channel.isdecimal() else channel,
             "measurements": tuple(measurements) if measurements else None,
+            "contacts": contact_settings(contacts, contact_gap_um, placements),
             "nan": None if nan == "refuse" else nan,
             "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,
@@ -365,8 +373,9 @@ def _run_settings(
     from tomocyte.settings import build_settings, load_settings, with_overrides
 
     content = with_overrides({} if file is None else load_settings(file), overrides)
-    if isinstance(content.get("uncertainty"), dict) and flags.get("uncertainty"):
-        flags = {**flags, "uncertainty": {**content["uncertainty"], **flags["uncertainty"]}}
+    for part in ("uncertainty", "contacts"):
+        if isinstance(content.get(part), dict) and flags.get(part):
+            flags = {**flags, part: {**content[part], **flags[part]}}
     content |= {name: value for name, value in flags.items() if value is not None}
     if "modality" not in content:
         read_options = {name: flags[name] for name in ("voxel_size_um", "axes", "time_step_s", "dataset")}

@@ -60,6 +60,8 @@ class Analysis:
         Structure -> uncertainty, (T, 1, Z, Y, X) uint8, 255 = 1 bit; only where asked for.
     pairs : DataFrame, optional
         One row per pair of near objects and frame, where pairs are measured.
+    contacts : DataFrame, optional
+        One row per cell, two structures and frame, where contacts are measured.
     edit_log : tuple of EditRecord
         What corrections by hand did.
     """
@@ -72,6 +74,7 @@ class Analysis:
     plan: Plan
     maps: Mapping[str, Volume] = field(default_factory=dict)
     pairs: pd.DataFrame | None = None
+    contacts: pd.DataFrame | None = None
     edit_log: tuple[EditRecord, ...] = ()
 
     @property
@@ -208,6 +211,7 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
     counts = state.table.groupby("structure").size().reindex(list(state.labels), fill_value=0)
     measured = measured_origins(plan, stages)
     known = {column.name for column in object_columns()}
+    described = [*plan.columns(), *(column for stage in stages for column in stage.described)]
     about: dict[str, Any] = {
         "shape_tczyx": volume.shape,
         "dtype": str(volume.dtype),
@@ -226,7 +230,7 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
         "n_objects": {str(name): int(count) for name, count in counts.items()},
         "n_masked_voxels": frames.n_masked_voxels,
         "plan": plan.describe(),
-        "columns": [asdict(column) for column in plan.columns() if column.name not in known],
+        "columns": [asdict(column) for column in described if column.name not in known],
         "left_out_model": plan.left_out_model_sha256,
     }
     for stage in stages:
@@ -241,6 +245,7 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
         plan=plan,
         maps={structure: map_volume(stack, structure, **properties) for structure, stack in state.maps.items()},
         pairs=state.pairs,
+        contacts=state.contacts,
         edit_log=state.edit_log,
     )
 

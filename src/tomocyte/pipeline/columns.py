@@ -6,6 +6,7 @@ To add a column, describe it here; :func:`object_columns` is what the data dicti
 from __future__ import annotations
 
 from tomocyte.measurements import measurements
+from tomocyte.measurements.spatial import CONTACT_COLUMNS
 from tomocyte.tables import LEADING, Column
 
 NOT_BY_MODEL = "Empty for structures that the trained model does not find itself."
@@ -91,3 +92,9 @@ PAIR = (
 def pair_columns() -> tuple[Column, ...]:
     """Every column that a table of pairs may have, measurements included."""
     return (*LEADING, *PAIR, *(one.column for one in measurements("pair").values()))
+
+
+def contact_columns() -> tuple[Column, ...]:
+    """Every column of a table of contacts."""
+    leading = [column for column in LEADING if column not in CONTACT_COLUMNS]
+    return (*leading, *CONTACT_COLUMNS)

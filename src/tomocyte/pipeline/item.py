@@ -139,10 +139,11 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback:
     table = analysis.table.copy()
     table.insert(0, "item", item)
     write_table(table, staged / "objects")
-    if analysis.pairs is not None:
-        pairs = analysis.pairs.copy()
-        pairs.insert(0, "item", item)
-        write_table(pairs, staged / "pairs")
+    for name, further in (("pairs", analysis.pairs), ("contacts", analysis.contacts)):
+        if further is not None:
+            named = further.copy()
+            named.insert(0, "item", item)
+            write_table(named, staged / name)
     for name, picture in analysis.pictures.items():
         (staged / name).write_bytes(picture)
     if analysis.plan.edits is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tomocyte.confidence.settings import UncertaintySettings
+from tomocyte.measurements.spatial.settings import ContactSettings
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.settings import Settings
@@ -62,6 +63,8 @@ class RunSettings(Settings):
     `tomocyte measurements`."""
     pair_distance_um: float = Field(default=0.0, ge=0, le=1000)
     """Pairs of objects are measured that overlap, touch or lie at most this far apart, in µm."""
+    contacts: ContactSettings = ContactSettings()
+    """Contacts, distances and positions of objects within their cell."""
     medium_ri: float | Literal["background"] | None = None
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
     nan: Literal["refuse", "mask"] = "refuse"
@@ -90,6 +93,8 @@ class RunSettings(Settings):
         content = self.model_dump(mode="json")
         if not self.measurements:
             del content["measurements"], content["pair_distance_um"]
+        if self.contacts == ContactSettings():
+            del content["contacts"]
         if self.lac_per_um is None:
             del content["lac_per_um"]
         if self.medium_ri == "background":

@@ -18,6 +18,7 @@ from tomocyte.labels.stack import LabelStack
 from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import Plan
 from tomocyte.progress import Callback, Progress
+from tomocyte.tables import Column
 from tomocyte.volume import Frame, Volume
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class VolumeState:
         File name -> PNG bytes.
     pairs : DataFrame, optional
         One row per pair of objects and frame, where pairs were measured.
+    contacts : DataFrame, optional
+        One row per cell, two structures and frame, where contacts were measured.
     edit_log : tuple of EditRecord
         What corrections by hand did.
     """
@@ -87,6 +90,7 @@ class VolumeState:
     maps: Mapping[str, LabelStack]
     pictures: Mapping[str, bytes]
     pairs: pd.DataFrame | None = None
+    contacts: pd.DataFrame | None = None
     edit_log: tuple[EditRecord, ...] = ()
 
 
@@ -125,6 +129,11 @@ class Stage(ABC):
     def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002
         """Further columns for the objects of a structure in a frame, in the order of the table's rows."""
         return {}
+
+    @property
+    def described(self) -> tuple[Column, ...]:
+        """What the further columns of this step mean, where that depends on the input."""
+        return ()
 
     def after_all(self, state: VolumeState) -> VolumeState:
         """The state of the volume after this step, when all frames are done."""

@@ -84,7 +84,7 @@ def publish(
     ledger: Ledger, names: dict[str, Path], settings: RunSettings, key: Key, result: RunResult, started: str
 ) -> None:
     """Tables, run.json and the report from the commit records alone."""
-    from tomocyte.pipeline.columns import object_columns, pair_columns
+    from tomocyte.pipeline.columns import contact_columns, object_columns, pair_columns
     from tomocyte.tables import data_dictionary, find_columns, write_csv, write_parquet
 
     current, other = _current(ledger.records(), key, result.failures)
@@ -94,8 +94,6 @@ def publish(
     result.n_implausible = sum(map(_is_implausible, current))
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
     dictionary = data_dictionary(find_columns(objects.columns, (*object_columns(), *_own_columns(current))))
-    pairs = _pairs(ledger, current)
-    pairs = None if pairs is None else _with_places(pairs, places)
     status = _with_places(_status(current, other, result.failures), places)
     run = {
         "request_sha256": key.request_sha256,
@@ -123,15 +121,17 @@ def publish(
             path, ledger, current, result.failures, objects, places=places, run=run, dictionary=entries
         ),
     }
-    if pairs is None:
-        for name in ("pairs.csv", "pairs.parquet", "pairs.dictionary.csv"):
-            ledger.withdraw(name)
-    else:
-        described = data_dictionary(find_columns(pairs.columns, pair_columns()))
+    for stem, columns in (("pairs", pair_columns()), ("contacts", contact_columns())):
+        table = _further(ledger, current, stem)
+        if table is None:
+            for name in (f"{stem}.csv", f"{stem}.parquet", f"{stem}.dictionary.csv"):
+                ledger.withdraw(name)
+            continue
+        table = _with_places(table, places)
         files |= {
-            "pairs.csv": partial(write_csv, pairs),
-            "pairs.parquet": partial(write_parquet, pairs),
-            "pairs.dictionary.csv": partial(write_csv, described),
+            f"{stem}.csv": partial(write_csv, table),
+            f"{stem}.parquet": partial(write_parquet, table),
+            f"{stem}.dictionary.csv": partial(write_csv, data_dictionary(find_columns(table.columns, columns))),
         }
     _publish_all(ledger, files)
 
@@ -253,11 +253,11 @@ def _own_columns(records: list[CommitRecord]) -> list[Column]:
     return list(own.values())
 
 
-def _pairs(ledger: Ledger, records: list[CommitRecord]) -> pd.DataFrame | None:
-    """The pairs of objects of all items, where any were measured."""
+def _further(ledger: Ledger, records: list[CommitRecord], stem: str) -> pd.DataFrame | None:
+    """The pairs of objects or the contacts of all items, where any were measured."""
     import pandas as pd
 
-    paths = [ledger.items / record.item / "pairs.parquet" for record in records]
+    paths = [ledger.items / record.item / f"{stem}.parquet" for record in records]
     parts = [pd.read_parquet(path) for path in paths if path.exists()]
     return pd.concat(parts, ignore_index=True) if parts else None
 

@@ -97,12 +97,20 @@ def find_faces(objects: Objects, is_planar: bool) -> tuple[Integers, Directions]
 
 @compiled
 def face_areas(
-    objects: Objects, voxels: Integers, directions: Directions, sides: Floats, spreads: Floats, reach: Integers
+    objects: Objects,
+    beside: Objects,
+    voxels: Integers,
+    directions: Directions,
+    sides: Floats,
+    spreads: Floats,
+    reach: Integers,
 ) -> Floats:
     """Area of the smooth surface that each face stands for: that of the face times the slope of the surface there.
 
     The normal is the gradient, at the centre of the face, of the object blurred by a Gaussian of these standard
-    deviations, all lengths in voxels. Beyond the border of the volume the object goes on as it is there.
+    deviations, all lengths in voxels. Beyond the border of the volume the object goes on as it is there. What lies
+    ``beside`` (0: nothing) counts -1, so that at the rim of a wall between two objects the normal stays that of the
+    wall.
     """
     n_z, n_y, n_x = objects.shape
     areas = np.empty(voxels.size)
@@ -136,8 +144,9 @@ def face_areas(
                 along = 0.0
                 for dx in range(-reach[2], reach[2] + 1 + on[2]):
                     at_x = min(max(x + (dx * side if axis == 2 else dx), 0), n_x - 1)
-                    if objects[at_z, at_y, at_x] == owner:
-                        weight = weights[2, on[2], dx + most]
+                    is_own = objects[at_z, at_y, at_x] == owner
+                    if is_own or beside[at_z, at_y, at_x]:
+                        weight = weights[2, on[2], dx + most] * (1.0 if is_own else -1.0)
                         n += weight
                         along += weight * (dx - 0.5 * on[2])
                 gradient_z += weight_zy * n * (dz - 0.5 * on[0])

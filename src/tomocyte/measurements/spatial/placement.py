@@ -109,19 +109,22 @@ def _candidates(allowed: NDArray[np.bool_], voxel_size_um: VoxelSize) -> tuple[I
 
 
 def _depth(mask: NDArray[np.bool_], voxel_size_um: VoxelSize) -> NDArray[np.float32]:
-    """Distance to the nearest voxel that does not belong; what lies beyond the volume does not."""
+    """Distance, in the smallest voxel sides, to the nearest voxel that does not belong; the border is none that does.
+
+    Relative sides, rounded: the order of depths, and so what a seed places where, does not depend on the unit.
+    """
     import edt
 
+    smallest = min(voxel_size_um[1:])
+    sides = tuple(round(side / smallest, 9) for side in voxel_size_um)
     if mask.shape[0] == 1:
-        plane = edt.edt(np.ascontiguousarray(mask[0]), anisotropy=voxel_size_um[1:], black_border=True, parallel=1)
+        plane = edt.edt(np.ascontiguousarray(mask[0]), anisotropy=sides[1:], black_border=True, parallel=1)
         return np.asarray(plane[None], np.float32)
-    return np.asarray(
-        edt.edt(np.ascontiguousarray(mask), anisotropy=voxel_size_um, black_border=True, parallel=1), np.float32
-    )
+    return np.asarray(edt.edt(np.ascontiguousarray(mask), anisotropy=sides, black_border=True, parallel=1), np.float32)
 
 
 def _deepest(voxels: Integers, shape: tuple[int, ...], voxel_size_um: VoxelSize) -> tuple[int, float]:
-    """Flat index of the deepest voxel of an object, and its depth in µm."""
+    """Flat index of the deepest voxel of an object, and its depth."""
     places = np.stack(np.unravel_index(voxels, shape), axis=1)
     low = places.min(axis=0)
     mask = np.zeros(places.max(axis=0) - low + 1, np.bool_)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.labels.distances import distance_um
 from tomocyte.measurements.spatial._kernels import Floats, sums_of_objects
 from tomocyte.measurements.spatial.compartment import Compartment, sides_of
 
@@ -14,8 +15,8 @@ from tomocyte.measurements.spatial.compartment import Compartment, sides_of
 def radial_positions(compartment: Compartment, structure: str, nucleus: str) -> Floats:
     """Mean over each object's voxels of d / (d + e): d to the nuclear envelope, e to the cell's membrane.
 
-    Both are distances of a voxel's centre, for which half a voxel (the geometric mean of its sides) is added to the
-    distance from its box. Voxels in the nucleus or outside the cell are left out.
+    Both are distances of a voxel's centre from the surface, which lies half-way between voxels: the mean of the
+    distance between boxes and that between centres. Voxels in the nucleus or outside the cell are left out.
 
     Returns
     -------
@@ -33,12 +34,13 @@ def radial_positions(compartment: Compartment, structure: str, nucleus: str) -> 
 
 def _radius(compartment: Compartment, nucleus: str) -> NDArray[np.float32]:
     """The radial position of every voxel between nucleus and membrane; NaN elsewhere."""
-    sides = sides_of(compartment.voxel_size_um)
-    half = 0.5 * float(np.exp(np.log(sides[sides > 0]).mean()))
-    inner = compartment.gaps(nucleus, is_envelope=False) + half
-    outer = compartment.gaps(str(compartment.cells), is_envelope=True) + half
-    is_between = compartment.inside & ~compartment.mask(nucleus)
-    return np.where(is_between, inner / (inner + outer), np.nan).astype(np.float32)
+    inside, core = compartment.inside, compartment.mask(nucleus)
+    inner = compartment.gaps(nucleus, is_envelope=False) + distance_um(~core, compartment.voxel_size_um)
+    outer = compartment.gaps(str(compartment.cells), is_envelope=True) + distance_um(inside, compartment.voxel_size_um)
+    is_between = inside & ~core
+    radius = np.full(inside.shape, np.nan, np.float32)
+    np.divide(inner, inner + outer, out=radius, where=is_between)
+    return radius
 
 
 def _is_present(compartment: Compartment, structure: str) -> bool:

@@ -138,11 +138,12 @@ class Faces:
         voxels, directions = find_faces(objects, math.isnan(voxel_size_um[0]))
         return cls(objects, n_objects, voxel_size_um, voxels, directions)
 
-    def areas_um2(self, is_wanted: NDArray[np.bool_] | None = None) -> Floats:
+    def areas_um2(self, is_wanted: NDArray[np.bool_] | None = None, beside: Objects | None = None) -> Floats:
         """Area of the smooth surface that each face (or each wanted one) stands for; NaN in planar images.
 
         Every face counts its area times the cosine between its normal and that of the surface, which for a plane of
-        any orientation sums up to the plane's area.
+        any orientation sums up to the plane's area. Where the surface turns sharply, as at edges, some is lost; not at
+        the rim of a wall to what lies ``beside``.
         """
         picked = slice(None) if is_wanted is None else is_wanted
         if math.isnan(self.voxel_size_um[0]):
@@ -150,15 +151,28 @@ class Faces:
         sides = np.array(self.voxel_size_um)
         spreads = np.clip(BLUR * sides.max() / sides, BLUR, MOST_BLUR)
         reach = np.ceil(WINDOW * spreads).astype(np.int64)
-        areas: Floats = face_areas(self.objects, self.voxels[picked], self.directions[picked], sides, spreads, reach)
+        areas: Floats = face_areas(
+            self.objects,
+            np.zeros_like(self.objects) if beside is None else beside,
+            self.voxels[picked],
+            self.directions[picked],
+            sides,
+            spreads,
+            reach,
+        )
         return areas
 
-    def contacts(self, others: Objects, reach: Reach, *, is_same: bool = False) -> Contacts:
-        """What lies within the gap of objects of another structure, or (``is_same``) of each other."""
+    def contacts(self, others: Objects, reach: Reach, *, is_same: bool = False, is_wall: bool = False) -> Contacts:
+        """What lies within the gap of objects of another structure, or (``is_same``) of each other.
+
+        The area of walls (``is_wall``) between what fills space, such as cells, does not lose at their rims.
+        """
         faces = (self.voxels, self.directions)
         is_contact, keys = find_contacts(self.objects, others, faces, reach.voxel, reach.face, reach.n_face, is_same)
         owners = self.objects.ravel()[self.voxels[is_contact]] - 1
-        area: Floats = np.bincount(owners, weights=self.areas_um2(is_contact), minlength=self.n_objects).astype(float)
+        area: Floats = np.bincount(
+            owners, weights=self.areas_um2(is_contact, others if is_wall else None), minlength=self.n_objects
+        ).astype(float)
         if math.isnan(self.voxel_size_um[0]):
             area = np.full(self.n_objects, math.nan)
         base = int(others.max(initial=0)) + 1

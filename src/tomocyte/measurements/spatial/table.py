@@ -40,14 +40,14 @@ class ContactTables:
         Structure -> one row per object: ``label``, distance, contacts and contact area for every other structure, the
         radial position; for cells the number of neighbours and the area shared with them.
     structures : DataFrame
-        One row per cell and two structures; see ``columns``.
-    columns : tuple of Column
-        What the columns of both mean.
+        One row per cell and two structures, with the columns :data:`CONTACT_COLUMNS`.
+    object_columns : tuple of Column
+        What the columns of objects mean.
     """
 
     objects: Mapping[str, pd.DataFrame]
     structures: pd.DataFrame
-    columns: tuple[Column, ...]
+    object_columns: tuple[Column, ...]
 
 
 def measure_contacts(
@@ -123,7 +123,7 @@ def measure_contacts(
         every[cells] = sorted(map(int, cell_objects.numbers))
     objects = {name: _object_table(every[name], by_object[name], columns[name]) for name in labels}
     described = {column.name: column for own in columns.values() for column in own}
-    return ContactTables(objects, table_from_rows(rows, CONTACT_COLUMNS), (*described.values(), *CONTACT_COLUMNS))
+    return ContactTables(objects, table_from_rows(rows, CONTACT_COLUMNS), tuple(described.values()))
 
 
 def _structure_rows(
@@ -245,6 +245,8 @@ def _add_chance(
         for index, (gaps, others) in enumerate(scenes):
             values[turn, index] = summed_contacts(movable, at, gaps, others, reach)
     for index, row in enumerate(rows):
+        if not row["n_other_objects"]:
+            continue
         row |= {"n_placements": settings.n_placements, "n_staying": n_staying / settings.n_placements}
         _write_comparisons(row, values[:, index])
 
@@ -283,7 +285,7 @@ def _neighbours(
         here = np.unique(around[~own])
         others = np.searchsorted(here, around).astype(np.int32) + 1
         others[own | (around == 0)] = 0
-        contacts = Faces.of(own.astype(np.int32), 1, voxel_size_um).contacts(others, reach)
+        contacts = Faces.of(own.astype(np.int32), 1, voxel_size_um).contacts(others, reach, is_wall=True)
         values[number] = {
             "n_neighbours": float(len(contacts.pairs)),
             "shared_area_um2": float(contacts.area_um2[0]),

@@ -9,6 +9,7 @@ from tomocyte.pipeline.stage import Stage
 from tomocyte.pipeline.stages.cells import CellsStage
 from tomocyte.pipeline.stages.classical import ClassicalStage
 from tomocyte.pipeline.stages.confidence import ConfidenceStage
+from tomocyte.pipeline.stages.contacts import ContactsStage
 from tomocyte.pipeline.stages.corrections import CorrectionsStage
 from tomocyte.pipeline.stages.draw import DrawStage
 from tomocyte.pipeline.stages.masks import MasksStage
@@ -27,6 +28,7 @@ STAGES: dict[str, type[Stage]] = {
         ClassicalStage,
         CorrectionsStage,
         MeasureStage,
+        ContactsStage,
         PlausibilityStage,
         ConfidenceStage,
         DrawStage,
