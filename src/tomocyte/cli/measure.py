@@ -10,12 +10,16 @@ import typer
 from tomocyte.cli import completion
 from tomocyte.cli.options import (
     AxesOption,
+    ContactGapOption,
+    ContactsOption,
     DatasetOption,
     DebugOption,
     Output,
     PixelSizeOption,
+    PlacementsOption,
     TimeStepOption,
     VoxelSizeOption,
+    contact_settings,
     medium,
     voxel_size,
 )
@@ -87,6 +91,9 @@ def measure(
             help="A further measurement (`tomocyte measurements`); may be repeated.",
         ),
     ] = None,
+    contacts: ContactsOption = False,
+    contact_gap_um: ContactGapOption = None,
+    placements: PlacementsOption = None,
     nan: Annotated[
         str,
         typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input, or `mask` them as outside the image."),
@@ -152,6 +159,7 @@ def measure(
             "dataset": dataset,
             "time_step_s": time_step_s,
             "measurements": tuple(measurements) if measurements else None,
+            "contacts": contact_settings(contacts, contact_gap_um, placements),
             "nan": None if nan == "refuse" else nan,
             "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,

@@ -62,7 +62,10 @@ def find_masks(
     InputError
         ``E-NO-INPUT``, ``E-NOT-FOUND``, ``E-PAIR``: an image without masks of its name, or the reverse.
     """
-    content = with_overrides({}, list(overrides)) | {name: value for name, value in flags.items() if value is not None}
+    content = with_overrides({}, list(overrides))
+    if isinstance(content.get("contacts"), dict) and flags.get("contacts"):
+        flags = {**flags, "contacts": {**content["contacts"], **flags["contacts"]}}
+    content |= {name: value for name, value in flags.items() if value is not None}
     files = _by_structure(given, content.get("modality"))
     main = _main(given, files)
     # Any structure can be measured alone; what lies outermost then stands for the cell.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tomocyte.measurements.spatial import ContactTables, measure_contacts
 from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
-from tomocyte.structures import ancestors, canonical_name, structure
+from tomocyte.structures import contains
 from tomocyte.tables import Column
 from tomocyte.volume import Volume
 
@@ -38,7 +38,9 @@ class ContactsStage(Stage):
         """The frame as it is; its contacts are kept."""
         frame, names = state.frame, {one: self.plan.name_of(one) for one in state.labels}
         self.report("contacts", frame)
-        cells = self.plan.main if _holds(self.plan.main, list(names.values())) else None
+        # Main objects that are one kind of organelle beside others hold nothing: then the volume is the cell.
+        others = [name for name in names.values() if name != self.plan.main]
+        cells = self.plan.main if all(contains(self.plan.main, name) for name in others) else None
         parents = {
             names[one]: dict(zip(table["label"].tolist(), table["cell_id"].tolist(), strict=True))
             for one, table in state.tables.items()
@@ -73,9 +75,3 @@ class ContactsStage(Stage):
         import pandas as pd
 
         return replace(state, contacts=pd.concat(self._tables, ignore_index=True))
-
-
-def _holds(main: str, names: list[str]) -> bool:
-    """Whether the main objects are what the others lie in, and not one kind of organelle beside others."""
-    others = [name for name in names if name != main]
-    return structure(main).parent is None or all(canonical_name(main) in ancestors(name) for name in others)
