@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tomocyte.measurements._kernels import Runs, row_runs
 from tomocyte.measurements._label_runs import label_runs
+from tomocyte.measurements._skeleton import Skeleton, skeleton_of
 from tomocyte.measurements.shapes import Shapes
 from tomocyte.volume import VoxelSize
 
@@ -127,6 +128,11 @@ class Geometry:
     def mesh_area(self) -> float:
         """Area of the triangles of marching cubes in µm²; NaN for planar images and objects that are too small."""
         return math.nan if self.is_empty else float(self.shapes.mesh_area[0])
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The centre line as a graph."""
+        return skeleton_of(self.mask, self.voxel_size_um)
 
     @cached_property
     def surface_corners(self) -> NDArray[np.int32]:

@@ -1,23 +1,27 @@
 """Measurements from the convex hull of an object: how much of it is filled, and how far the object reaches.
 
-The hull is that of the voxel centres, and only the two ends of a row can be its corners. Large objects are sampled:
-solidity on at most 64 positions along z and along y, the diameter by a search that starts from many directions.
+Only the two ends of a row can be corners of the hull: of the voxel centres for solidity, which samples large objects on
+at most 64 positions along z and along y; of the voxels' corners for the diameters.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.measurements._crofton import directions
 from tomocyte.measurements.registry import Region, measurement
+
+if TYPE_CHECKING:
+    from scipy.spatial import ConvexHull
 
 BLOCK_ROWS = 512
 MOST_ROWS = 64
 MANY_EQUATIONS = 2000
-MOST_PAIRED_POINTS = 1500
+MOST_DIFFERENCES = 64
 
 
 def _occupied_rows(region: Region, most_rows: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -90,17 +94,43 @@ def _count_inside(rows: NDArray[np.float64], equations: NDArray[np.float64]) -> 
 @measurement()
 def feret_diameter_max_um(region: Region) -> float:
     """Largest distance between two points of the object, outer corners of voxels included."""
-    points = _row_ends(region, *_occupied_rows(region, None))
-    sizes = np.array([0.0 if region.is_2d else region.voxel_size_um[0], *region.voxel_size_um[1:]])
-    candidates = points
-    if len(points) > MOST_PAIRED_POINTS:
-        # The ends of the object seen from many directions; the second round looks for what lies farthest from each.
-        steps = np.concatenate([directions(region.voxel_size_um, is_2d=region.is_2d).steps, np.eye(3)]) * sizes
-        along = [points @ (step * sizes) for step in steps]
-        candidates = points[np.unique([end for place in along for end in (place.argmin(), place.argmax())])]
-    farthest = 0.0
-    for point in candidates:
-        # Of two voxels that far apart, the outer corners are one voxel side farther along every axis.
-        apart = (np.abs(points - point) + 1.0) * sizes
-        farthest = max(farthest, float(np.square(apart).sum(axis=1).max()))
-    return math.sqrt(farthest)
+    hull = _corner_hull(region)
+    if hull is None:
+        return math.nan
+    points = hull.points[hull.vertices]
+    blocks = (points[start : start + BLOCK_ROWS] for start in range(0, len(points), BLOCK_ROWS))
+    # Differences, not products: what is equal stays equal to the last digits.
+    squares = (np.square(block[:, None] - points).sum(axis=-1).max() for block in blocks)
+    return math.sqrt(max(float(square) for square in squares))
+
+
+@measurement()
+def feret_diameter_min_um(region: Region) -> float:
+    """Smallest distance between two parallel planes (planar: lines) that hold the object, outer corners included."""
+    from scipy.spatial import ConvexHull
+
+    hull = _corner_hull(region)
+    if hull is None:
+        return math.nan
+    points = hull.points[hull.vertices]
+    if len(points) <= MOST_DIFFERENCES:
+        # The width is the distance of the origin to the surface of the body of all differences, exactly.
+        differences = (points[:, None] - points).reshape(-1, points.shape[1])
+        return float(-ConvexHull(differences).equations[:, -1].max())
+    # Of a body with many corners, one of its faces lies along the narrowest pair of planes, or nearly so.
+    normals = hull.equations[:, :-1]
+    blocks = (points @ normals[start : start + BLOCK_ROWS].T for start in range(0, len(normals), BLOCK_ROWS))
+    return min(float(np.ptp(block, axis=0).min()) for block in blocks)
+
+
+def _corner_hull(region: Region) -> ConvexHull | None:
+    """The convex hull of the corners of the object's voxels in µm; ``None`` for an empty mask."""
+    from scipy.spatial import ConvexHull
+
+    ends = _row_ends(region, *_occupied_rows(region, None))
+    if not len(ends):
+        return None
+    axes = [1, 2] if region.is_2d else [0, 1, 2]
+    half = np.array(list(itertools.product((-0.5, 0.5), repeat=len(axes))))
+    corners = (ends[:, None, axes] + half).reshape(-1, len(axes))
+    return ConvexHull(np.unique(corners, axis=0) * np.array(region.voxel_size_um)[axes])
