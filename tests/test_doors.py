@@ -592,7 +592,7 @@ def test_stage(doors: Doors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     from tomocyte.pipeline import stages
 
     doors.add("tomocyte.pipeline.stages", "dummy.py", STAGE)
-    following = "        MeasureStage,\n        PlausibilityStage,\n"
+    following = "        MeasureStage,\n        MissingConeStage,\n"
     added = "        __import__(f'{__name__}.dummy', fromlist=['DummyStage']).DummyStage,\n"
     registered = doors.change(stages, following, added + following)
     assert len(doors.files) == COSTS["stage"]
@@ -604,4 +604,4 @@ def test_stage(doors: Doors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "W-DUMMY: only the first cell was kept." in pd.read_csv(out / "status.csv")["warnings"].item()
     assert "W-DUMMY: only the first cell was kept." in (out / "report.html").read_text(encoding="utf-8")
     done = json.loads((out / "run.json").read_text(encoding="utf-8"))["plans"]["x"]["stages"]
-    assert done == ["classical", "dummy", "measure", "plausibility", "draw"]
+    assert done == ["classical", "dummy", "measure", "missing_cone", "plausibility", "draw"]

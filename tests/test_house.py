@@ -29,6 +29,7 @@ FLOORS = {
     "statistics": 2,
     "ledger": 2,
     "segmentation": 3,
+    "missing_cone": 3,
     "evaluation": 3,
     "batch": 3,
     "formats": 4,

@@ -95,6 +95,7 @@ ROOMS = {
     "classical": {"segmentation"},
     "corrections": {"corrections"},
     "measure": {"measurements", "modalities"},
+    "missing_cone": {"missing_cone", "modalities"},
     "plausibility": {"confidence"},
     "confidence": {"confidence"},
     "draw": {"figures"},
@@ -111,8 +112,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 STAGES = {
-    "classical": ["classical", "measure", "plausibility", "draw"],
-    "trained": ["model", "cells", "classical", "corrections", "measure", "plausibility", "confidence", "draw"],
+    "classical": ["classical", "measure", "missing_cone", "plausibility", "draw"],
+    "trained": [
+        "model",
+        "cells",
+        "classical",
+        "corrections",
+        "measure",
+        "missing_cone",
+        "plausibility",
+        "confidence",
+        "draw",
+    ],
 }
 EDITS = {"edits": [{"do": "delete", "structure": "cell", "frame": 0, "targets": [{"label": 1}]}]}
 

@@ -59,6 +59,8 @@ class Volume:
         One per channel, empty when unknown.
     medium_ri : float, optional
         Refractive index of the medium around the cells.
+    instrument : str
+        Name of the microscope, ``""`` when unknown.
     origin : mapping
         For each known property, where it came from: ``file``, ``user``, ``measured`` or ``simulated``.
     sources : mapping
@@ -87,6 +89,7 @@ class Volume:
     time_s: tuple[float, ...] | None = None
     channel_names: tuple[str, ...] = ()
     medium_ri: float | None = None
+    instrument: str = ""
     origin: Mapping[str, Origin] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     affine: Affine | None = None

@@ -34,7 +34,10 @@ from tomocyte.volume import Volume
 
 CENTRES = ((0.0, -2.3, -2.6), (0.0, 2.5, 2.7))
 LEVELS, GAINS = (0.5, 1.5), (8.0, 6.0)
-COLUMNS = ["confidence", "volume_um3_low", "volume_um3_high", "dry_mass_pg_low", "dry_mass_pg_high"]
+COLUMNS = [
+    "confidence", "volume_um3_low", "volume_um3_high", "mean_ri_low", "mean_ri_high", "concentration_mg_per_ml_low",
+    "concentration_mg_per_ml_high", "dry_mass_pg_low", "dry_mass_pg_high",
+]  # fmt: skip
 CALIBRATION = {
     "cell": StructureCalibration(slope=0.7, bias=0.2, volume=(-1.0, 1.5), dry_mass=(-0.5, 0.5), n_objects=40),
     "nucleus": StructureCalibration(slope=1.1, bias=-0.3),

@@ -80,6 +80,14 @@ def run(
             help="Refractive index of the medium, 1 to 2, or `background` to measure it outside the cells.",
         ),
     ] = None,
+    instrument: Annotated[
+        str | None,
+        typer.Option(
+            "--instrument",
+            help="The tomograph, e.g. HT-2H, where the file does not name it: refractive index and dry mass are "
+            "corrected for the frequencies that it does not measure.",
+        ),
+    ] = None,
     quantity: Annotated[
         str | None,
         typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
@@ -218,6 +226,7 @@ def run(
             "uncertainty": _uncertainty(uncertainty, is_map_written=uncertainty_map),
             "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
             "medium_ri": medium(medium_ri),
+            "instrument": instrument,
             "quantity": quantity.replace("-", "_") if quantity else None,
             "structure": structure,
             "wavelength_um": wavelength_um,

@@ -245,8 +245,9 @@ def calibrate(
         Content of ``calibration.json``: for ``validation`` (fitted on) and each test set (not seen), the figures of
         :meth:`tomocyte.confidence.assessment.Assessment.figures`, and the share of images out of distribution.
     """
+    from tomocyte.comparison.own_truth import compare_with_truth, with_own_ends
     from tomocyte.confidence.assessment import assess
-    from tomocyte.confidence.calibration import fit_calibration
+    from tomocyte.confidence.calibration import Calibration, fit_calibration
 
     package = load_package(folder)
     examiner = Examiner(folder, package.card.model_copy(update={"calibration": {}, "domain": None}), cells=cells)
@@ -259,6 +260,17 @@ def calibrate(
     described = [image.figures for image in examined(data.training, "usual look")]
     fitted = fit_calibration(
         lambda: examined(data.validation, "calibration"), [figures for figures in described if figures is not None]
+    )
+    calibrated = package.card.model_copy(update={"calibration": dict(fitted.structures)})
+    fitted = Calibration(
+        with_own_ends(
+            fitted.structures,
+            (
+                compare_with_truth(item, folder, calibrated, cells=cells)
+                for item in with_truth(data.validation, package.card)
+            ),
+        ),
+        fitted.distribution,
     )
     sets = {"validation (fitted on)": data.validation, **data.test}
     results = {
@@ -278,6 +290,12 @@ def calibrate(
     saved = write_package(output / "model", card, package.state, dict(package.selftest), is_overwriting=is_overwriting)
     _write(output, saved, figures, results)
     return figures
+
+
+def with_truth(items: Sequence[LabelledItem], card: ModelCard) -> list[LabelledItem]:
+    """The items with exact truth of what a tomogram of this model shows."""
+    is_tomogram = card.quantity == "refractive_index" and card.dimensions == 3
+    return [item for item in items if is_tomogram and item.truth is not None]
 
 
 def data_is_simulated(items: Sequence[LabelledItem]) -> bool:

@@ -29,6 +29,11 @@ class StructureCalibration(Settings):
     """Ends of the interval on volume, in uncertainties of the object; empty where too few objects were matched."""
     dry_mass: tuple[float, float] | None = None
     """The same for the dry mass."""
+    own: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Ends of the intervals on an object's own value, by column and estimator (``dry_mass_pg matrix``), learned against
+    the exact truth; see :mod:`tomocyte.confidence.own`."""
+    n_own: int = Field(default=0, ge=0)
+    """How many objects with exact truth they were learned on."""
     n_objects: int = Field(default=0, ge=0)
     """How many matched objects the intervals were learned on."""
 

@@ -79,6 +79,7 @@ def _annotate(root: ElementTree.Element, image: ElementTree.Element, volume: Vol
     annotations = {"quantity": volume.quantity or "", "unit": volume.unit}
     if volume.medium_ri is not None:
         annotations["medium_ri"] = repr(float(volume.medium_ri))
+    annotations["instrument"] = volume.instrument
     annotations |= {f"origin.{name}": origin for name, origin in volume.origin.items()}
     annotations = {key: value for key, value in annotations.items() if value}
     if not annotations:

@@ -101,11 +101,13 @@ def read(path: Path, options: ReadOptions) -> Volume:
         "quantity": "refractive_index" if is_ri else "intensity",
         "unit": "1" if is_ri else "",
         "medium_ri": medium,
+        "instrument": _device(metadata) if is_ri else "",
     }
     fields = {
         "voxel_size_um": length_field,
         "time_s": time_field,
         "medium_ri": "TCF Info/Device RI",
+        "instrument": "TCF DeviceModelType",
         **dict.fromkeys(("quantity", "unit", "channel_names"), f"TCF {name}"),
     }
     is_simulated = metadata.get("DeviceModelType") in ("simulated", b"simulated")
@@ -118,6 +120,13 @@ def read(path: Path, options: ReadOptions) -> Volume:
         metadata=metadata,
         **said_by_file(properties, fields, simulated=properties if is_simulated else ()),
     )
+
+
+def _device(metadata: dict[str, Any]) -> str:
+    """The device, where the file names one; what the program writes itself are no names."""
+    name = metadata.get("DeviceModelType", "")
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return "" if text.strip() in ("simulated", "unknown") else text.strip()
 
 
 def _channels(file: h5py.File, path: Path) -> list[str]:

@@ -247,6 +247,8 @@ def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, p
         properties["unit"] = declared.unit
     if declared.medium_ri is not None:
         properties["medium_ri"] = declared.medium_ri
+    if declared.metadata.get("tomocyte.instrument"):
+        properties["instrument"] = str(declared.metadata["tomocyte.instrument"])
     # What our own writer noted as simulated stays so for ever.
     simulated = {name for name in properties if declared.metadata.get(f"tomocyte.origin.{name}") == "simulated"}
     origin: dict[str, Origin] = {name: "simulated" if name in simulated else "file" for name in properties}

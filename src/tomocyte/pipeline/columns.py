@@ -10,9 +10,15 @@ from tomocyte.measurements.spatial import CONTACT_COLUMNS
 from tomocyte.tables import LEADING, Column
 
 NOT_BY_MODEL = "Empty for structures that the trained model does not find itself."
-NO_INTERVAL = "Empty where the model was not calibrated on enough objects of the structure, or the value is unknown."
+NO_INTERVAL = (
+    "Empty where the model was not calibrated on enough objects of the structure with this estimator, or the value is "
+    "unknown."
+)
 INTERVAL = "the 90 % interval"
-ONLY_MASKS = ", for uncertainty about the mask alone: errors of the refractive index and of α have to be added to it"
+CONTAINS = (
+    ": errors of mask, missing frequencies, noise and background are in it, errors of α and of the medium's absolute "
+    "index are not."
+)
 CONFORMAL = "doi:10.1080/01621459.2017.1307116"
 
 PLACE = (
@@ -27,6 +33,32 @@ PLACE = (
 )
 """Where an object lies and whether the field cuts it."""
 MEDIUM = (Column("medium_ri", "1", "Refractive index of the medium that was used.", "Empty when it is not known."),)
+CONE = "doi:10.1364/OE.23.016933"
+ROUSSET = "Rousset et al. 1998, J Nucl Med 39:904"
+ESTIMATOR = (
+    "matrix (index of all parts of the field fitted to the frequencies that the instrument measured), column (sum over "
+    "all of z above the cell) or in-mask (as …_in_mask)."
+)
+MISSING_CONE = (
+    Column("mean_ri_in_mask", "1", "Mean of the tomogram over the mask, without correction.", "", CONE),
+    Column(
+        "concentration_mg_per_ml_in_mask",
+        "mg/mL",
+        "Mean dry-mass concentration, from mean_ri_in_mask.",
+        "Empty without the medium's refractive index or α.",
+        CONE,
+    ),
+    Column(
+        "dry_mass_pg_in_mask",
+        "pg",
+        "Dry mass, the sum over the voxels of the mask, without correction.",
+        "Empty without the medium's refractive index or α.",
+        CONE,
+    ),
+    Column("mean_ri_estimator", "", f"How mean_ri and concentration were found: {ESTIMATOR}", "", ROUSSET, kind="text"),
+    Column("dry_mass_pg_estimator", "", f"How the dry mass was found: {ESTIMATOR}", "", ROUSSET, kind="text"),
+)
+"""Tomograms corrected for their missing frequencies, and what they were before."""
 CELLS = (
     Column(
         "flags",
@@ -63,8 +95,21 @@ CONFIDENCE = (
     ),
     Column("volume_um3_low", "µm³", f"Lower end of {INTERVAL} of the volume.", NO_INTERVAL, CONFORMAL),
     Column("volume_um3_high", "µm³", f"Upper end of {INTERVAL} of the volume.", NO_INTERVAL, CONFORMAL),
-    Column("dry_mass_pg_low", "pg", f"Lower end of {INTERVAL} of the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
-    Column("dry_mass_pg_high", "pg", f"Upper end of {INTERVAL} of the dry mass{ONLY_MASKS}.", NO_INTERVAL, CONFORMAL),
+    *(
+        Column(
+            f"{name}_{end}",
+            unit,
+            f"{which} end of {INTERVAL} of the object's own {meaning}{CONTAINS}",
+            NO_INTERVAL,
+            CONFORMAL,
+        )
+        for name, unit, meaning in (
+            ("mean_ri", "1", "mean refractive index"),
+            ("concentration_mg_per_ml", "mg/mL", "concentration"),
+            ("dry_mass_pg", "pg", "dry mass"),
+        )
+        for end, which in (("low", "Lower"), ("high", "Upper"))
+    ),
     Column(
         "disagreement",
         "1",
@@ -79,7 +124,7 @@ CONFIDENCE = (
 def object_columns() -> tuple[Column, ...]:
     """Every column that a table of objects may have, measurements included."""
     measured = (one.column for one in measurements("object").values())
-    return (*LEADING, *measured, *PLACE, *MEDIUM, *CELLS, *CORRECTIONS, *CONFIDENCE)
+    return (*LEADING, *measured, *PLACE, *MEDIUM, *MISSING_CONE, *CELLS, *CORRECTIONS, *CONFIDENCE)
 
 
 PAIR = (

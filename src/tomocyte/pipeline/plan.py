@@ -24,6 +24,7 @@ from tomocyte.volume import Origin, VoxelSize
 if TYPE_CHECKING:
     from tomocyte.corrections.edits import EditList
     from tomocyte.models import ModelCard
+    from tomocyte.simulation.physics.optics import OdtInstrument
     from tomocyte.tables import Column
 
 CLASSICAL = "classical"
@@ -106,6 +107,9 @@ class Plan:
         Of the card of a model that does not fit this input; with another model it might.
     masks : mapping of str to Path
         Structure -> file of the user's own masks, in the place of a segmentation.
+    optics : OdtInstrument or None
+        The tomograph, where it is known.
+    optics_origin : str or None
     """
 
     settings: RunSettings
@@ -135,6 +139,8 @@ class Plan:
     notices: tuple[Notice, ...]
     left_out_model_sha256: str | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
+    optics: OdtInstrument | None = None
+    optics_origin: Origin | None = None
 
     @property
     def channel(self) -> Channel:
@@ -175,6 +181,8 @@ class Plan:
             "medium_ri": self.medium_ri,
             "medium_origin": self.medium_origin,
             "masks": {structure: path.name for structure, path in self.masks.items()},
+            "instrument": None if self.optics is None else self.optics.model_dump(mode="json"),
+            "instrument_origin": self.optics_origin,
             "model": self.engine_name if self.card is None else f"{self.card.name} {self.card.version}",
             "model_channels": [self.channels[index].name for index in self.model_channels],
             "engine": None if self.engine is None else dict(self.engine),

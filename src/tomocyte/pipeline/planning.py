@@ -15,6 +15,7 @@ from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.modalities import Modality, modality
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.notices import Notice
+from tomocyte.pipeline.optics import optics_of
 from tomocyte.pipeline.plan import AS_FOUND, CLASSICAL, MASKS, Channel, ConfidenceMethod, Plan
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import InclusionSettings, SegmentationSettings
@@ -164,6 +165,7 @@ def plan_run(
     cells_card = _cells_card(settings, card)
     cells = "network" if cells_card is not None else settings.cells if settings.cells in CELL_METHODS else AS_FOUND
     medium, medium_origin = _medium(volume, settings, channels[segmented].quantity)
+    optics, optics_origin = optics_of(volume, settings)
     voxel_size_um = volume.require_voxel_size()
     measurements, pairs = _measurements(kind, channels, segmented, voxel_size_um, settings.measurements)
     plan = Plan(
@@ -194,6 +196,8 @@ def plan_run(
         notices=(*_volume_notices(volume, settings, channels[segmented].name), *notices),
         left_out_model_sha256=left_out,
         masks=dict(masks or {}),
+        optics=optics,
+        optics_origin=optics_origin,
     )
     return replace(plan, stages=tuple(name for name, stage in STAGES.items() if stage.is_needed(plan)))
 

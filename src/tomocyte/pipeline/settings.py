@@ -11,12 +11,16 @@ from tomocyte.measurements.spatial.settings import ContactSettings
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.settings import Settings
+from tomocyte.simulation.physics.optics import OdtInstrument
 from tomocyte.structures import canonical_name
 
 MEDIUM_RULE = "mode"
 """How ``background`` is measured; part of what is asked for, so that outputs of an older rule do not count."""
 VALUE_RULES = {"sxt": "grey values without a unit"}
 """What the values of a modality are whose outputs once had another unit; part of what is asked for, as above."""
+
+MASS_RULE = "missing-cone-1"
+"""How index and dry mass of tomograms are found; part of what is asked for, for the same reason."""
 
 
 class RunSettings(Settings):
@@ -67,6 +71,9 @@ class RunSettings(Settings):
     """Contacts, distances and positions of objects within their cell."""
     medium_ri: float | Literal["background"] | None = None
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
+    instrument: str | OdtInstrument | None = None
+    """The tomograph: a name that ``tomocyte simulate`` knows too, such as ``HT-2H``, or its optics; empty: the one that
+    the file names. It decides how index and dry mass are corrected for missing frequencies."""
     nan: Literal["refuse", "mask"] = "refuse"
     """What to do with NaN or infinite voxels: refuse the input, or treat them as outside."""
     edits: str | None = None
@@ -99,6 +106,10 @@ class RunSettings(Settings):
             del content["lac_per_um"]
         if self.medium_ri == "background":
             content["medium_rule"] = MEDIUM_RULE
+        if self.instrument is None:
+            del content["instrument"]
+        if self.modality == "odt":
+            content["mass_rule"] = MASS_RULE
         if self.modality in VALUE_RULES:
             content["value_rule"] = VALUE_RULES[self.modality]
         return content

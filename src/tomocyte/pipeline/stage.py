@@ -53,6 +53,8 @@ class FrameState:
         Structure -> uncertainty (Z, Y, X) uint8.
     pictures : mapping
         File name -> PNG bytes.
+    is_cone_missing : bool, optional
+        Whether a tomogram lacks frequencies along z; ``None`` where that is not known.
     """
 
     frame: Frame
@@ -63,6 +65,7 @@ class FrameState:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    is_cone_missing: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

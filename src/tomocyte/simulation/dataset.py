@@ -154,7 +154,7 @@ class SimulatedItem:
             return frame_of(frame)[channel, z_start:z_stop]
 
         step_z = self.settings.voxel_size_um[0] if kind.n_planes is None else float("nan")
-        recorded = ("voxel_size_um", "quantity", "unit", "time_s", "medium_ri")
+        recorded = ("voxel_size_um", "quantity", "unit", "time_s", "medium_ri", "instrument")
         return Volume(
             shape=shape,
             dtype=np.dtype(np.float32),
@@ -165,6 +165,7 @@ class SimulatedItem:
             time_s=self.time_s,
             channel_names=kind.channels,
             medium_ri=self.medium_ri,
+            instrument=self.optics.instrument.name,
             origin=dict.fromkeys(recorded, "simulated"),
             metadata=self.card(),
         )

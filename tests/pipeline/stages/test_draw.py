@@ -51,5 +51,5 @@ def test_time_courses_are_drawn_of_key_measurements_with_values(
 
 def test_stages_are_found_by_their_own_names() -> None:
     assert {name: stage.__name__ for name, stage in STAGES.items()} == {
-        name: f"{name.capitalize()}Stage" for name in STAGES
+        name: f"{name.title().replace('_', '')}Stage" for name in STAGES
     }

@@ -14,6 +14,7 @@ from tomocyte.pipeline.stages.corrections import CorrectionsStage
 from tomocyte.pipeline.stages.draw import DrawStage
 from tomocyte.pipeline.stages.masks import MasksStage
 from tomocyte.pipeline.stages.measure import MeasureStage
+from tomocyte.pipeline.stages.missing_cone import MissingConeStage
 from tomocyte.pipeline.stages.model import ModelStage
 from tomocyte.pipeline.stages.plausibility import PlausibilityStage
 
@@ -28,6 +29,7 @@ STAGES: dict[str, type[Stage]] = {
         ClassicalStage,
         CorrectionsStage,
         MeasureStage,
+        MissingConeStage,
         ContactsStage,
         PlausibilityStage,
         ConfidenceStage,

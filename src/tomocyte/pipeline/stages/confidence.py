@@ -23,10 +23,15 @@ from tomocyte.volume import Volume
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tomocyte.confidence.objects import ObjectSums
+    from tomocyte.confidence.settings import StructureCalibration
     from tomocyte.models.prediction import Prediction
 
 Byte = NDArray[np.uint8]
-COLUMNS = ("confidence", "volume_um3_low", "volume_um3_high", "dry_mass_pg_low", "dry_mass_pg_high")
+COLUMNS = (
+    "confidence", "volume_um3_low", "volume_um3_high", "mean_ri_low", "mean_ri_high", "concentration_mg_per_ml_low",
+    "concentration_mg_per_ml_high", "dry_mass_pg_low", "dry_mass_pg_high",
+)  # fmt: skip
 
 
 class ConfidenceStage(Stage):
@@ -114,18 +119,38 @@ class ConfidenceStage(Stage):
         )
         values["confidence"] = sums.confidence
         if calibration is not None:
-            changes = {"volume_um3": (sums.volume_change(), calibration.volume)}
-            changes["dry_mass_pg"] = (sums.mass_change(), calibration.dry_mass)
-            for name, (change, ends) in changes.items():
-                if name in table:
-                    low, high = interval(table[name].to_numpy(np.float64), change, ends)
-                    values |= {f"{name}_low": low, f"{name}_high": high}
+            if "volume_um3" in table:
+                low, high = interval(table["volume_um3"].to_numpy(np.float64), sums.volume_change(), calibration.volume)
+                values |= {"volume_um3_low": low, "volume_um3_high": high}
+            values |= self._own_intervals(state, structure, table, sums, calibration)
         if prediction.spread is not None:
             spread = sum_over_objects(
                 objects, prediction.spread[prediction.outputs[structure]], calibrated_levels(None), size
             )
             values["disagreement"] = (spread.inside + spread.near) / spread.n_voxels
         return values
+
+    def _own_intervals(
+        self,
+        state: FrameState,
+        structure: str,
+        table: pd.DataFrame,
+        sums: ObjectSums,
+        calibration: StructureCalibration,
+    ) -> dict[str, Any]:
+        """Intervals of index, concentration and dry mass; of a complete tomogram, those of what it holds."""
+        from tomocyte.confidence.objects import interval
+        from tomocyte.confidence.own import mass_change, own_intervals
+
+        if "dry_mass_pg" not in table:
+            return {}
+        if state.is_cone_missing:
+            alpha = self.plan.modality.structure(self.plan.name_of(structure)).refraction_increment_ml_per_g
+            return own_intervals(table, calibration.own, mass_change(sums, structure), increment_ml_per_g=alpha)
+        if state.is_cone_missing is None:
+            return {}
+        low, high = interval(table["dry_mass_pg"].to_numpy(np.float64), sums.mass_change(), calibration.dry_mass)
+        return {"dry_mass_pg_low": low, "dry_mass_pg_high": high}
 
     def _calibration(self, prediction: Prediction, structure: str) -> Any:
         """The card's calibration of a structure (the main one has a name of its own there)."""
