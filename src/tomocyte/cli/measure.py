@@ -14,6 +14,7 @@ from tomocyte.cli.options import (
     ContactsOption,
     DatasetOption,
     DebugOption,
+    MeshOption,
     Output,
     PixelSizeOption,
     PlacementsOption,
@@ -94,6 +95,7 @@ def measure(
     contacts: ContactsOption = False,
     contact_gap_um: ContactGapOption = None,
     placements: PlacementsOption = None,
+    mesh: MeshOption = None,
     nan: Annotated[
         str,
         typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input, or `mask` them as outside the image."),
@@ -160,6 +162,7 @@ def measure(
             "time_step_s": time_step_s,
             "measurements": tuple(measurements) if measurements else None,
             "contacts": contact_settings(contacts, contact_gap_um, placements),
+            "mesh": mesh,
             "nan": None if nan == "refuse" else nan,
             "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,

@@ -54,6 +54,15 @@ ContactsOption = Annotated[
         "neighbours: contacts.csv and further columns.",
     ),
 ]
+MeshOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mesh",
+        help="Also write the objects' surfaces as meshes in um, one file per structure: `stl`, or `ply` with the label "
+        "of each object.",
+        metavar="stl|ply",
+    ),
+]
 ContactGapOption = Annotated[
     float | None,
     typer.Option(

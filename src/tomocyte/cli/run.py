@@ -20,6 +20,7 @@ from tomocyte.cli.options import (
     DatasetOption,
     DebugOption,
     Inputs,
+    MeshOption,
     Output,
     PixelSizeOption,
     PlacementsOption,
@@ -136,6 +137,7 @@ def run(
     contacts: ContactsOption = False,
     contact_gap_um: ContactGapOption = None,
     placements: PlacementsOption = None,
+    mesh: MeshOption = None,
     nan: Annotated[
         str,
         typer.Option(
@@ -237,6 +239,7 @@ def run(
             "channel": int(channel) if channel is not None and channel.isdecimal() else channel,
             "measurements": tuple(measurements) if measurements else None,
             "contacts": contact_settings(contacts, contact_gap_um, placements),
+            "mesh": mesh,
             "nan": None if nan == "refuse" else nan,
             "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,

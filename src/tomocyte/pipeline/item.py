@@ -134,6 +134,8 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback:
         # People correct label images where they lie; the copy tells afterwards what they changed.
         (staged / AS_WRITTEN).mkdir(exist_ok=True)
         shutil.copyfile(staged / f"{structure}.ome.tif", staged / AS_WRITTEN / f"{structure}.ome.tif")
+    if analysis.plan.settings.mesh is not None:
+        _write_meshes(analysis, analysis.plan.settings.mesh, staged, callback)
     for structure, uncertainty in analysis.maps.items():
         write_volume(staged / f"{structure}_uncertainty.ome.tif", uncertainty)
     table = analysis.table.copy()
@@ -150,6 +152,18 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback:
         write_corrections(analysis.plan.edits, analysis.edit_log, item, staged)
     facts = json.dumps(analysis.facts, indent=1, sort_keys=True, allow_nan=False)
     (staged / "facts.json").write_text(facts, encoding="utf-8")
+
+
+def _write_meshes(analysis: Analysis, ending: str, staged: Path, callback: Callback) -> None:
+    """A file per structure and frame; the frame's number stands in its name where there are several."""
+    from tomocyte.figures.meshes import WRITERS, mesh_of
+
+    for structure, labels in analysis.labels.items():
+        for frame in range(labels.n_frames):
+            callback(Progress(step=f"mesh: {structure}", frame=frame, n_frames=labels.n_frames))
+            number = f"_{frame:05d}" if labels.n_frames > 1 else ""
+            mesh = mesh_of(labels.frame(frame)[0], analysis.plan.voxel_size_um)
+            WRITERS[ending](staged / f"{structure}_mesh{number}.{ending}", mesh)
 
 
 def preview(

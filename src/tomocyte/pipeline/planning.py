@@ -167,6 +167,13 @@ def plan_run(
     medium, medium_origin = _medium(volume, settings, channels[segmented].quantity)
     optics, optics_origin = optics_of(volume, settings)
     voxel_size_um = volume.require_voxel_size()
+    if settings.mesh is not None and math.isnan(voxel_size_um[0]):
+        raise SettingsError(
+            "E-MESH-PLANAR",
+            "a planar image has no surface to make a mesh of.",
+            path=volume.path,
+            cure="Leave out --mesh.",
+        )
     measurements, pairs = _measurements(kind, channels, segmented, voxel_size_um, settings.measurements)
     plan = Plan(
         settings=settings,

@@ -69,6 +69,8 @@ class RunSettings(Settings):
     """Pairs of objects are measured that overlap, touch or lie at most this far apart, in µm."""
     contacts: ContactSettings = ContactSettings()
     """Contacts, distances and positions of objects within their cell."""
+    mesh: Literal["stl", "ply"] | None = None
+    """Format of meshes to write beside the label images, one file per structure and frame; empty: none."""
     medium_ri: float | Literal["background"] | None = None
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
     instrument: str | OdtInstrument | None = None
@@ -102,6 +104,8 @@ class RunSettings(Settings):
             del content["measurements"], content["pair_distance_um"]
         if self.contacts == ContactSettings():
             del content["contacts"]
+        if self.mesh is None:
+            del content["mesh"]
         if self.lac_per_um is None:
             del content["lac_per_um"]
         if self.medium_ri == "background":
