@@ -149,7 +149,7 @@ def test_modality(doors: Doors, tmp_path: Path) -> None:
     assert set(modalities()) == before | {"dummy"}
     assert modalities_of("dummy_density") == ["dummy"]
     for command in ("run", "settings"):
-        assert "dummy, fluorescence, nile_red, odt, qpi or sxt" in said(command, "--help")
+        assert "dummy, fluorescence, labels, nile_red, odt, qpi or sxt" in said(command, "--help")
     settings = tomocyte("settings", "-m", "dummy").output
     assert yaml.safe_load(settings)["modality"] == "dummy"
     (tmp_path / "settings.yaml").write_text(settings, encoding="utf-8")
@@ -604,4 +604,4 @@ def test_stage(doors: Doors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "W-DUMMY: only the first cell was kept." in pd.read_csv(out / "status.csv")["warnings"].item()
     assert "W-DUMMY: only the first cell was kept." in (out / "report.html").read_text(encoding="utf-8")
     done = json.loads((out / "run.json").read_text(encoding="utf-8"))["plans"]["x"]["stages"]
-    assert done == ["classical", "dummy", "measure", "missing_cone", "plausibility", "draw"]
+    assert done == ["classical", "dummy", "measure", "missing_cone", "organelles", "plausibility", "draw"]

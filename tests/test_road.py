@@ -96,6 +96,7 @@ ROOMS = {
     "corrections": {"corrections"},
     "measure": {"measurements", "modalities"},
     "missing_cone": {"missing_cone", "modalities"},
+    "organelles": set(),
     "plausibility": {"confidence"},
     "confidence": {"confidence"},
     "draw": {"figures"},
@@ -112,7 +113,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 STAGES = {
-    "classical": ["classical", "measure", "missing_cone", "plausibility", "draw"],
+    "classical": ["classical", "measure", "missing_cone", "organelles", "plausibility", "draw"],
     "trained": [
         "model",
         "cells",
@@ -120,6 +121,7 @@ STAGES = {
         "corrections",
         "measure",
         "missing_cone",
+        "organelles",
         "plausibility",
         "confidence",
         "draw",

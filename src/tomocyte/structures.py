@@ -21,6 +21,8 @@ LIPID_ML_PER_G = 0.135
 """Refraction increment α of lipid droplets (Choi et al. 2021)."""
 CELL, NUCLEUS = "cell", "nucleus"
 """Names of the two structures that cells are separated with."""
+CYTOPLASM = "cytoplasm"
+"""Name of the region that remains of a cell without its organelles."""
 SPARE_COLOURS = ("#D55E00", "#0072B2", "#B2DF8A", "#CAB2D6")
 """Colours of structures without an entry."""
 
@@ -87,7 +89,7 @@ _ENTRIES = (
         "cell", "whole cell, inside the plasma membrane", None, "#56B4E9",
         aliases=("membrane", "cell_membrane", "cell_body", "cell_bodies", "whole_cell"),
     ),
-    Structure("cytoplasm", "cell without its nucleus", "cell", "#8DA0CB"),
+    Structure("cytoplasm", "cell without its organelles", "cell", "#8DA0CB"),
     Structure("nucleus", "nucleus", "cell", "#E69F00", 5.0, 5.0, aliases=("nuclei",)),
     Structure("inclusion", "inclusion: droplet, nucleolus or granule, not distinguished", "cell", "#F0E442"),
     Structure("nucleolus", "nucleolus", "nucleus", "#009E73", 0.2, 0.2, aliases=("nucleoli",)),

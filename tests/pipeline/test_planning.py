@@ -22,7 +22,7 @@ from tomocyte.segmentation.settings import NucleusSettings, SegmentationSettings
 from tomocyte.volume import Volume
 
 SIZE_UM = (0.4, 0.3, 0.2)
-CLASSICAL_STAGES = ("classical", "measure", "plausibility", "draw")
+CLASSICAL_STAGES = ("classical", "measure", "organelles", "plausibility", "draw")
 
 
 def stained(n_channels: int = 1, **properties: Any) -> Volume:
@@ -144,7 +144,7 @@ def test_corrections_come_after_the_segmentation_and_before_the_measuring() -> N
     edit = {"do": "delete", "structure": "object", "targets": [1]}
     edits = EditList.model_validate({"edits": [edit]})
     plan = plan_run(stained(), RunSettings(modality="fluorescence"), edits=edits)
-    assert plan.stages == ("classical", "corrections", "measure", "plausibility", "draw")
+    assert plan.stages == ("classical", "corrections", "measure", "organelles", "plausibility", "draw")
     assert plan.describe()["n_edits"] == 1
     late = EditList.model_validate({"edits": [{**edit, "frame": 1}]})
     with pytest.raises(InputError, match="E-EDIT-FRAME"):
@@ -186,7 +186,7 @@ def test_a_model_that_does_not_fit_is_left_out_and_named() -> None:
     """Voxels of 5 µm are ten times what the tomographs' own model was trained on."""
     plan = plan_of(tomogram(voxel_size_um=(5.0, 5.0, 5.0)), "odt")
     assert (plan.settings.model, plan.card) == ("classical", None)
-    assert plan.stages == ("classical", "measure", "missing_cone", "plausibility", "draw")
+    assert plan.stages == ("classical", "measure", "missing_cone", "organelles", "plausibility", "draw")
     assert [notice.code for notice in plan.notices] == ["W-MODEL-AUTO"]
     assert plan.left_out_model_sha256 is not None
     assert len(bytes.fromhex(plan.left_out_model_sha256)) == 32

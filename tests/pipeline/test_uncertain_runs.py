@@ -29,7 +29,7 @@ from tomocyte.models.settings import InferenceSettings
 from tomocyte.pipeline import analyse, process_item
 from tomocyte.pipeline.columns import object_columns
 from tomocyte.pipeline.settings import RunSettings
-from tomocyte.tables import data_dictionary, find_columns
+from tomocyte.tables import Column, data_dictionary, find_columns
 from tomocyte.volume import Volume
 
 CENTRES = ((0.0, -2.3, -2.6), (0.0, 2.5, 2.7))
@@ -184,7 +184,8 @@ def test_maps_hold_the_entropy_and_say_so(save: Callable[..., Path], tmp_path: P
     np.testing.assert_allclose(found, 255 * predictive_entropy(said(0)), atol=1)
     assert (folder / "nucleus_uncertainty.ome.tif").exists()
     table = pd.read_parquet(folder / "objects.parquet")
-    dictionary = data_dictionary(find_columns(table.columns, object_columns())).set_index("column")
+    own = (Column(**entry) for entry in json.loads((folder / "facts.json").read_text())["columns"])
+    dictionary = data_dictionary(find_columns(table.columns, (*object_columns(), *own))).set_index("column")
     assert "overlap" in dictionary.loc["confidence", "meaning"].lower()
     assert dictionary.loc["dry_mass_pg_low", "unit"] == "pg"
 

@@ -76,13 +76,24 @@ def test_own_masks_of_several_structures_are_one_table() -> None:
     found = rows[["structure", "label", "cell_id"]].values.tolist()
     # The nuclei were a mask of one value, so their pieces are numbered; a Golgi outside all cells belongs to none.
     assert found == [
-        ["cell", 3, 3], ["cell", 9, 9], ["golgi", 2, 0], ["golgi", 4, 9], ["nucleus", 1, 3], ["nucleus", 2, 9],
+        ["cell", 3, 3], ["cell", 9, 9], ["cytoplasm", 3, 3], ["cytoplasm", 9, 9],
+        ["golgi", 2, 0], ["golgi", 4, 9], ["nucleus", 1, 3], ["nucleus", 2, 9],
     ]  # fmt: skip
-    assert rows["is_cut"].tolist() == [False, True, True, False, False, False]
-    voxel = 0.4 * 0.2 * 0.1
-    assert rows["volume_um3"].tolist() == pytest.approx([600 * voxel, 720 * voxel, voxel, 4 * voxel, *[48 * voxel] * 2])
-    expected = ((values[cells() == 3].astype(float) - 1.337) / 0.19).sum() * voxel
+    assert rows["is_cut"].tolist() == [False, True, False, True, True, False, False, False]
+    v = 0.4 * 0.2 * 0.1
+    assert rows["volume_um3"].tolist() == pytest.approx([600 * v, 720 * v, 552 * v, 668 * v, v, 4 * v, 48 * v, 48 * v])
+    expected = ((values[cells() == 3].astype(float) - 1.337) / 0.19).sum() * v
     assert rows["dry_mass_pg"][0] == pytest.approx(expected, rel=1e-9)
+    cell = rows.iloc[1]
+    assert cell[
+        ["n_nucleus", "n_golgi", "total_golgi_volume_um3", "median_nucleus_volume_um3"]
+    ].tolist() == pytest.approx([1, 1, 4 * v, 48 * v])
+    assert cell["nucleus_to_cytoplasm_volume_ratio"] == pytest.approx(48 / (720 - 48))
+    assert rows.iloc[0]["n_golgi"] == 0
+    assert rows.iloc[0]["total_golgi_volume_um3"] == 0
+    assert rows["n_golgi"][2:].isna().all()
+    parts = rows[(rows["cell_id"] == 9) & (rows["structure"] != "cell")]
+    assert parts["dry_mass_pg"].sum() == pytest.approx(cell["dry_mass_pg"], rel=1e-6), "parts make the cell"
     status = pd.read_csv("out/status.csv")
     assert "W-MASK-PIECES: the file of nucleus" in status["warnings"][0]
     assert tomocyte("verify", "out").exit_code == 0
@@ -94,7 +105,7 @@ def test_own_masks_of_several_structures_are_one_table() -> None:
     # Another content of a mask is another question; the image alone did not change.
     labels("golgi.tif", np.where(golgi == 4, 0, golgi).astype(np.uint8))
     assert "0 in an earlier run" in tomocyte(*line, "-o", "out").output
-    assert len(table()) == 5
+    assert len(table()) == 7
 
 
 def test_images_one_by_one_stand_in_one_table_and_folders_are_matched_by_name() -> None:
@@ -161,7 +172,9 @@ def test_structures_in_channels_and_frames_of_a_film() -> None:
     done = tomocyte("measure", "image.ome.tif", "both.ome.tif", "--nucleus", "both.ome.tif", *ODT, "-o", "out")
     assert done.exit_code == 0, done.output
     rows = table()
-    assert rows.groupby(["frame", "structure"]).size().to_dict() == {(0, "cell"): 2, (1, "cell"): 2, (1, "nucleus"): 1}
+    assert rows.groupby(["frame", "structure"]).size().to_dict() == {
+        (0, "cell"): 2, (1, "cell"): 2, (1, "cytoplasm"): 1, (1, "nucleus"): 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ To assign by another rule than the largest overlap, write a function beside :fun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,21 @@ def assign_parents(child_labels: NDArray[Any], cell_labels: NDArray[Any]) -> dic
         if cell and count > best[child][0]:
             best[child] = (count, cell)
     return {child: cell for child, (_, cell) in best.items()}
+
+
+def without_contents(labels: NDArray[Any], contents: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Labels without the voxels that also belong to something inside them; labels with nothing inside are left out.
+
+    Examples
+    --------
+    >>> without_contents(np.array([[[5, 5, 5, 6]]], np.uint8), [np.array([[[0, 1, 0, 0]]])]).tolist()
+    [[[5, 0, 5, 0]]]
+    """
+    rest = labels.copy()
+    holds = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
+    for objects in contents:
+        is_inside = objects != 0
+        holds[labels[is_inside]] = True
+        rest[is_inside] = 0
+    rest[~holds[rest]] = 0
+    return rest

@@ -16,6 +16,7 @@ from tomocyte.pipeline.stages.masks import MasksStage
 from tomocyte.pipeline.stages.measure import MeasureStage
 from tomocyte.pipeline.stages.missing_cone import MissingConeStage
 from tomocyte.pipeline.stages.model import ModelStage
+from tomocyte.pipeline.stages.organelles import OrganellesStage
 from tomocyte.pipeline.stages.plausibility import PlausibilityStage
 
 __all__ = ["STAGES"]
@@ -31,6 +32,7 @@ STAGES: dict[str, type[Stage]] = {
         MeasureStage,
         MissingConeStage,
         ContactsStage,
+        OrganellesStage,
         PlausibilityStage,
         ConfidenceStage,
         DrawStage,

@@ -44,6 +44,7 @@ class ContactsStage(Stage):
         parents = {
             names[one]: dict(zip(table["label"].tolist(), table["cell_id"].tolist(), strict=True))
             for one, table in state.tables.items()
+            if one in names
         }
         self._frame: ContactTables = measure_contacts(
             {names[one]: labels for one, labels in state.labels.items()},
@@ -62,7 +63,10 @@ class ContactsStage(Stage):
 
     def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002
         """Distances, contacts and positions of the objects of a structure."""
-        measured = self._frame.objects[self.plan.name_of(structure)].set_index("label")
+        found = self._frame.objects.get(self.plan.name_of(structure))
+        if found is None:  # the cytoplasm, which is no structure of its own
+            return {}
+        measured = found.set_index("label")
         return {str(name): measured[name].reindex(table["label"]).to_numpy() for name in measured}
 
     @property

@@ -7,12 +7,12 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
-from tomocyte.labels.parents import assign_parents
+from tomocyte.labels.parents import assign_parents, without_contents
 from tomocyte.measurements import measure, measure_pairs
 from tomocyte.notices import Notice
 from tomocyte.pipeline.frames import has_background, without_medium
-from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
-from tomocyte.structures import contains
+from tomocyte.pipeline.stage import FrameState, Labels, Stage, VolumeState
+from tomocyte.structures import CELL, CYTOPLASM, contains
 from tomocyte.volume import Frame, Volume
 
 if TYPE_CHECKING:
@@ -35,10 +35,21 @@ class MeasureStage(Stage):
         frame = self._with_medium(state)
         state = replace(state, frame=frame)
         self._media.append(frame.medium_ri)
-        tables = {structure: self._table(state, structure) for structure in state.labels}
+        tables = {structure: self._table(state, structure, state.labels[structure]) for structure in state.labels}
+        cytoplasm = self._cytoplasm(state) if self.plan.main == CELL else None
+        if cytoplasm is not None:
+            tables[CYTOPLASM] = self._table(state, CYTOPLASM, cytoplasm)
         if self.plan.pair_measurements:
             self._pairs += self._pair_tables(state)
         return replace(state, tables=tables)
+
+    @staticmethod
+    def _cytoplasm(state: FrameState) -> Labels | None:
+        """The cells without their organelles, as far as they hold any; ``None`` where the cytoplasm was segmented."""
+        organelles = [objects for name, objects in state.labels.items() if name != CELL and contains(CELL, name)]
+        if not organelles or CYTOPLASM in state.labels:
+            return None
+        return without_contents(state.labels[CELL], organelles)
 
     def _pair_tables(self, state: FrameState) -> list[pd.DataFrame]:
         """Objects that overlap, touch or are near each other: of one structure, and of every two."""
@@ -73,10 +84,9 @@ class MeasureStage(Stage):
         )
         return without_medium(frame)
 
-    def _table(self, state: FrameState, structure: str) -> pd.DataFrame:
+    def _table(self, state: FrameState, structure: str, objects: Labels) -> pd.DataFrame:
         frame, name = state.frame, self.plan.name_of(structure)
         self.report(f"measure: {name}", frame)
-        objects = state.labels[structure]
         table = measure(
             objects,
             frame.image,
@@ -90,7 +100,7 @@ class MeasureStage(Stage):
             extra_measurements=self.plan.extra_measurements,
         )
         cells = table["label"]
-        if structure != "cell":
+        if structure not in (CELL, CYTOPLASM):
             parents = assign_parents(objects, state.labels["cell"]) if contains(self.plan.main, name) else {}
             cells = table["label"].map(parents).fillna(0)
         table.insert(0, "frame", frame.index)
