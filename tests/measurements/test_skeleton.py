@@ -79,6 +79,16 @@ def test_a_star_of_five_arms_and_a_ladder(make_region, voxel) -> None:
     assert 2 * 7 + 2 * 3 - 4 * 0.3 < row["skeleton_length_um"] < 2 * 7 + 2 * 3
 
 
+def test_a_cavity_changes_no_centre_line(make_region) -> None:
+    mask = tubes([[(1, 1, 1), (1, 2, 5)]], 0.5, (0.1, 0.1, 0.1))
+    hollow = mask.copy()
+    hollow[9:12, 14:17, 28:31] = False
+    assert mask.sum() - hollow.sum() == 27
+    filled = measured(make_region(mask, (0.1, 0.1, 0.1)))
+    assert measured(make_region(hollow, (0.1, 0.1, 0.1))) == pytest.approx(filled)
+    assert filled["n_skeleton_branches"] == 1
+
+
 def test_a_half_circle_is_more_than_half_as_long_again_as_straight(make_region) -> None:
     angles = np.linspace(0, math.pi, 60)
     arc = [(1.0, 1 + 4 * math.sin(a), 6 - 4 * math.cos(a)) for a in angles]
