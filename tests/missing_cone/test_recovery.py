@@ -180,6 +180,19 @@ class TestObjects:
             found["lipid_droplet"].contrast / 0.135 * np.bincount(droplets.ravel())[1:] * voxel_um3,
         )
 
+    def test_organelles_and_the_rest_are_the_cell(self) -> None:
+        nucleus = ball((12, 12, 11), 2.0).astype(np.uint8)
+        ri = np.where(nucleus > 0, MEDIUM + 0.03, self.ri).astype(np.float32)
+        rest = np.where(nucleus > 0, 0, self.cells).astype(np.uint8)
+        found = recover(
+            tomogram(ri, n_iterations=0), {"cell": self.cells, "nucleus": nucleus}, VOXEL, medium_ri=MEDIUM,
+            support=support, increments_ml_per_g=ALPHA, cytoplasm=rest,
+        )  # fmt: skip
+        masses = {name: one.dry_mass_pg.item() for name, one in found.items()}
+        assert masses["nucleus"] + masses["cytoplasm"] == pytest.approx(masses["cell"], rel=1e-9)
+        assert masses["nucleus"] == pytest.approx((nucleus > 0).sum() * math.prod(VOXEL) * 0.03 / 0.19, rel=0.05)
+        assert found["cytoplasm"].contrast.item() == pytest.approx(0.02, abs=5e-4)
+
     def test_without_an_increment_there_is_no_mass(self) -> None:
         found = recover(
             self.ri, {"cell": self.cells}, VOXEL, medium_ri=MEDIUM, support=support, increments_ml_per_g={"cell": None}

@@ -14,7 +14,7 @@ from tomocyte.missing_cone.parts import Labels, Part, Parts, divide
 from tomocyte.missing_cone.potential import contrast_of, potential_of
 from tomocyte.missing_cone.small import small_objects
 from tomocyte.missing_cone.transfer import Support
-from tomocyte.structures import CELL
+from tomocyte.structures import CELL, CYTOPLASM
 from tomocyte.volume import VoxelSize
 
 Float = NDArray[np.float64]
@@ -47,6 +47,7 @@ def recover(
     medium_ri: float,
     support: Support,
     increments_ml_per_g: Mapping[str, float | None],
+    cytoplasm: Labels | None = None,
 ) -> dict[str, Recovered]:
     """Contrast and dry mass of every object of a field, by the geometric transfer matrix.
 
@@ -63,6 +64,8 @@ def recover(
         What the instrument measures.
     increments_ml_per_g : mapping
         Structure -> α.
+    cytoplasm : ndarray (Z, Y, X), optional
+        Cells without their organelles, by the label of the cell; measured like the cells, and no part of its own.
 
     Returns
     -------
@@ -76,13 +79,15 @@ def recover(
     contrast = contrast_of(values, medium_ri)
     alpha = np.array([increments_ml_per_g.get(part.structure) or math.nan for part in field.parts])
     results = {}
-    for structure, own in labels.items():
+    measured = dict(labels) if cytoplasm is None else {**labels, CYTOPLASM: cytoplasm}
+    for structure, own in measured.items():
+        is_body = structure == CELL or own is cytoplasm
         table = voxels_by_part(own, field.index, len(field.parts))
         label = np.flatnonzero(table.sum(axis=1)).astype(np.int64)
         n_voxels = table[label].sum(axis=1)
-        mean = _sums(table[label], _without_rims(contrast, field.parts) if structure == CELL else contrast) / n_voxels
+        mean = _sums(table[label], _without_rims(contrast, field.parts) if is_body else contrast) / n_voxels
         mass = mean * n_voxels / (increments_ml_per_g.get(structure) or math.nan)
-        if structure == CELL:
+        if is_body:
             mass = _sums(table[label], contrast / alpha) + _shells(field, contrast / alpha, label)
         results[structure] = Recovered(label, mean, mass * math.prod(voxel_size_um))
     small = small_objects(potential, field, values, labels, voxel_size_um, support)

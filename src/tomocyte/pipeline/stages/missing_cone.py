@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.labels.parents import without_contents
 from tomocyte.missing_cone import Estimator
 from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import Plan
-from tomocyte.pipeline.stage import FrameState, Stage
-from tomocyte.structures import structure
+from tomocyte.pipeline.stage import FrameState, Labels, Stage
+from tomocyte.structures import CELL, CYTOPLASM, contains, structure
 from tomocyte.volume import Frame, Volume, VoxelSize
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class MissingConeStage(Stage):
                 medium_ri=frame.medium_ri,
                 support=_support(self.plan.optics, frame.medium_ri),
                 increments_ml_per_g=increments,
+                cytoplasm=_cytoplasm(state),
             )
             return "matrix", {name: (one.label, one.contrast, one.dry_mass_pg) for name, one in found.items()}
         from tomocyte.missing_cone.columns import column_contrasts
@@ -157,6 +159,14 @@ class MissingConeStage(Stage):
             if name in names
         }
         return table.assign(**columns, **beside, **estimators)
+
+
+def _cytoplasm(state: FrameState) -> Labels | None:
+    """The cells without their organelles, where they were measured as such."""
+    if CYTOPLASM not in state.tables or CYTOPLASM in state.labels:
+        return None
+    organelles = [objects for name, objects in state.labels.items() if name != CELL and contains(CELL, name)]
+    return without_contents(state.labels[CELL], organelles)
 
 
 def _support(optics: OdtInstrument, medium_ri: float) -> Support:
