@@ -37,8 +37,8 @@ OPTION_GROUPS: dict[str, tuple[str, ...]] = {
         "tolerance_um", "instances", "min_iou", "method", "axis", "labelled_slices", "resamples", "overrides",
     ),
     "Output": (
-        "output", "measurements", "contacts", "contact_gap_um", "placements", "uncertainty", "uncertainty_map",
-        "structures", "picture_format", "file_format",
+        "output", "measurements", "contacts", "contact_gap_um", "placements", "colocalisation", "uncertainty",
+        "uncertainty_map", "structures", "picture_format", "file_format",
         "as_json", "overwrite", "discard_changes", "dry_run", "quiet", "log",
     ),
     "Advanced": (),

@@ -10,6 +10,7 @@ import typer
 from tomocyte.cli import completion
 from tomocyte.cli.options import (
     AxesOption,
+    ColocalisationOption,
     ContactGapOption,
     ContactsOption,
     DatasetOption,
@@ -96,6 +97,7 @@ def measure(
     contact_gap_um: ContactGapOption = None,
     placements: PlacementsOption = None,
     mesh: MeshOption = None,
+    colocalisation: ColocalisationOption = False,
     nan: Annotated[
         str,
         typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input, or `mask` them as outside the image."),
@@ -163,6 +165,7 @@ def measure(
             "measurements": tuple(measurements) if measurements else None,
             "contacts": contact_settings(contacts, contact_gap_um, placements),
             "mesh": mesh,
+            "colocalisation": {"is_measured": True} if colocalisation else None,
             "nan": None if nan == "refuse" else nan,
             "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,

@@ -81,6 +81,13 @@ PlacementsOption = Annotated[
         min=1,
     ),
 ]
+ColocalisationOption = Annotated[
+    bool,
+    typer.Option(
+        "--colocalisation",
+        help="Also measure, for every two channels, Pearson's and Manders' coefficients in every object.",
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

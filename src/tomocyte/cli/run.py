@@ -15,6 +15,7 @@ from tomocyte.cli import completion
 from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
 from tomocyte.cli.options import (
     AxesOption,
+    ColocalisationOption,
     ContactGapOption,
     ContactsOption,
     DatasetOption,
@@ -138,6 +139,7 @@ def run(
     contact_gap_um: ContactGapOption = None,
     placements: PlacementsOption = None,
     mesh: MeshOption = None,
+    colocalisation: ColocalisationOption = False,
     nan: Annotated[
         str,
         typer.Option(
@@ -240,6 +242,7 @@ def run(
             "measurements": tuple(measurements) if measurements else None,
             "contacts": contact_settings(contacts, contact_gap_um, placements),
             "mesh": mesh,
+            "colocalisation": {"is_measured": True} if colocalisation else None,
             "nan": None if nan == "refuse" else nan,
             "edits": None if edits is None else str(edits),
             "is_forced": True if force else None,
@@ -385,7 +388,7 @@ def _run_settings(
     from tomocyte.settings import build_settings, load_settings, with_overrides
 
     content = with_overrides({} if file is None else load_settings(file), overrides)
-    for part in ("uncertainty", "contacts"):
+    for part in ("uncertainty", "contacts", "colocalisation"):
         if isinstance(content.get(part), dict) and flags.get(part):
             flags = {**flags, part: {**content[part], **flags[part]}}
     content |= {name: value for name, value in flags.items() if value is not None}

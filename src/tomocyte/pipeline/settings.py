@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tomocyte.confidence.settings import UncertaintySettings
+from tomocyte.measurements.colocalisation import ColocalisationSettings
 from tomocyte.measurements.spatial.settings import ContactSettings
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import SegmentationSettings
@@ -71,6 +72,8 @@ class RunSettings(Settings):
     """Contacts, distances and positions of objects within their cell."""
     mesh: Literal["stl", "ply"] | None = None
     """Format of meshes to write beside the label images, one file per structure and frame; empty: none."""
+    colocalisation: ColocalisationSettings = ColocalisationSettings()
+    """Colocalisation of the channels inside the objects."""
     medium_ri: float | Literal["background"] | None = None
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
     instrument: str | OdtInstrument | None = None
@@ -102,6 +105,8 @@ class RunSettings(Settings):
         content = self.model_dump(mode="json")
         if not self.measurements:
             del content["measurements"], content["pair_distance_um"]
+        if self.colocalisation == ColocalisationSettings():
+            del content["colocalisation"]
         if self.contacts == ContactSettings():
             del content["contacts"]
         if self.mesh is None:

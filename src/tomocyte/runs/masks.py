@@ -63,8 +63,9 @@ def find_masks(
         ``E-NO-INPUT``, ``E-NOT-FOUND``, ``E-PAIR``: an image without masks of its name, or the reverse.
     """
     content = with_overrides({}, list(overrides))
-    if isinstance(content.get("contacts"), dict) and flags.get("contacts"):
-        flags = {**flags, "contacts": {**content["contacts"], **flags["contacts"]}}
+    for part in ("contacts", "colocalisation"):
+        if isinstance(content.get(part), dict) and flags.get(part):
+            flags = {**flags, part: {**content[part], **flags[part]}}
     content |= {name: value for name, value in flags.items() if value is not None}
     files = _by_structure(given, content.get("modality"))
     main = _main(given, files)

@@ -99,6 +99,7 @@ def find_faces(objects: Objects, is_planar: bool) -> tuple[Integers, Directions]
 def face_areas(
     objects: Objects,
     beside: Objects,
+    is_beside: bool,
     voxels: Integers,
     directions: Directions,
     sides: Floats,
@@ -108,9 +109,9 @@ def face_areas(
     """Area of the smooth surface that each face stands for: that of the face times the slope of the surface there.
 
     The normal is the gradient, at the centre of the face, of the object blurred by a Gaussian of these standard
-    deviations, all lengths in voxels. Beyond the border of the volume the object goes on as it is there. What lies
-    ``beside`` (0: nothing) counts -1, so that at the rim of a wall between two objects the normal stays that of the
-    wall.
+    deviations, all lengths in voxels. Beyond the border of the volume the object goes on as it is there. With
+    ``is_beside``, what lies ``beside`` (0: nothing) counts -1, so that at the rim of a wall between two objects the
+    normal stays that of the wall.
     """
     n_z, n_y, n_x = objects.shape
     areas = np.empty(voxels.size)
@@ -145,7 +146,7 @@ def face_areas(
                 for dx in range(-reach[2], reach[2] + 1 + on[2]):
                     at_x = min(max(x + (dx * side if axis == 2 else dx), 0), n_x - 1)
                     is_own = objects[at_z, at_y, at_x] == owner
-                    if is_own or beside[at_z, at_y, at_x]:
+                    if is_own or (is_beside and beside[at_z, at_y, at_x]):
                         weight = weights[2, on[2], dx + most] * (1.0 if is_own else -1.0)
                         n += weight
                         along += weight * (dx - 0.5 * on[2])
@@ -216,6 +217,8 @@ def find_contacts(
                     if other != last:
                         pairs.add(np.int64(owner * base + other))
                         last = other
+                    if base == 2:  # one object alone: there is nothing else to find
+                        break
         if is_near:
             direction = directions[index]
             is_contact[index] = _meets(

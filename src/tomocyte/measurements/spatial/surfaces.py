@@ -22,7 +22,7 @@ SLACK = 1e-6
 # Blur from which normals are taken, in voxels along the coarsest axis and at most along any; a window of some blurs.
 BLUR = 1.5
 MOST_BLUR = 4.0
-WINDOW = 2.5
+WINDOW = 2.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,11 +149,13 @@ class Faces:
         if math.isnan(self.voxel_size_um[0]):
             return np.full(len(self.voxels[picked]), np.nan)
         sides = np.array(self.voxel_size_um)
-        spreads = np.clip(BLUR * sides.max() / sides, BLUR, MOST_BLUR)
+        # Rounded, so that the window does not depend on the unit.
+        spreads = np.clip(np.round(BLUR * sides.max() / sides, 6), BLUR, MOST_BLUR)
         reach = np.ceil(WINDOW * spreads).astype(np.int64)
         areas: Floats = face_areas(
             self.objects,
-            np.zeros_like(self.objects) if beside is None else beside,
+            self.objects if beside is None else beside,
+            beside is not None,
             self.voxels[picked],
             self.directions[picked],
             sides,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tomocyte.pipeline.stage import Stage
 from tomocyte.pipeline.stages.cells import CellsStage
 from tomocyte.pipeline.stages.classical import ClassicalStage
+from tomocyte.pipeline.stages.colocalisation import ColocalisationStage
 from tomocyte.pipeline.stages.confidence import ConfidenceStage
 from tomocyte.pipeline.stages.contacts import ContactsStage
 from tomocyte.pipeline.stages.corrections import CorrectionsStage
@@ -33,6 +34,7 @@ STAGES: dict[str, type[Stage]] = {
         MissingConeStage,
         ContactsStage,
         OrganellesStage,
+        ColocalisationStage,
         PlausibilityStage,
         ConfidenceStage,
         DrawStage,
