@@ -89,6 +89,18 @@ def test_a_cavity_changes_no_centre_line(make_region) -> None:
     assert filled["n_skeleton_branches"] == 1
 
 
+def test_a_bump_of_the_surface_is_no_branch(make_region) -> None:
+    """A tube of 0.8 µm radius with a wart of 0.2 µm; thinning alone makes it a third branch."""
+    path = [[(1.5, 1.5, 1.5), (1.5, 1.5, 6.0)]]
+    tube, wart = tubes(path, 0.8, (0.1, 0.1, 0.1)), tubes([[(1.5, 1.5, 3.5), (1.5, 2.3, 3.5)]], 0.2, (0.1, 0.1, 0.1))
+    mask = np.zeros(np.maximum(tube.shape, wart.shape), np.bool_)
+    for part in (tube, wart):
+        mask[tuple(slice(side) for side in part.shape)] |= part
+    assert len(skeleton_of(mask, (0.1, 0.1, 0.1), is_pruned=False).branches) == 3
+    row = measured(make_region(mask, (0.1, 0.1, 0.1)))
+    assert (row["n_skeleton_branches"], row["n_skeleton_junctions"], row["n_skeleton_ends"]) == (1, 0, 2)
+
+
 def test_a_half_circle_is_more_than_half_as_long_again_as_straight(make_region) -> None:
     angles = np.linspace(0, math.pi, 60)
     arc = [(1.0, 1 + 4 * math.sin(a), 6 - 4 * math.cos(a)) for a in angles]
