@@ -57,3 +57,27 @@ def test_a_run_without(tmp_path) -> None:
     assert "contacts" not in RunSettings(modality="odt").request()
     changed = RunSettings(modality="odt", contacts={"is_measured": True})
     assert changed.request()["contacts"]["gap_um"] == 0.03
+
+
+def test_cytoplasm_has_no_contacts_of_its_own(tmp_path) -> None:
+    """It is measured where masks of organelles are given, and is what lies between them."""
+    labels = {name: np.zeros((8, 20, 24), np.uint16) for name in ("cell", "nucleus", "golgi")}
+    labels["cell"][1:7, 2:18, 2:22] = 1
+    labels["nucleus"][2:6, 4:10, 4:10] = 1
+    labels["golgi"][3:5, 12:15, 12:18] = 1
+    for name, one in labels.items():
+        write_volume(
+            tmp_path / f"{name}.tif", Volume.from_array(one, voxel_size_um=VOXEL_UM, quantity="labels", unit="")
+        )
+    image = np.stack([1.0 * labels["cell"] + labels["golgi"], 2.0 * labels["nucleus"]]).astype(np.float32)
+    volume = Volume.from_array(image, voxel_size_um=VOXEL_UM, quantity="intensity", channel_names=("a", "b"))
+    write_volume(tmp_path / "image.ome.tif", volume)
+    given = [word for name in labels for word in (("--labels", f"{name}={tmp_path / name}.tif"))]
+    done = tomocyte("measure", tmp_path / "image.ome.tif", *given, "-o", tmp_path / "out", "-m", "fluorescence",
+                    "--structure", "cell", "--contacts", "--colocalisation")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    objects = pd.read_csv(tmp_path / "out" / "objects.csv").set_index("structure")
+    assert "cytoplasm" in objects.index
+    assert objects.loc["golgi", "distance_to_nucleus_um"] == pytest.approx(np.hypot(0.4, 0.4))
+    assert np.isnan(objects.loc["cytoplasm", "distance_to_nucleus_um"])
+    assert "cytoplasm" not in set(pd.read_csv(tmp_path / "out" / "contacts.csv")["other_structure"])

@@ -44,6 +44,8 @@ class ColocalisationStage(Stage):
     def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:
         """The coefficients of the objects of a structure, and the thresholds used."""
         frame = state.frame
+        if structure not in state.labels:  # the cytoplasm, which is no structure of its own
+            return {}
         measured = measure_colocalisation(
             state.labels[structure],
             frame.image,
