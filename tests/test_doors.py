@@ -149,7 +149,7 @@ def test_modality(doors: Doors, tmp_path: Path) -> None:
     assert set(modalities()) == before | {"dummy"}
     assert modalities_of("dummy_density") == ["dummy"]
     for command in ("run", "settings"):
-        assert "dummy, fluorescence, labels, nile_red, odt, qpi or sxt" in said(command, "--help")
+        assert "dummy, fluorescence, nile_red, odt, qpi or sxt" in said(command, "--help")
     settings = tomocyte("settings", "-m", "dummy").output
     assert yaml.safe_load(settings)["modality"] == "dummy"
     (tmp_path / "settings.yaml").write_text(settings, encoding="utf-8")

@@ -193,9 +193,9 @@ def fill_in(text: str | None) -> str | None:
 
 
 def _modalities() -> str:
-    from tomocyte.modalities import modalities
+    from tomocyte.modalities import image_modalities
 
-    return _one_of(modalities())
+    return _one_of(image_modalities())
 
 
 def _instruments() -> str:

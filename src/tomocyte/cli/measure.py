@@ -15,6 +15,7 @@ from tomocyte.cli.options import (
     ContactsOption,
     DatasetOption,
     DebugOption,
+    InstrumentOption,
     MeshOption,
     Output,
     PixelSizeOption,
@@ -78,6 +79,7 @@ def measure(
             "--medium-ri", help="Refractive index of the medium, or `background` to measure it outside the cells."
         ),
     ] = None,
+    instrument: InstrumentOption = None,
     quantity: Annotated[
         str | None,
         typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
@@ -158,6 +160,7 @@ def measure(
             "modality": modality or None,
             "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
             "medium_ri": medium(medium_ri),
+            "instrument": instrument,
             "quantity": quantity.replace("-", "_") if quantity else None,
             "axes": axes,
             "dataset": dataset,

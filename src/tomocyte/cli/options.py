@@ -31,6 +31,14 @@ PixelSizeOption = Annotated[
     tuple[float, float] | None,
     typer.Option("--pixel-size-um", metavar="Y X", help="Pixel size in um, for 2-D images."),
 ]
+InstrumentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--instrument",
+        help="The tomograph, e.g. HT-2H, where the file does not name it: refractive index and dry mass are "
+        "corrected for the frequencies that it does not measure.",
+    ),
+]
 AxesOption = Annotated[
     str | None,
     typer.Option("--axes", help="The axes of the stored array in order, one letter of TCZYX each, e.g. ZYX."),

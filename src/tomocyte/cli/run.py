@@ -21,6 +21,7 @@ from tomocyte.cli.options import (
     DatasetOption,
     DebugOption,
     Inputs,
+    InstrumentOption,
     MeshOption,
     Output,
     PixelSizeOption,
@@ -82,14 +83,7 @@ def run(
             help="Refractive index of the medium, 1 to 2, or `background` to measure it outside the cells.",
         ),
     ] = None,
-    instrument: Annotated[
-        str | None,
-        typer.Option(
-            "--instrument",
-            help="The tomograph, e.g. HT-2H, where the file does not name it: refractive index and dry mass are "
-            "corrected for the frequencies that it does not measure.",
-        ),
-    ] = None,
+    instrument: InstrumentOption = None,
     quantity: Annotated[
         str | None,
         typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
@@ -439,14 +433,14 @@ def settings(
     Save it to a file, change what you need, and use it with `tomocyte run --settings FILE`. Lines may be left out.
     """
     from tomocyte.errors import SettingsError
-    from tomocyte.modalities import modalities
+    from tomocyte.modalities import image_modalities
     from tomocyte.modalities import modality as find
     from tomocyte.pipeline.settings import RunSettings
     from tomocyte.settings import commented_lines
 
     given = {one for one in (name, modality) if one is not None}
     if len(given) != 1:
-        cure = f"Name one of {', '.join(modalities())}, e.g. `tomocyte settings {next(iter(modalities()))}`."
+        cure = f"Name one of {', '.join(image_modalities())}, e.g. `tomocyte settings {image_modalities()[0]}`."
         raise SettingsError("E-USAGE", "one modality is needed.", cure=cure)
     kind = given.pop()
     content = RunSettings(modality=kind, segmentation=find(kind).segmentation)

@@ -10,7 +10,7 @@ from tomocyte.datasets.files import image_endings, image_files
 from tomocyte.errors import InputError, MissingFact, SettingsError, TomocyteError
 from tomocyte.formats import ReadOptions, detect, is_zarr_group, parts_of, read_volume
 from tomocyte.ledger import is_output_folder
-from tomocyte.modalities import modalities, modalities_of
+from tomocyte.modalities import image_modalities, modalities_of
 from tomocyte.names import is_hidden, natural_key, shown_name
 
 
@@ -124,5 +124,5 @@ def modality_of_files(paths: Iterable[Path], options: ReadOptions) -> str:
     raise SettingsError(
         "E-USAGE",
         f"no modality given, and the files {f'differ: {listing}' if files else 'do not name their quantity'}.",
-        missing=(MissingFact("modality", ("odt",), f"with one of: {', '.join(modalities())}"), *missing),
+        missing=(MissingFact("modality", ("odt",), f"with one of: {', '.join(image_modalities())}"), *missing),
     )

@@ -13,7 +13,7 @@ from functools import cache
 from tomocyte.errors import SettingsError
 from tomocyte.modalities._modality import Conversion, Modality, Normalization
 
-__all__ = ["Conversion", "Modality", "Normalization", "modalities", "modalities_of", "modality"]
+__all__ = ["Conversion", "Modality", "Normalization", "image_modalities", "modalities", "modalities_of", "modality"]
 
 
 def modalities() -> dict[str, Modality]:
@@ -26,6 +26,17 @@ def _modalities_in(folders: tuple[str, ...]) -> dict[str, Modality]:
     names = sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
     entries: list[Modality] = [importlib.import_module(f"{__name__}.{name}").MODALITY for name in names]
     return {entry.name: entry for entry in entries}
+
+
+def image_modalities() -> list[str]:
+    """Names of the modalities of images: all but label images alone.
+
+    Examples
+    --------
+    >>> "labels" in image_modalities(), "odt" in image_modalities()
+    (False, True)
+    """
+    return [name for name, kind in modalities().items() if kind.quantity != "labels"]
 
 
 def modality(name: str) -> Modality:

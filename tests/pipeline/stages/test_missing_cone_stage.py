@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from tests.in_process import tomocyte, workers_in_this_process
 
 from tomocyte.errors import SettingsError
+from tomocyte.formats import write_volume
 from tomocyte.pipeline import RunSettings, analyse
 from tomocyte.simulation.physics.degradation import NO_ODT_DEGRADATION
 from tomocyte.simulation.physics.formation import simulate_odt
@@ -101,3 +105,22 @@ def test_an_instrument_that_cannot_be_meant_is_refused(ri: np.ndarray, modality:
         analyse(volume, RunSettings(modality=modality, model="classical", instrument=name))
     assert caught.value.code == "E-INSTRUMENT"
     assert caught.value.cure
+
+
+def test_masks_of_the_users_own_are_corrected_by_the_named_instrument(
+    ri: np.ndarray, limited: np.ndarray, tmp_path: Path
+) -> None:
+    known = {"voxel_size_um": VOXEL, "quantity": "refractive_index", "unit": "1", "medium_ri": MEDIUM}
+    write_volume(tmp_path / "ball.ome.tif", Volume.from_array(limited, **known))
+    mask = Volume.from_array((ri > MEDIUM).astype(np.uint8), voxel_size_um=VOXEL, quantity="labels")
+    write_volume(tmp_path / "mask.ome.tif", mask)
+    with workers_in_this_process():
+        done = tomocyte(
+            "measure", tmp_path / "ball.ome.tif", tmp_path / "mask.ome.tif", "-o", tmp_path / "out",
+            "-m", "odt", "--instrument", "HT-2H",
+        )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    cell = pd.read_csv(tmp_path / "out" / "objects.csv").iloc[0]
+    assert cell["dry_mass_pg"] == pytest.approx(EXACT_PG, rel=0.03)
+    assert cell["dry_mass_pg_in_mask"] < 0.93 * EXACT_PG
+    assert cell["dry_mass_pg_estimator"] == "matrix"
