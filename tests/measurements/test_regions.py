@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -54,6 +55,23 @@ def test_runs_of_labels_too_large_for_a_table(monkeypatch) -> None:
     labels = blobs((4, 9, 30)).astype(np.uint64) * 10**15
     monkeypatch.setattr(_label_runs, "LARGEST_TABLE", 10)
     np.testing.assert_array_equal(as_labels(label_runs(labels)), labels)
+
+
+def test_noise_takes_little_more_than_its_runs(monkeypatch) -> None:
+    """A run is three 32-bit numbers; where every voxel is one, nothing else of that size is held."""
+    monkeypatch.setattr(_label_runs, "BLOCK_VOXELS", 1 << 14)
+    labels = np.random.default_rng(7).integers(1, 1000, (32, 128, 128)).astype(np.uint32)
+    label_runs(labels)
+    tracemalloc.start()
+    runs = label_runs(labels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(runs.rows) > 0.99 * labels.size
+    assert peak < 1.3 * 12 * labels.size
+
+
+def test_no_planes_have_no_runs() -> None:
+    assert len(label_runs(np.zeros((0, 4, 5), np.uint16))) == 0
 
 
 def test_a_volume_without_objects_has_no_runs() -> None:

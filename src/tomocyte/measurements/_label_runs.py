@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.measurements._object_kernels import Indices, count_runs, find_runs, sort_runs
+from tomocyte.measurements._object_kernels import Indices, count_runs, find_runs, place_runs
 
-BLOCK_VOXELS = 1 << 22
+BLOCK_VOXELS = 1 << 19
+VOXELS_PER_KEPT_RUN = 16
 LARGEST_TABLE = 1 << 22
+Found = tuple[Indices, Indices, Indices, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,29 +63,62 @@ def label_runs(labels: NDArray[Any]) -> LabelRuns:
     """
     if labels.dtype == np.bool_:
         labels = labels.view(np.uint8)
+    blocks, n_runs, distinct, counts = [], 0, [np.empty(0, labels.dtype)], [np.empty(0, np.int64)]
+    for start in _starts(labels):
+        block = _found(labels, start)
+        # Where almost every voxel is a run, as in noise, they are found again rather than kept twice.
+        n_runs += len(block[0])
+        blocks.append(block if n_runs * VOXELS_PER_KEPT_RUN <= labels.size else None)
+        for part, parts in zip(_counted(block[3]), (distinct, counts), strict=True):
+            parts.append(part)
+    numbers = _counted(np.concatenate(distinct))[0]
+    places = _Places(numbers)
+    of_objects = np.bincount(places.of(np.concatenate(distinct)), np.concatenate(counts), len(numbers))
+    first = np.concatenate([[0], np.cumsum(of_objects.astype(np.int64))])
+    rows, starts, stops = (np.empty(first[-1], np.int32) for _ in range(3))
+    next_place = first[:-1].copy()
+    for index, start in enumerate(_starts(labels)):
+        block = blocks[index] or _found(labels, start)
+        place_runs(places.of(block[3]), block[:3], next_place, (rows, starts, stops))
     n_z, n_y, n_x = labels.shape
-    n_planes = max(1, BLOCK_VOXELS // max(1, n_y * n_x))
-    blocks = []
-    for start in range(0, n_z, n_planes):
-        slab = np.ascontiguousarray(labels[start : start + n_planes]).reshape(-1, n_x)
-        blocks.append(find_runs(slab, start * n_y, count_runs(slab)))
-    rows, starts, stops = (
-        np.concatenate([block[part] for block in blocks]) if blocks else np.empty(0, np.int32) for part in range(3)
-    )
-    of_runs = np.concatenate([block[3] for block in blocks]) if blocks else np.empty(0, labels.dtype)
-    del blocks
-    numbers, index = _indexed(of_runs)
-    first, order = sort_runs(index, len(numbers))
-    return LabelRuns((n_z, n_y, n_x), numbers, first, rows[order], starts[order], stops[order])
+    return LabelRuns((n_z, n_y, n_x), numbers.astype(np.uint64), first, rows, starts, stops)
 
 
-def _indexed(of_runs: NDArray[Any]) -> tuple[NDArray[np.uint64], Indices]:
-    """The labels that occur, ascending, and for each run the place of its label among them."""
-    largest = int(of_runs.max(initial=0))
-    if largest <= LARGEST_TABLE:
-        is_there = np.zeros(largest + 1, np.bool_)
-        is_there[of_runs] = True
-        places = (np.cumsum(is_there) - 1).astype(np.int32)
-        return np.flatnonzero(is_there).astype(np.uint64), places[of_runs]
-    numbers, index = np.unique(of_runs, return_inverse=True)
-    return numbers.astype(np.uint64), index.astype(np.int32)
+def _starts(labels: NDArray[Any]) -> range:
+    """The first planes of blocks that fit into a processor's cache."""
+    return range(0, labels.shape[0], max(1, BLOCK_VOXELS // max(1, labels.shape[1] * labels.shape[2])))
+
+
+def _found(labels: NDArray[Any], start: int) -> Found:
+    """Row, start, stop and label of the runs of the block that begins with this plane."""
+    _, n_y, n_x = labels.shape
+    rows = np.ascontiguousarray(labels[start : start + _starts(labels).step]).reshape(-1, n_x)
+    found: Found = find_runs(rows, start * n_y, count_runs(rows))
+    return found
+
+
+def _counted(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The labels that occur, ascending, and how often."""
+    if labels.max(initial=0) > 4 * labels.size:
+        return np.unique(labels, return_counts=True)
+    counts = np.bincount(labels.astype(np.int64))
+    distinct = np.flatnonzero(counts)
+    return distinct.astype(labels.dtype), counts[distinct]
+
+
+class _Places:
+    """For labels, their places among all ``numbers`` (ascending)."""
+
+    def __init__(self, numbers: NDArray[Any]) -> None:
+        self._numbers = numbers
+        self._table: Indices | None = None
+        largest = int(numbers.max(initial=0))
+        if largest <= LARGEST_TABLE:
+            self._table = np.zeros(largest + 1, np.int32)
+            self._table[numbers] = np.arange(len(numbers))
+
+    def of(self, labels: NDArray[Any]) -> Indices:
+        if self._table is None:
+            return np.searchsorted(self._numbers, labels).astype(np.int32)
+        places: Indices = self._table[labels]
+        return places

@@ -16,7 +16,8 @@ from tomocyte.measurements._kernels import Integers, Runs, Shape, compiled, coun
 
 Indices = NDArray[np.int32]
 STRIDE = 16
-N_CLASSES = 1024
+MOST_CLASSES = 1024
+FEW = 64
 
 
 @compiled
@@ -39,54 +40,59 @@ def find_runs(rows: NDArray[Any], first_row: int, most: Integers) -> tuple[Indic
 
     ``most`` is what :func:`count_runs` gives.
     """
-    n = most.sum()
+    n = most.sum() + 1
     row_of = np.empty(n, np.int32)
     starts = np.empty(n, np.int32)
     stops = np.empty(n, np.int32)
     labels = np.empty(n, rows.dtype)
     n_x = rows.shape[1]
+    n_strides = max(0, n_x - 1) // STRIDE
+    edges = np.zeros(n_x + 1, np.int32)
     n = 0
     for row in range(rows.shape[0]):
         if most[row] == 0:
             continue
         line = rows[row]
-        x = 0
-        while x < n_x:
-            label = line[x]
-            start = x
-            # Long stretches are passed in strides, whose comparisons the processor does side by side.
-            while x + STRIDE <= n_x:
-                differences = np.uint32(0)
+        n_edges = 1
+        # Voxels are compared with their neighbours in strides, side by side; few strides hold an edge.
+        for stride in range(n_strides):
+            x = 1 + STRIDE * stride
+            differences = np.uint32(0)
+            for step in range(STRIDE):
+                differences += np.uint32(line[x + step] != line[x + step - 1])
+            if differences > 0:
                 for step in range(STRIDE):
-                    differences += np.uint32(line[x + step] != label)
-                if differences > 0:
-                    break
-                x += STRIDE
-            while x < n_x and line[x] == label:
-                x += 1
-            if label != 0:
-                row_of[n] = first_row + row
-                starts[n] = start
-                stops[n] = x
-                labels[n] = label
-                n += 1
+                    edges[n_edges] = x + step
+                    n_edges += int(line[x + step] != line[x + step - 1])
+        for x in range(1 + STRIDE * n_strides, n_x):
+            edges[n_edges] = x
+            n_edges += int(line[x] != line[x - 1])
+        edges[n_edges] = n_x
+        for edge in range(n_edges):
+            label = line[edges[edge]]
+            # Written always, kept where it is an object: cheaper than a branch that is taken every other time.
+            row_of[n] = first_row + row
+            starts[n] = edges[edge]
+            stops[n] = edges[edge + 1]
+            labels[n] = label
+            n += int(label != 0)
     return row_of[:n].copy(), starts[:n].copy(), stops[:n].copy(), labels[:n].copy()
 
 
 @compiled
-def sort_runs(index: Indices, n_objects: int) -> tuple[Integers, Integers]:
-    """Where the runs of each object begin (n + 1,) when they are sorted by object, and the order that sorts them."""
-    first = np.zeros(n_objects + 1, np.int64)
-    for one in index:
-        first[one + 1] += 1
-    for one in range(n_objects):
-        first[one + 1] += first[one]
-    place = first[:-1].copy()
-    order = np.empty(index.size, np.int64)
+def place_runs(
+    index: Indices,
+    found: tuple[Indices, Indices, Indices],
+    next_place: Integers,
+    places: tuple[Indices, Indices, Indices],
+) -> None:
+    """Copy the runs ``found`` (row, start, stop) to where those of their objects ``index`` go on, which is moved on."""
     for run in range(index.size):
-        order[place[index[run]]] = run
-        place[index[run]] += 1
-    return first, order
+        place = next_place[index[run]]
+        next_place[index[run]] += 1
+        places[0][place] = found[0][run]
+        places[1][place] = found[1][run]
+        places[2][place] = found[2][run]
 
 
 @compiled
@@ -178,22 +184,36 @@ def runs_in_box(
 
 
 @compiled
-def _n_stretches(runs: Runs, heads: Integers, ends: Integers) -> int:
-    """Stretches of the union of the runs ``heads`` to ``ends`` of several rows; those that touch are one."""
+def _n_stretches(runs: Runs, of_rows: tuple[int, int, int, int], heads: Integers, ends: Integers) -> int:
+    """Stretches of the union of the runs of some rows; those that touch are one. ``heads`` and ``ends`` are scratch."""
+    first, starts, stops = runs
+    n = 0
+    most_runs = np.int64(0)
+    latest, earliest = np.int64(-1), np.int64(2**62)
+    for row in of_rows:
+        if first[row + 1] > first[row]:
+            heads[n], ends[n] = first[row], first[row + 1]
+            most_runs = max(most_runs, ends[n] - heads[n])
+            latest = max(latest, starts[heads[n]])
+            earliest = min(earliest, stops[heads[n]])
+            n += 1
+    # Runs of one row never touch; one run in each of several rows, with a voxel's side in common, is the usual case.
+    if n <= 1 or (most_runs == 1 and latest <= earliest):
+        return int(most_runs)
     total = 0
     reached = np.int64(-1)
     while True:
         best = -1
-        for row in range(heads.size):
-            if heads[row] < ends[row] and (best < 0 or runs[1][heads[row]] < runs[1][heads[best]]):
+        for row in range(n):
+            if heads[row] < ends[row] and (best < 0 or starts[heads[row]] < starts[heads[best]]):
                 best = row
         if best < 0:
             return total
-        if total == 0 or runs[1][heads[best]] > reached:
+        if total == 0 or starts[heads[best]] > reached:
             total += 1
-            reached = runs[2][heads[best]]
+            reached = stops[heads[best]]
         else:
-            reached = max(reached, runs[2][heads[best]])
+            reached = max(reached, stops[heads[best]])
         heads[best] += 1
 
 
@@ -209,30 +229,21 @@ def object_euler_numbers(
     numbers = np.empty(first.size - 1, np.int64)
     heads = np.empty(4, np.int64)
     ends = np.empty(4, np.int64)
+    # Every box has a margin of empty rows, among them row 0, which stands for no row.
+    margin = np.array([-1, 1, -1, 1, 0, 0])
     for one in range(first.size - 1):
-        box = boxes[one]
+        box = boxes[one] + margin
         runs = runs_in_box(one, n_y, first, rows, starts, stops, box)
-        size_z, size_y = box[1] - box[0], box[3] - box[2]
+        size_y = box[3] - box[2]
         total = runs[1].size
-        for z in range(size_z + 1):
-            for y in range(size_y + 1):
-                # Four rows meet in a line, two along z below it, two along y beside it.
-                for rows_z, rows_y in ((2, 2), (2, 1), (1, 2)):
-                    if (rows_z == 1 and z == size_z) or (rows_y == 1 and y == size_y):
-                        continue
-                    n = 0
-                    for below in range(rows_z):
-                        for beside in range(rows_y):
-                            row_z, row_y = z - below, y - beside
-                            if 0 <= row_z < size_z and 0 <= row_y < size_y:
-                                row = row_z * size_y + row_y
-                                if runs[0][row + 1] > runs[0][row]:
-                                    heads[n] = runs[0][row]
-                                    ends[n] = runs[0][row + 1]
-                                    n += 1
-                    if n > 0:
-                        count = _n_stretches(runs, heads[:n], ends[:n])
-                        total += count if rows_z + rows_y == 4 else -count
+        for row in range(size_y, (box[1] - box[0]) * size_y):
+            # Four rows meet in a line: this one, those beside it along y and below it along z, and the one across.
+            beside, below = row - 1, row - size_y
+            if runs[0][row + 1] == runs[0][beside] and runs[0][below + 1] == runs[0][below - 1]:
+                continue
+            total += _n_stretches(runs, (row, beside, below, below - 1), heads, ends)
+            total -= _n_stretches(runs, (row, beside, 0, 0), heads, ends)
+            total -= _n_stretches(runs, (row, below, 0, 0), heads, ends)
         numbers[one] = total
     return numbers
 
@@ -319,8 +330,8 @@ def object_mesh_areas(
 
 @compiled
 def gather_values(
-    slab: NDArray[Any],
-    z_start: int,
+    lines: NDArray[Any],
+    first_row: int,
     chosen: Integers,
     first: Integers,
     rows: Indices,
@@ -330,13 +341,12 @@ def gather_values(
     places: Integers,
     values: NDArray[Any],
 ) -> None:
-    """Copy the voxels of a slab (z, Y, X) of the image that belong to the ``chosen`` objects, which come bottom up.
+    """Copy the voxels of lines (n, X) of the image that belong to the ``chosen`` objects, which come bottom up.
 
     ``next_run`` and ``places``, one per chosen object, say where each object goes on, in the runs and in ``values``;
     they are moved on.
     """
-    n_y = slab.shape[1]
-    row_start, row_stop = z_start * n_y, (z_start + slab.shape[0]) * n_y
+    row_stop = first_row + lines.shape[0]
     for index in range(chosen.size):
         if rows[first[chosen[index]]] >= row_stop:
             break
@@ -344,11 +354,13 @@ def gather_values(
         place = places[index]
         end = first[chosen[index] + 1]
         while run < end and rows[run] < row_stop:
-            row = rows[run] - row_start
-            line = slab[row // n_y, row % n_y]
-            n = stops[run] - starts[run]
-            values[place : place + n] = line[starts[run] : stops[run]]
-            place += n
+            line = lines[rows[run] - first_row]
+            # Indices without a sign need no look at whether they count from the end.
+            start, there = np.uint64(starts[run]), np.uint64(place)
+            n = np.uint64(stops[run]) - start
+            for step in range(n):
+                values[there + step] = line[start + step]
+            place += np.int64(n)
             run += 1
         next_run[index] = run
         places[index] = place
@@ -421,7 +433,7 @@ def order_statistics(values: NDArray[Any], begins: Integers, counts: Integers, r
         part = values[begins[one] : begins[one] + counts[one]]
         places = ranks[one].copy()
         n_before = 0
-        while part.size > 2 * N_CLASSES and part.size != n_before:
+        while part.size > FEW and part.size != n_before:
             n_before = part.size
             part = _near_ranks(part, places)
         if part.size > 0:
@@ -436,17 +448,18 @@ def _near_ranks(values: NDArray[Any], ranks: Integers) -> NDArray[Any]:
     """The values in the classes that hold the ranks, and the ranks, changed in place, among these."""
     low, high = _range(values)
     lowest = np.float64(low)
-    scale = (N_CLASSES - 0.5) / (np.float64(high) - lowest) if low < high else 0.0
+    n_classes = min(MOST_CLASSES, values.size)
+    scale = (n_classes - 0.5) / (np.float64(high) - lowest) if low < high else 0.0
     if low < high and not 0.0 < scale < np.inf:
         return values
     classes = np.empty(values.size, np.uint16)
     for index in range(values.size):
-        classes[index] = np.uint16((values[index] - lowest) * scale)
-    counts = np.zeros(N_CLASSES, np.int64)
+        classes[index] = np.uint16(np.int32((values[index] - lowest) * scale))
+    counts = np.zeros(n_classes, np.int64)
     for one in classes:
         counts[one] += 1
     reached = np.cumsum(counts)
-    is_wanted = np.zeros(N_CLASSES, np.bool_)
+    is_wanted = np.zeros(n_classes, np.bool_)
     for rank in ranks:
         is_wanted[np.searchsorted(reached, rank, side="right")] = True
     left_out = np.cumsum(np.where(is_wanted, 0, counts))
@@ -479,7 +492,7 @@ def _range(values: NDArray[Any]) -> tuple[float, float]:
 
 @compiled
 def _sort(values: NDArray[Any]) -> None:
-    if values.size > 64:
+    if values.size > FEW:
         values.sort()
         return
     for index in range(1, values.size):

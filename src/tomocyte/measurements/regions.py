@@ -180,7 +180,16 @@ class Regions:
                 slab = slab.astype(np.float64)
             values = np.empty(int(bounds[-1]), slab.dtype) if values is None else values
             kernels.gather_values(
-                slab, z_start, chosen, runs.first, runs.rows, runs.starts, runs.stops, next_run, places, values
+                slab.reshape(-1, slab.shape[2]),
+                z_start * slab.shape[1],
+                chosen,
+                runs.first,
+                runs.rows,
+                runs.starts,
+                runs.stops,
+                next_run,
+                places,
+                values,
             )
         return np.empty(0) if values is None else values
 
