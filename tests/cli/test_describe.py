@@ -39,7 +39,7 @@ def two_channels(path: Path) -> Path:
 
 def test_the_plan_of_a_classical_run(tmp_path: Path) -> None:
     lines = dry_run(two_channels(tmp_path / "two.ome.tif"), "--model", "classical", "--medium-ri", "background")
-    assert lines["stages"] == "classical > measure > plausibility > draw"
+    assert lines["stages"] == "classical > measure > missing_cone > organelles > plausibility > draw"
     assert lines["channels"] == "tomogram: refractive_index (segmented), dye: intensity"
     assert lines["model"] == "classical (no trained network)"
     assert lines["cells"].startswith("separated by a watershed")
