@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tomocyte.figures import histogram, overview
+from tomocyte.missing_cone.closure import Closure
 from tomocyte.runs.report import ReportItem, ReportRun, write_report
 
 DICTIONARY = [
@@ -184,6 +185,14 @@ def test_facts_say_where_they_come_from(tmp_path: Path) -> None:
     assert "W-FORCED: forced." in shown.text
 
 
+def closed(**changes: Any) -> list[dict[str, Any]]:
+    figures = Closure(
+        3, 2, parts_pg=0.05, parts_percent=0.04, columns_median_percent=3.2, columns_largest_percent=7.5,
+        field_pg=200.0, cells_pg=190.0,
+    )  # fmt: skip
+    return [{"frame": 0, "closure": {**asdict(figures), **changes}}]
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -193,6 +202,18 @@ def test_facts_say_where_they_come_from(tmp_path: Path) -> None:
         ({"shape_tczyx": [7, 2, 14, 30, 50]}, "14 × 30 × 50 voxels (z, y, x), 7 frames, 2 channels"),
         ({"quantity": "dry_mass_density", "unit": "pg/µm²"}, "dry mass density in pg/µm²"),
         ({"n_masked_voxels": 12}, "voxels without a value 12"),
+        (
+            {"missing_cone": closed(n_of_parts=3)},
+            "weigh what the cell weighs: within 0.1 % and 0.05 pg (3 whole cells; 2 cells cut by the border left out)",
+        ),
+        ({"missing_cone": closed(n_of_columns=1)}, "by 3.2 % (median), at most 7.5 % (1 whole cell"),
+        ({"missing_cone": closed(n_of_parts=1, parts_percent=2.5)}, "do not weigh what the cell weighs: within 2.5 %"),
+        ({"missing_cone": closed()}, "weighs 200.0 pg above its background, its cells 190.0 pg, 5.0 % less"),
+        ({"missing_cone": closed(n_whole=0)}, "not compared: 2 cells, all cut by the border"),
+        (
+            {"missing_cone": [*closed(n_of_parts=1), *closed(n_of_parts=4, parts_percent=1.26)]},
+            "within 1.3 % and 0.05 pg (5 whole cells, worst of 2 frames; 4 cells cut",
+        ),
     ],
 )
 def test_facts_of_all_kinds(tmp_path: Path, changes: dict[str, Any], text: str) -> None:

@@ -85,6 +85,28 @@ def test_a_complete_tomogram_is_left_as_it_is(ri: np.ndarray, settings: Any) -> 
     assert "W-OPTICS" not in codes(analysis)
 
 
+@pytest.mark.parametrize("named", ["HT-2H", "HL60-rotation"])
+def test_the_mass_of_a_ball_is_that_of_its_columns(ri: np.ndarray, limited: np.ndarray, named: str) -> None:
+    analysis = run(limited if named == "HT-2H" else ri, instrument=named)
+    found = analysis.facts["missing_cone"][0]["closure"]
+    assert (found["n_whole"], found["n_cut"], found["n_of_columns"]) == (1, 0, 1)
+    assert not found["n_of_parts"] or found["parts_percent"] < 1
+    assert found["columns_largest_percent"] < 6
+    assert found["field_pg"] == pytest.approx(EXACT_PG, rel=0.05)
+    assert "W-CLOSURE" not in codes(analysis)
+
+
+def test_a_limited_tomogram_taken_for_a_complete_one_does_not_add_up(limited: np.ndarray) -> None:
+    # A threshold that leaves the bright middle of the ball weighs too little of it.
+    foreground = {"method": "value", "value": MEDIUM + 0.014}
+    analysis = run(limited, instrument="HL60-rotation", segmentation={"foreground": foreground})
+    found = analysis.facts["missing_cone"][0]["closure"]
+    assert found["columns_median_percent"] > 15
+    text = next(notice.text for notice in analysis.notices if notice.code == "W-CLOSURE")
+    assert f"by {found['columns_median_percent']:.0f} % (median)" in text
+    assert "cytoplasm" not in text
+
+
 def test_without_cells_the_columns_are_there(ri: np.ndarray) -> None:
     analysis = run(np.full_like(ri, MEDIUM), instrument="HT-2H")
     assert len(analysis.table) == 0

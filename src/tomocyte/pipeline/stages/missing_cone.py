@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.labels.cleaning import touches_border
+from tomocyte.labels.extents import label_extents
 from tomocyte.labels.parents import without_contents
 from tomocyte.missing_cone import Estimator
 from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Labels, Stage
-from tomocyte.structures import CELL, CYTOPLASM, contains, structure
+from tomocyte.structures import CELL, CYTOPLASM, ancestors, contains, structure
 from tomocyte.volume import Frame, Volume, VoxelSize
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tomocyte.missing_cone.closure import Closure, Weighed
+    from tomocyte.missing_cone.columns import Columns
     from tomocyte.missing_cone.transfer import Support
     from tomocyte.simulation.physics.optics import OdtInstrument
 
@@ -60,7 +64,8 @@ class MissingConeStage(Stage):
         frame = state.frame
         self.report("missing cone", frame)
         is_missing, recovery = self._is_missing(state)
-        method, values = self._values(state, is_missing)
+        columns = self._columns(state)
+        method, values = self._values(state, is_missing, columns)
         tables = {
             name: self._corrected(table, name, values.get(name), method, frame) for name, table in state.tables.items()
         }
@@ -73,6 +78,7 @@ class MissingConeStage(Stage):
                 "recovery_along_z": recovery,
                 "estimator": method,
                 "medium_ri": frame.medium_ri,
+                "closure": self._closure(state, tables, columns),
             }
         )
         return replace(state, tables=tables, is_cone_missing=is_missing)
@@ -98,11 +104,11 @@ class MissingConeStage(Stage):
         return is_missing, round(recovery, 3) if math.isfinite(recovery) else None
 
     def _values(
-        self, state: FrameState, is_missing: bool | None
+        self, state: FrameState, is_missing: bool | None, columns: Columns | None
     ) -> tuple[Estimator, Mapping[str, tuple[NDArray[np.int64], Float, Float]]]:
         """The estimator, and per structure labels, contrasts and dry masses."""
         frame, labels = state.frame, state.labels
-        if not is_missing or frame.medium_ri is None or not labels["cell"].any():
+        if not is_missing or frame.medium_ri is None or columns is None:
             return "in-mask", {}
         increments = {name: self._increment(name) for name in labels}
         if self.plan.optics is not None:
@@ -118,13 +124,51 @@ class MissingConeStage(Stage):
                 cytoplasm=_cytoplasm(state),
             )
             return "matrix", {name: (one.label, one.contrast, one.dry_mass_pg) for name, one in found.items()}
-        from tomocyte.missing_cone.columns import column_contrasts
-
-        contrast = np.subtract(frame.segmented, frame.medium_ri, dtype=np.float32)
-        columns = column_contrasts(contrast, labels["cell"], frame.voxel_size_um)
         volume_um3 = np.bincount(labels["cell"].ravel())[columns.label] * math.prod(frame.voxel_size_um)
         mass = columns.contrast_um3 / (increments["cell"] or math.nan)
         return "column", {"cell": (columns.label, columns.contrast_um3 / volume_um3, mass)}
+
+    @staticmethod
+    def _columns(state: FrameState) -> Columns | None:
+        """What lies above and below the cells; ``None`` without cells or a medium."""
+        frame = state.frame
+        if frame.medium_ri is None or not state.labels["cell"].any():
+            return None
+        from tomocyte.missing_cone.columns import column_contrasts
+
+        contrast = np.subtract(frame.segmented, frame.medium_ri, dtype=np.float32)
+        return column_contrasts(contrast, state.labels["cell"], frame.voxel_size_um)
+
+    def _closure(
+        self, state: FrameState, tables: Mapping[str, pd.DataFrame], columns: Columns | None
+    ) -> dict[str, Any] | None:
+        """Whether the masses add up, and a notice where they do not."""
+        if columns is None or "dry_mass_pg" not in tables[CELL] or self._increment(CELL) is None:
+            return None
+        from tomocyte.missing_cone.closure import closure
+
+        names = [name for name in state.labels if name != CELL and contains(CELL, name)]
+        outermost = [name for name in names if not set(ancestors(name)) & set(names)]
+        weighed = {name: self._weighed(tables[name], name) for name in {CELL, CYTOPLASM, *outermost} & set(tables)}
+        extents, cells = label_extents(state.labels[CELL]), weighed[CELL]
+        is_cut = touches_border(extents.lower, extents.upper, state.labels[CELL].shape)
+        rest = None if CYTOPLASM in names else weighed.get(CYTOPLASM)
+        inside = [weighed[name] for name in outermost]
+        result = closure(cells, inside, rest, columns, ~is_cut[cells.cell])
+        if result.is_open:
+            text = (
+                f"dry masses do not add up, they differ: {_what_is_open(result)}. Check the masks, the medium, the "
+                "instrument and whether the background beside the cells is even."
+            )
+            self.notify(Notice("W-CLOSURE", text))
+        return asdict(result)
+
+    def _weighed(self, table: pd.DataFrame, name: str) -> Weighed:
+        from tomocyte.missing_cone.closure import Weighed
+
+        columns = (table["cell_id"], table["dry_mass_pg"], table["dry_mass_pg_estimator"])
+        cell, mass, estimator = (column.to_numpy() for column in columns)
+        return Weighed(cell, mass.astype(np.float64), estimator.astype(str), self._increment(name) or math.nan)
 
     def _increment(self, name: str) -> float | None:
         return self.plan.modality.structure(self.plan.name_of(name)).refraction_increment_ml_per_g
@@ -159,6 +203,16 @@ class MissingConeStage(Stage):
             if name in names
         }
         return table.assign(**columns, **beside, **estimators)
+
+
+def _what_is_open(result: Closure) -> str:
+    """Which masses do not add up, and by how much."""
+    from tomocyte.missing_cone.closure import MOST_COLUMNS_PERCENT, MOST_PARTS_PERCENT
+
+    parts, columns = result.parts_percent or 0, result.columns_median_percent or 0
+    differences = [f"organelles and cytoplasm from their cell by up to {parts:.1f} %"] * (parts > MOST_PARTS_PERCENT)
+    differences += [f"cells from their columns (phase) by {columns:.0f} % (median)"] * (columns > MOST_COLUMNS_PERCENT)
+    return ", ".join(differences)
 
 
 def _cytoplasm(state: FrameState) -> Labels | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tomocyte.confidence.plausibility import is_implausible
+from tomocyte.runs.report.closure import closure_lines
 from tomocyte.runs.report.contents import described, edit_rows, object_tables, summary_rows
 from tomocyte.runs.report.rounding import rounded
 from tomocyte.structures import SPARE_COLOURS, structure_colour, structures
@@ -290,6 +291,7 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if diameters:
         low, high = (f"{end:.3g}" for end in (min(diameters), max(diameters)))
         yield "object diameter", f"{low if low == high else f'{low} to {high}'} µm" + source("object_diameter_um")
+    yield from closure_lines(facts.get("missing_cone") or ())
     if facts.get("n_masked_voxels"):
         yield "voxels without a value", str(facts["n_masked_voxels"])
 
