@@ -60,7 +60,19 @@ def test_the_summary_has_a_cell_for_each_structure_even_one_without_objects() ->
     assert (cells["cell"]["mean"], cells["cell"]["sd"], cells["cell"]["n"]) == ("110.0", "10.0", "3")
     assert (cells["nucleus"]["n"], cells["nucleolus"]["mean"]) == ("1", "–")
     nothing = summary_rows(table.iloc[:0], DICTIONARY, ("cell",))
-    assert nothing == {"structures": [{"name": "cell", "n": 0}], "rows": []}
+    assert nothing == {"structures": [{"name": "cell", "n": 0}], "rows": [], "left_out": ""}
+
+
+def test_means_leave_out_what_the_border_cuts_and_say_so() -> None:
+    """Volumes 100, 110 and 120 µm³: without the first 115 ± 7.1; where all are cut, over all."""
+    cells = objects("cell", 3).assign(is_cut=[True, False, False])
+    nuclei = objects("nucleus", 3).assign(is_cut=True)
+    summary = summary_rows(pd.concat([cells, nuclei], ignore_index=True), DICTIONARY)
+    assert {entry["name"]: entry["n"] for entry in summary["structures"]} == {"cell": 3, "nucleus": 3}
+    (volumes,) = [row for row in summary["rows"] if row["unit"] == "µm³"]
+    assert [(cell["mean"], cell["n"]) for cell in volumes["cells"]] == [("115.0", "2"), ("110.0", "3")]
+    text = summary["left_out"]
+    assert text == "Without objects cut by the border: 1 of 3 cell. All are cut of: nucleus."
 
 
 def test_few_objects_stand_upright_and_long_tables_are_cut() -> None:

@@ -33,7 +33,9 @@ Dictionary = Mapping[str, Mapping[str, str]]
 
 
 def summary_rows(table: pd.DataFrame, dictionary: Dictionary, structures: Sequence[str] = ()) -> dict[str, Any]:
-    """Mean ± SD (n) of the key columns for each structure, over all objects of the run.
+    """Mean ± SD (n) of the key columns for each structure, over all objects of the run that the border does not cut.
+
+    Where it cuts every object of a structure, over all of them.
 
     Parameters
     ----------
@@ -47,20 +49,52 @@ def summary_rows(table: pd.DataFrame, dictionary: Dictionary, structures: Sequen
     Returns
     -------
     dict
-        ``structures`` (name and number of objects) and ``rows`` (a column's name, unit, meaning and its cells).
+        ``structures`` (name and number of objects), ``rows`` (a column's name, unit, meaning and its cells) and
+        ``left_out``, which objects the means leave out, in words.
     """
     measured = [str(name) for name in table["structure"]] if len(table) else []
     names = in_drawing_order([*structures, *measured])
     if not measured:
-        return {"structures": [{"name": name, "n": 0} for name in names], "rows": []}
+        return {"structures": [{"name": name, "n": 0} for name in names], "rows": [], "left_out": ""}
     groups = {name: table[table["structure"] == name] for name in names}
     present = measured_columns(table)
     keys = [column for column in KEY_COLUMNS if column in present] or present[:6]
     rows = [
-        {**described(column, dictionary), "cells": [mean_and_deviation(groups[name], column) for name in names]}
+        {**described(column, dictionary), "cells": [mean_and_deviation(whole(groups[name]), column) for name in names]}
         for column in keys
     ]
-    return {"structures": [{"name": name, "n": len(groups[name])} for name in names], "rows": rows}
+    structures_found = [{"name": name, "n": len(groups[name])} for name in names]
+    return {"structures": structures_found, "rows": rows, "left_out": left_out(groups)}
+
+
+def whole(table: pd.DataFrame) -> pd.DataFrame:
+    """The objects that the border does not cut, or all where it cuts every one."""
+    if "is_cut" not in table:
+        return table
+    kept = table[~table["is_cut"].astype(bool)]
+    return kept if len(kept) else table
+
+
+def left_out(groups: Mapping[str, pd.DataFrame]) -> str:
+    """Which objects the means leave out because the border cuts them, in words.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> cells = pd.DataFrame({"is_cut": [True, False]})
+    >>> left_out({"cell": cells, "nucleus": cells[:1]})
+    'Without objects cut by the border: 1 of 2 cell. All are cut of: nucleus.'
+    """
+    counts = {name: (len(table) - len(whole(table)), len(table)) for name, table in groups.items()}
+    some = ", ".join(f"{n} of {total} {name.replace('_', ' ')}" for name, (n, total) in counts.items() if n)
+    is_all = [
+        name.replace("_", " ")
+        for name, table in groups.items()
+        if len(table) and "is_cut" in table and table["is_cut"].astype(bool).all()
+    ]
+    parts = [f"Without objects cut by the border: {some}."] if some else []
+    parts += [f"All are cut of: {', '.join(is_all)}."] if is_all else []
+    return " ".join(parts)
 
 
 def mean_and_deviation(table: pd.DataFrame, column: str) -> dict[str, str]:
