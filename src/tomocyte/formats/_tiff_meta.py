@@ -80,6 +80,8 @@ class Declared:
         Where planes lie; empty means: pages in order.
     lengths_um : mapping
         ``z``, ``y``, ``x`` in µm, those that are known.
+    length_fields : mapping
+        For each of them the field that says it.
     time_s, time_step_s
         Time of each frame, or the step between them, in s.
     named_sizes : mapping
@@ -95,6 +97,7 @@ class Declared:
     dtype: str | None = None
     placements: tuple[Placement, ...] = ()
     lengths_um: Mapping[str, float] = field(default_factory=dict)
+    length_fields: Mapping[str, str] = field(default_factory=dict)
     time_s: tuple[float, ...] | None = None
     time_step_s: float | None = None
     channel_names: tuple[str, ...] = ()
@@ -105,6 +108,27 @@ class Declared:
     notes: tuple[str, ...] = ()
     depth_notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sources_of(declared: Declared, properties: Mapping[str, Any]) -> dict[str, str]:
+    """For properties of the volume, the field of the file that says each.
+
+    Examples
+    --------
+    >>> declared = Declared("ome", lengths_um={"y": 0.1, "x": 0.1}, length_fields={"y": "OME Y", "x": "OME X"})
+    >>> sources_of(declared, {"voxel_size_um": (float("nan"), 0.1, 0.1), "quantity": "labels"})
+    {'voxel_size_um': 'OME Y, OME X', 'quantity': 'OME annotation tomocyte/volume'}
+    """
+    lengths = [declared.length_fields[axis] for axis in "zyx" if axis in declared.length_fields]
+    time = {"imagej": "ImageJ finterval", "ome": "OME DeltaT" if declared.time_s else "OME TimeIncrement"}
+    ours = dict.fromkeys(("quantity", "unit", "medium_ri", "instrument"), "OME annotation tomocyte/volume")
+    fields = {
+        "voxel_size_um": ", ".join(lengths),
+        "time_s": time.get(declared.kind, ""),
+        "channel_names": "OME Channel Name" if declared.kind == "ome" else "",
+        **(ours if declared.kind == "ome" else {}),
+    }
+    return {name: fields[name] for name in properties if fields.get(name)}
 
 
 def plain_unit(text: str) -> str:
@@ -259,11 +283,14 @@ def declared_by_imagej(
     notes: list[str] = []
     depth_notes: list[str] = []
     step = seconds(entries.get("finterval"), entries.get("tunit", "s"))
+    lengths = _imagej_lengths(entries, resolution, resolution_unit, notes=notes, depth_notes=depth_notes)
+    fields = {"z": "ImageJ spacing", "y": "TIFF YResolution", "x": "TIFF XResolution"}
     return Declared(
         kind="imagej",
         axes=axes,
         sizes=sizes,
-        lengths_um=_imagej_lengths(entries, resolution, resolution_unit, notes=notes, depth_notes=depth_notes),
+        lengths_um=lengths,
+        length_fields={axis: fields[axis] for axis in lengths},
         time_step_s=step if step is not None and step > 0 else None,
         named_sizes=named,
         notes=tuple(notes),

@@ -213,6 +213,7 @@ def declared_by_ome(root: ElementTree.Element, image: OmeImage, path: Path) -> D
         dtype=OME_DTYPES[attributes["Type"]],
         placements=_placements(pixels, axes, sizes, path=path),
         lengths_um=lengths,
+        length_fields={axis: f"OME PhysicalSize{axis.upper()}" for axis in lengths},
         time_s=times,
         time_step_s=step,
         channel_names=names if len(names) == size["C"] else (),

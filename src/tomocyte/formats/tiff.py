@@ -27,6 +27,7 @@ from tomocyte.formats._tiff_meta import (
     disagreement,
     is_same_size,
     plain_lengths,
+    sources_of,
 )
 from tomocyte.formats._tiff_pages import (
     LIBRARY_ERRORS,
@@ -214,13 +215,14 @@ def _with_plain_size(declared: Declared, per_unit: dict[str, float], unit: int) 
     plain = plain_lengths(per_unit, unit)
     if plain is None:
         return declared
-    lengths, notes = dict(declared.lengths_um), list(declared.notes)
+    lengths, fields, notes = dict(declared.lengths_um), dict(declared.length_fields), list(declared.notes)
     for axis, length in zip("yx", plain, strict=True):
         if axis in lengths and not is_same_size(lengths[axis], length):
             notes.append(disagreement(axis, {"OME-XML": lengths.pop(axis), "the resolution tags": length}))
-        else:
-            lengths.setdefault(axis, length)
-    return replace(declared, lengths_um=lengths, notes=tuple(notes))
+            fields.pop(axis, None)
+        elif axis not in lengths:
+            lengths[axis], fields[axis] = length, f"TIFF {axis.upper()}Resolution"
+    return replace(declared, lengths_um=lengths, length_fields=fields, notes=tuple(notes))
 
 
 def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, path: Path) -> Volume:
@@ -257,6 +259,7 @@ def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, p
         dtype=reader.dtype,
         read_planes=read_planes,
         origin=origin,
+        sources=sources_of(declared, properties),
         path=path,
         notes=tuple(notes),
         metadata={"dialect": declared.kind, **declared.metadata},
