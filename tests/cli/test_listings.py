@@ -25,8 +25,8 @@ def help_of(*command: str) -> str:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("run", ("fluorescence, labels, nile_red, odt, qpi or sxt", "watershed, components, as-found")),
-        ("settings", ("fluorescence, labels, nile_red, odt, qpi or sxt",)),
+        ("run", ("fluorescence, nile_red, odt, qpi or sxt", "watershed, components, as-found")),
+        ("settings", ("fluorescence, nile_red, odt, qpi or sxt",)),
         ("convert", (".nii.gz .nii (nifti)",)),
         ("simulate", ("odt (tomograms) or qpi (images)", "ome-tiff or tcf", "HeLa", "macrophage-lps")),
         ("propagate", ("signed-distance: ",)),
