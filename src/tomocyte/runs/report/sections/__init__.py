@@ -1,0 +1,15 @@
+"""The sections of the report, a module and a template each.
+
+To add one, write ``<name>.py`` with ``SECTION = Section(...)`` and ``<name>.html.j2``, and name it below, in its place.
+"""
+
+from tomocyte.runs.report.sections import about, items, summary
+
+__all__ = ["SECTIONS"]
+
+SECTIONS = (
+    summary.SECTION,
+    items.SECTION,
+    about.SECTION,
+)
+"""In the order of the page."""

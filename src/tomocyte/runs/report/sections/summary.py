@@ -1,0 +1,41 @@
+"""How many inputs and objects there are, what was measured on average, and the list of inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tomocyte.confidence.plausibility import is_implausible
+from tomocyte.runs.report.contents import summary_rows
+from tomocyte.runs.report.section import ReportContent, ReportItem, Section, colour_class
+
+
+def summary_view(content: ReportContent) -> dict[str, Any]:
+    """Tiles, means per structure, and one line per input."""
+    items = content.items
+    wanted = dict.fromkeys(structure for item in items for structure in item.facts.get("n_objects", {}))
+    summary = summary_rows(content.table, content.dictionary, list(wanted))
+    return {
+        **summary,
+        "structures": [{**entry, "colour": colour_class(entry["name"])} for entry in summary["structures"]],
+        "statuses": [_status(number, item, number in content.detailed) for number, item in enumerate(items)],
+        "n_good": sum(item.error is None for item in items),
+        "n_detailed": len(content.detailed),
+    }
+
+
+def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:
+    counts = item.facts.get("n_objects", {})
+    notes = [f"{item.error['code']}: {item.error['problem']}"] if item.error is not None else list(item.warnings)
+    return {
+        "number": number + 1,
+        "name": item.name,
+        "path": item.path,
+        "is_good": item.error is None,
+        "is_implausible": any(map(is_implausible, item.warnings)),
+        "is_detailed": is_detailed or item.error is not None,
+        "counts": ", ".join(f"{structure.replace('_', ' ')}: {count}" for structure, count in counts.items()),
+        "notes": notes,
+    }
+
+
+SECTION = Section("summary", "Summary", summary_view)
