@@ -72,6 +72,18 @@ def test_numbers_of_the_papers():
     assert osnet.train[0].settings.shape[1:] == (448, 448)
 
 
+def test_numbers_are_checked_on_fields_like_those_of_their_calibration():
+    """Per line the fields of `choi-numbers` are made as the most frequent ones of `choi-truth`, with other seeds."""
+    learned, checked = (load_benchmark().size(name) for name in ("choi-truth", "choi-numbers"))
+    frequent = [entry for entry in learned.validation if entry.n_items >= 25]
+    assert {entry.settings.model_dump_json() for entry in frequent} == {
+        entry.settings.model_dump_json() for entry in checked.test
+    }
+    assert all(entry.settings.shift == entry.settings.scene.shift == "mild" for entry in checked.shifted_test)
+    others = {entry.settings.instrument for entry in learned.validation if entry.domain == "other-laboratory"}
+    assert others.isdisjoint(entry.settings.instrument for entry in checked.test + checked.shifted_test)
+
+
 def test_own_benchmark_and_its_defaults(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(ONE_SET % (1, ""), "utf-8")
