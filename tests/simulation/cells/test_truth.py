@@ -69,6 +69,11 @@ def test_areas_count_every_wall(balls, structure, radii):
     assert balls.surface_area_um2[structure] == pytest.approx(sum(4 * np.pi * r**2 for r in radii), rel=1e-3)
 
 
+@pytest.mark.parametrize(("structure", "height"), [("cell", 10), ("nucleus", 4), ("nucleolus", 1.4), ("cytosol", 9)])
+def test_heights_are_diameters(balls, structure, height):
+    assert balls.height_um[structure] == pytest.approx(height, rel=1e-3)
+
+
 def test_index_and_dry_mass_are_sums_over_the_leaves(balls):
     assert balls.mean_ri["lipid_droplet"] == pytest.approx(MEDIUM + 0.08)
     assert balls.dry_mass_pg["lipid_droplet"] == pytest.approx(0.08 / 0.135 * volume(0.6), rel=1e-3)

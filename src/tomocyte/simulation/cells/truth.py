@@ -7,6 +7,7 @@ compute it in :func:`_row` and describe it in :data:`COLUMNS`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ COLUMNS = (
     Column("track_id", "1", "Identity of that cell over time.", kind="integer"),
     Column("volume_um3", "µm³", "Volume of the continuous shape."),
     Column("surface_area_um2", "µm²", "Area of its whole boundary, inner walls of shells included."),
+    Column("height_um", "µm", "Extent of the continuous shape along z."),
     Column("mean_ri", "1", "Mean true refractive index.", "Empty for objects without a volume."),
     Column("dry_mass_pg", "pg", "Sum over its parts of (n − medium) / α · V.", "", "doi:10.1038/169366b0"),
     Column("z_um", "µm", "Centre of mass along z, from the field's corner.", "Empty for objects without a volume."),
@@ -182,16 +184,16 @@ def _cell_rows(scene: Scene, cell: Cell, *, n_contacts: int, contact_area_um2: f
         if part.nucleus_label:
             nuclei.setdefault(part.nucleus_label, _Sum()).add(volume, moment, ri=ri, mass=leaf.mass)
         if part.structure not in ("nucleoplasm", "cytosol") or number in _first_cytosol(cell):
-            rows.append(_row(scene, cell, part.structure, part.label, leaf, area))
+            rows.append(_row(scene, cell, part.structure, part.label, leaf, area, [part.shape]))
             rows[-1]["n_contacts"] = organelle_contacts.get(number, 0)
     filopodia = [solid for part, solid in zip(cell.parts, solids, strict=True) if part.structure == "filopodium"]
     covered = sum(np.pi * part.shape[0, 6] ** 2 for part in cell.parts_of("filopodium"))  # type: ignore[index]
     area = sum(body.surface_area_um2 for body in cell.bodies) + sum(f.surface_area_um2 for f in filopodia) - covered
-    top = [_row(scene, cell, "cell", cell.label, whole, area)]
+    top = [_row(scene, cell, "cell", cell.label, whole, area, [part.shape for part in cell.parts])]
     top[0].update(n_contacts=n_contacts, contact_area_um2=contact_area_um2)
     for label, total in nuclei.items():
         outer = next(part.shape for part in cell.parts if part.nucleus_label == label)
-        top.append(_row(scene, cell, "nucleus", label, total, measure(outer).surface_area_um2))
+        top.append(_row(scene, cell, "nucleus", label, total, measure(outer).surface_area_um2, [outer]))
     return top + rows
 
 
@@ -248,7 +250,35 @@ def _mean_texture(scene: Scene, cell: Cell, solid: Solid) -> float:
     return float(np.average(texture_at(scene, cell, solid.points_um), weights=solid.weights_um3))
 
 
-def _row(scene: Scene, cell: Cell, structure_name: str, label: int, total: _Sum, area_um2: float) -> dict[str, object]:
+def height_um(shapes: Sequence[StarBody | Float]) -> float:
+    """Extent along z of all shapes together, in µm.
+
+    Examples
+    --------
+    A ball of radius 2 µm around z = 5 and a capsule of radius 0.5 µm from z = 6 to z = 9.
+
+    >>> height_um([np.array([[5.0, 0, 0, 5, 0, 0, 2]]), np.array([[6.0, 0, 0, 9, 0, 0, 0.5]])])
+    6.5
+    """
+    ends = [
+        shape.bounds_um[:, 0]
+        if isinstance(shape, StarBody)
+        else np.array([(shape[:, [0, 3]] - shape[:, 6:]).min(), (shape[:, [0, 3]] + shape[:, 6:]).max()])
+        for shape in shapes
+        if isinstance(shape, StarBody) or len(shape)
+    ]
+    return float(max(high for _, high in ends) - min(low for low, _ in ends)) if ends else 0.0
+
+
+def _row(
+    scene: Scene,
+    cell: Cell,
+    structure_name: str,
+    label: int,
+    total: _Sum,
+    area_um2: float,
+    shapes: Sequence[StarBody | Float],
+) -> dict[str, object]:
     centre = np.asarray(total.moment) / total.volume if total.volume > 0 else np.full(3, np.nan)
     ends = np.array([body.bounds_um for body in cell.bodies])
     is_cut = bool((ends[:, 0, 1:] < 0).any() or (ends[:, 1, 1:] > np.array(scene.extent_um[1:])).any())
@@ -259,6 +289,7 @@ def _row(scene: Scene, cell: Cell, structure_name: str, label: int, total: _Sum,
         "track_id": cell.track_id,
         "volume_um3": total.volume,
         "surface_area_um2": area_um2,
+        "height_um": height_um(shapes),
         "mean_ri": total.index / total.volume if total.volume > 0 else float("nan"),
         "dry_mass_pg": total.mass,
         "z_um": centre[0],
