@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.figures.axes import time_scale
 from tomocyte.figures.canvas import (
     BACKGROUND_COLOUR,
     DPI,
@@ -191,7 +192,7 @@ def _times(rows: pd.DataFrame, frames: NDArray[Any]) -> tuple[NDArray[Any], str]
         return frames, "frame"
     seconds = rows.groupby("frame")["time_s"].first().loc[frames].to_numpy(dtype=np.float64)
     longest = float(np.max(np.abs(seconds), initial=0.0))
-    divisor, name = next((entry for entry in ((3600.0, "h"), (60.0, "min")) if longest >= 3 * entry[0]), (1.0, "s"))
+    divisor, name = time_scale(longest)
     return seconds / divisor, f"time ({name})"
 
 

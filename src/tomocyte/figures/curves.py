@@ -6,24 +6,21 @@ To add a chart, write a function that draws inside ``defaults`` and returns ``pi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomocyte.errors import SettingsError
-from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, value_label
+from tomocyte.figures.axes import LINE_COLOURS, finish_axes, line_style, panels_figure, refuse_nothing
+from tomocyte.figures.canvas import PictureFormat, defaults, drawable, picture, value_label
 from tomocyte.statistics.agreement import LIMIT_DEVIATIONS, paired_agreement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from tomocyte.evaluation.calibration import ReliabilityCounts
     from tomocyte.evaluation.curves import PrecisionRecallCurve
 
-# Okabe & Ito without yellow, which vanishes on white; then the same again, dashed.
-LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 PUBLISHED_COLOUR = "#7A0019"
 _MOST_POINTS = 2000
 
@@ -58,22 +55,22 @@ def training_figure(
     """
     from matplotlib.ticker import MaxNLocator
 
-    _refuse_nothing(panels, "panels")
+    refuse_nothing(panels, "panels")
     with defaults():
-        figure, all_axes = _figure(len(panels), title, width=3.6)
+        figure, all_axes = panels_figure(len(panels), title, width=3.6)
         for axes, (name, series) in zip(all_axes, panels.items(), strict=True):
             for number, (label, values) in enumerate(series.items()):
                 heights = np.asarray(values, np.float64)
                 is_known = np.isfinite(heights)
                 epochs = np.arange(1, len(heights) + 1)[is_known]
                 marker = "o" if len(epochs) < 25 else ""
-                axes.plot(epochs, heights[is_known], marker=marker, label=drawable(label), **_line(number))
+                axes.plot(epochs, heights[is_known], marker=marker, label=drawable(label), **line_style(number))
             if best_epoch is not None:
                 axes.axvline(best_epoch, color="#999999", linewidth=1, linestyle=":", label="weights kept")
             axes.set_xlabel("epoch", fontsize=9)
             axes.set_ylabel(drawable(name), fontsize=9, parse_math=False)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            _finish(axes)
+            finish_axes(axes)
         return picture(figure, file_format)
 
 
@@ -102,19 +99,19 @@ def course_figure(
     SettingsError
         ``E-PICTURE``: no panel.
     """
-    _refuse_nothing(panels, "panels")
+    refuse_nothing(panels, "panels")
     with defaults():
-        figure, all_axes = _figure(len(panels), title, width=4.0, height=3.2)
+        figure, all_axes = panels_figure(len(panels), title, width=4.0, height=3.2)
         for axes, (name, series) in zip(all_axes, panels.items(), strict=True):
             for number, (label, values) in enumerate(series.items()):
                 heights = np.asarray(values, np.float64)
                 is_known = np.isfinite(heights)
                 axes.plot(
-                    np.asarray(x)[is_known], heights[is_known], marker="o", label=drawable(label), **_line(number)
+                    np.asarray(x)[is_known], heights[is_known], marker="o", label=drawable(label), **line_style(number)
                 )
             axes.set_xlabel(drawable(x_label), fontsize=9, parse_math=False)
             axes.set_ylabel(drawable(name), fontsize=9, parse_math=False)
-            _finish(axes)
+            finish_axes(axes)
         return picture(figure, file_format)
 
 
@@ -135,17 +132,17 @@ def precision_recall_figure(
     SettingsError
         ``E-PICTURE``: no curve.
     """
-    _refuse_nothing(curves, "curves")
+    refuse_nothing(curves, "curves")
     with defaults():
-        figure, (axes,) = _figure(1, title, width=5.2, height=4.2)
+        figure, (axes,) = panels_figure(1, title, width=5.2, height=4.2)
         for number, (name, curve) in enumerate(curves.items()):
             keep = np.unique(np.linspace(0, len(curve.recall) - 1, _MOST_POINTS).astype(int))
             label = f"{drawable(name)} (area {curve.auc:.3f})"
-            axes.plot(curve.recall[keep], curve.precision[keep], label=label, **_line(number))
+            axes.plot(curve.recall[keep], curve.precision[keep], label=label, **line_style(number))
         axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
         axes.set_xlabel("recall", fontsize=9)
         axes.set_ylabel("precision", fontsize=9)
-        _finish(axes)
+        finish_axes(axes)
         return picture(figure, file_format)
 
 
@@ -170,20 +167,20 @@ def reliability_figure(
     ----------
     Guo et al., Proc. ICML 70, 1321 (2017), arXiv:1706.04599 (ECE).
     """
-    _refuse_nothing(counts, "models")
+    refuse_nothing(counts, "models")
     with defaults():
-        figure, (axes,) = _figure(1, title, width=4.6, height=4.2)
+        figure, (axes,) = panels_figure(1, title, width=4.6, height=4.2)
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
         for number, (name, one) in enumerate(counts.items()):
             is_known = one.n_voxels > 0
             x, y = one.mean_probability[is_known], one.fraction_inside[is_known]
             size = 8 + 60 * np.sqrt(one.n_voxels[is_known] / max(1, int(one.n_voxels.max())))
             axes.scatter(x, y, s=size, color=LINE_COLOURS[number % len(LINE_COLOURS)], alpha=0.5, linewidths=0)
-            axes.plot(x, y, label=f"{drawable(name)} (ECE {one.ece:.4f})", **_line(number))
+            axes.plot(x, y, label=f"{drawable(name)} (ECE {one.ece:.4f})", **line_style(number))
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set_xlabel("predicted probability", fontsize=9)
         axes.set_ylabel("share that is inside", fontsize=9)
-        _finish(axes)
+        finish_axes(axes)
         return picture(figure, file_format)
 
 
@@ -193,6 +190,7 @@ def agreement_figure(
     *,
     name: str,
     unit: str,
+    methods: tuple[str, str] = ("truth", "prediction"),
     title: str = "",
     file_format: PictureFormat = "png",
 ) -> bytes:
@@ -204,6 +202,8 @@ def agreement_figure(
         One value per object; pairs with a NaN are left out.
     name, unit : str
         What was measured.
+    methods : tuple of 2 str
+        What the first and the second values are.
     title : str
     file_format : {"png", "pdf", "svg"}
 
@@ -227,13 +227,13 @@ def agreement_figure(
     first, second = first[is_pair], second[is_pair]
     label = value_label(name, unit)
     with defaults():
-        figure, (scatter, chart) = _figure(2, title, width=3.9, height=3.6)
+        figure, (scatter, chart) = panels_figure(2, title, width=3.9, height=3.6)
         if len(first):
             ends = [min(first.min(), second.min()), max(first.max(), second.max())]
             scatter.plot(ends, ends, color="#999999", linewidth=1, linestyle=":")
         scatter.plot(first, second, "o", color=LINE_COLOURS[0], markersize=4.5, alpha=0.75)
-        scatter.set_xlabel(drawable(f"{label}, truth"), fontsize=9, parse_math=False)
-        scatter.set_ylabel(drawable(f"{label}, prediction"), fontsize=9, parse_math=False)
+        scatter.set_xlabel(drawable(f"{label}, {methods[0]}"), fontsize=9, parse_math=False)
+        scatter.set_ylabel(drawable(f"{label}, {methods[1]}"), fontsize=9, parse_math=False)
         chart.plot((first + second) / 2, second - first, "o", color=LINE_COLOURS[0], markersize=4.5, alpha=0.75)
         chart.axhline(0, color="#999999", linewidth=1, linestyle=":")
         if np.isfinite(agreement.bias):
@@ -243,10 +243,10 @@ def agreement_figure(
             chart.axhline(agreement.lower_limit, color=LINE_COLOURS[1], linewidth=1, linestyle="--", label=limits)
             chart.axhline(agreement.upper_limit, color=LINE_COLOURS[1], linewidth=1, linestyle="--")
         chart.set_xlabel(drawable(f"{label}, mean of both"), fontsize=9, parse_math=False)
-        chart.set_ylabel("prediction minus truth", fontsize=9)
+        chart.set_ylabel(drawable(f"{methods[1]} minus {methods[0]}"), fontsize=9, parse_math=False)
         chart.set_title(f"n = {agreement.n_pairs}", fontsize=8, loc="right")
-        _finish(scatter, legend="none")
-        _finish(chart, legend="below")
+        finish_axes(scatter, legend="none")
+        finish_axes(chart, legend="below")
         return picture(figure, file_format)
 
 
@@ -276,10 +276,10 @@ def fold_scores_figure(
     SettingsError
         ``E-PICTURE``: no model.
     """
-    _refuse_nothing(scores, "models")
+    refuse_nothing(scores, "models")
     published_scores = published or {}
     with defaults():
-        figure, (axes,) = _figure(1, title, width=6.6, height=1.3 + 0.36 * len(scores))
+        figure, (axes,) = panels_figure(1, title, width=6.6, height=1.3 + 0.36 * len(scores))
         for row, (model, values) in enumerate(scores.items()):
             folds = np.asarray(values, np.float64)
             folds = folds[np.isfinite(folds)]
@@ -299,7 +299,7 @@ def fold_scores_figure(
         axes.set_xlabel(drawable(name), fontsize=9, parse_math=False)
         axes.grid(axis="x", color="#E5E5E5", linewidth=0.7)
         axes.set_axisbelow(True)
-        _finish(axes, legend="below")
+        finish_axes(axes, legend="below")
         return picture(figure, file_format)
 
 
@@ -315,37 +315,3 @@ def _draw_row(axes: Axes, row: int, folds: NDArray[np.float64], *, is_first: boo
     mean = float(folds.mean())
     style: dict[str, Any] = {"color": LINE_COLOURS[1], "linewidth": 2.2, "solid_capstyle": "butt"}
     axes.plot([mean, mean], [row - 0.3, row + 0.3], label="mean" if is_first else None, **style)
-
-
-def _refuse_nothing(what: Mapping[str, Any], kind: str) -> None:
-    if not what:
-        raise SettingsError("E-PICTURE", f"there are no {kind} to draw.", cure="Give at least one.")
-
-
-def _line(number: int) -> dict[str, Any]:
-    n_colours = len(LINE_COLOURS)
-    style = ("-", "--", ":")[number // n_colours % 3]
-    return {"color": LINE_COLOURS[number % n_colours], "linestyle": style, "linewidth": 1.5, "markersize": 3.5}
-
-
-def _figure(n_panels: int, title: str, *, width: float, height: float = 3.0) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * n_panels, height), dpi=DPI, facecolor="white", layout="constrained")
-    if title:
-        figure.suptitle(drawable(title), fontsize=10, fontweight="bold", parse_math=False)
-    return figure, list(np.atleast_1d(figure.subplots(1, n_panels)))
-
-
-def _finish(axes: Axes, *, legend: Literal["inside", "below", "none"] = "inside") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    handles, _ = axes.get_legend_handles_labels()
-    if not handles or legend == "none":
-        return
-    if legend == "below":
-        shown = axes.figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    else:
-        shown = axes.legend(frameon=False, fontsize=7.5)
-    for text in shown.get_texts():
-        text.set_parse_math(False)
