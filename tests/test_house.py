@@ -54,7 +54,7 @@ FLOORS = {
 }
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager"}
 BANNED_IMPORTS = {"pickle", "joblib", "dill", "marshal", "shelve"}
-HEAVY = {"torch", "matplotlib", "numba", "pandas", "scipy", "skimage", "h5py", "zarr", "tifffile"}
+HEAVY = {"torch", "matplotlib", "numba", "pandas", "scipy", "skimage", "h5py", "zarr", "tifffile", "statsmodels"}
 
 
 def room_of(path: Path) -> str:

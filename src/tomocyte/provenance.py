@@ -24,7 +24,7 @@ from tomocyte.progress import silent
 
 RECORDED_LIBRARIES = (
     "numpy", "scipy", "scikit-image", "tifffile", "zarr", "h5py", "mrcfile", "numba", "torch",
-    "edt", "fill-voids", "fastremap", "pandas", "pyarrow",
+    "edt", "fill-voids", "fastremap", "pandas", "pyarrow", "statsmodels",
 )  # fmt: skip
 HASH_CHUNK_BYTES = 4 << 20
 

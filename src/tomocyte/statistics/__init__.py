@@ -1,6 +1,8 @@
-"""Statistics of samples: intervals by the bootstrap, agreement of paired measurements.
+"""Statistics of samples and of experiments: intervals, agreement, conditions compared with the replicate as the unit.
 
-Arrays in, numbers out. To add a statistic, write a file here and name its function in the stub beside this file.
+Arrays and tables in, numbers and sentences out: ``design`` says which input is which replicate of which condition,
+``comparing`` compares conditions, ``methods`` two methods on the same objects. To add a statistic, write a file here
+and name its function in the stub beside this file.
 """
 
 import lazy_loader
