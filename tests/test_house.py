@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tomocyte.provenance import WITHOUT_RESULTS
+
 SOURCE = Path(__file__).parent.parent / "src" / "tomocyte"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -134,6 +136,16 @@ def test_no_circle_inside_a_room(room: str) -> None:
     inside = {dotted(path) for path in paths}
     graph = {dotted(path): imported_modules(path) & inside for path in paths}
     assert circles(graph) == set(), "let what both need go downstairs, or move it into one of them"
+
+
+def test_what_a_run_computes_with_is_in_the_version_of_its_results() -> None:
+    """Nothing that the road imports, over any number of rooms, is left out of the hash of the code."""
+    reached, new = set(), {"pipeline"}
+    while new:
+        reached |= new
+        new = {other for path in MODULES if room_of(path) in new for other in imported_rooms(path)} - reached
+    assert {"measurements", "segmentation", "formats", "models"} <= reached
+    assert reached & set(WITHOUT_RESULTS) == set()
 
 
 def test_a_circle_is_noticed() -> None:

@@ -13,6 +13,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ RECORDED_LIBRARIES = (
     "edt", "fill-voids", "fastremap", "pandas", "pyarrow", "statsmodels",
 )  # fmt: skip
 HASH_CHUNK_BYTES = 4 << 20
+WITHOUT_RESULTS = ("cli", "comparison", "papers", "propagation", "runs", "training")
+"""Rooms whose code decides nothing of what a run computes for an input."""
 
 
 def environment() -> dict[str, Any]:
@@ -38,13 +41,28 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[name] = "not installed"
     return {
-        "tomocyte": __version__,
+        "tomocyte": code_version(),
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
         "byte_order": sys.byteorder,
         "libraries": versions,
     }
+
+
+@cache
+def code_version() -> str:
+    """The program's version with a hash of the code that decides the results of a run, e.g. ``0.1.0+c0ffee123456``.
+
+    Results of one release and of a checkout between two releases are thereby told apart.
+    """
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        place = file.relative_to(root)
+        if place.parts[0] not in WITHOUT_RESULTS:
+            digest.update(place.as_posix().encode() + b"\0" + file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 def now_utc() -> str:

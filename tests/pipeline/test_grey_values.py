@@ -87,12 +87,6 @@ def test_the_same_unit_in_other_letters(tmp_path: Path, spelling: str) -> None:
     assert run(a_box(tmp_path / "a.ome.tif", ABSORPTION, 0.5, spelling)).facts["unit"] == "1/um"
 
 
-def test_outputs_of_the_time_before_units_are_made_again() -> None:
-    """Their request was hashed without the rule; of other modalities nothing changes."""
-    assert "value_rule" in RunSettings(modality="sxt").request()
-    assert "value_rule" not in RunSettings(modality="odt").request()
-
-
 @pytest.mark.parametrize("name", ["odt", "fluorescence"])
 def test_the_factor_is_refused_where_nothing_absorbs_x_rays(tmp_path: Path, name: str) -> None:
     path = a_box(tmp_path / "a.ome.tif", None)

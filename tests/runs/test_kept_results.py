@@ -81,6 +81,52 @@ def test_a_changed_score_table_is_kept(tmp_path: Path) -> None:
     assert tomocyte("verify", tmp_path / "scores").exit_code == 1, "the kept file is named"
 
 
+def other_code(patch: pytest.MonkeyPatch) -> None:
+    """Pretend that the code that measures has changed within a version."""
+    for module in ("run", "publish"):
+        patch.setattr(f"tomocyte.runs.{module}.code_version", lambda: "0.1.0+another")
+
+
+def test_results_of_other_code_are_made_again_and_never_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [save(tmp_path / "in" / f"{name}.ome.tif") for name in ("a", "b")]
+    out = tmp_path / "out"
+    with workers_in_this_process():
+        assert tomocyte("run", *images, "-o", out, *RUN).exit_code == 0
+        (out / "items" / "a" / "thoughts.txt").write_text("mine")
+        again = tomocyte("run", *images, "-o", out, *RUN)
+        assert "(2 in an earlier run)" in again.output
+        assert "note" not in again.stderr
+        other_code(monkeypatch)
+        done = tomocyte("run", images[0], "-o", out, *RUN)
+        assert done.exit_code == 0, done.output
+        assert "(0 in an earlier run)" in done.output
+        assert "note: made again, since another version of tomocyte made the earlier results: a." in done.stderr
+        assert "note: not in the tables, since other settings or another version made it: b." in done.stderr
+        assert set(pd.read_csv(out / "objects.csv")["item"]) == {"a"}, "no table holds results of two codes"
+        assert (out / "items" / "a" / "thoughts.txt").read_text() == "mine"
+        done = tomocyte("run", *images, "-o", out, *RUN)
+        assert "(1 in an earlier run)" in done.output
+        assert set(pd.read_csv(out / "objects.csv")["item"]) == {"a", "b"}
+    assert tomocyte("verify", out).exit_code == 1, "the file of the user's is named"
+
+
+def test_other_code_replaces_no_result_that_a_user_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, out = save(tmp_path / "a.ome.tif"), tmp_path / "out"
+    with workers_in_this_process():
+        assert tomocyte("run", image, "-o", out, *RUN).exit_code == 0
+        corrected = out / "items" / "a" / "cell.ome.tif"
+        voxels = tifffile.imread(corrected)
+        voxels[:, :10] = 0
+        tifffile.imwrite(corrected, voxels, photometric="minisblack")
+        mine = corrected.read_bytes()
+        other_code(monkeypatch)
+        done = tomocyte("run", image, "-o", out, *RUN)
+    assert done.exit_code != 0
+    assert "E-OUT-CHANGED" in done.output + done.stderr
+    assert "made again" not in done.stderr
+    assert corrected.read_bytes() == mine
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_names_that_are_no_text_are_scored(tmp_path: Path) -> None:
     names = [os.fsdecode(b"z_\xb5m.tif"), "a\nb.tif", "é[1].tif"]

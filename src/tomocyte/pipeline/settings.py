@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,14 +14,6 @@ from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.settings import Settings
 from tomocyte.simulation.physics.optics import OdtInstrument
 from tomocyte.structures import canonical_name
-
-MEDIUM_RULE = "mode"
-"""How ``background`` is measured; part of what is asked for, so that outputs of an older rule do not count."""
-VALUE_RULES = {"sxt": "grey values without a unit"}
-"""What the values of a modality are whose outputs once had another unit; part of what is asked for, as above."""
-
-MASS_RULE = "missing-cone-1"
-"""How index and dry mass of tomograms are found; part of what is asked for, for the same reason."""
 
 
 class RunSettings(Settings):
@@ -97,28 +89,3 @@ class RunSettings(Settings):
         if self.model in ("classical", "masks") and self.inference != InferenceSettings():
             raise ValueError("'inference' needs a trained 'model'")
         return self
-
-    def request(self) -> dict[str, Any]:
-        """What decides a result, JSON-able, for the hash that keys outputs; fields that came later are left out where
-        they ask for nothing, so that outputs made before them still count.
-        """
-        content = self.model_dump(mode="json")
-        if not self.measurements:
-            del content["measurements"], content["pair_distance_um"]
-        if self.colocalisation == ColocalisationSettings():
-            del content["colocalisation"]
-        if self.contacts == ContactSettings():
-            del content["contacts"]
-        if self.mesh is None:
-            del content["mesh"]
-        if self.lac_per_um is None:
-            del content["lac_per_um"]
-        if self.medium_ri == "background":
-            content["medium_rule"] = MEDIUM_RULE
-        if self.instrument is None:
-            del content["instrument"]
-        if self.modality == "odt":
-            content["mass_rule"] = MASS_RULE
-        if self.modality in VALUE_RULES:
-            content["value_rule"] = VALUE_RULES[self.modality]
-        return content

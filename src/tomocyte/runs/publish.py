@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
-from tomocyte import __version__
 from tomocyte.errors import OutputError
 from tomocyte.ledger import CommitRecord, Ledger, place_of, portable_paths
 from tomocyte.ledger.result import Failure, RunResult
 from tomocyte.modalities import modality
 from tomocyte.names import encodable, natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
-from tomocyte.provenance import environment, now_utc, sha256_of_json
+from tomocyte.provenance import code_version, environment, now_utc, sha256_of_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +60,7 @@ class Key:
         return request if edits is None else corrected_request(request, edits["sha256"])
 
     def _is_made_so(self, record: CommitRecord) -> bool:
-        return (record.model_sha256, record.code_version) == (self.model_sha256, __version__) and is_current(record)
+        return (record.model_sha256, record.code_version) == (self.model_sha256, code_version())
 
 
 def corrected_request(request_sha256: str, edits_sha256: str) -> str:
@@ -74,10 +73,9 @@ def masked_request(request_sha256: str, masks_sha256: str) -> str:
     return sha256_of_json(["masks", request_sha256, masks_sha256])
 
 
-def is_current(record: CommitRecord) -> bool:
-    """Whether an output is what this version would make; of several channels, older ones measured only one."""
-    shape: Any = record.facts.get("shape_tczyx", (1, 1))
-    return "plan" in record.facts or shape[1] == 1
+def shown_items(items: Collection[str]) -> str:
+    """The first names of many."""
+    return ", ".join(list(items)[:5]) + (", …" if len(items) > 5 else "")
 
 
 def publish(
@@ -88,6 +86,10 @@ def publish(
     from tomocyte.tables import data_dictionary, find_columns, write_csv, write_parquet
 
     current, other = _current(ledger.records(), key, result.failures)
+    if other:
+        them = "it" if len(other) == 1 else "them"
+        items = shown_items([record.item for record in other])
+        result.notes.append(f"not in the tables, since other settings or another version made {them}: {items}.")
     places = _places([*current, *other], names)
     current, tables = _readable(ledger, current, result.failures)
     objects = _with_places(_objects(tables), places)

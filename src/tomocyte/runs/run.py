@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tomocyte import __version__
 from tomocyte.datasets.inputs import find_inputs
 from tomocyte.errors import InputError, OutputError, TomocyteError
 from tomocyte.formats import parts_beside
@@ -20,7 +19,7 @@ from tomocyte.modalities import modality
 from tomocyte.names import encodable, natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, Progress, silent
-from tomocyte.provenance import now_utc, sha256_of_json, sha256_of_path
+from tomocyte.provenance import code_version, now_utc, sha256_of_json, sha256_of_path
 from tomocyte.runs.kept import (
     CHANGED,
     GivenEdits,
@@ -30,7 +29,7 @@ from tomocyte.runs.kept import (
     is_edited_in_place,
     is_in_edits,
 )
-from tomocyte.runs.publish import Key, corrected_request, masked_request, publish
+from tomocyte.runs.publish import Key, corrected_request, masked_request, publish, shown_items
 
 if TYPE_CHECKING:
     from tomocyte.batch import Outcome
@@ -107,7 +106,7 @@ def run_inputs(
     )
     cells = requested_cells_card(settings)
     cells_sha256 = {} if cells is None else {"cells": card_sha256(cells)}
-    request = sha256_of_json(named.request() | cells_sha256)
+    request = sha256_of_json(named.model_dump(mode="json") | cells_sha256)
     key = Key(request, None if card is None else card_sha256(card))
     result = RunResult()
     with Ledger(output, "run", settings.modality) as ledger:
@@ -160,6 +159,7 @@ class _Triage:
         self.given = given
         self.result = result
         self.callback = callback
+        self.outdated: list[str] = []
         self.edits: dict[str, EditList] = {}
         self.kept: dict[str, EditList] = {}
 
@@ -179,6 +179,8 @@ class _Triage:
                 else:
                     self._check_edits(item, record, content)
                     todo[item] = files
+                    if record is not None and record.code_version != code_version():
+                        self.outdated.append(item)
             except (OSError, TomocyteError) as problem:
                 self.fail(item, path, problem)
         return todo
@@ -252,12 +254,16 @@ class _Triage:
         self.ledger.commit(item, staged, record, is_discarding=bool(changes.changed))
 
     def note_kept(self) -> None:
-        """Say what of the user's was kept."""
+        """Say what of the user's was kept, and what was not: results of other code."""
         if self.kept:
-            shown = ", ".join(list(self.kept)[:5]) + (", …" if len(self.kept) > 5 else "")
             n_edits = sum(len(edits.edits) for edits in self.kept.values())
             self.result.notes.append(
-                f"corrections of an earlier run are kept: {n_edits} of {shown}; --discard-changes leaves them out."
+                f"corrections of an earlier run are kept: {n_edits} of {shown_items(self.kept)}; "
+                "--discard-changes leaves them out."
+            )
+        if self.outdated:
+            self.result.notes.append(
+                f"made again, since another version of tomocyte made the earlier results: {shown_items(self.outdated)}."
             )
         for name, kept in self.ledger.kept:
             self.result.notes.append(f"{name} was changed or added by somebody; that file is now {kept}.")
@@ -357,7 +363,7 @@ def _record(outcome: Outcome[dict[str, Any]], files: InputFiles, request: str, s
         request_sha256=request,
         # What the worker used or left out, should the model have been replaced meanwhile.
         model_sha256=done["facts"].get("trained_model", {}).get("card_sha256") or done["facts"].get("left_out_model"),
-        code_version=__version__,
+        code_version=code_version(),
         n_rows=done["n_rows"],
         warnings=tuple(done["warnings"]),
         facts=done["facts"],

@@ -8,7 +8,6 @@ import pytest
 from tests.in_process import tomocyte
 
 from tomocyte.formats import write_volume
-from tomocyte.pipeline.settings import RunSettings
 from tomocyte.volume import Volume
 
 VOXEL_UM = (0.4, 0.2, 0.2)
@@ -49,14 +48,11 @@ def test_a_run_with_contacts(tmp_path) -> None:
 
 
 def test_a_run_without(tmp_path) -> None:
-    """No table, no columns, and the request that outputs had before there were contacts."""
+    """No table and no columns."""
     cells_with_droplets(tmp_path / "a.ome.tif")
     assert tomocyte("run", tmp_path / "a.ome.tif", "-o", tmp_path / "out", *OPTIONS).exit_code == 0
     assert not (tmp_path / "out" / "contacts.csv").exists()
     assert "n_neighbours" not in pd.read_csv(tmp_path / "out" / "objects.csv")
-    assert "contacts" not in RunSettings(modality="odt").request()
-    changed = RunSettings(modality="odt", contacts={"is_measured": True})
-    assert changed.request()["contacts"]["gap_um"] == 0.03
 
 
 def test_cytoplasm_has_no_contacts_of_its_own(tmp_path) -> None:
