@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -277,6 +278,10 @@ def test_the_page_of_measuring(type_line: Type, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         tifffile.imwrite(tmp_path / f"{name}.tif", labels.astype(np.uint8), metadata={"axes": "ZYX"})
     ball(tmp_path / "images" / "a.ome.tif")
+    with h5py.File(tmp_path / "both.h5", "w") as file:
+        for name, voxels in (("raw", 1000.0 * mask), ("label", halves)):
+            file[name] = voxels
+            file[name].attrs["element_size_um"] = (0.4, 0.2, 0.2)
     for line in ALL_COMMANDS:
         if treatment(line) == "measure":
             type_line(line)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,6 +209,136 @@ def test_what_cannot_be_measured_is_refused(arguments: tuple[str, ...], code: st
         "measure", "image.ome.tif", "size.ome.tif", *ODT, "-o", "by_hand", "--voxel-size-um", *map(str, VOXEL)
     )
     assert by_hand.exit_code == 0
+
+
+def turned() -> np.ndarray:
+    """The axes as NIfTI has them, X first."""
+    return np.ascontiguousarray(cells().T)
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "parts"),
+    [
+        (lambda: cells()[:, :18], "E-SHAPE", ("(1, 8, 18, 30)", "(1, 8, 20, 30)", "resample")),
+        (lambda: cells()[3], "E-SHAPE", ("(1, 1, 20, 30)", "resample")),
+        (turned, "E-SHAPE", ("(1, 30, 20, 8)", "another order: save the masks with the axes of the image")),
+        (lambda: np.stack([cells()] * 2), "E-SHAPE", ("axes ZYX of the image", "frames")),
+        (lambda: (cells() / 18).astype(np.float32), "E-LABELS-TYPE", ("from 0 to 0.5", "threshold")),
+        (lambda: cells().astype(np.int16) - 1, "E-LABELS-TYPE", ("holds -1", "Relabel from 0")),
+        (lambda: np.where(cells() == 3, np.nan, cells()).astype(np.float32), "E-NAN", ("600 voxels", "0 = background")),
+        (lambda: cells() * np.uint64(2**40), "E-LABELS", (str(9 * 2**40), "4294967295", "relabel_sequential")),
+        (lambda: np.stack([cells()[3].astype(np.uint8)] * 3, axis=-1), "E-RGB", ("colour", "number of an object")),
+    ],
+    ids=["shape", "plane", "turned", "frames", "fractions", "negative", "nan", "huge", "colour"],
+)
+def test_a_mask_that_does_not_fit_is_named_with_what_to_do(values: Any, code: str, parts: tuple[str, ...]) -> None:
+    image()
+    labels("mine.tif", values())
+    done = tomocyte("measure", "image.ome.tif", "mine.tif", *ODT, "-o", "out")
+    assert done.exit_code == 4
+    text = " ".join(message(done).split())
+    for part in (f"failed: image: {code}: mine.tif", *parts):
+        assert part in text
+    assert "--axes" not in text, "the axes of masks cannot be given"
+    assert len(table()) == 0
+
+
+def test_whole_numbers_in_floats_are_labels_and_planes_and_films_fit_their_like() -> None:
+    image()
+    Path("my data").mkdir()
+    labels("my data/my cells.tif", cells().astype(np.float64))
+    done = tomocyte("measure", "image.ome.tif", "my data/my cells.tif", *ODT, "-o", "my results")
+    assert done.exit_code == 0, done.output
+    assert table("my results")["label"].tolist() == [3, 9]
+    assert "E-NOT-FOUND: my data/none.tif" in message(
+        tomocyte("measure", "image.ome.tif", "my data/none.tif", *ODT, "-o", "none")
+    )
+    assert not Path("none").exists()
+    # One plane of a volume has a thickness; above and below it is cut.
+    image("plane.ome.tif", shape=(1, 20, 30))
+    labels("plane.tif", cells()[3])
+    assert tomocyte("measure", "plane.ome.tif", "plane.tif", *ODT, "-o", "plane").exit_code == 0
+    rows = table("plane")
+    assert rows["volume_um3"].tolist() == pytest.approx([100 * 0.008, 120 * 0.008])
+    assert rows["is_cut_z"].tolist() == [True, True]
+    # A planar image has none.
+    line = ("measure", "--cell", "plane.tif", "-o", "flat")
+    assert "Give --pixel-size-um Y X" in message(tomocyte(*line))
+    assert tomocyte(*line, "--pixel-size-um", "0.2", "0.1").exit_code == 0
+    rows = table("flat")
+    assert rows["area_um2"].tolist() == pytest.approx([2.0, 2.4])
+    assert "volume_um3" not in rows
+    assert rows["is_cut"].tolist() == [False, True]
+    labels("film.tif", np.stack([cells(), 0 * cells(), cells()]))
+    by_hand = ("--axes", "TZYX", "--voxel-size-um", "0.4", "0.2", "0.1", "--time-step-s", "60")
+    assert tomocyte("measure", "--cell", "film.tif", "-o", "film", *by_hand).exit_code == 0
+    assert table("film")["frame"].tolist() == [0, 0, 2, 2]
+
+
+def test_image_and_labels_in_one_file_are_named_by_their_arrays() -> None:
+    with h5py.File("both.h5", "w") as file:
+        for name, content in (("raw", image()), ("label", cells()), ("small", cells()[:, :10])):
+            file[name] = content
+            file[name].attrs["element_size_um"] = VOXEL
+    line = ("measure", "both.h5", "both.h5", "--dataset", "raw", *ODT, "-o", "out")
+    refused = message(tomocyte(*line))
+    assert "Give --mask-dataset with one of: label (8, 20, 30), raw (8, 20, 30), small (8, 10, 30)." in refused
+    assert "E-SHAPE" in message(tomocyte(*line, "--mask-dataset", "small"))
+    assert tomocyte(*line, "--mask-dataset", "label").exit_code == 0
+    assert table()["label"].tolist() == [3, 9]
+    # Without an image the file of the masks is the input.
+    alone = ("measure", "--cell", "both.h5", "-o", "alone")
+    assert "Give --dataset with one of" in message(tomocyte(*alone))
+    assert tomocyte(*alone, "--dataset", "label").exit_code == 0
+    assert table("alone")["label"].tolist() == [3, 9]
+    # What was measured with another array is another question.
+    assert "0 in an earlier run" in tomocyte(*alone, "--dataset", "small").output
+
+
+def test_channels_of_one_size_are_all_measured_and_of_two_sizes_one() -> None:
+    both = np.stack([np.full(SHAPE, 5, np.float32), np.full(SHAPE, 7, np.float32)])
+    known = {"quantity": "intensity", "voxel_size_um": VOXEL, "channel_names": ("dna", "golgi")}
+    write_volume(Path("two.ome.tif"), Volume.from_array(both[np.newaxis], **known))
+    labels("cells.tif", cells())
+    line = ("measure", "two.ome.tif", "cells.tif", "-m", "fluorescence", "-o", "out")
+    assert tomocyte(*line).exit_code == 0
+    assert "dna of dna, golgi is drawn, all are measured; choose with --channel." in status_of("out")
+    assert tomocyte(*line, "--channel", "golgi").exit_code == 0
+    assert "golgi of dna, golgi is drawn" in status_of("out")
+    assert table()[["mean_intensity_dna", "mean_intensity_golgi"]].values.tolist() == [[5, 7], [5, 7]]
+    with tifffile.TiffWriter("sizes.ome.tif", ome=True) as file:
+        sizes = dict(zip(("PhysicalSizeZ", "PhysicalSizeY", "PhysicalSizeX"), VOXEL, strict=True))
+        for name, one in (("dna", both[0]), ("golgi", both[1, :, :10])):
+            file.write(one, metadata={"axes": "ZYX", "Name": name, **sizes})
+    line = ("measure", "sizes.ome.tif", "cells.tif", "-m", "fluorescence", "-o", "sizes")
+    assert tomocyte(*line).exit_code == 0
+    assert 'W-TIFF-SERIES: the file holds 2 images; "dna" is read' in status_of("sizes")
+    assert table("sizes")["mean_intensity"].tolist() == [5, 5]
+    refused = message(tomocyte(*line, "--dataset", "golgi"))
+    assert "E-SHAPE: cells.tif: the mask of object has the shape (T, Z, Y, X) = (1, 8, 20, 30)" in " ".join(
+        refused.split()
+    )
+
+
+def status_of(folder: str) -> str:
+    return str(pd.read_csv(Path(folder) / "status.csv")["warnings"][0])
+
+
+def test_a_size_that_no_voxel_has_is_refused_until_it_is_given() -> None:
+    """As in UroCell, whose files state 1 mm; of masks over an image it is the image's that counts."""
+    stored = nibabel.Nifti1Image(turned(), np.eye(4))
+    stored.header.set_xyzt_units("mm")
+    nibabel.save(stored, "mito.nii.gz")
+    line = ("measure", "--mitochondrion", "mito.nii.gz", "-o", "out")
+    refused = message(tomocyte(*line))
+    assert "1000 µm" in refused
+    assert "Give --voxel-size-um Z Y X." in refused
+    assert tomocyte(*line, "--voxel-size-um", "0.4", "0.2", "0.1").exit_code == 0
+    rows = table()
+    assert rows["volume_um3"].tolist() == pytest.approx([4.8, 5.76])
+    image()
+    assert tomocyte("measure", "image.ome.tif", "mito.nii.gz", *ODT, "-o", "over").exit_code == 0
+    assert table("over")["volume_um3"].tolist() == pytest.approx([4.8, 5.76])
 
 
 def test_a_run_segments_no_labels() -> None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from tomocyte.cli import completion
 from tomocyte.cli.options import (
     AxesOption,
     ColocalisationOption,
@@ -15,16 +14,26 @@ from tomocyte.cli.options import (
     ContactsOption,
     DatasetOption,
     DebugOption,
+    DiscardOption,
+    DryRunOption,
+    EditsOption,
+    ForceOption,
     InstrumentOption,
+    JsonOption,
+    MeasureOption,
+    MediumChoiceOption,
     MeshOption,
+    ModalityOption,
+    NanOption,
     Output,
     PixelSizeOption,
     PlacementsOption,
+    QuantityOption,
+    StructureOption,
     TimeStepOption,
     VoxelSizeOption,
-    contact_settings,
-    medium,
-    voxel_size,
+    WorkersOption,
+    shared_settings,
 )
 from tomocyte.cli.run import run_and_print, show_plan
 
@@ -38,7 +47,9 @@ def measure(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Argument(help="Masks or labels of the main objects: the cells, or what --structure names.", metavar=FILE),
+        typer.Argument(
+            help="Masks or labels of the main objects: the cells, or what --structure names.", metavar="LABELS"
+        ),
     ] = None,
     *,
     output: Output,
@@ -59,72 +70,42 @@ def measure(
             "--labels", help="Masks or labels of any other structure, e.g. golgi=golgi.tif.", metavar="NAME=FILE"
         ),
     ] = None,
-    structure: Annotated[
-        str | None, typer.Option("--structure", help="What the main objects are called, e.g. nucleus.")
-    ] = None,
-    modality: Annotated[
-        str,
-        typer.Option(
-            "--modality",
-            "-m",
-            autocompletion=completion.modalities,
-            help="Kind of microscopy: {modalities}. Not needed for files that name their quantity (TCF).",
-        ),
-    ] = "",
+    structure: StructureOption = None,
+    modality: ModalityOption = "",
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
-    medium_ri: Annotated[
-        str | None,
-        typer.Option(
-            "--medium-ri", help="Refractive index of the medium, or `background` to measure it outside the cells."
-        ),
-    ] = None,
+    medium_ri: MediumChoiceOption = None,
     instrument: InstrumentOption = None,
-    quantity: Annotated[
-        str | None,
-        typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
-    ] = None,
+    quantity: QuantityOption = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
-    time_step_s: TimeStepOption = None,
-    measurements: Annotated[
-        list[str] | None,
+    mask_dataset: Annotated[
+        str | None,
         typer.Option(
-            "--measure",
-            autocompletion=completion.measured,
-            help="A further measurement (`tomocyte measurements`); may be repeated.",
+            "--mask-dataset", help="Which array to read in files of masks with several (HDF5, Zarr), e.g. label."
         ),
     ] = None,
+    time_step_s: TimeStepOption = None,
+    channel: Annotated[
+        str | None,
+        typer.Option("--channel", help="Channel to draw: its name, or its number from 0. All channels are measured."),
+    ] = None,
+    measurements: MeasureOption = None,
     contacts: ContactsOption = False,
     contact_gap_um: ContactGapOption = None,
     placements: PlacementsOption = None,
     mesh: MeshOption = None,
     colocalisation: ColocalisationOption = False,
-    nan: Annotated[
-        str,
-        typer.Option("--nan", help="NaN or infinite voxels: `refuse` the input, or `mask` them as outside the image."),
-    ] = "refuse",
-    edits: Annotated[Path | None, typer.Option("--edits", help="Corrections made by hand: edits.yaml.")] = None,
+    nan: NanOption = "refuse",
+    edits: EditsOption = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, e.g. pair_distance_um=0.2; may be repeated.")
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Continue even if the values do not fit the modality; recorded in every output."),
-    ] = False,
-    workers: Annotated[
-        int, typer.Option("--workers", "-j", help="Number of inputs processed at the same time.", min=1)
-    ] = 1,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, time, memory and problems; write nothing.")
-    ] = False,
-    discard_changes: Annotated[
-        bool,
-        typer.Option("--discard-changes", help="Replace results that were changed by hand."),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object with counts, items and files; all else on stderr.")
-    ] = False,
+    force: ForceOption = False,
+    workers: WorkersOption = 1,
+    dry_run: DryRunOption = False,
+    discard_changes: DiscardOption = False,
+    as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Measure masks and labels of your own: the tables, the report and the label images of `tomocyte run`.
@@ -133,6 +114,7 @@ def measure(
     cell that they lie in. Any format that is read will do, with the voxels of the image. Of a folder of images, give
     folders with files of the same names. The same command again continues; another image goes to the same folder.
     """
+    given = locals()
     from tomocyte.errors import SettingsError
     from tomocyte.runs.masks import GivenMasks, find_masks
 
@@ -151,28 +133,12 @@ def measure(
                 "E-USAGE", f"--labels {entry} is not NAME=FILE.", cure="Write --labels golgi=golgi.tif."
             )
         files[name] = Path(path)
-    given = GivenMasks(files, labels, structure)
+    given_masks = GivenMasks(files, labels, structure)
     settings, masks = find_masks(
         image,
-        given,
+        given_masks,
         overrides or [],
-        {
-            "modality": modality or None,
-            "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
-            "medium_ri": medium(medium_ri),
-            "instrument": instrument,
-            "quantity": quantity.replace("-", "_") if quantity else None,
-            "axes": axes,
-            "dataset": dataset,
-            "time_step_s": time_step_s,
-            "measurements": tuple(measurements) if measurements else None,
-            "contacts": contact_settings(contacts, contact_gap_um, placements),
-            "mesh": mesh,
-            "colocalisation": {"is_measured": True} if colocalisation else None,
-            "nan": None if nan == "refuse" else nan,
-            "edits": None if edits is None else str(edits),
-            "is_forced": True if force else None,
-        },
+        shared_settings(given) | {"mask_dataset": mask_dataset},
     )
     paths = list(masks)
     if dry_run:

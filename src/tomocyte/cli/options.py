@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tomocyte.cli import completion
 from tomocyte.errors import SettingsError
 
 Inputs = Annotated[
@@ -96,6 +98,75 @@ ColocalisationOption = Annotated[
         help="Also measure, for every two channels, Pearson's and Manders' coefficients in every object.",
     ),
 ]
+ModalityOption = Annotated[
+    str,
+    typer.Option(
+        "--modality",
+        "-m",
+        autocompletion=completion.modalities,
+        help="Kind of microscopy: {modalities}. Not needed for files that name their quantity (TCF).",
+    ),
+]
+MediumChoiceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--medium-ri",
+        help="Refractive index of the medium, 1 to 2, or `background` to measure it outside the cells.",
+    ),
+]
+QuantityOption = Annotated[
+    str | None,
+    typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
+]
+StructureOption = Annotated[
+    str | None, typer.Option("--structure", help="What the main objects are called, e.g. nucleus.")
+]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        autocompletion=completion.measured,
+        help="A further measurement (`tomocyte measurements`); may be repeated.",
+    ),
+]
+NanOption = Annotated[
+    str,
+    typer.Option(
+        "--nan",
+        help="What to do with voxels that are no number: `refuse` the input, or `mask` them as outside the image.",
+    ),
+]
+EditsOption = Annotated[
+    Path | None,
+    typer.Option("--edits", help="Corrections made by hand: edits.yaml, or a folder with ITEM.edits.yaml files."),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Continue even if the values do not fit the modality or the model; recorded in every output.",
+    ),
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", "-j", help="Number of inputs processed at the same time.", min=1)
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Show each input, what would be done with it, time, memory and problems; write nothing."
+    ),
+]
+DiscardOption = Annotated[
+    bool,
+    typer.Option(
+        "--discard-changes",
+        help="Replace results that were changed by hand since they were written, and leave out corrections of "
+        "earlier runs. Without it nothing of that is lost.",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object with counts, items and files; all else on stderr.")
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -119,6 +190,31 @@ def medium(text: str | None) -> float | str | None:
     if not 1.0 <= value <= 2.0:
         raise SettingsError("E-USAGE", f"--medium-ri {value} is not a refractive index of a medium (1 to 2).")
     return value
+
+
+def shared_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name from the options that ``run`` and ``measure`` share; ``None`` where an option is not given.
+
+    Parameters
+    ----------
+    given : mapping
+        Parameters of the command by name.
+    """
+    as_given = ("instrument", "axes", "dataset", "time_step_s", "mesh")
+    quantity, channel = given["quantity"], given["channel"]
+    return {name: given[name] for name in as_given} | {
+        "modality": given["modality"] or None,
+        "voxel_size_um": voxel_size(given["voxel_size_um"], given["pixel_size_um"]),
+        "medium_ri": medium(given["medium_ri"]),
+        "quantity": quantity.replace("-", "_") if quantity else None,
+        "channel": int(channel) if channel is not None and channel.isdecimal() else channel,
+        "measurements": tuple(given["measurements"]) if given["measurements"] else None,
+        "contacts": contact_settings(given["contacts"], given["contact_gap_um"], given["placements"]),
+        "colocalisation": {"is_measured": True} if given["colocalisation"] else None,
+        "nan": None if given["nan"] == "refuse" else given["nan"],
+        "edits": None if given["edits"] is None else str(given["edits"]),
+        "is_forced": True if given["force"] else None,
+    }
 
 
 def contact_settings(is_measured: bool, gap_um: float | None, n_placements: int | None) -> dict[str, Any] | None:

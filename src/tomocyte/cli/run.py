@@ -20,18 +20,28 @@ from tomocyte.cli.options import (
     ContactsOption,
     DatasetOption,
     DebugOption,
+    DiscardOption,
+    DryRunOption,
+    EditsOption,
+    ForceOption,
     Inputs,
     InstrumentOption,
+    JsonOption,
+    MeasureOption,
+    MediumChoiceOption,
     MeshOption,
+    ModalityOption,
+    NanOption,
     Output,
     PixelSizeOption,
     PlacementsOption,
+    QuantityOption,
     RecursiveOption,
+    StructureOption,
     TimeStepOption,
     VoxelSizeOption,
-    contact_settings,
-    medium,
-    voxel_size,
+    WorkersOption,
+    shared_settings,
 )
 from tomocyte.cli.recording import is_quiet, remark
 from tomocyte.names import shown_name
@@ -49,15 +59,7 @@ def run(
     inputs: Inputs,
     output: Output,
     recursive: RecursiveOption = False,
-    modality: Annotated[
-        str,
-        typer.Option(
-            "--modality",
-            "-m",
-            autocompletion=completion.modalities,
-            help="Kind of microscopy: {modalities}. Not needed for files that name their quantity (TCF).",
-        ),
-    ] = "",
+    modality: ModalityOption = "",
     model: Annotated[
         str | None,
         typer.Option(
@@ -76,18 +78,9 @@ def run(
     ] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
-    medium_ri: Annotated[
-        str | None,
-        typer.Option(
-            "--medium-ri",
-            help="Refractive index of the medium, 1 to 2, or `background` to measure it outside the cells.",
-        ),
-    ] = None,
+    medium_ri: MediumChoiceOption = None,
     instrument: InstrumentOption = None,
-    quantity: Annotated[
-        str | None,
-        typer.Option("--quantity", help="What a voxel value is, where the modality allows several, e.g. phase."),
-    ] = None,
+    quantity: QuantityOption = None,
     object_diameter_um: Annotated[
         float | None,
         typer.Option(
@@ -97,9 +90,7 @@ def run(
             min=0.0,
         ),
     ] = None,
-    structure: Annotated[
-        str | None, typer.Option("--structure", help="What the main objects are called, e.g. nucleus.")
-    ] = None,
+    structure: StructureOption = None,
     wavelength_um: Annotated[
         float | None,
         typer.Option("--wavelength-um", help="Wavelength in vacuum, in um; converts phase into dry-mass density."),
@@ -121,26 +112,13 @@ def run(
             "--channel", help="Channel to segment: its name, or its number from 0. All channels are measured."
         ),
     ] = None,
-    measurements: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--measure",
-            autocompletion=completion.measured,
-            help="A further measurement (`tomocyte measurements`); may be repeated.",
-        ),
-    ] = None,
+    measurements: MeasureOption = None,
     contacts: ContactsOption = False,
     contact_gap_um: ContactGapOption = None,
     placements: PlacementsOption = None,
     mesh: MeshOption = None,
     colocalisation: ColocalisationOption = False,
-    nan: Annotated[
-        str,
-        typer.Option(
-            "--nan",
-            help="What to do with voxels that are no number: `refuse` the input, or `mask` them as outside the image.",
-        ),
-    ] = "refuse",
+    nan: NanOption = "refuse",
     uncertainty: Annotated[
         str | None,
         typer.Option(
@@ -155,10 +133,7 @@ def run(
             "--uncertainty-map", help="Also write an image of the uncertainty of every voxel beside each mask."
         ),
     ] = False,
-    edits: Annotated[
-        Path | None,
-        typer.Option("--edits", help="Corrections made by hand: edits.yaml, or a folder with ITEM.edits.yaml files."),
-    ] = None,
+    edits: EditsOption = None,
     settings: Annotated[
         Path | None,
         typer.Option("--settings", help="YAML file with settings, as `tomocyte settings MODALITY` prints them."),
@@ -167,16 +142,8 @@ def run(
         list[str] | None,
         typer.Option("--set", help="One setting, e.g. segmentation.foreground.method=otsu; may be repeated."),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Continue even if the values do not fit the modality or the model; recorded in every output.",
-        ),
-    ] = False,
-    workers: Annotated[
-        int, typer.Option("--workers", "-j", help="Number of inputs processed at the same time.", min=1)
-    ] = 1,
+    force: ForceOption = False,
+    workers: WorkersOption = 1,
     item_timeout_s: Annotated[
         float | None, typer.Option("--item-timeout-s", help="Give up on an input after this many seconds.", min=1.0)
     ] = None,
@@ -186,23 +153,9 @@ def run(
             "--trust-times", help="Skip finished inputs whose size and date are unchanged, without reading them."
         ),
     ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Show each input, what would be done with it, time, memory and problems; write nothing."
-        ),
-    ] = False,
-    discard_changes: Annotated[
-        bool,
-        typer.Option(
-            "--discard-changes",
-            help="Replace results that were changed by hand since they were written, and leave out corrections of "
-            "earlier runs. Without it nothing of that is lost.",
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object with counts, items and files; all else on stderr.")
-    ] = False,
+    dry_run: DryRunOption = False,
+    discard_changes: DiscardOption = False,
+    as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Segment, label and measure every input; write label images, tables and a report.
@@ -210,6 +163,7 @@ def run(
     Results: a label image per structure (OME-TIFF), objects.csv and .parquet with a data dictionary, status.csv,
     run.json and report.html. If a run is interrupted, the same command continues it; finished inputs are not repeated.
     """
+    given = locals()
     from tomocyte.datasets.inputs import find_inputs
 
     find_paths = cache(partial(find_inputs, inputs, axes=axes, is_recursive=recursive))
@@ -217,29 +171,14 @@ def run(
         find_paths,
         settings,
         [*(overrides or []), *([] if object_diameter_um is None else [f"{DIAMETER}={object_diameter_um}"])],
-        {
-            "modality": modality or None,
+        shared_settings(given)
+        | {
             "model": model,
             "cells": cells,
             "uncertainty": _uncertainty(uncertainty, is_map_written=uncertainty_map),
-            "voxel_size_um": voxel_size(voxel_size_um, pixel_size_um),
-            "medium_ri": medium(medium_ri),
-            "instrument": instrument,
-            "quantity": quantity.replace("-", "_") if quantity else None,
             "structure": structure,
             "wavelength_um": wavelength_um,
             "lac_per_um": lac_per_um,
-            "axes": axes,
-            "dataset": dataset,
-            "time_step_s": time_step_s,
-            "channel": int(channel) if channel is not None and channel.isdecimal() else channel,
-            "measurements": tuple(measurements) if measurements else None,
-            "contacts": contact_settings(contacts, contact_gap_um, placements),
-            "mesh": mesh,
-            "colocalisation": {"is_measured": True} if colocalisation else None,
-            "nan": None if nan == "refuse" else nan,
-            "edits": None if edits is None else str(edits),
-            "is_forced": True if force else None,
         },
     )
     paths = find_paths()

@@ -103,7 +103,7 @@ def as_labels(values: NDArray[Any], *, name: str) -> NDArray[Any]:
         raise InputError(
             "E-LABELS-TYPE",
             f"{name} holds values from {low:g} to {high:g} that are not labels (whole numbers from 0).",
-            cure="The truth must be a mask or a label image; threshold a probability first.",
+            cure="A mask or a label image is needed; threshold a probability first.",
         )
     return values.astype(np.uint32)
 

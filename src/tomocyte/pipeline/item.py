@@ -187,7 +187,7 @@ def preview(
 
     volume, _ = open_input(path, settings)
     plan = plan_run(volume, settings.model_copy(update={"edits": None}), edits=edits, masks=masks)
-    open_masks(plan.masks, volume)
+    open_masks(plan.masks, volume, settings.mask_dataset)
     notes = tuple(str(notice) for notice in plan.notices)
     if plan.card is not None and not plan.converts:
         notes += check_fit(plan.card, volume, channels=plan.model_channels, is_forced=settings.is_forced)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from tomocyte.provenance import sha256_of_json, sha256_of_path
 from tomocyte.volume import Volume
 
 SIZE_TOLERANCE = 0.01
+LARGEST_LABEL = np.iinfo(np.uint32).max
+RESAMPLE = "Give masks with the frames and voxels of the image; resample with nearest neighbour where they differ."
+TURN = "Their axes stand in another order: save the masks with the axes of the image."
+SAVE_LABELS = "Save it as grey values: the number of an object in all of its voxels, 0 elsewhere."
+NUMBER = "Number the objects from 1, for instance with skimage.segmentation.relabel_sequential."
 Labels = NDArray[np.unsignedinteger[Any]]
 
 
@@ -45,7 +51,7 @@ def masks_sha256(masks: Mapping[str, Path]) -> str:
     return sha256_of_json(hashes)
 
 
-def open_masks(masks: Mapping[str, Path], volume: Volume) -> dict[str, tuple[Volume, int]]:
+def open_masks(masks: Mapping[str, Path], volume: Volume, dataset: str | None = None) -> dict[str, tuple[Volume, int]]:
     """The files of masks, lazily, each with the channel that holds its structure.
 
     Parameters
@@ -53,41 +59,59 @@ def open_masks(masks: Mapping[str, Path], volume: Volume) -> dict[str, tuple[Vol
     masks : mapping
         Structure -> file.
     volume : Volume
-        The image that they belong to, with a voxel size.
+        The image that they belong to, with a voxel size; labels where they are measured without an image.
+    dataset : str, optional
+        Array to read in files of masks that hold several.
 
     Raises
     ------
     InputError
         ``E-SHAPE``: not the image's frames and voxels. ``E-CHANNEL``: several channels, none named like the structure.
+        What a reader says of the file.
     MetadataError
         ``E-VOXEL-SIZE``: another voxel size than the image's; ``E-ORIENTATION``.
     """
     opened = {}
     for structure, path in masks.items():
-        labels = oriented_like(_read(path, volume), volume)
+        is_input = volume.quantity == "labels" and volume.path is not None and path.samefile(volume.path)
+        labels = volume if is_input else oriented_like(_read(structure, path, volume, dataset), volume)
         ours, theirs = (labels.n_frames, *labels.spatial_shape), (volume.n_frames, *volume.spatial_shape)
         if ours != theirs:
+            name = shown_name(volume.path.name) if volume.path else ""
+            is_turned = ours != theirs and sorted(ours) == sorted(theirs)
             raise InputError(
                 "E-SHAPE",
-                f"the mask of {structure} has the shape (T, Z, Y, X) = {ours}, the image "
-                f"{shown_name(volume.path.name) if volume.path else ''} has {theirs}.",
+                f"the mask of {structure} has the shape (T, Z, Y, X) = {ours}, the image {name} has {theirs}.",
                 path=path,
-                cure="Give masks on the voxels of the image; resample with nearest neighbour where they differ.",
+                cure=TURN if is_turned else RESAMPLE,
             )
         _check_voxel_size(labels, volume, structure)
         opened[structure] = (labels, channel_of(labels, None, structure))
     return opened
 
 
-def _read(path: Path, volume: Volume) -> Volume:
+def _read(structure: str, path: Path, volume: Volume, dataset: str | None) -> Volume:
     """The file; where it does not say what its axes are, they are those of the image."""
     try:
-        return read_volume(path, ReadOptions(), is_size_required=False)
+        return read_volume(path, ReadOptions(dataset=dataset), is_size_required=False)
+    except InputError as problem:
+        if not problem.code.endswith("E-AXES"):
+            raise _of_masks(problem) from problem
+    axes = "".join(("T" * (volume.n_frames > 1), "Z" * (not volume.is_2d), "YX"))
+    try:
+        return read_volume(path, ReadOptions(axes=axes, dataset=dataset), is_size_required=False)
     except MetadataError as problem:
         if not problem.code.endswith("E-AXES"):
-            raise
-    axes = "".join(("T" * (volume.n_frames > 1), "Z" * (not volume.is_2d), "YX"))
-    return read_volume(path, ReadOptions(axes=axes), is_size_required=False)
+            raise _of_masks(problem) from problem
+        text = f"the mask of {structure} does not have the axes {axes} of the image: {problem.problem}"
+        raise InputError("E-SHAPE", text, path=path, cure=RESAMPLE) from problem
+
+
+def _of_masks(problem: InputError) -> InputError:
+    """The error, with a cure that masks have: neither their axes nor their voxel size can be given."""
+    missing = [replace(fact, name="mask_dataset") for fact in problem.missing if fact.name == "dataset"]
+    advice = SAVE_LABELS if problem.code == "E-RGB" else problem.advice
+    return type(problem)(problem.code, problem.problem, path=problem.path, cure=advice, missing=missing)
 
 
 def _check_voxel_size(labels: Volume, volume: Volume, structure: str) -> None:
@@ -127,12 +151,14 @@ def read_mask(labels: Volume, channel: int, frame: int) -> tuple[Labels, bool]:
     ------
     InputError
         ``E-LABELS-TYPE``, ``E-NAN``: not labels.
-    ResourceError
-        ``E-LABELS``: numbers that do not fit into 32 bits.
+        ``E-LABELS``: a number that does not fit into 32 bits.
     """
-    values = as_labels(labels.planes(frame, channel), name=shown_name(labels.path or "the mask"))
+    name = shown_name(labels.path or "the mask")
+    values = as_labels(labels.planes(frame, channel), name=name)
+    highest = int(values.max(initial=0))
+    if highest > LARGEST_LABEL:
+        raise InputError("E-LABELS", f"{name} holds the number {highest}; labels end at {LARGEST_LABEL}.", cure=NUMBER)
     whole = refit(values)
-    highest = int(whole.max(initial=0))
     if highest == 0 or np.any((whole != 0) & (whole != highest)):
         return whole, False
     pieces = connected_components(whole != 0)

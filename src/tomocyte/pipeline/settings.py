@@ -53,6 +53,8 @@ class RunSettings(Settings):
     """Seconds between frames, over what the file says."""
     dataset: str | None = None
     """Array inside a container."""
+    mask_dataset: str | None = None
+    """Array inside a container with masks of the user's own."""
     channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=200)] = 0
     """Channel to segment, by its index from 0 or its name; all channels are measured."""
     measurements: tuple[str, ...] = ()

@@ -99,9 +99,12 @@ def _by_structure(given: GivenMasks, kind: str | None) -> dict[str, Path]:
         raise SettingsError(
             "E-MASKS",
             "there are no masks to measure.",
-            cure="Name their file: `tomocyte measure IMAGE LABELS`, or --cell FILE, --labels NAME=FILE, "
-            "also without an image. To segment the image, use `tomocyte run`.",
+            cure="Name their file: `tomocyte measure IMAGE LABELS`, or `--cell FILE` or `--labels NAME=FILE`, with or "
+            "without an image. To segment an image, use `tomocyte run`.",
         )
+    for path in files.values():
+        if not path.exists():
+            raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
     return files
 
 
@@ -128,7 +131,7 @@ def _matched(inputs: list[Path], files: Mapping[str, Path], *, is_alone: bool, m
                 "E-PAIR",
                 f"there is no mask of {', '.join(missing)} with this name.",
                 path=path,
-                cure=f"Give folders with a file for each image, e.g. {shown_name(files[missing[0]])}/{name}.tif.",
+                cure=f"Give folders with a file for each image, e.g. {_example(files[missing[0]], name)}.",
             )
         masks[path] = found
     names = {_plain(path) for path in inputs}
@@ -141,6 +144,12 @@ def _matched(inputs: list[Path], files: Mapping[str, Path], *, is_alone: bool, m
             cure="Give the images, or move these files away.",
         )
     return masks
+
+
+def _example(given: Path, name: str) -> str:
+    """A file of masks for an image, in the folder that is given, or in one that has the name of a file that is."""
+    folder = given if given.is_dir() else given.with_name(stem_of(given))
+    return shown_name(folder / f"{name}.tif")
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

@@ -374,6 +374,9 @@ def _record(outcome: Outcome[dict[str, Any]], files: InputFiles, request: str, s
 
 def _failure(item: str, path: Path, problem: Exception, traceback: str = "") -> Failure:
     if isinstance(problem, TomocyteError):
-        return Failure(item, shown_name(path.name), problem.code, problem.problem, problem.cure, encodable(traceback))
+        # Of the input itself people know which file it is; a mask, or a file beside, is named.
+        is_other = isinstance(problem, InputError) and problem.path not in (None, shown_name(path))
+        text = f"{problem.path}: {problem.problem}" if is_other else problem.problem
+        return Failure(item, shown_name(path.name), problem.code, text, problem.cure, encodable(traceback))
     text = encodable(f"cannot be read: {problem}.")
     return Failure(item, shown_name(path.name), "E-INPUT-IO", text, "Check the file.", encodable(traceback))

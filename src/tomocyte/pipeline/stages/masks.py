@@ -27,7 +27,7 @@ class MasksStage(Stage):
     def prepare(self, volume: Volume) -> None:
         """Open every file and compare it with the image; errors as :func:`tomocyte.pipeline.masks.open_masks`."""
         super().prepare(volume)
-        self._opened = open_masks(self.plan.masks, volume)
+        self._opened = open_masks(self.plan.masks, volume, self.plan.settings.mask_dataset)
         files = {structure: path.name for structure, path in self.plan.masks.items()}
         self._facts["masks"] = {"sha256": masks_sha256(self.plan.masks), "files": files}
         for labels, _ in self._opened.values():
