@@ -236,6 +236,7 @@ TREATMENTS = {
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",
+    r" accuracy |choi-numbers|fields/items": "takes hours; tests/comparison/test_accuracy.py types the last line",
     r"train my.yaml": "typed in tests/training/test_new_recipe.py",
     r"--dry-run$|info cell.TCF|tomocyte (measurements|settings)": "as printed",
     r" run | simulate | reproduce | search | train | fine-tune ": "dry run",

@@ -28,7 +28,7 @@ def test_whole_objects_that_were_found_count() -> None:
     table = pd.DataFrame(
         {
             "label": [1, 2, 3], "mean_ri": [1.36, 1.37, 1.38], "dry_mass_pg": [200.0, 100.0, 50.0],
-            "mean_ri_in_mask": 1.35, "dry_mass_pg_in_mask": 90.0,
+            "volume_um3": [8.0, 6.0, 3.0], "surface_area_um2": [20.0, 15.0, math.nan],
             "mean_ri_estimator": "matrix", "dry_mass_pg_estimator": "matrix",
         }
     )  # fmt: skip
@@ -37,15 +37,21 @@ def test_whole_objects_that_were_found_count() -> None:
             "structure": ["cell"] * 4 + ["nucleus"], "label": [4, 5, 6, 7, 4],
             "is_cut": [False, True, False, False, False],
             "mean_ri": [1.3625, 1.3, 1.3, 1.3, 1.3], "dry_mass_pg": [220.0, 1, 1, 1, 1],
+            "volume_um3": [10.0, 6, 10, 6, 1], "height_um": [1.0] * 5,
         }
     )  # fmt: skip
     sums = ObjectSums(np.array([1, 2, 3]), *(np.full(3, 10.0) for _ in range(6)))
     rows = own_rows(table, labels, true_labels, truth, sums, "cell")
-    assert rows["true_label"].tolist() == [4, 4]
-    assert rows["iou"].tolist() == pytest.approx([0.8, 0.8])
+    assert set(rows["true_label"]) == {4}
+    assert rows["iou"].tolist() == pytest.approx([0.8] * 3)
+    # Neither a surface without its truth nor a height that was not measured.
     scores = dict(zip(rows["column"], rows["score"], strict=True))
-    assert scores == pytest.approx({"dry_mass_pg": math.log(1.1), "mean_ri": 0.0025})
-    assert set(rows["in_mask"]) == {90.0, 1.35}
+    # The volume is expected twice as large (10 of 10 voxels inside, 10 missing), with 1 of uncertainty.
+    volume = math.log(10 / 8) - math.log(2)
+    assert scores == pytest.approx({"dry_mass_pg": math.log(1.1), "mean_ri": 0.0025, "volume_um3": volume})
+    assert rows["estimator"].tolist() == ["matrix", "matrix", "mask"]
+    index = own_rows(table, labels, true_labels, truth, sums, "cell", ["mean_ri"])
+    assert index["column"].tolist() == ["mean_ri"]
 
 
 def test_ends_are_learned_from_estimates_and_not_from_masks() -> None:

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from tomocyte.confidence.objects import ExpectedChange, ObjectSums
-from tomocyte.confidence.own import mass_change, own_ends, own_intervals, own_scores
+from tomocyte.confidence.own import expected_change, own_ends, own_intervals, own_scores
 
 SUMS = ObjectSums(np.array([1, 2]), *(np.array([100.0, 50.0]) for _ in range(6)))
-NONE = ExpectedChange(np.zeros(2), np.ones(2))
+UNSURE = ObjectSums(np.array([1, 2]), *(np.array([value, value]) for value in (100.0, 0.0, 100.0, 0.0, 0.0, 0.0)))
 TABLE = pd.DataFrame(
     {
         "mean_ri": [1.36, 1.35],
@@ -26,7 +26,7 @@ ENDS = {"dry_mass_pg matrix": (-math.log(2), math.log(1.5)), "mean_ri matrix": (
 
 
 def test_ends_turn_into_intervals_where_they_were_learned() -> None:
-    found = own_intervals(TABLE, ENDS, NONE, increment_ml_per_g=0.19)
+    found = own_intervals(TABLE, ENDS, SUMS, "cell", increment_ml_per_g=0.19)
     expected = {
         "dry_mass_pg_low": 100.0,
         "dry_mass_pg_high": 300.0,
@@ -42,15 +42,29 @@ def test_ends_turn_into_intervals_where_they_were_learned() -> None:
 
 
 def test_an_uncertain_mask_widens_the_mass_of_an_organelle_alone() -> None:
-    assert mass_change(SUMS, "cell").uncertainty.tolist() == [1, 1]
-    assert mass_change(SUMS, "membrane").log_ratio.tolist() == [0, 0]  # an alias of cell
-    nucleus = mass_change(SUMS, "nucleus")
-    assert nucleus.log_ratio.tolist() == pytest.approx([math.log(2)] * 2)
-    assert nucleus.uncertainty.tolist() == pytest.approx([1.0, 1.0])
-    wide = own_intervals(TABLE, ENDS, ExpectedChange(np.zeros(2), np.full(2, 2.0)), increment_ml_per_g=None)
+    assert expected_change(SUMS, "cell", "dry_mass_pg").uncertainty.tolist() == [1, 1]
+    assert expected_change(SUMS, "membrane", "dry_mass_pg").log_ratio.tolist() == [0, 0]  # an alias of cell
+    nucleus = expected_change(UNSURE, "nucleus", "dry_mass_pg")
+    assert nucleus.log_ratio.tolist() == pytest.approx([0, 0])
+    assert nucleus.uncertainty.tolist() == pytest.approx([2.0, 2.0])
+    wide = own_intervals(TABLE, ENDS, UNSURE, "nucleus", increment_ml_per_g=None)
     assert (wide["dry_mass_pg_low"][0], wide["dry_mass_pg_high"][0]) == pytest.approx((50.0, 450.0))
     assert wide["mean_ri_low"][0] == pytest.approx(1.359)
     assert "concentration_mg_per_ml_low" not in wide
+
+
+def test_sizes_have_intervals_in_units_of_the_uncertainty_of_their_mask() -> None:
+    # Of 100 voxels 50 are inside and 150 missing: the volume doubles, 2 of uncertainty; a surface is as measured.
+    sums = ObjectSums(*(np.array([value]) for value in (1, 100.0, 50.0, 150.0, 0.0, 0.0, 0.0)))
+    table = pd.DataFrame({"volume_um3": [10.0], "surface_area_um2": [20.0], "height_um": [3.0]})
+    ends = {"volume_um3 mask": (-0.5, 0.25), "surface_area_um2 mask": (-0.5, 0.25)}
+    for structure in ("cell", "nucleus"):
+        found = own_intervals(table, ends, sums, structure, increment_ml_per_g=0.19)
+        assert found["volume_um3_low"][0] == pytest.approx(20 / math.e)
+        assert found["volume_um3_high"][0] == pytest.approx(20 * math.sqrt(math.e))
+        assert found["surface_area_um2_low"][0] == pytest.approx(20 / math.e)
+        assert found["surface_area_um2_high"][0] == pytest.approx(20 * math.sqrt(math.e))
+        assert math.isnan(found["height_um_low"][0])  # nothing was learned about it
 
 
 def test_scores_are_what_the_intervals_undo() -> None:

@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tomocyte.cli import (
+    accuracy,
     edits,
     evaluate,
     files,
@@ -54,6 +55,7 @@ app.command(cls=LongCommand, short_help="Convert a file to another format.")(fil
 app.command(cls=ListingCommand, short_help="List the file formats that are read and written.")(files.formats)
 app.command(cls=LongCommand, short_help="Check that results are unchanged since they were written.")(files.verify)
 app.command(cls=LongCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
+app.command(cls=LongCommand, short_help="Compare numbers with the exact truth of simulated fields.")(accuracy.accuracy)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to a few images of your own.")(

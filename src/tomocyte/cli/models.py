@@ -190,13 +190,17 @@ def models_calibrate(
             "--n-training", help="Number of training images to learn from what typical images look like.", min=0
         ),
     ] = 60,
+    workers: Annotated[
+        int, typer.Option("--workers", "-j", help="Number of images predicted at the same time.", min=1)
+    ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in the output folder.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """Calibrate a 3-D model on labelled images and write a calibrated copy.
 
     Learned from labelled images (the validation split, never the training images): calibrated probabilities, 90 %
-    intervals of volume and dry mass, and what typical images look like. Masks do not change. Writes model/,
+    intervals of volume and dry mass (of simulated images with exact truth, of index, surface and height too), and what
+    typical images look like. Masks do not change. Writes model/,
     calibration.json, objects.csv and a reliability plot for each structure. The original model is not changed.
     """
     from tomocyte.cli.progress import task_progress
@@ -208,7 +212,9 @@ def models_calibrate(
         data, read_card(folder), split=split, n_training=n_training, test=check or [], test_folder=check_data
     )
     with task_progress() as callback:
-        figures = calibrate(folder, data_sets, output, cells=cells, is_overwriting=overwrite, callback=callback)
+        figures = calibrate(
+            folder, data_sets, output, cells=cells, n_workers=workers, is_overwriting=overwrite, callback=callback
+        )
     for title, content in figures.items():
         for line in _calibration_lines(title, content):
             typer.echo(line)

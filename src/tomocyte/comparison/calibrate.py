@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,13 @@ from tomocyte.models import ModelCard, load_package
 from tomocyte.models.package import write_package
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, Progress, silent
-from tomocyte.volume import Volume
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from tomocyte.comparison.own_truth import Tables
     from tomocyte.confidence.assessment import Assessment, Examined
+    from tomocyte.confidence.settings import StructureCalibration
 
 DIGITS = 4
 N_TRAINING = 60
@@ -144,9 +147,7 @@ class Examiner:
         """
         from tomocyte.confidence.assessment import Examined
 
-        if item.image not in self._results:
-            self._results[item.image] = self._predict(item.open_image())
-        result = self._results[item.image]
+        result = self._result(item)
         frame = item.read_frame(0)
         partial = [name for name in frame.labels if not frame.is_labelled(name).all()]
         if partial:
@@ -169,10 +170,63 @@ class Examiner:
             figures=result.figures,
         )
 
-    def _predict(self, volume: Volume) -> _PackedResult:
+    def own_numbers(self, item: LabelledItem, calibration: Mapping[str, StructureCalibration]) -> pd.DataFrame:
+        """The numbers of a simulated image's objects beside their exact truth.
+
+        Parameters
+        ----------
+        item : LabelledItem
+            Of :func:`with_truth`.
+        calibration : mapping
+            It corrects the probabilities.
+        """
+        import pandas as pd
+
+        from tomocyte.comparison.own_truth import compare_with_truth
+
+        truth = pd.read_parquet(item.truth or "")
+        return compare_with_truth(
+            self.examine(item), self._result(item).tables, truth[truth["frame"] == 0], calibration
+        )
+
+    def predict_all(self, items: Sequence[LabelledItem], *, n_workers: int, callback: Callback = silent) -> None:
+        """Predict images in several processes, so that :meth:`examine` finds them done.
+
+        Parameters
+        ----------
+        items : sequence of LabelledItem
+        n_workers : int
+        callback : callable
+            Receives an event of the step ``calibrate: predictions`` after each image.
+
+        Raises
+        ------
+        TomocyteError
+            Of the first image that fails.
+        """
+        from tomocyte.batch import run_items
+
+        todo = list({item.image: item for item in items if item.image not in self._results}.values())
+        tasks = ({"item": item, "folder": self.folder, "card": self.card, "cells": self.cells} for item in todo)
+        for done, outcome in enumerate(run_items(tasks, predict_item, n_workers=n_workers), 1):
+            if outcome.error is not None:
+                raise outcome.error
+            item = todo[outcome.index]
+            self._results[item.image] = outcome.result
+            callback(Progress(item.name, "calibrate: predictions", done=done, total=len(todo)))
+
+    def _result(self, item: LabelledItem) -> _PackedResult:
+        if item.image not in self._results:
+            self._results[item.image] = self._predict(item)
+        return self._results[item.image]
+
+    def _predict(self, item: LabelledItem) -> _PackedResult:
+        from tomocyte.comparison.own_truth import measured_tables
         from tomocyte.models.prediction import ModelInput
         from tomocyte.models.resemblance import describe_frame
         from tomocyte.pipeline.analysis import segment_frame
+
+        volume = item.open_image()
 
         settings = RunSettings(
             modality=self.card.modality,
@@ -181,7 +235,9 @@ class Examiner:
             uncertainty=UncertaintySettings(method="single"),
             medium_ri="background" if volume.medium_ri is None else None,
         )
-        plan, state = segment_frame(volume.with_properties(quantity=volume.quantity or self.card.quantity), settings)
+        volume = volume.with_properties(quantity=volume.quantity or self.card.quantity)
+        has_truth = bool(with_truth([item], self.card))
+        plan, state = segment_frame(volume, settings, is_measured=has_truth)
         prediction = state.prediction
         if prediction is None or prediction.masks is None or prediction.masks.probability is None:
             raise SettingsError("E-UNCERTAINTY", f"{self.card.name} keeps no probabilities.", cure="Give a 3-D model.")
@@ -192,7 +248,11 @@ class Examiner:
         medium = frame.medium_ri if self.card.normalization.kind == "medium" else None
         image = frame.image[plan.model_channels[0]][np.newaxis]
         figures = describe_frame(self.card, ModelInput(image, frame.voxel_size_um, medium), prediction)
-        return _PackedResult(_packed(prediction.masks.probability), labels, frame.medium_ri, figures)
+        tables = [
+            {name: corrected[names[place]] for name, place in places.items()}
+            for corrected in (measured_tables(plan, state, volume) if has_truth else ())
+        ]
+        return _PackedResult(_packed(prediction.masks.probability), labels, frame.medium_ri, figures, tables)
 
 
 @dataclass(frozen=True)
@@ -201,6 +261,20 @@ class _PackedResult:
     labels: dict[str, LabelStack]
     medium: float | None
     figures: dict[str, float] | None
+    tables: Tables = ()
+
+
+def predict_item(task: dict[str, Any], callback: Callback) -> Any:  # noqa: ARG001 - the signature of a worker
+    """The packed prediction of one image; runs in a worker process.
+
+    Parameters
+    ----------
+    task : dict
+        ``item``, ``folder``, ``card``, ``cells``.
+    callback : callable
+        Not used.
+    """
+    return Examiner(task["folder"], task["card"], cells=task["cells"])._predict(task["item"])
 
 
 def _packed(arrays: Sequence[NDArray[Any]] | NDArray[Any]) -> LabelStack:
@@ -221,6 +295,7 @@ def calibrate(
     output: Path,
     *,
     cells: str = "auto",
+    n_workers: int = 1,
     is_overwriting: bool = False,
     callback: Callback = silent,
 ) -> dict[str, Any]:
@@ -234,6 +309,8 @@ def calibrate(
     output : Path
     cells : str
         How touching cells are separated, as in ``RunSettings.cells``.
+    n_workers : int
+        Images predicted at the same time.
     is_overwriting : bool
         Whether a model in ``output / "model"`` is replaced.
     callback : callable
@@ -245,7 +322,7 @@ def calibrate(
         Content of ``calibration.json``: for ``validation`` (fitted on) and each test set (not seen), the figures of
         :meth:`tomocyte.confidence.assessment.Assessment.figures`, and the share of images out of distribution.
     """
-    from tomocyte.comparison.own_truth import compare_with_truth, with_own_ends
+    from tomocyte.comparison.own_truth import with_own_ends
     from tomocyte.confidence.assessment import assess
     from tomocyte.confidence.calibration import Calibration, fit_calibration
 
@@ -257,21 +334,16 @@ def calibrate(
             callback(Progress(item.name, f"calibrate: {purpose}", done=number, total=len(items)))
             yield examiner.examine(item)
 
+    if n_workers > 1:
+        everything = [*data.training, *data.validation, *(item for items in data.test.values() for item in items)]
+        examiner.predict_all(everything, n_workers=n_workers, callback=callback)
     described = [image.figures for image in examined(data.training, "usual look")]
     fitted = fit_calibration(
         lambda: examined(data.validation, "calibration"), [figures for figures in described if figures is not None]
     )
-    calibrated = package.card.model_copy(update={"calibration": dict(fitted.structures)})
-    fitted = Calibration(
-        with_own_ends(
-            fitted.structures,
-            (
-                compare_with_truth(item, folder, calibrated, cells=cells)
-                for item in with_truth(data.validation, package.card)
-            ),
-        ),
-        fitted.distribution,
-    )
+    exact = with_truth(data.validation, package.card)
+    rows = [examiner.own_numbers(item, fitted.structures) for item in exact]
+    fitted = Calibration(with_own_ends(fitted.structures, rows), fitted.distribution)
     sets = {"validation (fitted on)": data.validation, **data.test}
     results = {
         name: assess(examined(items, name), fitted.structures, fitted.distribution) for name, items in sets.items()

@@ -6,24 +6,29 @@ To compare another column, add it to :data:`tomocyte.confidence.own.COLUMNS`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.confidence.own import COLUMNS, mass_change, own_ends, own_scores
-from tomocyte.confidence.settings import StructureCalibration, UncertaintySettings
-from tomocyte.datasets.labelled import LabelledItem
-from tomocyte.models import ModelCard
-from tomocyte.pipeline.settings import RunSettings
+from tomocyte.comparison.whole_objects import found_whole, whole_objects
+from tomocyte.confidence.objects import ExpectedChange
+from tomocyte.confidence.own import COLUMNS, CORRECTED, MASK, expected_change, own_ends, own_scores
+from tomocyte.confidence.settings import StructureCalibration
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tomocyte.confidence.assessment import Examined
     from tomocyte.confidence.objects import ObjectSums
+    from tomocyte.pipeline.plan import Plan
+    from tomocyte.pipeline.stage import FrameState
+    from tomocyte.volume import Volume
+
+Tables = Sequence[Mapping[str, "pd.DataFrame"]]
+"""Structure -> table of its objects; first with the optics that are known, then as if they were not."""
 
 
 def own_rows(
@@ -33,122 +38,113 @@ def own_rows(
     truth: pd.DataFrame,
     sums: ObjectSums,
     structure: str,
+    columns: Sequence[str] = COLUMNS,
 ) -> pd.DataFrame:
     """Estimates of one structure's objects beside their truth.
 
     Parameters
     ----------
     table : DataFrame
-        Of the objects found, in the order of ``sums``: ``label``, the corrected columns and their ``…_estimator``.
+        Of the objects found, in the order of ``sums``: ``label``, some of the columns, and the ``…_estimator`` of
+        corrected ones.
     labels, true_labels : ndarray (Z, Y, X), unsigned integer
     truth : DataFrame
         Exact values, with ``structure``, ``label``, ``is_cut``.
     sums : ObjectSums
         Of the objects found.
     structure : str
+    columns : sequence of str
+        Of :data:`tomocyte.confidence.own.COLUMNS`; those that table or truth lack are left out.
 
     Returns
     -------
     DataFrame
-        ``structure``, ``label``, ``true_label``, ``iou``, ``column``, ``estimator``, ``value``, ``in_mask``,
-        ``truth``, ``score``.
+        ``structure``, ``label``, ``true_label``, ``iou``, ``column``, ``estimator``, ``value``, ``truth``, ``score``.
     """
     import pandas as pd
 
-    from tomocyte.confidence.assessment import MIN_IOU
-    from tomocyte.evaluation import overlap_table
-    from tomocyte.evaluation.matching import best_partners
-
-    overlaps = overlap_table(true_labels, labels)
-    whole = truth[(truth["structure"] == structure) & ~truth["is_cut"].astype(bool)]
-    own = {column: dict(zip(whole["label"], whole[column].astype(float), strict=True)) for column in COLUMNS}
+    whole = whole_objects(truth, structure)
     place = {int(label): row for row, label in enumerate(table["label"])}
-    change = mass_change(sums, structure)
+    known = [column for column in columns if column in table and column in whole]
+    changes = {column: expected_change(sums, structure, column) for column in known}
     rows = []
-    for pair in best_partners(overlaps):
-        true_label = int(overlaps.truth_labels[overlaps.truth_index[pair]])
-        label = int(overlaps.prediction_labels[overlaps.prediction_index[pair]])
-        if overlaps.iou[pair] < MIN_IOU or true_label not in own[COLUMNS[0]]:
-            continue
-        row = place[label]
-        for column in COLUMNS:
-            value, true = float(table[column].iloc[row]), own[column][true_label]
-            its_change = type(change)(change.log_ratio[[row]], change.uncertainty[[row]])
+    for found in found_whole(labels, true_labels, whole):
+        row = place[found.label]
+        for column in known:
+            value, true = float(table[column].iloc[row]), float(whole[column].loc[found.true_label])
+            change = ExpectedChange(*(values[[row]] for values in changes[column]))
+            score = own_scores(np.array([value]), np.array([true]), column, change)
             rows.append(
                 {
                     "structure": structure,
-                    "label": label,
-                    "true_label": true_label,
-                    "iou": float(overlaps.iou[pair]),
+                    **found._asdict(),
                     "column": column,
-                    "estimator": str(table[f"{column}_estimator"].iloc[row]),
+                    "estimator": str(table[f"{column}_estimator"].iloc[row]) if column in CORRECTED else MASK,
                     "value": value,
-                    "in_mask": float(table[f"{column}_in_mask"].iloc[row]),
                     "truth": true,
-                    "score": float(own_scores(np.array([value]), np.array([true]), column, its_change)[0]),
+                    "score": float(score[0]),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def compare_with_truth(item: LabelledItem, folder: Path, card: ModelCard, *, cells: str = "auto") -> pd.DataFrame:
-    """The first frame of a simulated item analysed as in a run, once with its optics and once as if they were unknown.
+def measured_tables(plan: Plan, state: FrameState, volume: Volume) -> Tables:
+    """The tables of a frame as a run corrects them, once with its optics and once as if they were unknown.
 
     Parameters
     ----------
-    item : LabelledItem
-        With a table of exact truth.
-    folder : Path
-        Of the model.
-    card : ModelCard
-        Its calibration corrects the probabilities.
-    cells : str
-        How touching cells are separated.
+    plan : Plan
+    state : FrameState
+        Segmented and measured.
+    volume : Volume
+        The frame's.
+    """
+    from tomocyte.pipeline.stages.missing_cone import MissingConeStage
+    from tomocyte.progress import silent
+
+    tables: list[Mapping[str, pd.DataFrame]] = []
+    for optics in dict.fromkeys((plan.optics, None)) if MissingConeStage.is_needed(plan) else ():
+        stage = MissingConeStage(replace(plan, optics=optics), silent)
+        stage.prepare(volume)
+        tables.append(stage.apply(state).tables)
+    return tables
+
+
+def compare_with_truth(
+    examined: Examined, tables: Tables, truth: pd.DataFrame, calibration: Mapping[str, StructureCalibration]
+) -> pd.DataFrame:
+    """The numbers of an examined frame beside its exact truth.
+
+    Parameters
+    ----------
+    examined : Examined
+    tables : Tables
+        From :func:`measured_tables`, by the names of ``examined``.
+    truth : DataFrame
+        Of the frame.
+    calibration : mapping
+        It corrects the probabilities.
 
     Returns
     -------
     DataFrame
-        As :func:`own_rows`, with ``item`` and the structure's name on the card.
+        As :func:`own_rows`, with ``item``.
     """
     import pandas as pd
 
     from tomocyte.confidence.objects import sum_over_objects
     from tomocyte.confidence.voxels import calibrated_levels
-    from tomocyte.pipeline.analysis import prepared_stages, walk
-    from tomocyte.pipeline.planning import plan_run
-    from tomocyte.pipeline.stages.confidence import probability_of
-    from tomocyte.pipeline.stages.missing_cone import MissingConeStage
-    from tomocyte.progress import silent
 
-    volume = item.open_image()
-    settings = RunSettings(
-        modality=card.modality, model=str(folder), cells=cells, uncertainty=UncertaintySettings(method="single")
-    )
-    plan = plan_run(volume, settings)
-    measured = replace(plan, stages=plan.stages[: plan.stages.index("measure") + 1])
-    state = walk(measured, volume, 0, prepared_stages(measured, volume), [])
-    prediction, true_frame, truth = state.prediction, item.read_frame(0), pd.read_parquet(item.truth or "")
-    truth = truth[truth["frame"] == 0]
-    tables = []
-    for optics in dict.fromkeys((plan.optics, None)):
-        stage = MissingConeStage(replace(plan, optics=optics), silent)
-        stage.prepare(volume)
-        corrected = stage.apply(state)
-        for structure, output in (prediction.outputs if prediction is not None else {}).items():
-            name = card.structures[output]
-            if name not in true_frame.labels or prediction is None:
-                continue
-            sums = sum_over_objects(
-                state.labels[structure],
-                probability_of(prediction, structure),
-                calibrated_levels(card.calibration.get(name)),
-                state.frame.voxel_size_um,
-            )
-            true_labels = true_frame.labels[name].astype(np.uint32)
-            tables.append(
-                own_rows(corrected.tables[structure], state.labels[structure], true_labels, truth, sums, name)
-            )
-    return pd.concat(tables, ignore_index=True).assign(item=item.name)
+    rows = []
+    for name, output in examined.outputs.items():
+        labels = examined.labels[name]
+        sums = sum_over_objects(
+            labels, examined.probability[output], calibrated_levels(calibration.get(name)), examined.voxel_size_um
+        )
+        for number, table in enumerate(tables):
+            columns = CORRECTED if number else COLUMNS  # sizes do not depend on the optics
+            rows.append(own_rows(table[name], labels, examined.truth[name], truth, sums, name, columns))
+    return pd.concat(rows, ignore_index=True).assign(item=examined.name) if rows else pd.DataFrame()
 
 
 def with_own_ends(

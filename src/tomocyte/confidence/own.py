@@ -1,8 +1,9 @@
-"""Intervals of the object's own index and dry mass, not of what its tomogram holds.
+"""Intervals of the object's own numbers, not of what its tomogram holds.
 
-Learned against objects whose truth is exact: the dry mass as a factor, in units of the uncertainty of the mask for
-organelles (a cell's corrected mass hardly depends on its mask), index and concentration as a difference. To bound
-another column, add it to :data:`COLUMNS` and to :func:`own_scores`.
+Learned against objects whose truth is exact. The dry mass is bounded by a factor, in units of the uncertainty of the
+mask for organelles (a cell's corrected mass hardly depends on its mask); volume, surface and height by a factor in
+units of that uncertainty; index and concentration by a difference. To bound another column, add it to :data:`COLUMNS`
+and to :func:`expected_change`.
 """
 
 from __future__ import annotations
@@ -23,15 +24,27 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 Ends = tuple[float, float]
 MASS, INDEX = "dry_mass_pg", "mean_ri"
-COLUMNS = (MASS, INDEX)
-"""Columns with ends of their own; the concentration follows the index."""
+VOLUME, SURFACE, HEIGHT = "volume_um3", "surface_area_um2", "height_um"
+CORRECTED = (MASS, INDEX)
+"""Columns whose estimators (``…_estimator``) have ends of their own; the concentration follows the index."""
+SIZES = (VOLUME, SURFACE, HEIGHT)
+"""Columns of the mask."""
+COLUMNS = (*CORRECTED, *SIZES)
+MASK = "mask"
+"""What stands for the estimator of :data:`SIZES`."""
 
 
-def mass_change(sums: ObjectSums, structure: str) -> ExpectedChange:
-    """What the mask lets expect of an object's corrected dry mass: none for cells, else that of the volume."""
-    if canonical_name(structure) == CELL:
-        return ExpectedChange(np.zeros(len(sums.label)), np.ones(len(sums.label)))
-    return sums.volume_change()
+def expected_change(sums: ObjectSums, structure: str, column: str) -> ExpectedChange:
+    """What the mask lets expect of an object's own value; the index does not use it.
+
+    None for the mass of cells; for that of organelles and for volumes, that of the volume; surfaces and heights are
+    expected as measured, as uncertain as the volume.
+    """
+    n = len(sums.label)
+    if column == INDEX or (column == MASS and canonical_name(structure) == CELL):
+        return ExpectedChange(np.zeros(n), np.ones(n))
+    change = sums.volume_change()
+    return change if column in (MASS, VOLUME) else ExpectedChange(np.zeros(n), change.uncertainty)
 
 
 def own_scores(value: Float, truth: Float, column: str, change: ExpectedChange) -> Float:
@@ -43,7 +56,7 @@ def own_scores(value: Float, truth: Float, column: str, change: ExpectedChange) 
         Of one of :data:`COLUMNS`.
     column : str
     change : ExpectedChange
-        From :func:`mass_change`.
+        From :func:`expected_change`.
     """
     if column == INDEX:
         return np.asarray(truth - value)
@@ -53,18 +66,24 @@ def own_scores(value: Float, truth: Float, column: str, change: ExpectedChange) 
 
 
 def own_intervals(
-    table: pd.DataFrame, ends: Mapping[str, Ends], change: ExpectedChange, *, increment_ml_per_g: float | None
+    table: pd.DataFrame,
+    ends: Mapping[str, Ends],
+    sums: ObjectSums,
+    structure: str,
+    *,
+    increment_ml_per_g: float | None,
 ) -> dict[str, Float]:
     """Both ends for each row, by column: ``dry_mass_pg_low``, …; NaN where nothing was learned for its estimator.
 
     Parameters
     ----------
     table : DataFrame
-        With the corrected columns and their ``…_estimator``.
+        With some of :data:`COLUMNS` and the ``…_estimator`` of corrected ones.
     ends : mapping
         ``column estimator`` -> ends.
-    change : ExpectedChange
-        From :func:`mass_change`, in the order of the rows.
+    sums : ObjectSums
+        In the order of the rows.
+    structure : str
     increment_ml_per_g : float, optional
         α of the structure.
     """
@@ -72,13 +91,15 @@ def own_intervals(
     for column in COLUMNS:
         if column not in table:
             continue
-        value, estimator = table[column].to_numpy(np.float64), table[f"{column}_estimator"].to_numpy()
+        value = table[column].to_numpy(np.float64)
+        estimators = table[f"{column}_estimator"].to_numpy() if column in CORRECTED else np.full(len(table), MASK)
+        change = expected_change(sums, structure, column)
         low, high = np.full((2, len(table)), np.nan)
-        for one in sorted(set(estimator)):
+        for one in sorted(set(estimators)):
             own = ends.get(f"{column} {one}")
             if own is None:
                 continue
-            is_one = estimator == one
+            is_one = estimators == one
             both = (value + own[0], value + own[1]) if column == INDEX else interval(value, change, own)
             low[is_one], high[is_one] = both[0][is_one], both[1][is_one]
         columns |= {f"{column}_low": low, f"{column}_high": high}

@@ -130,10 +130,12 @@ def analyse(
     return _finish(plan, volume, stages, frames)
 
 
-def segment_frame(volume: Volume, settings: RunSettings, *, frame: int = 0) -> tuple[Plan, FrameState]:
-    """One frame read and segmented exactly as :func:`analyse` does, but not measured; errors as there."""
+def segment_frame(
+    volume: Volume, settings: RunSettings, *, frame: int = 0, is_measured: bool = False
+) -> tuple[Plan, FrameState]:
+    """One frame read and segmented exactly as :func:`analyse` does, measured only if asked for; errors as there."""
     plan = plan_run(volume, settings)
-    plan = replace(plan, stages=plan.stages[: plan.stages.index("measure")])
+    plan = replace(plan, stages=plan.stages[: plan.stages.index("measure") + is_measured])
     return plan, walk(plan, volume, frame, prepared_stages(plan, volume), [])
 
 

@@ -93,8 +93,22 @@ CONFIDENCE = (
         NOT_BY_MODEL,
         "arXiv:2402.10665",
     ),
-    Column("volume_um3_low", "µm³", f"Lower end of {INTERVAL} of the volume.", NO_INTERVAL, CONFORMAL),
-    Column("volume_um3_high", "µm³", f"Upper end of {INTERVAL} of the volume.", NO_INTERVAL, CONFORMAL),
+    *(
+        Column(
+            f"{name}_{end}",
+            unit,
+            f"{which} end of {INTERVAL} of the object's own {meaning}: errors of the mask are in it, and that missing "
+            "frequencies draw it out along z.",
+            NO_INTERVAL,
+            CONFORMAL,
+        )
+        for name, unit, meaning in (
+            ("volume_um3", "µm³", "volume"),
+            ("surface_area_um2", "µm²", "surface"),
+            ("height_um", "µm", "height"),
+        )
+        for end, which in (("low", "Lower"), ("high", "Upper"))
+    ),
     *(
         Column(
             f"{name}_{end}",

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 Byte = NDArray[np.uint8]
 COLUMNS = (
-    "confidence", "volume_um3_low", "volume_um3_high", "mean_ri_low", "mean_ri_high", "concentration_mg_per_ml_low",
+    "confidence", "volume_um3_low", "volume_um3_high", "surface_area_um2_low", "surface_area_um2_high",
+    "height_um_low", "height_um_high", "mean_ri_low", "mean_ri_high", "concentration_mg_per_ml_low",
     "concentration_mg_per_ml_high", "dry_mass_pg_low", "dry_mass_pg_high",
 )  # fmt: skip
 
@@ -138,16 +139,15 @@ class ConfidenceStage(Stage):
         sums: ObjectSums,
         calibration: StructureCalibration,
     ) -> dict[str, Any]:
-        """Intervals of index, concentration and dry mass; of a complete tomogram, those of what it holds."""
+        """Intervals of the objects' own numbers; of a complete tomogram, of the dry mass that it holds."""
         from tomocyte.confidence.objects import interval
-        from tomocyte.confidence.own import mass_change, own_intervals
+        from tomocyte.confidence.own import own_intervals
 
-        if "dry_mass_pg" not in table:
-            return {}
         if state.is_cone_missing:
             alpha = self.plan.modality.structure(self.plan.name_of(structure)).refraction_increment_ml_per_g
-            return own_intervals(table, calibration.own, mass_change(sums, structure), increment_ml_per_g=alpha)
-        if state.is_cone_missing is None:
+            found = own_intervals(table, calibration.own, sums, structure, increment_ml_per_g=alpha)
+            return {name: ends for name, ends in found.items() if np.isfinite(ends).any()}
+        if state.is_cone_missing is None or "dry_mass_pg" not in table:
             return {}
         low, high = interval(table["dry_mass_pg"].to_numpy(np.float64), sums.mass_change(), calibration.dry_mass)
         return {"dry_mass_pg_low": low, "dry_mass_pg_high": high}

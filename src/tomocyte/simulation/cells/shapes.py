@@ -131,7 +131,7 @@ class StarBody:
         nodes: Float = self.centre_um + (self.radii[..., None] * grid) @ self.axes_um.T
         return nodes
 
-    @property
+    @cached_property
     def bounds_um(self) -> Float:
         """Lowest and highest z, y, x (2, 3) of the nodes in µm."""
         nodes = self.nodes_um.reshape(-1, 3)
