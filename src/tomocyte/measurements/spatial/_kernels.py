@@ -9,13 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.measurements._kernels import Integers, compiled
+from tomocyte.measurements._kernels import Integers, Shape, compiled
 
 Objects = NDArray[np.int32]
 Directions = NDArray[np.int8]
 Distances = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
+RowRuns = tuple[Integers, NDArray[np.int32], NDArray[np.int32], Objects]
+"""First run of each row (z, y), and start, stop and number of the object of each run, in raster order."""
 
 
 @compiled
@@ -160,78 +162,132 @@ def face_areas(
 
 
 @compiled
-def _meets(others: Objects, place: tuple[int, int, int], reach: Integers, own: int) -> bool:
-    """Whether some voxel of the others lies within reach; ``own`` does not count."""
+def _meets(others: Objects, place: tuple[int, int, int], reach: Integers) -> bool:
+    """Whether some voxel of the others lies within reach."""
     n_z, n_y, n_x = others.shape
     for step in range(reach.shape[0]):
         z = place[0] + reach[step, 0]
         y = place[1] + reach[step, 1]
         x = place[2] + reach[step, 2]
-        if 0 <= z < n_z and 0 <= y < n_y and 0 <= x < n_x:
-            other = others[z, y, x]
-            if other and other != own:
-                return True
+        if 0 <= z < n_z and 0 <= y < n_y and 0 <= x < n_x and others[z, y, x]:
+            return True
     return False
 
 
 @compiled
+def _first_reaching(stops: NDArray[np.int32], low: int, high: int, x: int) -> int:
+    """The first of the runs low to high of a row that ends behind x."""
+    while low < high:
+        middle = (low + high) // 2
+        if stops[middle] > x:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@compiled
 def find_contacts(
-    objects: Objects,
-    others: Objects,
+    shape: Shape,
+    objects: RowRuns,
+    others: RowRuns,
     faces: tuple[Integers, Directions],
-    reach: Integers,
-    face_reach: Integers,
-    n_in_face_reach: Integers,
+    voxel_rows: Integers,
+    face_rows: Integers,
+    n_face_rows: Integers,
+    n_others: int,
     is_same: bool,
 ) -> tuple[NDArray[np.bool_], Integers]:
-    """Which faces lie within the gap of another structure, and the pairs (object · n + other) of objects that do.
+    """Which faces lie within the gap of another structure, and the pairs (object · (n_others + 1) + other) that do.
 
-    ``n`` is one more than the largest number of the others. Objects that overlap are pairs, too.
+    Rows (n, 4) list the steps z and y, and the lowest and highest step x, to what lies within the gap of a voxel or of
+    a face. Faces come in raster order. Objects that overlap are pairs, too.
     """
-    n_z, n_y, n_x = objects.shape
+    first, starts, stops, owners = objects
     voxels, directions = faces
     is_contact = np.zeros(voxels.size, np.bool_)
-    base = int(others.max()) + 1
+    is_met = np.zeros((6, shape[2]), np.bool_)
     pairs = {np.int64(-1)}
-    before = np.int64(-1)
-    is_near = False
-    for index in range(voxels.size):
-        voxel = voxels[index]
-        z = voxel // (n_y * n_x)
-        y = voxel // n_x % n_y
-        x = voxel % n_x
-        owner = int(objects[z, y, x])
-        if voxel != before:
-            before = voxel
-            is_near = False
-            last = 0
-            for step in range(reach.shape[0]):
-                to_z = z + reach[step, 0]
-                to_y = y + reach[step, 1]
-                to_x = x + reach[step, 2]
-                if not (0 <= to_z < n_z and 0 <= to_y < n_y and 0 <= to_x < n_x):
-                    continue
-                other = int(others[to_z, to_y, to_x])
-                if other and not (is_same and other == owner):
-                    is_near = True
-                    if other != last:
-                        pairs.add(np.int64(owner * base + other))
-                        last = other
-                    if base == 2:  # one object alone: there is nothing else to find
-                        break
-        if is_near:
-            direction = directions[index]
-            is_contact[index] = _meets(
-                others, (z, y, x), face_reach[direction, : n_in_face_reach[direction]], owner if is_same else -1
-            )
-    if not is_same:
-        for z in range(n_z):
-            for y in range(n_y):
-                for x in range(n_x):
-                    if objects[z, y, x] and others[z, y, x]:
-                        pairs.add(np.int64(objects[z, y, x]) * base + others[z, y, x])
+    face = 0
+    for row in range(shape[0] * shape[1]):
+        for run in range(first[row], first[row + 1]):
+            owner, start, stop = owners[run], starts[run], stops[run]
+            is_near = _add_pairs(shape, row, start, stop, owner, others, voxel_rows, n_others, is_same, pairs)
+            end = np.int64(row) * shape[2] + stop
+            if is_near and face < voxels.size and voxels[face] < end:
+                _mark_met(shape, row, start, stop, owner if is_same else 0, others, face_rows, n_face_rows, is_met)
+            while face < voxels.size and voxels[face] < end:
+                is_contact[face] = is_near and is_met[directions[face], voxels[face] - np.int64(row) * shape[2]]
+                face += 1
     pairs.remove(np.int64(-1))
     return is_contact, np.array(sorted(pairs), dtype=np.int64)
+
+
+@compiled
+def _add_pairs(
+    shape: Shape,
+    row: int,
+    start: int,
+    stop: int,
+    owner: int,
+    others: RowRuns,
+    rows: Integers,
+    n_others: int,
+    is_same: bool,
+    pairs: set[np.int64],
+) -> bool:
+    """Whether some run of the others lies within reach of a run; the pairs are added."""
+    first, starts, stops, labels = others
+    z, y = row // shape[1], row % shape[1]
+    is_near = False
+    before = np.int32(0)
+    for step in range(rows.shape[0]):
+        to_z, to_y = z + rows[step, 0], y + rows[step, 1]
+        if not (0 <= to_z < shape[0] and 0 <= to_y < shape[1]):
+            continue
+        to_row = to_z * shape[1] + to_y
+        other = _first_reaching(stops, first[to_row], first[to_row + 1], start + rows[step, 2])
+        while other < first[to_row + 1] and starts[other] < stop + rows[step, 3]:
+            label = labels[other]
+            if not (is_same and label == owner):
+                is_near = True
+                if label != before:
+                    pairs.add(np.int64(owner) * (n_others + 1) + label)
+                    before = label
+                if n_others == 1:  # one object alone: there is nothing else to find
+                    return True
+            other += 1
+    return is_near
+
+
+@compiled
+def _mark_met(
+    shape: Shape,
+    row: int,
+    start: int,
+    stop: int,
+    left_out: int,
+    others: RowRuns,
+    face_rows: Integers,
+    n_face_rows: Integers,
+    is_met: NDArray[np.bool_],
+) -> None:
+    """Write, for each direction, which voxels of a run have others, but for one, within reach of their face there."""
+    first, starts, stops, labels = others
+    z, y = row // shape[1], row % shape[1]
+    for direction in range(6):
+        is_met[direction, start:stop] = False
+        for step in range(n_face_rows[direction]):
+            to_z, to_y = z + face_rows[direction, step, 0], y + face_rows[direction, step, 1]
+            if not (0 <= to_z < shape[0] and 0 <= to_y < shape[1]):
+                continue
+            low, high = face_rows[direction, step, 2], face_rows[direction, step, 3]
+            to_row = to_z * shape[1] + to_y
+            other = _first_reaching(stops, first[to_row], first[to_row + 1], start + low)
+            while other < first[to_row + 1] and starts[other] < stop + high:
+                if labels[other] != left_out:
+                    is_met[direction, max(start, starts[other] - high) : min(stop, stops[other] - low)] = True
+                other += 1
 
 
 @compiled
@@ -339,6 +395,6 @@ def contacts_at(
             x = place[2] + voxels[row, 2]
             if gaps[z, y, x] <= limit:
                 direction = directions[face]
-                if _meets(others, (z, y, x), face_reach[direction, : n_in_face_reach[direction]], -1):
+                if _meets(others, (z, y, x), face_reach[direction, : n_in_face_reach[direction]]):
                     area += areas[face]
     return smallest, n_contacts, area

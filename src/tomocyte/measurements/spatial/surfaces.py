@@ -7,14 +7,25 @@ too large by about one voxel.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.labels.distances import distance_um
 from tomocyte.measurements._kernels import Integers
-from tomocyte.measurements.spatial._kernels import Directions, Floats, Objects, face_areas, find_contacts, find_faces
+from tomocyte.measurements._object_kernels import count_runs, find_runs
+from tomocyte.measurements.spatial._kernels import (
+    Directions,
+    Floats,
+    Objects,
+    RowRuns,
+    face_areas,
+    find_contacts,
+    find_faces,
+)
 from tomocyte.volume import VoxelSize
 
 # Distances are products and roots of floats: a gap given as a multiple of the voxel size must include it.
@@ -45,6 +56,17 @@ class Reach:
     face: Integers
     n_face: Integers
 
+    @cached_property
+    def voxel_rows(self) -> Integers:
+        """(n, 4): the same steps from a voxel, row by row: steps z and y, lowest and highest step x."""
+        return _rows(self.voxel)
+
+    @cached_property
+    def face_rows(self) -> tuple[Integers, Integers]:
+        """(6, m, 4), (6,): the same steps from faces, row by row, and how many of the m are used."""
+        rows = [_rows(steps[:n]) for steps, n in zip(self.face, self.n_face, strict=True)]
+        return _stacked(rows), np.array([len(one) for one in rows])
+
     @classmethod
     def within(cls, gap_um: float, voxel_size_um: VoxelSize) -> Reach:
         """The steps within a gap in µm; in planar images (z is NaN) those in the plane."""
@@ -62,10 +84,33 @@ class Reach:
                 squared = np.square(np.maximum(np.abs(steps - centre) - 0.5, 0) * sides).sum(axis=1)
                 order = np.argsort(squared, kind="stable")
                 faces.append(steps[order[squared[order] <= limit]])
-        face = np.zeros((6, max(map(len, faces)), 3), np.int64)
-        for row, reachable in zip(face, faces, strict=True):
-            row[: len(reachable)] = reachable
-        return cls(gap_um, steps[apart <= limit], face, np.array([len(one) for one in faces]))
+        return cls(gap_um, steps[apart <= limit], _stacked(faces), np.array([len(one) for one in faces]))
+
+
+def _stacked(tables: Sequence[Integers]) -> Integers:
+    """Tables of different length in one array, zeros behind the shorter ones."""
+    stacked = np.zeros((len(tables), max(map(len, tables)), tables[0].shape[1]), np.int64)
+    for place, table in zip(stacked, tables, strict=True):
+        place[: len(table)] = table
+    return stacked
+
+
+def _rows(steps: Integers) -> Integers:
+    """(n, 4): steps z and y, and lowest and highest step x of each row of steps, the nearest row first."""
+    rows, row_of = np.unique(steps[:, :2], axis=0, return_inverse=True)
+    low, high = np.full(len(rows), np.iinfo(np.int64).max), np.full(len(rows), np.iinfo(np.int64).min)
+    np.minimum.at(low, row_of.ravel(), steps[:, 2])
+    np.maximum.at(high, row_of.ravel(), steps[:, 2])
+    order = np.lexsort((rows[:, 1], rows[:, 0], np.square(rows).sum(axis=1)))
+    return np.column_stack([rows, low, high])[order]
+
+
+def runs_of(objects: Objects) -> RowRuns:
+    """The runs along x of all objects, row by row."""
+    rows = objects.reshape(-1, objects.shape[2])
+    row_of, starts, stops, numbers = find_runs(rows, 0, count_runs(rows))
+    first = np.concatenate([[0], np.cumsum(np.bincount(row_of, minlength=len(rows)))])
+    return first.astype(np.int64), starts, stops, numbers
 
 
 def gaps_um(mask: NDArray[np.bool_], voxel_size_um: VoxelSize) -> NDArray[np.float32]:
@@ -169,13 +214,15 @@ class Faces:
 
         The area of walls (``is_wall``) between what fills space, such as cells, does not lose at their rims.
         """
-        faces = (self.voxels, self.directions)
-        is_contact, keys = find_contacts(self.objects, others, faces, reach.voxel, reach.face, reach.n_face, is_same)
+        n_others = int(others.max(initial=0))
+        is_contact, keys = find_contacts(
+            self.objects.shape, runs_of(self.objects), runs_of(others), (self.voxels, self.directions),
+            reach.voxel_rows, *reach.face_rows, n_others, is_same,
+        )  # fmt: skip
         owners = self.objects.ravel()[self.voxels[is_contact]] - 1
         area: Floats = np.bincount(
             owners, weights=self.areas_um2(is_contact, others if is_wall else None), minlength=self.n_objects
         ).astype(float)
         if math.isnan(self.voxel_size_um[0]):
             area = np.full(self.n_objects, math.nan)
-        base = int(others.max(initial=0)) + 1
-        return Contacts(np.stack([keys // base, keys % base], axis=1), area)
+        return Contacts(np.stack(np.divmod(keys, n_others + 1), axis=1), area)
