@@ -1,6 +1,6 @@
 """The centre line of an object as a graph: branches between nodes, with lengths in µm.
 
-Thinning is scikit-image's (Lee et al. 1994, doi:10.1006/cgip.1994.1042). Its voxels become branches, chains between
+Thinning is that of Lee et al. 1994 (doi:10.1006/cgip.1994.1042). Its voxels become branches, chains between
 free ends and junctions; neighbouring junction voxels are one junction. A free branch that ends inside the largest ball
 around its junction is a bump of the surface and is left out. To derive another number, add a property to
 :class:`Skeleton`.
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.measurements._thinning import count_far, surface_distances, thinned
 from tomocyte.volume import VoxelSize
 
 Points = NDArray[np.float64]
@@ -163,8 +164,8 @@ def _refined(padded: NDArray[np.bool_], sides: Points) -> tuple[Points, Points]:
     """
     from scipy.ndimage import distance_transform_edt, zoom
 
-    inside = distance_transform_edt(padded, sampling=sides)
-    signed = inside - distance_transform_edt(~padded, sampling=sides)
+    # Outside only what touches the object is interpolated with it.
+    signed = distance_transform_edt(padded, sampling=sides) - surface_distances(padded, sides)
     shape = np.rint(np.array(padded.shape) * sides / sides.min()).astype(int)
     if (shape == padded.shape).all():
         return signed, sides
@@ -179,28 +180,22 @@ def _thinned(distances: Points, sides: Points) -> tuple[Indices, Points]:
     directions. So all orders of the axes are tried: the one counts that leaves the fewest voxels of the object far from
     the line, and of several the shortest line.
     """
-    from scipy.ndimage import distance_transform_edt, maximum_filter
-    from skimage.morphology import skeletonize
+    from scipy.ndimage import maximum_filter
 
     inside = distances > 0
     # The axis lies between voxels: of each, the largest of it and its neighbours.
     radii = maximum_filter(distances, 3)
-    is_2d = len(distances) == 1
-    orders = ((0, 1, 2), (0, 2, 1)) if is_2d else tuple(itertools.permutations(range(3)))
+    orders = ((0, 1, 2), (0, 2, 1)) if len(distances) == 1 else tuple(itertools.permutations(range(3)))
     best: tuple[int, int] | None = None
-    line = distances == distances.max()
+    voxels = np.argwhere(distances == distances.max())[:1]
     for order in orders:
-        turned = np.ascontiguousarray(inside.transpose(order))
-        thin = skeletonize(turned[0], method="lee")[None] if is_2d else skeletonize(turned, method="lee")
-        thin = thin.astype(np.bool_).transpose(np.argsort(order))
-        if not thin.any():
-            continue
-        away, nearest = distance_transform_edt(~thin, sampling=np.where(sides > 0, sides, 1.0), return_indices=True)
-        n_far = int(np.count_nonzero(inside & (away > 2 * radii[tuple(nearest)])))
-        if best is None or (n_far, int(thin.sum())) < best:
-            best, line = (n_far, int(thin.sum())), thin
-    # Of some objects of few voxels thinning leaves nothing.
-    voxels = np.argwhere(line) if best is not None else np.argwhere(line)[:1]
+        # Sorted, as of the object as it lies: what comes next depends on the order.
+        line = np.array(sorted(thinned(inside.transpose(order))[:, np.argsort(order)].tolist()), np.int64)
+        # Of some objects of few voxels thinning leaves nothing.
+        if len(line):
+            rank = (count_far(inside, line, radii[tuple(line.T)], sides), len(line))
+            if best is None or rank < best:
+                best, voxels = rank, line
     return voxels, radii[tuple(voxels.T)]
 
 
