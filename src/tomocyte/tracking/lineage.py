@@ -1,0 +1,218 @@
+"""Tracks and their lineage, from links: numbers that stay the same over time, and how each track begins and ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tomocyte.tables import Column
+from tomocyte.tracking.link import Links
+from tomocyte.tracking.objects import Index, Objects
+from tomocyte.tracking.repair import Repair
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OBJECT_COLUMNS = (
+    Column(
+        "track_id",
+        "1",
+        "Number of the object over time, the same in every frame; 0 for pieces and for what was not tracked. "
+        "Organelles have that of their cell.",
+        kind="integer",
+    ),
+    Column("parent_id", "1", "Track of the mother; 0 for none.", kind="integer"),
+    Column("generation", "1", "Divisions since the first ancestor in the series; 0: no known mother.", kind="integer"),
+    Column(
+        "track_flags",
+        "",
+        "What is unusual about an object in its track: merged (the segmentation saw two objects as one here), piece "
+        "(it cut this off another object), after-gap (the object was missing in the frame before); several are joined "
+        "by semicolons.",
+        "Empty for nothing unusual.",
+        kind="text",
+    ),
+)
+"""What tracking adds to a table of objects."""
+TRACK_COLUMNS = (
+    Column("track_id", "1", "Number of the track.", kind="integer"),
+    *OBJECT_COLUMNS[1:3],
+    Column("first_frame", "1", "First frame of the track.", kind="integer"),
+    Column("last_frame", "1", "Last frame of the track.", kind="integer"),
+    Column(
+        "start",
+        "",
+        "How the track begins: first-frame (of the series), division, border (of the field), appears.",
+        kind="text",
+    ),
+    Column(
+        "end",
+        "",
+        "How the track ends: last-frame (of the series), division, border, merge (with another track), disappears, "
+        "death (by correction).",
+        kind="text",
+    ),
+)
+"""What a table of tracks begins with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Objects with their tracks.
+
+    Parameters
+    ----------
+    objects : DataFrame
+        One row per object, in the order of the table that was tracked: ``track_id``, ``parent_id``, ``generation``,
+        ``frame``, ``label``, ``track_flags``.
+    tracks : DataFrame
+        One row per track: :data:`TRACK_COLUMNS`.
+    merged : dict
+        (frame, label) of an object that holds several -> the tracks that are in it.
+    pieces : dict
+        (frame, label) of a piece -> track of the whole.
+    """
+
+    objects: pd.DataFrame
+    tracks: pd.DataFrame
+    merged: dict[tuple[int, int], tuple[int, ...]]
+    pieces: dict[tuple[int, int], int]
+
+
+def tracks_of(objects: Objects, repair: Repair) -> Tracks:
+    """Number the tracks and describe them.
+
+    A track ends at a division, and the daughters' begin; at a merge the larger goes on. Numbers rise with the first
+    frame.
+
+    Parameters
+    ----------
+    objects : Objects
+    repair : Repair
+
+    Returns
+    -------
+    Tracks
+    """
+    import pandas as pd
+
+    links, n = repair.links, len(objects)
+    follows, mother, merges_into = _relations(objects, links)
+    track = np.zeros(n, np.int64)
+    n_tracks = 0
+    for row in range(n):
+        if row in repair.piece_of:
+            continue
+        if row in follows:
+            track[row] = track[follows[row]]
+        else:
+            n_tracks += 1
+            track[row] = n_tracks
+    parent, generation = np.zeros(n_tracks + 1, np.int64), np.zeros(n_tracks + 1, np.int64)
+    for row in sorted(mother):
+        parent[track[row]] = track[mother[row]]
+        generation[track[row]] = generation[parent[track[row]]] + 1
+    flags = _flags(objects, repair, follows)
+    tracked = pd.DataFrame(
+        {
+            "track_id": track,
+            "parent_id": parent[track],
+            "generation": generation[track],
+            "frame": objects.frame,
+            "label": objects.label,
+            "track_flags": pd.Series(flags, dtype=object),
+        }
+    )
+    in_order = np.empty(n, np.int64)
+    in_order[objects.rows] = np.arange(n)
+    place = [(int(frame), int(label)) for frame, label in zip(objects.frame, objects.label, strict=True)]
+    return Tracks(
+        objects=tracked.iloc[in_order].reset_index(drop=True),
+        tracks=_described(objects, links, track, parent, generation, mother, merges_into),
+        merged={place[row]: tuple(int(track[one]) for one in ones) for row, ones in repair.merged.items()},
+        pieces={place[row]: int(track[main]) for row, main in repair.piece_of.items()},
+    )
+
+
+def _relations(objects: Objects, links: Links) -> tuple[dict[int, int], dict[int, int], set[int]]:
+    """Row -> the row before in its track; first row of a daughter -> last of the mother; rows that end in a merge."""
+    n_after = np.bincount(links.source, minlength=len(objects))
+    before: dict[int, list[int]] = {}
+    for a, b in zip(links.source.tolist(), links.target.tolist(), strict=True):
+        before.setdefault(b, []).append(a)
+    size = objects.amounts[:, -1] if objects.amounts.shape[1] else np.zeros(len(objects))
+    size = np.nan_to_num(size)
+    follows, mother, merges_into = {}, {}, set()
+    for row, sources in before.items():
+        main = max(sources, key=lambda source: (n_after[source] == 1, size[source], -source))
+        if n_after[main] == 1:
+            follows[row] = main
+        else:
+            mother[row] = main
+        merges_into |= {source for source in sources if source != main and n_after[source] == 1}
+    return follows, mother, merges_into
+
+
+def _flags(objects: Objects, repair: Repair, follows: dict[int, int]) -> list[str]:
+    number = np.repeat(np.arange(len(objects.frames)), [rows.stop - rows.start for rows in objects.frames])
+    flags: list[list[str]] = [[] for _ in range(len(objects))]
+    for row in repair.merged:
+        flags[row].append("merged")
+    for row in repair.piece_of:
+        flags[row].append("piece")
+    for row, source in follows.items():
+        if number[row] - number[source] > 1:
+            flags[row].append("after-gap")
+    return [";".join(words) for words in flags]
+
+
+def _described(
+    objects: Objects,
+    links: Links,
+    track: Index,
+    parent: Index,
+    generation: Index,
+    mother: dict[int, int],
+    merges_into: set[int],
+) -> pd.DataFrame:
+    """One row per track."""
+    import pandas as pd
+
+    n_tracks = len(parent) - 1
+    rows = np.flatnonzero(track > 0)
+    first, last = np.full(n_tracks + 1, len(objects)), np.full(n_tracks + 1, -1)
+    np.minimum.at(first, track[rows], rows)
+    np.maximum.at(last, track[rows], rows)
+    near = 1.5 * float(np.linalg.norm(links.scales.step_um[-2:]))
+    at_border = objects.is_border | ((objects.border_um <= near) & objects.is_field_known)
+    divides = set(mother.values())
+    first_frame, last_frame = (objects.frame[0], objects.frame[-1]) if len(objects) else (0, 0)
+    starts, ends = [], []
+    for number in range(1, n_tracks + 1):
+        a, b = int(first[number]), int(last[number])
+        starts.append(
+            "division" if a in mother
+            else "first-frame" if objects.frame[a] == first_frame
+            else "border" if at_border[a]
+            else "appears"
+        )  # fmt: skip
+        ends.append(
+            "division" if b in divides
+            else "merge" if b in merges_into
+            else "last-frame" if objects.frame[b] == last_frame
+            else "border" if at_border[b]
+            else "disappears"
+        )  # fmt: skip
+    return pd.DataFrame(
+        {
+            "track_id": np.arange(1, n_tracks + 1),
+            "parent_id": parent[1:],
+            "generation": generation[1:],
+            "first_frame": objects.frame[first[1:]],
+            "last_frame": objects.frame[last[1:]],
+            "start": pd.Series(starts, dtype=object),
+            "end": pd.Series(ends, dtype=object),
+        }
+    )

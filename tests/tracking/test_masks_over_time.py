@@ -1,0 +1,134 @@
+"""Label images over time: overlaps, errors of the segmentation in single frames, consistent numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tomocyte.tracking import Relabeller, TrackingSettings, Tracks, track_objects
+from tomocyte.tracking.objects import objects_of_table
+from tomocyte.tracking.overlaps import count_overlaps
+
+VOXEL_UM = (2.0, 0.5, 0.25)
+Series = NDArray[np.uint16]
+
+
+def boxes(*places: tuple[int, int, int, int]) -> NDArray[np.uint16]:
+    """(3, 60, 120): boxes from y, x with their height and width, numbered in this order."""
+    frame = np.zeros((3, 60, 120), np.uint16)
+    for number, (y, x, height, width) in enumerate(places, start=1):
+        frame[:, y : y + height, x : x + width] = number
+    return frame
+
+
+def measured(series: list[NDArray[np.uint16]]) -> pd.DataFrame:
+    """Centre and volume of every label, with the voxel size."""
+    rows = []
+    for index, labels in enumerate(series):
+        for label in np.unique(labels[labels > 0]).tolist():
+            where = np.argwhere(labels == label)
+            z, y, x = where.mean(axis=0) * VOXEL_UM
+            rows.append((index, label, z, y, x, len(where) * np.prod(VOXEL_UM)))
+    return pd.DataFrame(rows, columns=["frame", "label", "z_um", "y_um", "x_um", "volume_um3"])
+
+
+def tracked(series: list[NDArray[np.uint16]], **settings: object) -> tuple[Tracks, list[NDArray[np.unsignedinteger]]]:
+    tracks = track_objects(
+        measured(series),
+        TrackingSettings(**settings),
+        labels=lambda frame: series[frame],
+        voxel_size_um=VOXEL_UM,
+        extent_um=(6.0, 30.0, 30.0),
+    )
+    relabeller = Relabeller(tracks)
+    return tracks, [relabeller.frame(index, labels) for index, labels in enumerate(series)]
+
+
+STILL = ((5, 5, 12, 20), (5, 80, 12, 20), (40, 5, 12, 20), (40, 80, 12, 20), (22, 45, 10, 10), (22, 56, 10, 12))
+"""Six cells; the last two are neighbours with one free column between them."""
+
+
+def moved(index: int, places: tuple[tuple[int, int, int, int], ...] = STILL) -> NDArray[np.uint16]:
+    return boxes(*((y + index % 2, x + index, height, width) for y, x, height, width in places))
+
+
+def test_overlaps_counted_by_hand() -> None:
+    first, second = boxes((0, 0, 10, 10), (20, 20, 5, 4)), boxes((5, 5, 10, 10), (20, 22, 5, 4))
+    objects = objects_of_table(measured([first, second]))
+    overlaps = count_overlaps(objects, enumerate([first, second]))
+    rows = np.array([0, 1, 0]), np.array([2, 3, 3])
+    assert overlaps.common(*rows).tolist() == [3 * 5 * 5, 3 * 5 * 2, 0]
+    np.testing.assert_allclose(overlaps.iou(*rows), [75 / 525, 30 / 90, 0])
+    np.testing.assert_allclose(
+        overlaps.iou_of_two(np.array([0]), np.array([2]), np.array([3])), [75 / (300 + 360 - 75)]
+    )
+    shifted = count_overlaps(objects, enumerate([first, second]), {1: (0, 5, 5)})
+    assert shifted.common(np.array([0]), np.array([2])).tolist() == [300]
+
+
+def test_overlaps_across_a_gap_are_unknown() -> None:
+    series = [moved(0), moved(1), moved(2)]
+    objects = objects_of_table(measured(series))
+    overlaps = count_overlaps(objects, enumerate(series))
+    assert np.isnan(overlaps.iou(np.array([0]), np.array([12])))[0]
+
+
+def test_two_cells_merged_in_one_frame_are_cut_again() -> None:
+    series = [moved(index) for index in range(6)]
+    whole = series[3].copy()
+    series[3][:, 23:33, 48:58] = 5
+    series[3][:, 23:33, 58:59] = 5
+    series[3][series[3] == 6] = 5
+    tracks, numbered = tracked(series)
+    assert len(tracks.tracks) == 6
+    assert tracks.tracks["parent_id"].eq(0).all()
+    assert set(tracks.merged) == {(3, 5)}
+    flags = tracks.objects.set_index(["frame", "label"])["track_flags"]
+    assert flags[3, 5] == "merged"
+    names = numbered[2][0, 27, 47], numbered[2][0, 27, 60]
+    assert set(tracks.merged[3, 5]) == set(names)
+    # Cut where the cells met in the frame before; they have moved by one of their 10 columns since.
+    left, right = whole == 5, whole == 6
+    assert (numbered[3][left] == names[0]).mean() >= 0.9
+    assert (numbered[3][right] == names[1]).mean() >= 0.9
+    assert numbered[4][0, 27, 50] == names[0]
+    assert numbered[4][0, 27, 62] == names[1]
+
+
+def test_a_cell_cut_in_one_frame_is_joined_again() -> None:
+    series = [moved(index) for index in range(6)]
+    series[3][:, 41:53, 14:28][series[3][:, 41:53, 14:28] == 3] = 9
+    tracks, numbered = tracked(series)
+    assert len(tracks.tracks) == 6
+    assert [key for key in tracks.pieces if key[0] == 3] == [next(iter(tracks.pieces))]
+    whole = moved(3) == 3
+    assert len(np.unique(numbered[3][whole])) == 1
+    assert numbered[3][whole][0] == numbered[2][moved(2) == 3][0]
+    flags = tracks.objects[tracks.objects["frame"] == 3]
+    assert (flags["track_flags"] == "piece").sum() == 1
+    assert (flags["track_id"] == 0).sum() == 1
+
+
+def test_a_true_merge_ends_the_smaller_track() -> None:
+    series = [moved(index) for index in range(8)]
+    for labels in series[3:]:
+        box = np.argwhere((labels == 5) | (labels == 6))
+        (_, y0, x0), (_, y1, x1) = box.min(axis=0), box.max(axis=0)
+        labels[:, y0 : y1 + 1, x0 : x1 + 1] = 6
+    tracks, _ = tracked(series)
+    merged = tracks.tracks[tracks.tracks["end"] == "merge"]
+    assert merged["last_frame"].tolist() == [2]
+    before = tracks.objects[(tracks.objects["frame"] == 2) & (tracks.objects["label"] == 5)]
+    assert merged["track_id"].tolist() == before["track_id"].tolist(), "the smaller of both"
+
+
+def test_numbers_in_masks_are_those_of_the_table() -> None:
+    series = [moved(index) for index in range(4)]
+    for index, labels in enumerate(series):
+        order = np.random.default_rng(index).permutation(6) + 1
+        series[index] = np.concatenate([[0], order]).astype(np.uint16)[labels]
+    tracks, numbered = tracked(series)
+    for row in tracks.objects.itertuples():
+        assert np.unique(numbered[row.frame][series[row.frame] == row.label]).tolist() == [row.track_id]
+    assert all(((numbered[index] > 0) == (series[index] > 0)).all() for index in range(4))
