@@ -51,7 +51,13 @@ def codes(analysis: Any) -> set[str]:
 
 @pytest.mark.parametrize(
     ("named", "settings"),
-    [("HT-2H", {}), ("ht2h", {}), ("", {"instrument": "HT-2H"}), ("unheard of", {"instrument": OdtInstrument()})],
+    [
+        ("HT-2H", {}),
+        ("ht2h", {}),
+        ("", {"instrument": "HT-2H"}),
+        ("unheard of", {"instrument": OdtInstrument()}),
+        ("unheard of", {"instrument": "limited-angle"}),  # less than was measured
+    ],
 )
 def test_with_known_optics_the_matrix_weighs_the_object(limited: np.ndarray, named: str, settings: Any) -> None:
     analysis = run(limited, named=named, **settings)

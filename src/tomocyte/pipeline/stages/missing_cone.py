@@ -36,7 +36,10 @@ Float = NDArray[np.float64]
 CORRECTED = ("mean_ri", "concentration_mg_per_ml", "dry_mass_pg")
 """Columns that are corrected; what the mask alone gives stands beside each as ``…_in_mask``."""
 NO_VALUES = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-HOW_TO_NAME_IT = "Name the instrument with --instrument."
+HOW_TO_NAME_IT = (
+    "Name the instrument with --instrument; where it is not known, but its beams reach an aperture of 0.8, give "
+    "--instrument limited-angle."
+)
 
 
 class MissingConeStage(Stage):

@@ -28,6 +28,11 @@ VARIANTS: dict[str, OdtInstrument] = {
     "HT-2H": OdtInstrument(name="HT-2H"),
     # The same with its beams inside the pupil, as fields of thick cells need them (physics/fields.py). An assumption.
     "HT-2H-58deg": OdtInstrument(name="HT-2H-58deg", illumination_polar_deg=58.0),
+    # No microscope: what every tomograph of limited angles measures whose beams and objective reach an aperture of 0.8.
+    # For correcting tomograms of an unknown instrument: too small a support costs little, too large a one much.
+    "limited-angle": OdtInstrument(
+        name="limited-angle", objective_na=0.8, illumination_polar_deg=36.7, illumination_ri=1.337
+    ),
     # Schürmann et al. 2017 (10.1002/jbio.201700145): 647 nm, a cell rotated once under a shearing interferometer. The
     # data do not state the objective; their power spectrum falls by six decades and meets the noise between 0.7 and
     # 0.9, so 0.75 is assumed here.
