@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-OTHERS = {"agreement": "compares numbers only; tests/measurements/test_agreement.py", "networks": "below"}
+OTHERS = {"agreement": "compares numbers only; tests/measurements/test_other_programs.py", "networks": "below"}
 SCRIPTS = sorted(path for path in (Path(__file__).parent.parent / "benchmarks").glob("*.py") if path.stem not in OTHERS)
 
 

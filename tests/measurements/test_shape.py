@@ -62,9 +62,9 @@ def test_moments_against_numpy(make_region) -> None:
     mask = np.random.default_rng(2).random((5, 8, 11)) < 0.4
     region = make_region(mask)
     places = np.argwhere(mask)
-    np.testing.assert_allclose(region.moments.centre, places.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(region.geometry.shapes.centre[0], places.mean(axis=0), rtol=1e-13)
     expected = np.cov(places.T, bias=True) + np.eye(3) / 12
-    np.testing.assert_allclose(region.moments.covariance, expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(region.geometry.shapes.covariance[0], expected, rtol=1e-12, atol=1e-13)
     assert region.box_size == tuple(np.ptp(places, axis=0) + 1)
 
 

@@ -6,7 +6,6 @@ fill the volume.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,29 +16,12 @@ from tomocyte.measurements._kernels import Runs, row_runs
 from tomocyte.measurements._label_runs import label_runs
 from tomocyte.measurements._skeleton import Skeleton, skeleton_of
 from tomocyte.measurements.shapes import Shapes
+from tomocyte.measurements.voxel_size import OfVoxels
 from tomocyte.volume import VoxelSize
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Sums over an object's voxels.
-
-    Parameters
-    ----------
-    n_voxels : int
-    centre : float64 ndarray (3,)
-        Mean voxel index z, y, x in the region's box.
-    covariance : float64 ndarray (3, 3)
-        Of the position, in voxels², of the solid voxels (a single voxel has 1/12 along each axis).
-    """
-
-    n_voxels: int
-    centre: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Geometry:
+class Geometry(OfVoxels):
     """The mask of one object and what follows from it.
 
     Parameters
@@ -53,11 +35,6 @@ class Geometry:
     mask: NDArray[np.bool_]
     voxel_size_um: VoxelSize
 
-    @property
-    def is_2d(self) -> bool:
-        """Whether the object lies in a planar image whose thickness has no meaning."""
-        return math.isnan(self.voxel_size_um[0])
-
     @cached_property
     def runs(self) -> Runs:
         """The mask as runs along x: first run of each row, starts, stops."""
@@ -68,66 +45,6 @@ class Geometry:
     def shapes(self) -> Shapes:
         """The mask as the one object of its box; of none where the mask is empty."""
         return Shapes(label_runs(self.mask), self.voxel_size_um)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the mask holds no voxel."""
-        return len(self.shapes.runs) == 0
-
-    @cached_property
-    def moments(self) -> Moments:
-        """Number of voxels, centre and covariance, from exact integer sums."""
-        if self.is_empty:
-            return Moments(0, np.full(3, np.nan), np.full((3, 3), np.nan))
-        return Moments(int(self.shapes.n_voxels[0]), self.shapes.centre[0], self.shapes.covariance[0])
-
-    @cached_property
-    def box_size(self) -> tuple[int, int, int]:
-        """Voxels z, y, x of the tight bounding box; zeros for an empty mask."""
-        if self.is_empty:
-            return 0, 0, 0
-        z, y, x = (int(side[0]) for side in self.shapes.box_size)
-        return z, y, x
-
-    @cached_property
-    def cut_sides(self) -> NDArray[np.bool_]:
-        """(3, 2): whether the object is cut by the low and the high border along z, y, x.
-
-        The box has an empty margin wherever the volume goes on, so an object voxel on the box's face lies at the
-        border. A planar image has no border along z.
-        """
-        return np.zeros((3, 2), np.bool_) if self.is_empty else self.shapes.cut_sides[0]
-
-    @property
-    def n_projected_pixels(self) -> int:
-        """Number of pixels covered seen along z."""
-        return 0 if self.is_empty else int(self.shapes.n_projected_pixels[0])
-
-    @property
-    def euler_number(self) -> int:
-        """Objects minus tunnels plus cavities, with voxels joined at corners."""
-        return 0 if self.is_empty else int(self.shapes.euler_number[0])
-
-    @property
-    def axis_lengths_um(self) -> tuple[float, float, float]:
-        """Full axes in µm, longest first, of the ellipsoid of the same covariance; NaN for an empty mask."""
-        if self.is_empty:
-            return math.nan, math.nan, math.nan
-        first, second, third = (float(length[0]) for length in self.shapes.axis_lengths_um)
-        return first, second, third
-
-    @cached_property
-    def mean_projection(self) -> float:
-        """Mean shadow over all directions in µm² (planar images: in the plane, µm), free of the border's cut.
-
-        NaN for an object that is too small.
-        """
-        return math.nan if self.is_empty else float(self.shapes.mean_projection[0])
-
-    @property
-    def mesh_area(self) -> float:
-        """Area of the triangles of marching cubes in µm²; NaN for planar images and objects that are too small."""
-        return math.nan if self.is_empty else float(self.shapes.mesh_area[0])
 
     @cached_property
     def skeleton(self) -> Skeleton:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tomocyte.measurements._image import Image
 from tomocyte.measurements._kernels import Runs
 from tomocyte.measurements._quantiles import FRACTIONS, quantiles
-from tomocyte.measurements.geometry import Geometry, Moments
+from tomocyte.measurements.geometry import Geometry
+from tomocyte.measurements.voxel_size import OfVoxels
 from tomocyte.volume import VoxelSize
 
 BLOCK_VOXELS = 1 << 21
@@ -43,7 +44,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Region:
+class Region(OfVoxels):
     """One object cut out, for measuring.
 
     Parameters
@@ -78,21 +79,6 @@ class Region:
     refraction_increment_ml_per_g: float | None = None
     channel: int = 0
 
-    @property
-    def is_2d(self) -> bool:
-        """Whether the object lies in a planar image whose thickness has no meaning."""
-        return math.isnan(self.voxel_size_um[0])
-
-    @property
-    def voxel_volume_um3(self) -> float:
-        """Volume of one voxel in µm³; NaN for planar images."""
-        return self.voxel_size_um[0] * self.voxel_size_um[1] * self.voxel_size_um[2]
-
-    @property
-    def pixel_area_um2(self) -> float:
-        """Area of one pixel in the xy plane in µm²."""
-        return self.voxel_size_um[1] * self.voxel_size_um[2]
-
     @cached_property
     def geometry(self) -> Geometry:
         """Position and form from the mask; the same object for all channels of the region."""
@@ -104,25 +90,22 @@ class Region:
         return self.geometry.runs
 
     @property
-    def moments(self) -> Moments:
-        """Number of voxels, centre and covariance, from exact integer sums."""
-        return self.geometry.moments
-
-    @property
     def n_voxels(self) -> int:
         """Number of voxels of the object."""
-        return self.moments.n_voxels
+        return int(_only(self.geometry.shapes.n_voxels, 0))
 
     @property
     def centre_um(self) -> NDArray[np.float64]:
         """(3,): centre z, y, x in µm in the volume, where voxel 0 lies at 0 µm; z is NaN for planar images."""
-        centre: NDArray[np.float64] = (np.array(self.corner) + self.moments.centre) * np.array(self.voxel_size_um)
+        in_box = _only(self.geometry.shapes.centre, np.full(3, np.nan))
+        centre: NDArray[np.float64] = (np.array(self.corner) + in_box) * np.array(self.voxel_size_um)
         return centre
 
     @property
     def box_size(self) -> tuple[int, int, int]:
         """Voxels z, y, x of the tight bounding box; zeros for an empty mask."""
-        return self.geometry.box_size
+        z, y, x = (int(_only(side, 0)) for side in self.geometry.shapes.box_size)
+        return z, y, x
 
     @property
     def nan_where_cut(self) -> float:
@@ -130,24 +113,20 @@ class Region:
         return math.nan if self.is_cut else 1.0
 
     @property
-    def cut_sides(self) -> NDArray[np.bool_]:
-        """(3, 2): whether the object is cut by the low and the high border along z, y, x."""
-        return self.geometry.cut_sides
-
-    @property
     def n_projected_pixels(self) -> int:
         """Number of pixels covered seen along z."""
-        return self.geometry.n_projected_pixels
+        return int(_only(self.geometry.shapes.n_projected_pixels, 0))
 
     @property
     def axis_lengths_um(self) -> tuple[float, float, float]:
         """Full axes in µm, longest first, of the ellipsoid (ellipse: two, the third is NaN) of the same covariance."""
-        return self.geometry.axis_lengths_um
+        first, second, third = (float(_only(each, math.nan)) for each in self.geometry.shapes.axis_lengths_um)
+        return first, second, third
 
     @property
     def euler_number(self) -> int:
         """Objects minus tunnels plus cavities, with voxels joined at corners."""
-        return self.geometry.euler_number
+        return int(_only(self.geometry.shapes.euler_number, 0))
 
     @property
     def mean_projection(self) -> float:
@@ -155,12 +134,12 @@ class Region:
 
         NaN for an object that is too small.
         """
-        return self.geometry.mean_projection
+        return float(_only(self.geometry.shapes.mean_projection, math.nan))
 
     @property
     def mesh_area(self) -> float:
         """Area of the triangles of marching cubes in µm²; NaN for planar images and objects that are too small."""
-        return self.geometry.mesh_area
+        return float(_only(self.geometry.shapes.mesh_area, math.nan))
 
     def on_channel(self, channel: int) -> Region:
         """The same object seen on another channel; its geometry is shared, not computed again."""
@@ -206,6 +185,11 @@ class Region:
     def quantiles(self) -> dict[float, float]:
         """The 5 %, 50 % and 95 % quantiles of the finite values of the region's channel, interpolated linearly."""
         return quantiles(self.value_blocks, FRACTIONS, self.summary.n_finite)
+
+
+def _only(values: NDArray[Any], if_empty: Any) -> Any:
+    """The value of a mask, which is the only object of its box; another where the mask is empty."""
+    return values[0] if len(values) else if_empty
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from tomocyte.measurements._image import SLAB_PLANES, Image
 from tomocyte.measurements._kernels import Integers
 from tomocyte.measurements._quantiles import FRACTIONS
 from tomocyte.measurements.shapes import Floats, Shapes
+from tomocyte.measurements.voxel_size import OfVoxels
 from tomocyte.volume import VoxelSize
 
 VALUES_IN_MEMORY = 1 << 25
@@ -45,7 +46,7 @@ class Summaries:
 
 
 @dataclass(frozen=True, eq=False)
-class Regions:
+class Regions(OfVoxels):
     """All objects of a label image, seen on one channel.
 
     Parameters
@@ -71,21 +72,6 @@ class Regions:
     def voxel_size_um(self) -> VoxelSize:
         """z, y, x; z is NaN for planar images."""
         return self.shapes.voxel_size_um
-
-    @property
-    def is_2d(self) -> bool:
-        """Whether the objects lie in a planar image whose thickness has no meaning."""
-        return self.shapes.is_2d
-
-    @property
-    def voxel_volume_um3(self) -> float:
-        """Volume of one voxel in µm³; NaN for planar images."""
-        return self.voxel_size_um[0] * self.voxel_size_um[1] * self.voxel_size_um[2]
-
-    @property
-    def pixel_area_um2(self) -> float:
-        """Area of one pixel in the xy plane in µm²."""
-        return self.voxel_size_um[1] * self.voxel_size_um[2]
 
     @property
     def nan_where_cut(self) -> Floats:

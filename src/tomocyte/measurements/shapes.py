@@ -26,6 +26,7 @@ from tomocyte.measurements._crofton import (
 from tomocyte.measurements._kernels import Integers
 from tomocyte.measurements._label_runs import LabelRuns
 from tomocyte.measurements._marching_cubes import case_areas
+from tomocyte.measurements.voxel_size import OfVoxels
 from tomocyte.volume import VoxelSize
 
 Floats = NDArray[np.float64]
@@ -36,7 +37,7 @@ SMALLEST_EXTENT_VOXELS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Shapes:
+class Shapes(OfVoxels):
     """The masks of all objects and what follows from them; every array has one entry per object.
 
     Parameters
@@ -48,11 +49,6 @@ class Shapes:
 
     runs: LabelRuns
     voxel_size_um: VoxelSize
-
-    @property
-    def is_2d(self) -> bool:
-        """Whether the objects lie in a planar image whose thickness has no meaning."""
-        return math.isnan(self.voxel_size_um[0])
 
     @cached_property
     def boxes(self) -> Integers:
