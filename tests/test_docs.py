@@ -232,6 +232,7 @@ TREATMENTS = {
     r"real/|samples get": "needs real data",
     r"tomocyte measure ": "measure",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
+    r"tomocyte figures ": "typed in tests/runs/test_drawing.py",
     r" propagate ": "typed in tests/propagation/test_propagation_page.py",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",

@@ -263,7 +263,7 @@ def test_exports_that_cannot_be_right_are_refused(
         return error.code
 
     assert code(run) == "E-EDIT-NONE"
-    assert code(tmp_path) == "E-EDIT-RUN"
+    assert code(tmp_path) == "E-RUN-FOLDER"
     assert code(corrected_run, "--all", "--margin-um", 1) == "E-SETTINGS"
     assert code(corrected_run, "--inputs", tmp_path) == "E-NOT-FOUND"
     ball_file("m.ome.tif")

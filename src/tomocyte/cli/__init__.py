@@ -20,6 +20,7 @@ from tomocyte.cli import (
     accuracy,
     edits,
     evaluate,
+    figures,
     files,
     measure,
     measurements,
@@ -54,6 +55,7 @@ app.command(cls=ListingCommand, short_help="Show what a file contains.")(files.i
 app.command(cls=LongCommand, short_help="Convert a file to another format.")(files.convert)
 app.command(cls=ListingCommand, short_help="List the file formats that are read and written.")(files.formats)
 app.command(cls=LongCommand, short_help="Check that results are unchanged since they were written.")(files.verify)
+app.command(cls=LongCommand, short_help="Draw figures and films of a finished run.")(figures.figures)
 app.command(cls=LongCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
 app.command(cls=LongCommand, short_help="Compare numbers with the exact truth of simulated fields.")(accuracy.accuracy)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)

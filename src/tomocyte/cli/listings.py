@@ -29,16 +29,17 @@ OPTION_GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         "recursive", "voxel_size_um", "pixel_size_um", "axes", "dataset", "time_step_s", "medium_ri", "quantity",
         "wavelength_um", "lac_per_um", "nan", "data", "image", "cell", "nucleus", "nucleolus", "lipid_droplet",
-        "mitochondrion", "others",
+        "mitochondrion", "others", "inputs", "conditions",
     ),
     "What to do": (
         "modality", "model", "cells", "channel", "structure", "object_diameter_um", "edits", "settings", "preset",
         "n_items", "frames", "experiment", "shape", "instrument", "shift", "benchmark", "seed", "threshold",
         "tolerance_um", "instances", "min_iou", "method", "axis", "labelled_slices", "resamples", "overrides",
+        "kind", "quantities", "subject", "item", "track",
     ),
     "Output": (
         "output", "measurements", "contacts", "contact_gap_um", "placements", "colocalisation", "uncertainty",
-        "uncertainty_map", "structures", "picture_format", "file_format",
+        "uncertainty_map", "structures", "movie", "unit", "title", "frames_per_second", "picture_format", "file_format",
         "as_json", "overwrite", "discard_changes", "dry_run", "quiet", "log",
     ),
     "Advanced": (),
@@ -235,6 +236,12 @@ def _written_formats() -> str:
     return ", ".join(f"{' '.join(entry.suffixes)} ({entry.name})" for entry in writers)
 
 
+def _figure_kinds() -> str:
+    from tomocyte.figures.experiment import FIGURES
+
+    return _one_of(FIGURES)
+
+
 def _cell_methods() -> str:
     from tomocyte.pipeline.plan import AS_FOUND
     from tomocyte.pipeline.planning import AUTO, CELL_METHODS
@@ -278,6 +285,7 @@ LISTINGS: dict[str, Callable[[], str]] = {
     "propagation_methods": _propagation_methods,
     "written_formats": _written_formats,
     "cell_methods": _cell_methods,
+    "figure_kinds": _figure_kinds,
     "training_recipes": partial(_recipes, "train"),
     "search_recipes": partial(_recipes, "search"),
     "crossval_recipes": partial(_recipes, "crossval"),

@@ -13,6 +13,7 @@ import typer
 
 from tomocyte.cli import completion
 from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
+from tomocyte.cli.figures import MovieOption, films_of_run
 from tomocyte.cli.options import (
     AxesOption,
     ColocalisationOption,
@@ -153,6 +154,7 @@ def run(
             "--trust-times", help="Skip finished inputs whose size and date are unchanged, without reading them."
         ),
     ] = False,
+    movie: MovieOption = None,
     dry_run: DryRunOption = False,
     discard_changes: DiscardOption = False,
     as_json: JsonOption = False,
@@ -165,6 +167,7 @@ def run(
     """
     given = locals()
     from tomocyte.datasets.inputs import find_inputs
+    from tomocyte.figures.movies import check_movie
 
     find_paths = cache(partial(find_inputs, inputs, axes=axes, is_recursive=recursive))
     run_settings = _run_settings(
@@ -186,7 +189,12 @@ def run(
         raise typer.Exit(show_plan(paths, run_settings, output, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
     options["is_discarding_changes"] = discard_changes
-    raise typer.Exit(run_and_print(paths, run_settings, output, options, is_debug=debug, as_json=as_json))
+    if movie is not None:
+        check_movie(movie)
+    code = run_and_print(paths, run_settings, output, options, is_debug=debug, as_json=as_json)
+    if movie is not None and code != EXIT_ALL_FAILED:
+        films_of_run(output, movie)
+    raise typer.Exit(code)
 
 
 def run_and_print(

@@ -6,7 +6,7 @@ A montage is :func:`tomocyte.figures.contour_figure` of such panels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def crop_plane(array: NDArray[Any], centre: Sequence[float], shape: tuple[int, int]) -> NDArray[Any]:
+class Planes(Protocol):
+    """A volume (Z, Y, X), in memory or read plane by plane."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, z: int, /) -> Any: ...
+
+
+def crop_plane(array: Planes, centre: Sequence[float], shape: tuple[int, int]) -> NDArray[Any]:
     """The part of one xy plane around a place; near the border it is moved so that it stays inside.
 
     Parameters
     ----------
-    array : array (Z, Y, X)
-        Anything that can be sliced like a numpy array; one plane is read.
+    array : Planes
+        One plane is read.
     centre : sequence of 3 float
         z, y, x in voxels; the centre of the first voxel is 0.
     shape : tuple of 2 int
@@ -36,11 +45,11 @@ def crop_plane(array: NDArray[Any], centre: Sequence[float], shape: tuple[int, i
     [[2, 3, 4], [8, 9, 10]]
     """
     z = min(max(round(centre[0]), 0), array.shape[0] - 1)
-    box = tuple(
-        slice(start := min(max(round(middle - (n - 1) / 2), 0), max(length - n, 0)), start + n)
+    starts = [
+        min(max(round(middle - (n - 1) / 2), 0), max(length - n, 0))
         for middle, n, length in zip(centre[1:], shape, array.shape[1:], strict=True)
-    )
-    return np.asarray(array[z])[box]
+    ]
+    return np.asarray(array[z])[starts[0] : starts[0] + shape[0], starts[1] : starts[1] + shape[1]]
 
 
 def crop_shape(side_um: float, voxel_size_um: VoxelSize) -> tuple[int, int]:
@@ -49,8 +58,8 @@ def crop_shape(side_um: float, voxel_size_um: VoxelSize) -> tuple[int, int]:
 
 
 def cell_panel(
-    image: NDArray[Any],
-    labels: Mapping[str, NDArray[Any]],
+    image: Planes,
+    labels: Mapping[str, Planes],
     centre_um: Sequence[float],
     voxel_size_um: VoxelSize,
     *,
@@ -61,9 +70,9 @@ def cell_panel(
 
     Parameters
     ----------
-    image : array (Z, Y, X)
+    image : Planes
         In its physical unit.
-    labels : mapping of str to array (Z, Y, X)
+    labels : mapping of str to Planes
         Structure to labels, 0 = background.
     centre_um : sequence of 3 float
         z, y, x in µm as in the tables, where the centre of voxel 0 lies at 0; z is not used in a single plane.
@@ -74,10 +83,8 @@ def cell_panel(
     caption : str
     """
     centre = [
-        0.0 if not np.isfinite(size) or array_is_flat else place / size
-        for place, size, array_is_flat in zip(
-            centre_um, voxel_size_um, (image.shape[0] == 1, False, False), strict=True
-        )
+        place / size if np.isfinite(place) and np.isfinite(size) else 0.0
+        for place, size in zip(centre_um, voxel_size_um, strict=True)
     ]
     shape = crop_shape(side_um, voxel_size_um)
     outlines = {name: crop_plane(array, centre, shape) for name, array in labels.items()}

@@ -7,7 +7,7 @@ lies behind something transparent shows through. To draw another kind of body, g
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ CELL_OPACITY = 0.1
 _LIGHT = np.array([0.85, 0.3, -0.45])
 _AMBIENT = 0.55
 _PANEL_INCHES = 3.4
+_TURNING_SIDE = 96
+_TURNING_ELEVATION = 28.0
+_TURNING_ZOOM = 0.85
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +179,45 @@ def body_figure(
         return picture(figure, file_format)
 
 
+def turning_pictures(
+    panel: BodyPanel, voxel_size_um: VoxelSize, *, n_views: int = 36, largest_side: int = 640
+) -> Iterator[NDArray[np.uint8]]:
+    """One view after the other of a full turn about z, each as an array, for films.
+
+    Parameters
+    ----------
+    panel : BodyPanel
+        At least one body; its caption stands on every view.
+    voxel_size_um : tuple of 3 float
+        z, y, x in µm.
+    n_views : int
+    largest_side : int
+        Pixels of a side of the square view.
+
+    Yields
+    ------
+    ndarray (rows, columns, 3), uint8
+        The axes carry µm.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    parts = [surface_mesh(body.mask, voxel_size_um, largest_side=_TURNING_SIDE) for body in panel.bodies]
+    shape: tuple[int, ...] = panel.bodies[0].mask.shape
+    low, high = _limits([vertices for vertices, _ in parts], shape, voxel_size_um)
+    with defaults():
+        side = largest_side / DPI
+        figure = Figure(figsize=(side, side), dpi=DPI, facecolor="white")
+        canvas: Any = FigureCanvasAgg(figure)
+        axes: Any = figure.add_axes((0, 0, 1, 0.96), projection="3d")
+        _draw_bodies(axes, panel, parts)
+        figure.text(0.02, 0.97, drawable(panel.caption), fontsize=10, va="top", parse_math=False)
+        for number in range(n_views):
+            _finish(axes, low, high, (_TURNING_ELEVATION, -60.0 + 360.0 * number / n_views), zoom=_TURNING_ZOOM)
+            canvas.draw()
+            yield np.array(canvas.buffer_rgba())[..., :3]
+
+
 def _limits(parts: list[Float], shape: tuple[int, ...], voxel_size_um: VoxelSize) -> tuple[Float, Float]:
     points = np.concatenate(parts)
     if not len(points):
@@ -206,9 +248,9 @@ def _draw_bodies(axes: Any, panel: BodyPanel, parts: list[tuple[Float, NDArray[n
         axes.add_collection3d(collection)
 
 
-def _finish(axes: Any, low: Float, high: Float, view_deg: tuple[float, float]) -> None:
+def _finish(axes: Any, low: Float, high: Float, view_deg: tuple[float, float], *, zoom: float = 1.15) -> None:
     axes.set(xlim=(low[2], high[2]), ylim=(high[1], low[1]), zlim=(low[0], high[0]))
-    axes.set_box_aspect(tuple(np.maximum(high - low, 1e-6)[::-1]), zoom=1.15)
+    axes.set_box_aspect(tuple(np.maximum(high - low, 1e-6)[::-1]), zoom=zoom)
     axes.view_init(elev=view_deg[0], azim=view_deg[1])
     axes.set_xlabel("x (µm)", fontsize=7, labelpad=-6)
     axes.set_ylabel("y (µm)", fontsize=7, labelpad=-6)

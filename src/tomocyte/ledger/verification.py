@@ -25,6 +25,9 @@ from tomocyte.ledger.sealed import unseal
 from tomocyte.names import LITTER
 from tomocyte.progress import silent
 
+DRAWN_NAME = "figures"
+"""Folder of what is drawn from the results: it can be drawn again at any time, and is not checked."""
+
 
 class Finding(BaseModel):
     """One thing that is not as it was committed."""
@@ -124,7 +127,7 @@ class _Check:
         for path in sorted(self.present - self.known):
             if any(PART.search(part) for part in path.split("/")):
                 self.find("leftover", path, "unfinished write of an interrupted run; run the same command again.")
-            elif path.rsplit("/", 1)[-1] not in LITTER:
+            elif path.rsplit("/", 1)[-1] not in LITTER and not path.startswith(f"{DRAWN_NAME}/"):
                 self.find("unexpected", path, "this file does not belong to the results.")
         findings = tuple(sorted(self.findings, key=lambda finding: (finding.path, finding.kind)))
         return VerifyReport(n_items=len(records), n_files=self.n_files, n_bytes=self.n_bytes, findings=findings)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +18,17 @@ from pydantic import Field, model_validator
 
 from tomocyte import __version__
 from tomocyte.corrections.files import LOG_NAME
-from tomocyte.corrections.from_labels import FinishedItem, finished_item
+from tomocyte.corrections.from_labels import FinishedItem
 from tomocyte.datasets.labelled import SET_CARD
 from tomocyte.datasets.writer import write_item, write_json
-from tomocyte.errors import InputError, SettingsError
+from tomocyte.errors import SettingsError
 from tomocyte.labels.stack import LabelStack
 from tomocyte.ledger import CommitRecord, Ledger, writing
 from tomocyte.pipeline.planning import model_channels, requested_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import silent
-from tomocyte.provenance import sha256_of_json, sha256_of_path
+from tomocyte.provenance import sha256_of_json
+from tomocyte.runs.finished import finished_run
 from tomocyte.settings import Settings
 from tomocyte.structures import find_name
 from tomocyte.volume import Volume
@@ -105,19 +104,18 @@ def export_corrected(
     Raises
     ------
     SettingsError
-        ``E-EDIT-RUN``: no run folder. ``E-EDIT-NONE``: nothing in it was corrected.
+        ``E-RUN-FOLDER``: no run folder. ``E-EDIT-NONE``: nothing in it was corrected.
     InputError
         ``E-NOT-FOUND``, ``E-INPUT-CHANGED``: an input is gone or no longer what was segmented.
     OutputError
         The output folder cannot be used.
     """
     options = settings or ExportSettings()
-    about = _about(run)
-    names = sorted(entry.name.removesuffix(".done.json") for entry in (run / "items").glob("*.done.json"))
+    finished = finished_run(run)
     result = ExportResult()
     plans = []
-    for name in names:
-        item = finished_item(run, name)
+    for name in finished.names:
+        item = finished.item(name)
         plan = _plan(item, options)
         if plan is None:
             result.skipped.append(name)
@@ -129,8 +127,7 @@ def export_corrected(
         )
     with Ledger(output, "edits export") as ledger:
         for item, plan in plans:
-            path = _input_of(item, about, inputs)
-            _export_item(ledger, item, path, plan, RunSettings.model_validate({**about["settings"], "edits": None}))
+            _export_item(ledger, item, finished.input_of(item, inputs), plan, finished.settings)
             result.items.append(item.name)
             result.n_frames += len(plan.frames)
             for structure in plan.structures:
@@ -150,28 +147,6 @@ class _Plan:
     boxes: dict[str, list[list[list[int]]]]
 
 
-def _about(run: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        return {
-            "settings": content["settings"],
-            "paths": {entry["item"]: _path_of(entry) for entry in content["inputs"]},
-        }
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise SettingsError(
-            "E-EDIT-RUN",
-            f"is not the folder of a finished run ({problem}).",
-            path=run,
-            cure="Give the output folder (-o) of `tomocyte run`.",
-        ) from problem
-
-
-def _path_of(entry: dict[str, str]) -> str:
-    """The path of an input in run.json, also where its name is no text."""
-    quoted = entry.get("path_quoted")
-    return entry["path"] if quoted is None else os.fsdecode(unquote_to_bytes(quoted))
-
-
 def _plan(item: FinishedItem, settings: ExportSettings) -> _Plan | None:
     facts: dict[str, Any] = dict(item.record.facts)
     frames = facts.get("edits", {"edited_frames": []})["edited_frames"]
@@ -187,18 +162,6 @@ def _plan(item: FinishedItem, settings: ExportSettings) -> _Plan | None:
             if entry["box"]:
                 boxes.setdefault(str(entry["frame"]), []).append(entry["box"])
     return _Plan(tuple(frames), tuple(structures), settings.margin_um, boxes)
-
-
-def _input_of(item: FinishedItem, about: dict[str, Any], inputs: Path | None) -> Path:
-    path = Path(about["paths"].get(item.name, item.record.source)) if inputs is None else inputs / item.record.source
-    if not path.exists():
-        raise InputError(
-            "E-NOT-FOUND", "the input file does not exist any more.", path=path, cure="Give --inputs FOLDER."
-        )
-    beside = [path.parent / name for name in item.record.source_parts]
-    if not all(part.is_file() for part in beside) or sha256_of_path(path, beside=beside) != item.record.input_sha256:
-        raise InputError("E-INPUT-CHANGED", "has changed since it was segmented.", path=path, cure="Run again first.")
-    return path
 
 
 def _export_item(ledger: Ledger, item: FinishedItem, path: Path, plan: _Plan, settings: RunSettings) -> None:

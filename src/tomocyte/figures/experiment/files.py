@@ -23,6 +23,8 @@ from tomocyte.tables import FORMULA_STARTS, write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
+ABOUT = ("figure", "quantity", "unit", "title")
+"""Columns of a CSV that say which figure it belongs to."""
 ENDINGS: tuple[PictureFormat, ...] = ("svg", "png")
 
 
@@ -89,9 +91,8 @@ def write_figure(
         A file cannot be written.
     """
     draw = partial(figure_kind(kind), table, quantity=quantity, unit=unit, title=title)
-    about = {"figure": kind, "quantity": quantity, "unit": unit, "title": title}
-    data = table.drop(columns=[name for name in about if name in table])
-    for place, (name, text) in enumerate(about.items()):
+    data = table.drop(columns=[name for name in ABOUT if name in table])
+    for place, (name, text) in enumerate(zip(ABOUT, (kind, quantity, unit, title), strict=True)):
         data.insert(place, name, text)
     return write_pictures(stem, lambda file_format: draw(file_format=file_format), data)
 
@@ -128,22 +129,41 @@ def draw_again(csv: Path, *, file_format: PictureFormat = "png") -> bytes:
     SettingsError
         ``E-PICTURE``: it does not say what figure it belongs to.
     """
-    import pandas as pd
-    from pandas.api.types import is_string_dtype as is_text_dtype
-
-    table = pd.read_csv(csv, keep_default_na=False, na_values=[""])
-    for name in table.columns[[is_text_dtype(kind) for kind in table.dtypes]]:
-        table[name] = [_as_it_was(text) for text in table[name]]
-    about = {}
-    for name in ("figure", "quantity", "unit", "title"):
-        if name not in table or not len(table):
-            raise SettingsError(
-                "E-PICTURE", f"has no column {name!r}.", path=csv, cure="Give a CSV that lies beside a figure."
-            )
-        text = table.pop(name).iloc[0]
-        about[name] = "" if pd.isna(text) else str(text)
+    table, about = read_figure_table(csv)
+    missing = [name for name in ABOUT if name not in about]
+    if missing:
+        raise SettingsError(
+            "E-PICTURE", f"has no column {missing[0]!r}.", path=csv, cure="Give a CSV that lies beside a figure."
+        )
     draw = figure_kind(about.pop("figure"))
     return draw(table, **about, file_format=file_format)
+
+
+def read_figure_table(csv: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The rows of a CSV, and what it says of its figure: those of ``figure, quantity, unit, title`` that it has.
+
+    Raises
+    ------
+    SettingsError
+        ``E-PICTURE``: it cannot be read as a table.
+    """
+    import pandas as pd
+    from pandas.api.types import is_string_dtype
+
+    try:
+        table = pd.read_csv(csv, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as problem:
+        raise SettingsError(
+            "E-PICTURE", f"cannot be read as a table ({problem}).", path=csv, cure="Give a CSV in UTF-8 with commas."
+        ) from problem
+    for name in table.columns[[is_string_dtype(kind) for kind in table.dtypes]]:
+        table[name] = [_as_it_was(text) for text in table[name]]
+    about = {}
+    for name in ABOUT:
+        if name in table and len(table):
+            text = table.pop(name).iloc[0]
+            about[name] = "" if pd.isna(text) else str(text)
+    return table, about
 
 
 def _as_it_was(text: Any) -> Any:

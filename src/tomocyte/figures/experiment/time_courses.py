@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tomocyte.figures.axes import MARKERS, finish_axes, panels_figure, time_scale
 from tomocyte.figures.canvas import PictureFormat, defaults, drawable, picture, value_label
@@ -53,10 +54,9 @@ def time_courses(
     with defaults():
         figure, (axes,) = panels_figure(1, title, width=5.2, height=3.4)
         for condition in conditions:
-            _draw_tracks(axes, tracks[tracks["condition"] == condition], colours[condition], divisor)
+            _draw_tracks(axes, _single_tracks(tracks, condition), colours[condition], divisor)
         for condition in conditions:
-            own = tracks[tracks["condition"] == condition]
-            n_tracks = own.groupby(["replicate", "track_id"]).ngroups
+            n_tracks = len(_single_tracks(tracks, condition))
             label = f"{condition} ({shown_count(n_tracks, 'track')})" if n_tracks else str(condition)
             rows = bands[bands["condition"] == condition].sort_values("time_s")
             x, middle = rows["time_s"].to_numpy(np.float64) / divisor, rows["mean"].to_numpy(np.float64)
@@ -73,20 +73,28 @@ def time_courses(
         return picture(figure, file_format)
 
 
-def _draw_tracks(axes: Axes, tracks: pd.DataFrame, colour: str, divisor: float) -> None:
+def _single_tracks(tracks: pd.DataFrame, condition: Any) -> list[NDArray[np.float64]]:
+    """Time and value of each track of a condition, (n, 2), in order of time."""
+    if not len(tracks):
+        return []
+    own = tracks[tracks["condition"] == condition].sort_values("time_s")
+    return [
+        track[["time_s", "value"]].to_numpy(np.float64)
+        for _, track in own.groupby(["replicate", "track_id"], sort=False)
+    ]
+
+
+def _draw_tracks(axes: Axes, tracks: list[NDArray[np.float64]], colour: str, divisor: float) -> None:
     from matplotlib.collections import LineCollection
 
-    lines = [
-        np.stack([track["time_s"].to_numpy(np.float64) / divisor, track["value"].to_numpy(np.float64)], axis=1)
-        for _, track in tracks.sort_values("time_s").groupby(["replicate", "track_id"])
-    ]
+    lines = [track / (divisor, 1.0) for track in tracks]
     if lines:
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.6, alpha=0.35))
         axes.autoscale_view()
 
 
 def _draw_events(axes: Axes, tracks: pd.DataFrame, divisor: float) -> None:
-    if "event" not in tracks:
+    if "event" not in tracks or not len(tracks):
         return
     marked = tracks[tracks["event"].fillna("") != ""]
     for number, event in enumerate(in_order(marked["event"])):
