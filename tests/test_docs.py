@@ -230,6 +230,7 @@ def section_pair(folder: Path, name: str, structures: list[str]) -> None:
 TREATMENTS = {
     r"tomocyte formats|recording.nd2|series.lif|tomogram.mat|plate.zarr": "formats",
     r"real/|samples get": "needs real data",
+    r"--conditions": "typed in tests/runs/analyse/test_statistics_page.py",
     r"tomocyte measure ": "measure",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
     r"tomocyte figures ": "typed in tests/runs/test_drawing.py",

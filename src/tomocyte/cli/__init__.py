@@ -18,6 +18,7 @@ import typer
 
 from tomocyte.cli import (
     accuracy,
+    analyse,
     edits,
     evaluate,
     figures,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command(cls=LongCommand, short_help="Segment, label and measure files: the main command.")(run.run)
 app.command(cls=LongCommand, short_help="Measure masks and labels of your own.")(measure.measure)
+app.command(cls=LongCommand, short_help="Compare the conditions of an experiment.")(analyse.analyse)
 app.command(cls=LongCommand, short_help="Simulate images of cells with the exact truth.")(simulate.simulate)
 app.command(cls=ListingCommand, short_help="Draw a real image beside a simulated one.")(simulate.beside)
 app.command(cls=ListingCommand, short_help="Print the settings of a modality as YAML.")(run.settings)

@@ -29,18 +29,19 @@ OPTION_GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         "recursive", "voxel_size_um", "pixel_size_um", "axes", "dataset", "time_step_s", "medium_ri", "quantity",
         "wavelength_um", "lac_per_um", "nan", "data", "image", "cell", "nucleus", "nucleolus", "lipid_droplet",
-        "mitochondrion", "others", "inputs", "conditions",
+        "mitochondrion", "others", "inputs", "conditions", "from_folders", "folder_levels",
     ),
     "What to do": (
         "modality", "model", "cells", "channel", "structure", "object_diameter_um", "edits", "settings", "preset",
         "n_items", "frames", "experiment", "shape", "instrument", "shift", "benchmark", "seed", "threshold",
         "tolerance_um", "instances", "min_iou", "method", "axis", "labelled_slices", "resamples", "overrides",
-        "kind", "quantities", "subject", "item", "track",
+        "kind", "quantities", "subject", "item", "track", "summaries", "baseline", "control", "paired", "test",
+        "effect_percent", "keep",
     ),
     "Output": (
         "output", "measurements", "contacts", "contact_gap_um", "placements", "colocalisation", "uncertainty",
         "uncertainty_map", "structures", "movie", "unit", "title", "frames_per_second", "picture_format", "file_format",
-        "as_json", "overwrite", "discard_changes", "dry_run", "quiet", "log",
+        "no_figures", "as_json", "overwrite", "discard_changes", "dry_run", "quiet", "log",
     ),
     "Advanced": (),
 }  # fmt: skip

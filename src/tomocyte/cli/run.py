@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tomocyte.cli import completion
+from tomocyte.cli.analyse import (
+    ConditionsOption,
+    ControlOption,
+    FromFoldersOption,
+    PairedOption,
+    compare_and_print,
+    show_design,
+)
 from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
 from tomocyte.cli.figures import MovieOption, films_of_run
 from tomocyte.cli.options import (
@@ -134,6 +142,10 @@ def run(
             "--uncertainty-map", help="Also write an image of the uncertainty of every voxel beside each mask."
         ),
     ] = False,
+    conditions: ConditionsOption = None,
+    from_folders: FromFoldersOption = False,
+    control: ControlOption = None,
+    paired: PairedOption = False,
     edits: EditsOption = None,
     settings: Annotated[
         Path | None,
@@ -185,6 +197,9 @@ def run(
         },
     )
     paths = find_paths()
+    is_compared = conditions is not None or from_folders
+    if is_compared:
+        show_design(paths, output, conditions=conditions, is_from_folders=from_folders, control=control)
     if dry_run:
         raise typer.Exit(show_plan(paths, run_settings, output, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
@@ -194,6 +209,11 @@ def run(
     code = run_and_print(paths, run_settings, output, options, is_debug=debug, as_json=as_json)
     if movie is not None and code != EXIT_ALL_FAILED:
         films_of_run(output, movie)
+    if is_compared and code != EXIT_ALL_FAILED:
+        compare_and_print(
+            output, conditions=conditions, is_from_folders=from_folders, control=control, is_paired=paired,
+            is_printed=not as_json,
+        )  # fmt: skip
     raise typer.Exit(code)
 
 

@@ -49,10 +49,11 @@ class PublishedFiles:
         self._replacing = {name: hashes for name, hashes in replacing.items() if name in self._files}
 
     def publish(self, name: str, write: Callable[[Path], Any]) -> Path:
-        """Write a file so that it is whole or absent; see :meth:`tomocyte.ledger.Ledger.publish`."""
+        """Write a file, whole or not at all; its name may have a folder. See :meth:`tomocyte.ledger.Ledger.publish`."""
         path = self.out / name
         with writing(path):
-            part = path.with_name(part_name(name))
+            path.parent.mkdir(exist_ok=True)
+            part = path.with_name(part_name(path.name))
             try:
                 write(part)
                 sync_file(part)

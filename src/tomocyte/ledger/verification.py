@@ -124,6 +124,7 @@ class _Check:
             for relative, output in record.outputs.items():
                 self.file(f"{ITEMS_NAME}/{item}/{relative}", output)
         self.manifest(records)
+        self.nested()
         for path in sorted(self.present - self.known):
             if any(PART.search(part) for part in path.split("/")):
                 self.find("leftover", path, "unfinished write of an interrupted run; run the same command again.")
@@ -152,6 +153,18 @@ class _Check:
                 yield record
             else:
                 self.find("changed", path, f"is the record of {record.item!r}.")
+
+    def nested(self) -> None:
+        """Folders of other commands within this one, as that of an analysis: each by its own manifest."""
+        for marker in sorted(path for path in self.present - self.known if path.endswith(f"/{MARKER_NAME}")):
+            folder = marker.removesuffix(f"/{MARKER_NAME}")
+            report = _Check(self.out / folder, self.on_item).run()
+            self.known |= {path for path in self.present if path.startswith(f"{folder}/")}
+            self.n_files += report.n_files
+            self.n_bytes += report.n_bytes
+            self.findings += [
+                finding.model_copy(update={"path": f"{folder}/{finding.path}"}) for finding in report.findings
+            ]
 
     def manifest(self, records: dict[str, CommitRecord]) -> None:
         if MANIFEST_NAME not in self.present:

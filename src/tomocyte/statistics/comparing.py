@@ -42,6 +42,8 @@ WELCH, PAIRED_T, MIXED = "Welch's t test", "paired t test", "linear mixed model"
 ONE_REPLICATE = "one replicate: nothing tells how much replicates differ"
 NO_SPREAD = "the replicates do not differ: there is no spread to compare with"
 NO_VALUES = "no values"
+SMALLEST_SPREAD = 1e-10
+"""Of the largest value: less is rounding."""
 ASSUMPTIONS = {
     WELCH: "replicates are independent, their means about normally distributed; conditions may differ in spread",
     PAIRED_T: "replicates are independent, the differences within each about normally distributed",
@@ -214,6 +216,10 @@ def _compare(
     if min(len(first), len(second)) == 0:
         return replace(comparison, reason=NO_VALUES)
     paired = options.is_paired
+    if min(len(first), len(second)) > 1 and not _has_spread(first, second, is_paired=paired):
+        step = Estimate(comparison.mean - comparison.mean_control)
+        ratio = Estimate(ratio_of_means(first, second).value)
+        return replace(comparison, difference=step, ratio=ratio, reason=NO_SPREAD)
     comparison = replace(
         comparison,
         difference=difference_of_means(first, second, is_paired=paired, level=options.level),
@@ -265,20 +271,29 @@ def _tested(
     else:
         test = WELCH
         step, error, df = welch_terms(first, second)
-    if error == 0 or error < 1e-12 * max(abs(comparison.mean), abs(comparison.mean_control)):
-        return replace(comparison, reason=NO_SPREAD)
     statistic = step / error
     p = float(2 * stats.t.sf(abs(statistic), df))
     return replace(comparison, test=test, assumptions=ASSUMPTIONS[test], statistic=statistic, df=df, p=p)
 
 
+def _spread(first: Float, second: Float, *, is_paired: bool) -> float:
+    """Standard deviation between replicates, or of the differences of pairs."""
+    if is_paired:
+        return float((first - second).std(ddof=1))
+    return math.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 2)
+
+
+def _has_spread(first: Float, second: Float, *, is_paired: bool) -> bool:
+    """Whether replicates differ by more than rounding."""
+    largest = float(np.abs(np.concatenate([first, second])).max())
+    return _spread(first, second, is_paired=is_paired) > SMALLEST_SPREAD * largest
+
+
 def _with_advice(comparison: Comparison, first: Float, second: Float, options: ComparisonSettings) -> Comparison:
     """The comparison with what so many replicates can show, and how many the effect asked for needs."""
     is_paired = options.is_paired
-    sd = float((first - second).std(ddof=1)) if is_paired else math.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 2)
+    sd = _spread(first, second, is_paired=is_paired)
     aim = abs(float(second.mean())) * options.effect_percent / 100
-    if sd <= 1e-12 * abs(float(second.mean())):
-        return comparison
     n_replicates = min(len(first), len(second))
     return replace(
         comparison,

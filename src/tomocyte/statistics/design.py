@@ -77,7 +77,7 @@ class Design:
     Parameters
     ----------
     assignments : tuple of Assignment
-        In natural order of the inputs.
+        In the order of the table, or of the folders; the first condition is the control of figures.
     left_out : tuple of str
         Inputs that take no part on purpose.
 
@@ -169,6 +169,7 @@ def read_design(path: Path, inputs: Mapping[str, Sequence[str]]) -> Design:
     left_out: list[str] = []
     for number, row in rows:
         matches = [item for item, names in inputs.items() if _is_named(row["path"], (item, *names))]
+        matches.sort(key=natural_key)
         if not matches:
             raise InputError(
                 "E-DESIGN-UNKNOWN",
@@ -247,7 +248,8 @@ def design_from_folders(inputs: Mapping[str, str], levels: Sequence[str] = FOLDE
         problem = f"{_some(shallow)} lies in fewer folders than others: it is not clear what their folders mean."
         raise InputError("E-DESIGN-FOLDERS", problem, cure=_FOLDERS)
     places = {}
-    for item, parts in folders.items():
+    for item in sorted(folders, key=lambda name: natural_key(inputs[name])):
+        parts = folders[item]
         facts = {name: part for name, part in zip(levels[:depth], parts, strict=False) if name != "-"}
         facts = {"replicate": "1", "dish": "", "position": "", "day": "", **facts}
         places[item] = Assignment(item, **facts, time_zero_s=0.0)
@@ -322,8 +324,7 @@ def _checked(places: Mapping[str, Assignment], left_out: Sequence[str], path: Pa
         problem = "every input is left out." if left_out else "there is no input."
         raise InputError("E-DESIGN", problem, path=path, cure="Give at least one input a condition.")
     _refuse_two_spellings([entry.condition for entry in places.values()], path)
-    ordered = sorted(places.values(), key=lambda entry: natural_key(entry.item))
-    return Design(tuple(ordered), tuple(sorted(left_out, key=natural_key)))
+    return Design(tuple(places.values()), tuple(sorted(left_out, key=natural_key)))
 
 
 def _refuse_two_spellings(conditions: Sequence[str], path: Path | None) -> None:

@@ -37,14 +37,15 @@ def check_levels(values: pd.DataFrame) -> None:
         )
 
 
-def cell_means(values: pd.DataFrame, levels: Sequence[str] = LEVELS) -> pd.DataFrame:
+def cell_means(values: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """One value per cell: the mean of its rows; rows without a value are left out.
 
     Parameters
     ----------
     values : DataFrame
-        Columns ``condition``, ``replicate``, ``value`` and those of ``levels`` that are known.
-    levels : sequence of str
+        Columns ``condition``, ``replicate``, ``value`` and, where known, ``dish`` and ``cell``.
+    by : sequence of str
+        Further columns that are kept apart, as the time.
 
     Returns
     -------
@@ -57,25 +58,26 @@ def cell_means(values: pd.DataFrame, levels: Sequence[str] = LEVELS) -> pd.DataF
         ``E-STATISTICS-COLUMN``.
     """
     check_levels(values)
-    keys = [name for name in levels if name in values]
+    keys = [*by, *(name for name in LEVELS if name in values)]
     finite = values.loc[values["value"].notna(), [*keys, "value"]]
     if "cell" not in keys:
         return finite.reset_index(drop=True)
     return finite.groupby(keys, sort=False, dropna=False)["value"].mean().reset_index()
 
 
-def replicate_means(values: pd.DataFrame) -> pd.DataFrame:
+def replicate_means(values: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """One value per condition and replicate.
 
     Parameters
     ----------
     values : DataFrame
+    by : sequence of str
         See :func:`cell_means`.
 
     Returns
     -------
     DataFrame
-        ``condition``, ``replicate``, ``value``, ``n_cells``; in the order in which they first appear.
+        ``by``, ``condition``, ``replicate``, ``value``, ``n_cells``; in the order in which they first appear.
 
     Examples
     --------
@@ -85,10 +87,11 @@ def replicate_means(values: pd.DataFrame) -> pd.DataFrame:
     >>> means["value"].tolist(), means["n_cells"].tolist()
     ([4.0], [3])
     """
-    cells = cell_means(values)
-    n_cells = cells.groupby(list(UNIT), sort=False).size()
+    cells = cell_means(values, by)
+    unit = [*by, *UNIT]
+    n_cells = cells.groupby(unit, sort=False)["value"].size()
     means = cells
     inner = [name for name in LEVELS if name in cells.columns and name not in UNIT and name != "cell"]
     for depth in range(len(inner), -1, -1):
-        means = means.groupby([*UNIT, *inner[:depth]], sort=False, dropna=False)["value"].mean().reset_index()
-    return means.assign(n_cells=n_cells.to_numpy()) if len(means) else means.assign(n_cells=0)
+        means = means.groupby([*unit, *inner[:depth]], sort=False, dropna=False)["value"].mean().reset_index()
+    return means.assign(n_cells=n_cells.to_numpy())

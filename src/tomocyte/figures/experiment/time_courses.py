@@ -47,6 +47,8 @@ def time_courses(
     tracks = rows_of(table, TRACK)
     if len(tracks):
         tracks = complete_rows(tracks, _TRACK_COLUMNS, ("time_s", "value"))
+    else:
+        tracks = tracks.reindex(columns=list(_TRACK_COLUMNS))
     conditions = in_order(bands["condition"])
     colours = colours_of(conditions)
     all_times = np.concatenate([bands["time_s"].to_numpy(np.float64), tracks["time_s"].to_numpy(np.float64)])
