@@ -140,6 +140,23 @@ def test_labels_alone_have_forms() -> None:
     assert table("bare")["volume_um3"].tolist() == pytest.approx([4.8, 5.76])
 
 
+def test_the_bare_file_may_hold_organelles_of_given_cells() -> None:
+    """--structure names what it holds; nothing that is given is left out."""
+    labels("cells.tif", cells())
+    nuclei = np.zeros(SHAPE, np.uint8)
+    nuclei[2:5, 4:8, 5:9], nuclei[2:5, 4:8, 20:24] = 1, 2
+    labels("nuclei.tif", nuclei)
+    image()
+    both = {
+        "named": ("image.ome.tif", "--cell", "cells.tif", "--nucleus", "nuclei.tif"),
+        "bare": ("image.ome.tif", "nuclei.tif", "--structure", "nucleus", "--cell", "cells.tif"),
+    }
+    for name, words in both.items():
+        assert tomocyte("measure", *words, *ODT, "-o", name).exit_code == 0
+    assert table("bare")["structure"].tolist() == ["cell"] * 2 + ["cytoplasm"] * 2 + ["nucleus"] * 2
+    pd.testing.assert_frame_equal(table("bare"), table("named"))
+
+
 def test_edits_are_applied_to_given_masks() -> None:
     image()
     labels("cells.tif", cells())
@@ -163,7 +180,10 @@ def test_nothing_one_voxel_and_seventy_thousand_objects() -> None:
         assert len(table(name)) == n
     assert table("many")["label"].tolist() == list(range(1, 70_001))
     assert table("one")["label"].tolist() == [33_333]
-    assert "W-NO-OBJECT: the file of cell holds no object" in pd.read_csv("none/status.csv")["warnings"][0]
+    assert "W-NO-OBJECT: the file of cell holds no object" in status_of("none")
+    labels("none.ome.tif", 0 * many, voxel_size_um=VOXEL)
+    assert tomocyte("measure", "--cell", "none.ome.tif", "-o", "alone").exit_code == 0
+    assert status_of("alone").startswith("W-NO-OBJECT"), "and says nothing of a constant image"
 
 
 def test_structures_in_channels_and_frames_of_a_film() -> None:
@@ -192,6 +212,8 @@ def test_structures_in_channels_and_frames_of_a_film() -> None:
         (("image.ome.tif", "cells.tif", "--labels", "golgi"), "E-USAGE"),
         (("image.ome.tif", "channels.ome.tif"), "E-CHANNEL"),
         (("image.ome.tif", "--nucleus", "cells.tif", "--structure", "cell"), "E-MASKS"),
+        (("image.ome.tif", "cells.tif", "--labels", "golgi=cells.tif", "--labels", "golgi=half.tif"), "E-MASKS"),
+        (("image.ome.tif", "cells.tif", "--nucleus", "cells.tif", "--labels", "nuclei=half.tif"), "E-MASKS"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else value,
 )

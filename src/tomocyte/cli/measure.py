@@ -125,14 +125,14 @@ def measure(
         "lipid_droplet": lipid_droplet,
         "mitochondrion": mitochondrion,
     }
-    files = {name: path for name, path in named.items() if path is not None}
+    files = [(name, path) for name, path in named.items() if path is not None]
     for entry in others or ():
         name, is_pair, path = entry.partition("=")
         if not is_pair or not name or not path:
             raise SettingsError(
                 "E-USAGE", f"--labels {entry} is not NAME=FILE.", cure="Write --labels golgi=golgi.tif."
             )
-        files[name] = Path(path)
+        files.append((name, Path(path)))
     given_masks = GivenMasks(files, labels, structure)
     settings, masks = find_masks(
         image,

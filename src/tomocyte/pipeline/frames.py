@@ -54,7 +54,7 @@ def read_frame(volume: Volume, index: int, plan: Plan) -> tuple[Frame, tuple[Not
         if is_bad is not None:
             _check_missing(is_bad, index, plan, channel, volume)
             outside = is_bad if outside is None else outside | is_bad
-        if channel == plan.segmented and not low < high:
+        if channel == plan.segmented and not low < high and not plan.masks:
             notices.append(Notice("W-FLAT", f"frame {index} is constant; nothing can be found in it."))
     if outside is not None:
         n_bad = int(np.count_nonzero(outside))

@@ -27,15 +27,15 @@ class GivenMasks:
 
     Parameters
     ----------
-    files : mapping of str to Path
-        Structure -> file or folder.
+    files : sequence of (str, Path)
+        Structure, and its file or folder.
     main : Path, optional
         File or folder of the main objects.
     structure : str, optional
         What the main objects are called.
     """
 
-    files: Mapping[str, Path]
+    files: Sequence[tuple[str, Path]]
     main: Path | None = None
     structure: str | None = None
 
@@ -85,16 +85,19 @@ def find_masks(
 
 def _by_structure(given: GivenMasks, kind: str | None) -> dict[str, Path]:
     """Structure by its registered name -> file; the bare argument is the modality's main structure."""
-    files = {canonical_name(name): path for name, path in given.files.items()}
+    named = list(given.files)
     if given.main is not None:
-        name = given.structure or (CELL if kind is None else modality(kind).structures[0].name)
-        if canonical_name(name) in files:
+        named.append((given.structure or (CELL if kind is None else modality(kind).structures[0].name), given.main))
+    files: dict[str, Path] = {}
+    for name, path in named:
+        structure = canonical_name(name)
+        if structure in files:
             raise SettingsError(
                 "E-MASKS",
-                f"masks of {name} are given twice: {given.main} and {files[canonical_name(name)]}.",
-                cure="Leave one out, or name the first with --structure.",
+                f"masks of {name} are given twice: {files[structure]} and {path}.",
+                cure="Leave one out, or name the main objects with --structure.",
             )
-        files[canonical_name(name)] = given.main
+        files[structure] = path
     if not files:
         raise SettingsError(
             "E-MASKS",
@@ -109,10 +112,10 @@ def _by_structure(given: GivenMasks, kind: str | None) -> dict[str, Path]:
 
 
 def _main(given: GivenMasks, files: Mapping[str, Path]) -> str:
-    """The structure that the others lie in."""
-    if given.structure is not None:
-        return canonical_name(given.structure)
-    return CELL if CELL in files else in_drawing_order(files)[0]
+    """The structure that the others lie in: cells where there are any, whatever --structure says of the bare file."""
+    if CELL in files or given.structure is None:
+        return CELL if CELL in files else in_drawing_order(files)[0]
+    return canonical_name(given.structure)
 
 
 def _matched(inputs: list[Path], files: Mapping[str, Path], *, is_alone: bool, main: str) -> Masks:
