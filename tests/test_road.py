@@ -99,6 +99,7 @@ ROOMS = {
     "organelles": set(),
     "plausibility": {"confidence"},
     "confidence": {"confidence"},
+    "tracking": {"tracking", "measurements"},
     "draw": {"figures"},
 }
 """Which rooms a stage enters; to mark columns, ``cells`` asks the corrections which objects are still the model's."""
@@ -113,7 +114,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 STAGES = {
-    "classical": ["classical", "measure", "missing_cone", "organelles", "plausibility", "draw"],
+    "classical": ["classical", "measure", "missing_cone", "organelles", "plausibility", "tracking", "draw"],
     "trained": [
         "model",
         "cells",
@@ -124,6 +125,7 @@ STAGES = {
         "organelles",
         "plausibility",
         "confidence",
+        "tracking",
         "draw",
     ],
 }

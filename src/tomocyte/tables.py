@@ -77,12 +77,27 @@ LEADING = (
         kind="integer",
     ),
     Column("parent", "1", "Label of the object that contains this one; 0 for none."),
-    Column("track_id", "1", "Number of the object's track through time.", "Empty when objects were not tracked."),
+    Column(
+        "track_id",
+        "1",
+        "Number of the object over time, the same in every frame; 0 for pieces of another object and for objects "
+        "outside all cells. What a cell contains has the number of the cell.",
+        "Empty when objects were not tracked.",
+        kind="integer",
+    ),
     Column(
         "parent_id",
         "1",
         "Track of the mother cell, where this track begins with a division; 0 for none.",
         "Empty when objects were not tracked.",
+        kind="integer",
+    ),
+    Column(
+        "generation",
+        "1",
+        "Divisions since the first ancestor of the track in the series; 0: no known mother.",
+        "Empty when objects were not tracked.",
+        kind="integer",
     ),
 )
 """Columns that a table of objects starts with, where it has them."""

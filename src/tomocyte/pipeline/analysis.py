@@ -62,6 +62,8 @@ class Analysis:
         One row per pair of near objects and frame, where pairs are measured.
     contacts : DataFrame, optional
         One row per cell, two structures and frame, where contacts are measured.
+    tracks : DataFrame, optional
+        One row per track of the main objects, in a time-lapse.
     edit_log : tuple of EditRecord
         What corrections by hand did.
     """
@@ -75,6 +77,7 @@ class Analysis:
     maps: Mapping[str, Volume] = field(default_factory=dict)
     pairs: pd.DataFrame | None = None
     contacts: pd.DataFrame | None = None
+    tracks: pd.DataFrame | None = None
     edit_log: tuple[EditRecord, ...] = ()
 
     @property
@@ -248,6 +251,7 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
         maps={structure: map_volume(stack, structure, **properties) for structure, stack in state.maps.items()},
         pairs=state.pairs,
         contacts=state.contacts,
+        tracks=state.tracks,
         edit_log=state.edit_log,
     )
 

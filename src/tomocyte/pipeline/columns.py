@@ -8,6 +8,7 @@ from __future__ import annotations
 from tomocyte.measurements import measurements
 from tomocyte.measurements.spatial import CONTACT_COLUMNS
 from tomocyte.tables import LEADING, Column
+from tomocyte.tracking import FLAGS, TRACK_COLUMNS
 
 NOT_BY_MODEL = "Empty for structures that the trained model does not find itself."
 NO_INTERVAL = (
@@ -138,7 +139,7 @@ CONFIDENCE = (
 def object_columns() -> tuple[Column, ...]:
     """Every column that a table of objects may have, measurements included."""
     measured = (one.column for one in measurements("object").values())
-    return (*LEADING, *measured, *PLACE, *MEDIUM, *MISSING_CONE, *CELLS, *CORRECTIONS, *CONFIDENCE)
+    return (*LEADING, *measured, *PLACE, *MEDIUM, *MISSING_CONE, *CELLS, FLAGS, *CORRECTIONS, *CONFIDENCE)
 
 
 PAIR = (
@@ -157,3 +158,9 @@ def contact_columns() -> tuple[Column, ...]:
     """Every column of a table of contacts."""
     leading = [column for column in LEADING if column not in CONTACT_COLUMNS]
     return (*leading, *CONTACT_COLUMNS)
+
+
+def track_columns() -> tuple[Column, ...]:
+    """Every column that a table of tracks may have, measurements included."""
+    own = [column for column in TRACK_COLUMNS if column not in LEADING]
+    return (*LEADING, *own, *(one.column for one in measurements("track").values()))

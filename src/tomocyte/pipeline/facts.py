@@ -65,6 +65,8 @@ class ItemFacts(Settings):
     stands out of the noise."""
     missing_cone: tuple[dict[str, Any], ...] | None = None
     """Of each tomogram, how index and dry mass were corrected for missing frequencies."""
+    tracking: dict[str, Any] | None = None
+    """Tracks and divisions of a time-lapse, and what it showed to be likely."""
     edits: dict[str, Any] | None = None
     """Corrections by hand."""
     masks: dict[str, Any] | None = None
@@ -75,6 +77,6 @@ class ItemFacts(Settings):
         content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
         optional = (
             "affine", "affine_unit", "trained_model", "left_out_model", "cells", "domain", "object_diameter_um",
-            "missing_cone", "edits", "masks",
+            "missing_cone", "tracking", "edits", "masks",
         )  # fmt: skip
         return {name: value for name, value in content.items() if not (name in optional and value is None)}

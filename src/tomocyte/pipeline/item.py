@@ -141,7 +141,7 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback:
     table = analysis.table.copy()
     table.insert(0, "item", item)
     write_table(table, staged / "objects")
-    for name, further in (("pairs", analysis.pairs), ("contacts", analysis.contacts)):
+    for name, further in (("pairs", analysis.pairs), ("contacts", analysis.contacts), ("tracks", analysis.tracks)):
         if further is not None:
             named = further.copy()
             named.insert(0, "item", item)

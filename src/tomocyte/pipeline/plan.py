@@ -110,6 +110,7 @@ class Plan:
     optics : OdtInstrument or None
         The tomograph, where it is known.
     optics_origin : str or None
+    n_frames : int
     """
 
     settings: RunSettings
@@ -141,6 +142,7 @@ class Plan:
     masks: Mapping[str, Path] = field(default_factory=dict)
     optics: OdtInstrument | None = None
     optics_origin: Origin | None = None
+    n_frames: int = 1
 
     @property
     def channel(self) -> Channel:

@@ -205,6 +205,7 @@ def plan_run(
         masks=dict(masks or {}),
         optics=optics,
         optics_origin=optics_origin,
+        n_frames=volume.n_frames,
     )
     return replace(plan, stages=tuple(name for name, stage in STAGES.items() if stage.is_needed(plan)))
 
@@ -334,8 +335,8 @@ def _measurements(
         if measurement.kind == "track":
             raise SettingsError(
                 "E-MEASUREMENT-NAME",
-                f"{measurement.name} measures tracks, and a run has none.",
-                cure="Use tomocyte.measurements.measure_tracks on a table with tracks.",
+                f"{measurement.name} measures tracks.",
+                cure="Leave it out: every time-lapse has it in tracks.csv.",
             )
         if measurement.name not in target:
             target.append(measurement.name)

@@ -14,6 +14,7 @@ from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.settings import Settings
 from tomocyte.simulation.physics.optics import OdtInstrument
 from tomocyte.structures import canonical_name
+from tomocyte.tracking import TrackingSettings
 
 
 class RunSettings(Settings):
@@ -68,6 +69,8 @@ class RunSettings(Settings):
     """Format of meshes to write beside the label images, one file per structure and frame; empty: none."""
     colocalisation: ColocalisationSettings = ColocalisationSettings()
     """Colocalisation of the channels inside the objects."""
+    tracking: TrackingSettings | None = TrackingSettings()
+    """How the main objects of a time-lapse are followed over time; empty (null): they are not."""
     medium_ri: float | Literal["background"] | None = None
     """Refractive index of the medium, or ``background`` to measure it outside the cells."""
     instrument: str | OdtInstrument | None = None

@@ -84,6 +84,8 @@ class VolumeState:
         One row per pair of objects and frame, where pairs were measured.
     contacts : DataFrame, optional
         One row per cell, two structures and frame, where contacts were measured.
+    tracks : DataFrame, optional
+        One row per track, where objects were tracked.
     edit_log : tuple of EditRecord
         What corrections by hand did.
     """
@@ -94,6 +96,7 @@ class VolumeState:
     pictures: Mapping[str, bytes]
     pairs: pd.DataFrame | None = None
     contacts: pd.DataFrame | None = None
+    tracks: pd.DataFrame | None = None
     edit_log: tuple[EditRecord, ...] = ()
 
 

@@ -82,7 +82,7 @@ def publish(
     ledger: Ledger, names: dict[str, Path], settings: RunSettings, key: Key, result: RunResult, started: str
 ) -> None:
     """Tables, run.json and the report from the commit records alone."""
-    from tomocyte.pipeline.columns import contact_columns, object_columns, pair_columns
+    from tomocyte.pipeline.columns import contact_columns, object_columns, pair_columns, track_columns
     from tomocyte.tables import data_dictionary, find_columns, write_csv, write_parquet
 
     current, other = _current(ledger.records(), key, result.failures)
@@ -123,7 +123,8 @@ def publish(
             path, ledger, current, result.failures, objects, places=places, run=run, dictionary=entries
         ),
     }
-    for stem, columns in (("pairs", pair_columns()), ("contacts", contact_columns())):
+    further = (("pairs", pair_columns()), ("contacts", contact_columns()), ("tracks", track_columns()))
+    for stem, columns in further:
         table = _further(ledger, current, stem)
         if table is None:
             for name in (f"{stem}.csv", f"{stem}.parquet", f"{stem}.dictionary.csv"):
@@ -238,6 +239,10 @@ def _objects(parts: list[pd.DataFrame]) -> pd.DataFrame:
         objects = pd.concat(filled, ignore_index=True)
         if "edited" in objects:
             objects["edited"] = objects["edited"].astype(object).fillna("")
+        if "track_id" in objects:  # inputs of one frame have none
+            numbers = ["track_id", "parent_id", "generation"]
+            objects[numbers] = objects[numbers].astype("Int64")
+            objects["track_flags"] = objects["track_flags"].astype(object).fillna("")
         return arrange(objects)
     return (
         parts[0] if parts else pd.DataFrame({name: [] for name in ("item", "frame", "structure", "label", "cell_id")})
@@ -256,7 +261,7 @@ def _own_columns(records: list[CommitRecord]) -> list[Column]:
 
 
 def _further(ledger: Ledger, records: list[CommitRecord], stem: str) -> pd.DataFrame | None:
-    """The pairs of objects or the contacts of all items, where any were measured."""
+    """The pairs of objects, the contacts or the tracks of all items, where there are any."""
     import pandas as pd
 
     paths = [ledger.items / record.item / f"{stem}.parquet" for record in records]

@@ -9,9 +9,9 @@ masks renumbered (``relabel``). To let something else speak for a link, add its 
 
 from __future__ import annotations
 
-from tomocyte.tracking.lineage import OBJECT_COLUMNS, TRACK_COLUMNS, Tracks
+from tomocyte.tracking.lineage import FLAGS, TRACK_COLUMNS, Tracks
 from tomocyte.tracking.relabel import Relabeller
 from tomocyte.tracking.settings import TrackingSettings
 from tomocyte.tracking.track import track_objects
 
-__all__ = ["OBJECT_COLUMNS", "TRACK_COLUMNS", "Relabeller", "TrackingSettings", "Tracks", "track_objects"]
+__all__ = ["FLAGS", "TRACK_COLUMNS", "Relabeller", "TrackingSettings", "Tracks", "track_objects"]

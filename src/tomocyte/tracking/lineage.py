@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tomocyte.tables import Column
+from tomocyte.tables import LEADING, Column
 from tomocyte.tracking.link import Links
 from tomocyte.tracking.objects import Index, Objects
 from tomocyte.tracking.repair import Repair
@@ -15,30 +15,17 @@ from tomocyte.tracking.repair import Repair
 if TYPE_CHECKING:
     import pandas as pd
 
-OBJECT_COLUMNS = (
-    Column(
-        "track_id",
-        "1",
-        "Number of the object over time, the same in every frame; 0 for pieces and for what was not tracked. "
-        "Organelles have that of their cell.",
-        kind="integer",
-    ),
-    Column("parent_id", "1", "Track of the mother; 0 for none.", kind="integer"),
-    Column("generation", "1", "Divisions since the first ancestor in the series; 0: no known mother.", kind="integer"),
-    Column(
-        "track_flags",
-        "",
-        "What is unusual about an object in its track: merged (the segmentation saw two objects as one here), piece "
-        "(it cut this off another object), after-gap (the object was missing in the frame before); several are joined "
-        "by semicolons.",
-        "Empty for nothing unusual.",
-        kind="text",
-    ),
+FLAGS = Column(
+    "track_flags",
+    "",
+    "What is unusual about an object in its track: merged (the segmentation saw two objects as one here), piece "
+    "(it cut this off another object), after-gap (the object was missing in the frame before); several are joined by "
+    "semicolons.",
+    "Empty for nothing unusual.",
+    kind="text",
 )
-"""What tracking adds to a table of objects."""
 TRACK_COLUMNS = (
-    Column("track_id", "1", "Number of the track.", kind="integer"),
-    *OBJECT_COLUMNS[1:3],
+    *(column for column in LEADING if column.name in ("track_id", "parent_id", "generation")),
     Column("first_frame", "1", "First frame of the track.", kind="integer"),
     Column("last_frame", "1", "Last frame of the track.", kind="integer"),
     Column(
