@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, MetadataError, TomocyteError
-from tomocyte.formats import ReadOptions, _tiff_write
-from tomocyte.formats.tiff import FORMAT, read_tiff, verify, write_ome_tiff
+from tomocyte.formats import ReadOptions
+from tomocyte.formats.tiff import FORMAT, read_tiff, verify, write_ome_tiff, writing
 from tomocyte.volume import Volume
 
 VOXEL_UM = (0.31, 0.17, 0.13)
@@ -851,7 +851,7 @@ def test_bigtiff_is_used_where_four_gigabytes_are_passed(tmp_path: Path, monkeyp
     path = tmp_path / "a.ome.tif"
     write_ome_tiff(path, Volume.from_array(STACK))
     assert path.read_bytes()[:4] == b"II*\0"
-    monkeypatch.setattr(_tiff_write, "BIGTIFF_ABOVE", 1000)
+    monkeypatch.setattr(writing, "BIGTIFF_ABOVE", 1000)
     write_ome_tiff(path, Volume.from_array(STACK))
     assert path.read_bytes()[:4] == b"II+\0"
     np.testing.assert_array_equal(opened(path).planes(0, 0), STACK)

@@ -11,9 +11,9 @@ import pytest
 
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.formats import ReadOptions
-from tomocyte.formats._tiff_layout import Arrangement, in_order
-from tomocyte.formats._tiff_meta import Declared
-from tomocyte.formats._tiff_pages import Page
+from tomocyte.formats.tiff.layout import Arrangement, in_order
+from tomocyte.formats.tiff.meta import Declared
+from tomocyte.formats.tiff.pages import Page
 
 PATH = Path("image.tif")
 SIZES = {"T": 2, "C": 3, "Z": 4}

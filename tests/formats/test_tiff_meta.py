@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tomocyte.errors import InputError
-from tomocyte.formats._tiff_meta import declared_by_imagej, declared_by_json, plain_unit
+from tomocyte.formats.tiff.meta import declared_by_imagej, declared_by_json, plain_unit
 
 PATH = Path("image.tif")
 

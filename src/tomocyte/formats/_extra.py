@@ -19,7 +19,7 @@ import numpy as np
 from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats._axes import properties_of_axes, said_by_file
 from tomocyte.formats._hostile import parsing
-from tomocyte.formats._tiff_meta import disagreement, is_same_size
+from tomocyte.formats._lengths import disagreement, is_same_size
 from tomocyte.volume import CHOICES, ReadPlanes, Shape5, Volume
 
 INSTALL = "pip install 'tomocyte[formats]'"

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.formats._tiff_meta import disagreement, is_same_size
+from tomocyte.formats._lengths import disagreement, is_same_size
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, Affine, Volume
 
 LARGEST_SHEAR_COSINE: Final = 0.01

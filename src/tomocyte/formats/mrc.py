@@ -27,7 +27,7 @@ from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import FileStamp, parsing
-from tomocyte.formats._tiff_meta import disagreement, is_same_size
+from tomocyte.formats._lengths import disagreement, is_same_size
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, Origin, Volume
 
 HEADER_NBYTES: Final = 1024

@@ -30,9 +30,9 @@ from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, named_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, PackedFile, check_flat_size
 from tomocyte.formats._hostile import PARSER_ERRORS, FileStamp, parsing
+from tomocyte.formats._lengths import is_same_size
 from tomocyte.formats._nifti_write import STORED_KINDS, write
 from tomocyte.formats._placement import affine_of, agreed_length, shear_note, without_unit
-from tomocyte.formats._tiff_meta import is_same_size
 from tomocyte.volume import Affine, Origin, Volume
 
 UM_PER_UNIT: Final = {1: 1e6, 2: 1e3, 3: 1.0}

@@ -29,7 +29,7 @@ from tomocyte.formats._hostile import (
     declared_nbytes,
     parsing,
 )
-from tomocyte.formats._tiff_pages import LIBRARY_ERRORS, open_tiff
+from tomocyte.formats.tiff.pages import LIBRARY_ERRORS, open_tiff
 from tomocyte.volume import Shape5, Volume
 
 CODE: Final = "E-OIF"

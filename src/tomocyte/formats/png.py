@@ -15,8 +15,8 @@ from typing import Any
 from tomocyte.errors import MetadataError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._hostile import FileStamp
+from tomocyte.formats._lengths import LARGEST_PLAIN_PIXEL_UM
 from tomocyte.formats._png_chunks import SIGNATURE, PngHead, ReadPngPlane, read_head
-from tomocyte.formats._tiff_meta import LARGEST_PLAIN_PIXEL_UM
 from tomocyte.volume import SMALLEST_VOXEL_UM, Volume, VoxelSize
 
 LARGEST_PIXEL_UM = LARGEST_PLAIN_PIXEL_UM

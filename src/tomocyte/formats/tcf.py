@@ -22,9 +22,9 @@ from tomocyte.formats._axes import properties_of_axes, said_by_file
 from tomocyte.formats._extra import agreed
 from tomocyte.formats._hdf5_safety import attribute, has_object, is_hdf5, object_at, opened
 from tomocyte.formats._hostile import PARSER_ERRORS, FileStamp, declared_nbytes
+from tomocyte.formats._lengths import is_same_size
 from tomocyte.formats._tcf_frames import Box, TcfPlanes, header_error, number, read_frame, whole_number
 from tomocyte.formats._tcf_write import write
-from tomocyte.formats._tiff_meta import is_same_size
 from tomocyte.volume import CHOICES, Volume
 
 RI_GROUP: Final = "Data/3D"

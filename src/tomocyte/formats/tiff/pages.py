@@ -1,6 +1,6 @@
 """TIFF pages: opening a file, checking every page against the bytes present, and reading planes from it.
 
-What the pages *mean* (axes, voxel size) is read in ``_tiff_meta``; here are only directories, segments and pixels. To
+What the pages *mean* (axes, voxel size) is read in ``meta``; here are only directories, segments and pixels. To
 allow a harmless message of the TIFF library, add its words to ``HARMLESS``; to allow a codec's larger expansion, add it
 to ``EXPANSION``.
 """

@@ -1,4 +1,4 @@
-"""The OME-XML that we write into an OME-TIFF; ``_tiff_ome`` reads it.
+"""The OME-XML that we write into an OME-TIFF; ``ome`` reads it.
 
 To carry another property, add it to the annotation in :func:`ome_xml` and to ``declared_by_ome``, or use OME's own
 attribute where there is one.
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from tomocyte.formats._tiff_ome import NAMESPACE, OME_DTYPES
+from tomocyte.formats.tiff.ome import NAMESPACE, OME_DTYPES
 from tomocyte.volume import Volume
 
 SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"

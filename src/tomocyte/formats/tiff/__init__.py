@@ -1,8 +1,8 @@
 """TIFF in four dialects - OME-TIFF, ImageJ, tifffile's own, bare - read lazily plane by plane, written as OME-TIFF.
 
 Axes come from the metadata or from the user, planes found must equal planes declared, and other files that an OME-TIFF
-names must lie beside it. Pages are checked in ``_tiff_pages``, dialects read in ``_tiff_meta`` and ``_tiff_ome``,
-the image of a set chosen in ``_tiff_set``, planes found in ``_tiff_layout``; writing is in ``_tiff_write``. To add a
+names must lie beside it. Pages are checked in ``pages``, dialects read in ``meta`` and ``ome``,
+the image of a set chosen in ``sets``, planes found in ``layout``; writing is in ``writing``. To add a
 dialect, call its ``declared_by_…`` function in :func:`_declared`.
 """
 
@@ -19,17 +19,16 @@ from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ORDER, properties_of_axes, shape_tczyx
 from tomocyte.formats._hostile import FileStamp, parsing
-from tomocyte.formats._tiff_layout import Arrangement, in_order, place_planes
-from tomocyte.formats._tiff_meta import (
+from tomocyte.formats._lengths import disagreement, is_same_size
+from tomocyte.formats.tiff.layout import Arrangement, in_order, place_planes
+from tomocyte.formats.tiff.meta import (
     Declared,
     declared_by_imagej,
     declared_by_json,
-    disagreement,
-    is_same_size,
     plain_lengths,
     sources_of,
 )
-from tomocyte.formats._tiff_pages import (
+from tomocyte.formats.tiff.pages import (
     LIBRARY_ERRORS,
     Page,
     ReadReorderedPlanes,
@@ -40,8 +39,8 @@ from tomocyte.formats._tiff_pages import (
     open_tiff,
     scan,
 )
-from tomocyte.formats._tiff_set import declared_by_set, files_of_sets, from_companion, is_companion, is_ome_tiff
-from tomocyte.formats._tiff_write import write_ome_tiff
+from tomocyte.formats.tiff.sets import declared_by_set, files_of_sets, from_companion, is_companion, is_ome_tiff
+from tomocyte.formats.tiff.writing import write_ome_tiff
 from tomocyte.volume import Origin, Volume
 
 __all__ = ["FORMAT", "files_of_sets", "is_ome_tiff", "read_tiff", "verify", "write_ome_tiff"]

@@ -1,7 +1,7 @@
 """Writing OME-TIFF, plane by plane.
 
 The whole volume is never held: one plane is read, compressed, written. To support another voxel type, add it to
-``OME_DTYPES`` in ``_tiff_ome``; OME has no 64-bit integers and no half floats, so those are refused, not changed.
+``OME_DTYPES`` in ``ome``; OME has no 64-bit integers and no half floats, so those are refused, not changed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
-from tomocyte.formats._tiff_ome import OME_DTYPES
-from tomocyte.formats._tiff_ome_xml import ome_xml
+from tomocyte.formats.tiff.ome import OME_DTYPES
+from tomocyte.formats.tiff.ome_xml import ome_xml
 from tomocyte.progress import silent
 from tomocyte.volume import Volume
 

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 from tomocyte.errors import InputError, TomocyteError
 from tomocyte.formats._hostile import companion_path, parsing
-from tomocyte.formats._tiff_meta import Declared, damaged
-from tomocyte.formats._tiff_ome import (
+from tomocyte.formats.tiff.meta import Declared, damaged
+from tomocyte.formats.tiff.ome import (
     OmeImage,
     declared_by_ome,
     missing_image,
@@ -26,7 +26,7 @@ from tomocyte.formats._tiff_ome import (
     ome_root,
     shown_images,
 )
-from tomocyte.formats._tiff_pages import LIBRARY_ERRORS, is_tiff, open_tiff
+from tomocyte.formats.tiff.pages import LIBRARY_ERRORS, is_tiff, open_tiff
 
 Target = tuple[str | None, str | None]
 MOST_NAMES = 5

@@ -20,8 +20,8 @@ from tomocyte.errors import InputError, MetadataError, MissingFact
 from tomocyte.formats import ReadOptions
 from tomocyte.formats._axes import ORDER
 from tomocyte.formats._hostile import FileStamp, check_fits_memory
-from tomocyte.formats._tiff_meta import Declared, damaged
-from tomocyte.formats._tiff_pages import Page, open_tiff, scan, truncated
+from tomocyte.formats.tiff.meta import Declared, damaged
+from tomocyte.formats.tiff.pages import Page, open_tiff, scan, truncated
 
 Grid = NDArray[np.int64]
 MOST_PLACES = 1000

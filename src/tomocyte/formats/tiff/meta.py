@@ -1,7 +1,7 @@
-"""What a TIFF says about itself: axes, voxel size, times - as ImageJ or tifffile's JSON say it (OME: ``_tiff_ome``).
+"""What a TIFF says about itself: axes, voxel size, times - as ImageJ or tifffile's JSON say it (OME: ``ome``).
 
 Each ``declared_by_…`` function turns one dialect into a :class:`Declared` without looking at any page. To add a
-dialect, add such a function and call it in ``tiff.py``. Units are converted to µm and s with ``UNIT_UM`` and
+dialect, add such a function and call it in ``__init__.py``. Units are converted to µm and s with ``UNIT_UM`` and
 ``UNIT_S``; a unit that is not in the table is never guessed.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from tomocyte.errors import InputError
 from tomocyte.formats._hostile import parsing
+from tomocyte.formats._lengths import LARGEST_PLAIN_PIXEL_UM, disagreement, is_same_size, shown_um
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
 
 UNIT_UM = {
@@ -30,10 +31,6 @@ UNIT_S = {
     "ns": 1e-9, "min": 60.0, "mins": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0,
     "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0,
 }  # fmt: skip
-
-
-LARGEST_PLAIN_PIXEL_UM = 2.0
-"""A resolution tag without a microscope's dialect is a pixel size only below this; above, it is a printer's dpi."""
 
 
 @dataclass(frozen=True)
@@ -172,24 +169,6 @@ def length_in_um(value: object, unit: str) -> float | None:
     """A length in µm, or ``None`` when it or its unit is not understood."""
     found, factor = number(value), UNIT_UM.get(plain_unit(unit))
     return None if found is None or factor is None else found * factor
-
-
-def _shown(length: float) -> str:
-    return f"{length:.6g}"
-
-
-def is_same_size(one: float, other: float, *, tolerance: float = 0.01) -> bool:
-    """Whether two statements of one length agree to 1 %, more than their rounding and less than any mistake."""
-    return math.isclose(one, other, rel_tol=tolerance)
-
-
-def disagreement(axis: str, sources: Mapping[str, float]) -> str:
-    """The note for a voxel length that a file gives twice, differently."""
-    shown = " and ".join(f"{_shown(value)} µm by {source}" for source, value in sources.items())
-    return (
-        f"W-VOXEL-SIZE: the file gives {axis} twice: {shown}. None is used: give the right one with --voxel-size-um "
-        "Z Y X."
-    )
 
 
 def plain_lengths(per_unit: Mapping[str, float], unit: int) -> tuple[float, float] | None:
@@ -336,7 +315,7 @@ def _imagej_lengths(
     if depth is not None:
         lengths["z"] = depth
     elif "spacing" not in entries and len(lengths) == 2 and factor is not None:
-        sizes = f"{_shown(factor)} {_shown(lengths['y'])} {_shown(lengths['x'])}"
+        sizes = f"{shown_um(factor)} {shown_um(lengths['y'])} {shown_um(lengths['x'])}"
         depth_notes.append(
             "W-VOXEL-SIZE: the file gives no distance in z; ImageJ leaves it out when it is 1.0, whether anybody set "
             f"it or not. If it is 1 {units['z'][:40]}, give --voxel-size-um {sizes}."

@@ -1,6 +1,6 @@
 """OME-XML: the images that it describes, and what it says of one of them.
 
-What it says twice is compared: a length that two places give differently is not used. ``_tiff_ome_xml`` writes; to
+What it says twice is compared: a length that two places give differently is not used. ``ome_xml`` writes; to
 read another property, add it to :func:`declared_by_ome`.
 """
 
@@ -18,18 +18,8 @@ import numpy as np
 
 from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats._hostile import check_xml, parsing
-from tomocyte.formats._tiff_meta import (
-    Declared,
-    Placement,
-    damaged,
-    disagreement,
-    is_same_size,
-    length_in_um,
-    length_um,
-    number,
-    seconds,
-    whole,
-)
+from tomocyte.formats._lengths import disagreement, is_same_size
+from tomocyte.formats.tiff.meta import Declared, Placement, damaged, length_in_um, length_um, number, seconds, whole
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
 
 NAMESPACE = "tomocyte/volume"
