@@ -15,7 +15,7 @@ TYPED = [
     ("tomocyte run --model odt-o", 3, "odt-organelles"),
     ("tomocyte models show odt-c", 3, "odt-cells"),
     ("tomocyte samples get simulated", 3, "simulated-odt"),
-    ("tomocyte reproduce choi-fig", 2, "choi-fig2c"),
+    ("tomocyte reproduce choi-fig2", 2, "choi-fig2c"),
     ("tomocyte train osnet-n", 2, "osnet-nucleus"),
 ]
 

@@ -16,6 +16,7 @@ from tomocyte.ledger import refuse_other_kind
 from tomocyte.models import find_model, load_package
 from tomocyte.models.loaded import load_from_package
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
+from tomocyte.papers.choi.macrophages import MacrophagesRecipe, macrophages_experiment
 from tomocyte.papers.choi.recipe import OrganellesRecipe, training_folder
 from tomocyte.papers.choi.report import comparison_result
 from tomocyte.papers.osnet.recipe import SectionsRecipe, TimeLapseRecipe
@@ -28,7 +29,7 @@ from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
 from tomocyte.runs.simulate.benchmark import simulate_plans
 from tomocyte.simulation.benchmark import SPLITS
 
-EXPERIMENTS: tuple[type[PaperRecipe], ...] = (SectionsRecipe, TimeLapseRecipe, OrganellesRecipe)
+EXPERIMENTS: tuple[type[PaperRecipe], ...] = (SectionsRecipe, TimeLapseRecipe, OrganellesRecipe, MacrophagesRecipe)
 """Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
 
 
@@ -67,7 +68,7 @@ def reproduce(
     Raises
     ------
     SettingsError
-        ``E-USAGE``: a model for an experiment that trains its own; ``E-RECIPE``: a recipe of another experiment.
+        ``E-USAGE``: a model or data for an experiment that makes its own; ``E-RECIPE``: a recipe of another experiment.
     InputError, OutputError
         Coded, with a cure.
 
@@ -81,6 +82,11 @@ def reproduce(
     """
     _check_model(recipe, model)
     refuse_other_kind(output, "reproduce")
+    if isinstance(recipe, MacrophagesRecipe):
+        _refuse_data(data)
+        measured_exactly = macrophages_experiment(recipe, file_format=file_format, callback=callback)
+        write_result(measured_exactly, output, about={"recipe": recipe.model_dump(mode="json")})
+        return measured_exactly
     if data is None:
         plans, structures = _plans(recipe)
         folder = simulate_plans(plans, output / "data", structures=structures, n_workers=n_workers, callback=callback)
@@ -119,6 +125,13 @@ def describe_experiment(
 ) -> list[str]:
     """What :func:`reproduce` would do with the same arguments, in lines for a screen."""
     _check_model(recipe, model)
+    if isinstance(recipe, MacrophagesRecipe):
+        _refuse_data(data)
+        cells = ", ".join(
+            f"{name} {recipe.n_replicates} x {one.n_cells} cells ({one.experiment})"
+            for name, one in recipe.conditions.items()
+        )
+        return [f"{recipe.name}: {cells}, {recipe.n_frames} frames, simulated and measured exactly, without images."]
     source = str(data)
     if data is None:
         plans, structures = _plans(recipe)
@@ -136,8 +149,15 @@ def describe_experiment(
 
 
 def _check_model(recipe: PaperRecipe, model: str | None) -> None:
+    if isinstance(recipe, MacrophagesRecipe) and model is not None:
+        raise SettingsError("E-USAGE", "this experiment needs no model.", cure="Leave --model out.")
     if isinstance(recipe, OrganellesRecipe) and model is not None:
         raise SettingsError("E-USAGE", "this experiment trains its own models.", cure="Leave --model out.")
+
+
+def _refuse_data(data: Path | None) -> None:
+    if data is not None:
+        raise SettingsError("E-USAGE", "this experiment simulates its own cells.", cure="Leave --data out.")
 
 
 def _training_names(recipe: OrganellesRecipe, output: Path) -> dict[str, list[str]]:
