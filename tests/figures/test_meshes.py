@@ -104,10 +104,11 @@ def test_ply_is_read_back_by_hand(tmp_path: Path) -> None:
     corners = np.array([struct.unpack_from("<3fi", body, 16 * index) for index in range(n_corners)])
     np.testing.assert_allclose(corners[:, :3], mesh.corners_um)
     np.testing.assert_array_equal(corners[:, 3], mesh.labels)
-    faces = [struct.unpack_from("<B3i", body, 16 * n_corners + 13 * index) for index in range(n_faces)]
+    faces = [struct.unpack_from("<B4i", body, 16 * n_corners + 17 * index) for index in range(n_faces)]
     assert {face[0] for face in faces} == {3}
-    np.testing.assert_array_equal([face[1:] for face in faces], mesh.faces)
-    assert len(body) == 16 * n_corners + 13 * n_faces
+    np.testing.assert_array_equal([face[1:4] for face in faces], mesh.faces)
+    np.testing.assert_array_equal([face[4] for face in faces], mesh.labels[mesh.faces[:, 0]])
+    assert len(body) == 16 * n_corners + 17 * n_faces
 
 
 @pytest.mark.parametrize("ending", sorted(WRITERS))

@@ -45,6 +45,16 @@ def test_without_a_model_only_the_engine_counts() -> None:
     assert forecast_run(plan, volume) == forecast_classical(volume, plan.classical)
 
 
+def test_every_random_placement_takes_time() -> None:
+    volume = odt_volume(ball_ri())
+    seconds = []
+    for contacts in ({}, {"is_measured": True}, *({"is_measured": True, "n_placements": n} for n in (100, 200))):
+        settings = RunSettings(modality="odt", model="classical", contacts=contacts)
+        seconds.append(forecast_run(plan_run(volume, settings), volume)[1])
+    assert seconds[0] < seconds[1] < seconds[2] < seconds[3]
+    assert seconds[3] - seconds[2] == pytest.approx(seconds[2] - seconds[1])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel says it in a file there")
 def test_peak_memory_is_what_the_kernel_says() -> None:
     status = Path("/proc/self/status").read_text(encoding="utf-8")

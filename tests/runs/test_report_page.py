@@ -159,6 +159,52 @@ def test_the_summary_is_right(tmp_path: Path) -> None:
     assert "segmentation.foreground.method otsu" in shown.text
 
 
+def contact_rows(**changes: Any) -> pd.DataFrame:
+    """Two cells with droplets against the Golgi apparatus; the mitochondria of one among each other."""
+    rows = {
+        "structure": ["lipid_droplet", "lipid_droplet", "mitochondrion"],
+        "cell_id": [1, 2, 1],
+        "other_structure": ["golgi", "golgi", "mitochondrion"],
+        "n_objects": [10, 30, 4],
+        "n_other_objects": [1, 1, 3],
+        "n_in_contact": [4, 8, 2],
+        "n_contacts": [4.0, 9.0, 1.0],
+        "contact_area_um2": [0.5, 1.0, 0.25],
+        "mean_distance_um": [0.8, 0.4, 2.0],
+        "n_placements": [199, 199, 0],
+        "n_contacts_expected": [2.0, 3.0, np.nan],
+        "n_contacts_z": [1.0, 4.0, np.nan],
+        "n_contacts_p": [0.3, 0.01, np.nan],
+        "mean_distance_expected_um": [1.0, 1.0, np.nan],
+        "mean_distance_z": [-1.0, -5.0, np.nan],
+        "mean_distance_p": [0.4, 0.01, np.nan],
+    }
+    return pd.DataFrame({**rows, **changes})
+
+
+def test_contacts_and_chance_are_said_in_words(tmp_path: Path) -> None:
+    run = replace(RUN, settings={"contacts": {"gap_um": 0.03}})
+    text = page(tmp_path, [], objects("a", []), run, contacts=contact_rows()).text
+    # Objects and contacts are summed, 10 · 0.8 + 30 · 0.4 over 40; 13 of 5 expected.
+    assert "lipid droplet golgi 2 40 12 13 1.500 0.5000 13 contacts, 5 expected by chance: 2.60 times" in text
+    assert "(p ≤ 0.05 in 1 of 2 cells: 1 more, 0 fewer)" in text
+    assert (
+        "0.5000 µm apart, 1.000 expected by chance: 0.50 times (p ≤ 0.05 in 1 of 2 cells: 0 farther, 1 nearer)" in text
+    )
+    assert "mitochondrion each other 1 4 2 1 0.2500 2.000" in text
+    assert "at most 0.03 µm apart" in text
+    assert "199 random placements" in text
+    one = page(tmp_path, [], objects("a", []), run, contacts=contact_rows()[:1]).text
+    assert "4 contacts, 2 expected by chance: 2.00 times (p = 0.3, within what chance explains)." in one
+
+
+def test_contacts_without_chance_say_how_to_ask_for_it(tmp_path: Path) -> None:
+    text = page(tmp_path, [], objects("a", []), contacts=contact_rows()[2:]).text
+    assert "by chance says --placements 199" in text
+    assert "against chance" not in text
+    assert "Contacts" not in page(tmp_path, [], objects("a", [])).text
+
+
 def test_cells_come_before_what_lies_in_them(tmp_path: Path) -> None:
     names = ["zygote", "inclusion", "nucleus", "cell"]
     table = pd.concat([objects("a.tif", [1.0], name) for name in names], ignore_index=True)

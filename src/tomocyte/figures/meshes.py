@@ -1,8 +1,9 @@
 """Closed triangle meshes of labelled objects, in µm, for Blender, Imaris, ParaView and the like.
 
 The surface is that of marching cubes between the voxels of each object (Lewiner et al. 2003,
-doi:10.1080/10867651.2003.10487582), whose area is known to be too large: for pictures, not for numbers. An object that
-the border of the volume cuts is closed there. To write another format, add a function to :data:`WRITERS`.
+doi:10.1080/10867651.2003.10487582), whose area is too large where surfaces are curved or slanted: for pictures, not for
+numbers. An object that the border of the volume cuts is closed there. To write another format, add a function to
+:data:`WRITERS`.
 """
 
 from __future__ import annotations
@@ -192,16 +193,18 @@ def write_stl(path: Path, mesh: Mesh) -> None:
 
 
 def write_ply(path: Path, mesh: Mesh) -> None:
-    """Binary PLY: corners shared by triangles, each with the label of its object; the numbers are µm."""
+    """Binary PLY: corners shared by triangles, both with the label of their object; the numbers are µm."""
     header = (
         "ply\nformat binary_little_endian 1.0\ncomment tomocyte, unit micrometre\n"
         f"element vertex {len(mesh.corners_um)}\nproperty float x\nproperty float y\nproperty float z\n"
-        f"property int label\nelement face {len(mesh.faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+        f"property int label\nelement face {len(mesh.faces)}\nproperty list uchar int vertex_indices\n"
+        "property int label\nend_header\n"
     )
     vertices = np.zeros(len(mesh.corners_um), [("place", "<f4", 3), ("label", "<i4")])
     vertices["place"], vertices["label"] = mesh.corners_um, mesh.labels
-    faces = np.zeros(len(mesh.faces), [("n", "u1"), ("corners", "<i4", 3)])
+    faces = np.zeros(len(mesh.faces), [("n", "u1"), ("corners", "<i4", 3), ("label", "<i4")])
     faces["n"], faces["corners"] = 3, mesh.faces
+    faces["label"] = mesh.labels[mesh.faces[:, 0]]
     path.write_bytes(header.encode("ascii") + vertices.tobytes() + faces.tobytes())
 
 

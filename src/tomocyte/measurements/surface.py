@@ -1,7 +1,8 @@
 """Surface area and perimeter, and what follows from them; the estimator is in :mod:`tomocyte.measurements._crofton`.
 
-A mesh of the binary mask, the usual method, is 9 to 20 % too large at any resolution; this estimator is not
-(measured in the documentation's page on surface area). To add another estimator, add a measurement with its own name.
+A mesh of the binary mask, the usual method, makes round objects 9 to 20 % too large at any resolution; this estimator
+does not (measured in the documentation's page on surface area). To add another estimator, add a measurement with its
+own name.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def surface_area_um2(region: Region) -> float:
 
 @measurement(is_elementwise=True, when_empty=f"NaN for planar images, and {TOO_SMALL_3D}", reference=LEWINER)
 def surface_area_mesh_um2(region: Region) -> float:
-    """Area of the marching-cubes mesh of the mask, known to be too large; for comparison with published areas."""
+    """Area of the marching-cubes mesh of the mask, too large where curved; for comparison with published areas."""
     return region.mesh_area
 
 

@@ -20,6 +20,9 @@ BYTES_PER_FURTHER_CHANNEL = 4
 SECONDS_PER_VOXEL = 1.3e-7
 SECONDS_PER_FRAME = 0.1
 BASE_SECONDS = 3.0
+# Of contacts, per structure: distances and areas, and one random placement of its objects.
+SECONDS_PER_CONTACT_VOXEL = 1.0e-7
+SECONDS_PER_PLACEMENT_VOXEL = 1.0e-8
 
 
 def forecast_run(plan: Plan, volume: Volume) -> tuple[int, float]:
@@ -35,9 +38,11 @@ def forecast_run(plan: Plan, volume: Volume) -> tuple[int, float]:
     -------
     tuple of int and float
         Memory of the worker process (frames are worked on one by one, so it does not grow with their number), and
-        seconds on one core of a laptop of 2024, good to a factor of about two.
+        seconds on one core of a laptop of 2024, good to a factor of about two; of random placements, which take as long
+        as there are objects, to a factor of about five.
     """
     peak_bytes, seconds = forecast_classical(volume, plan.classical)
+    seconds += _contact_seconds(plan, volume)
     if plan.card is None:
         return peak_bytes, seconds
     from tomocyte.models.forecast import model_forecast
@@ -46,6 +51,17 @@ def forecast_run(plan: Plan, volume: Volume) -> tuple[int, float]:
     rules = ObjectRules(plan.settings.inference, plan.classical.clean, plan.classical.split, plan.main)
     model_bytes, model_seconds = model_forecast(plan.card, rules, volume)
     return peak_bytes + model_bytes, seconds + model_seconds
+
+
+def _contact_seconds(plan: Plan, volume: Volume) -> float:
+    """Of contacts between structures, and of comparing them with chance, where that is asked for."""
+    contacts = plan.settings.contacts
+    if not contacts.is_measured:
+        return 0.0
+    names = plan.masks if plan.card is None else plan.card.structures
+    n_structures = max(len(names), 1 if plan.card is not None or plan.masks else 3)
+    per_voxel = SECONDS_PER_CONTACT_VOXEL + SECONDS_PER_PLACEMENT_VOXEL * contacts.n_placements
+    return volume.n_frames * math.prod(volume.spatial_shape) * n_structures * per_voxel
 
 
 def forecast_classical(volume: Volume, settings: SegmentationSettings) -> tuple[int, float]:

@@ -112,6 +112,7 @@ def publish(
         "timings": {record.item: record.timings for record in current},
     }
     entries = [{str(key): str(value) for key, value in row.items()} for row in dictionary.to_dict(orient="records")]
+    further = {stem: _further(ledger, current, stem) for stem in ("pairs", "contacts", "tracks")}
     files: dict[str, Callable[[Path], Any]] = {
         # What happened comes first: it must be there even if a table cannot be written.
         "status.csv": partial(write_csv, status),
@@ -120,12 +121,20 @@ def publish(
         "objects.parquet": partial(write_parquet, objects),
         "objects.dictionary.csv": partial(write_csv, dictionary),
         "report.html": lambda path: _write_report(
-            path, ledger, current, result.failures, objects, places=places, run=run, dictionary=entries
+            path,
+            ledger,
+            current,
+            result.failures,
+            objects,
+            places=places,
+            run=run,
+            dictionary=entries,
+            contacts=further["contacts"],
         ),
     }
-    further = (("pairs", pair_columns()), ("contacts", contact_columns()), ("tracks", track_columns()))
-    for stem, columns in further:
-        table = _further(ledger, current, stem)
+    described = {"pairs": pair_columns(), "contacts": contact_columns(), "tracks": track_columns()}
+    for stem, columns in described.items():
+        table = further[stem]
         if table is None:
             for name in (f"{stem}.csv", f"{stem}.parquet", f"{stem}.dictionary.csv"):
                 ledger.withdraw(name)
@@ -339,6 +348,7 @@ def _write_report(
     places: Mapping[str, tuple[str, str]],
     run: dict[str, Any],
     dictionary: list[dict[str, str]],
+    contacts: pd.DataFrame | None,
 ) -> None:
     from tomocyte.runs.report import ReportItem, ReportRun, write_report
 
@@ -371,7 +381,8 @@ def _write_report(
         versions={"tomocyte": versions["tomocyte"], "python": versions["python"], **versions["libraries"]},
         limits=_limits(settings, run["model"], records),
     )
-    write_report(path, sorted(items, key=lambda item: natural_key(item.name)), objects, about, dictionary=dictionary)
+    ordered = sorted(items, key=lambda item: natural_key(item.name))
+    write_report(path, ordered, objects, about, dictionary=dictionary, contacts=contacts)
 
 
 def _failure_notes(failure: Failure | None) -> tuple[str, ...]:

@@ -97,7 +97,11 @@ def test_contacts_and_distances_by_hand() -> None:
     # From the middle of the voxel 2.5 voxels in x to the nucleus, 4.5 in y to the membrane.
     assert rows.loc[2, "radial_position"] == pytest.approx(0.25 / (0.25 + 0.45), rel=1e-5)
     assert rows.loc[[6, 9], "radial_position"].isna().all()
+    # Among each other: 1 and 2 have a voxel between them, 5 lies 4 voxels from 2 in y and 3 in x; each in its own cell.
+    np.testing.assert_allclose(rows["distance_to_lipid_droplet_um"], [0.1, 0.1, 0.5, nan, nan], rtol=1e-6)
+    np.testing.assert_array_equal(rows["n_contacts_lipid_droplet"], [0, 0, 0, 0, nan])
     cell_rows = tables.objects["cell"].set_index("label")
+    assert cell_rows["neighbour_distance_um"].tolist() == [0, 0]
     assert cell_rows["n_neighbours"].tolist() == [1, 1]
     # The wall between them is 5 voxels of 0.2 µm high and 10 of 0.1 µm wide.
     np.testing.assert_allclose(cell_rows["shared_area_um2"], 1.0, rtol=1e-6)
@@ -105,6 +109,23 @@ def test_contacts_and_distances_by_hand() -> None:
     assert pairs.loc[(3, "lipid_droplet", "nucleus"), ["n_objects", "n_in_contact", "n_contacts"]].tolist() == [3, 1, 1]
     assert pairs.loc[(8, "lipid_droplet", "nucleus"), ["n_objects", "n_other_objects"]].tolist() == [1, 0]
     assert math.isnan(pairs.loc[(8, "lipid_droplet", "nucleus"), "mean_distance_um"])
+    own = pairs.loc[(3, "lipid_droplet", "lipid_droplet")]
+    assert own[["n_objects", "n_other_objects", "n_contacts"]].tolist() == [3, 2, 0]
+    assert own["mean_distance_um"] == pytest.approx(0.7 / 3)
+    assert (8, "lipid_droplet", "lipid_droplet") not in pairs.index  # one droplet has no other
+
+
+def test_objects_among_each_other_against_chance() -> None:
+    """Where they lie at random p is uniform, apart for ties; gathered at the Golgi apparatus they are nearer."""
+    rows = [compared(scattered(np.random.default_rng(seed), 0.0), n_placements=39, seed=seed).loc["lipid_droplet"]
+            for seed in range(100, 140)]  # fmt: skip
+    assert stats.kstest([row["mean_distance_p"] for row in rows], "uniform").pvalue > 0.01
+    assert np.mean([row["mean_distance_effect"] for row in rows]) == pytest.approx(1, abs=0.1)
+    assert all(math.isnan(row["contact_area_p"]) for row in rows)
+    row = compared(scattered(np.random.default_rng(1), 0.9), n_placements=99).loc["lipid_droplet"]
+    assert row["mean_distance_p"] == pytest.approx(0.02)
+    assert row["mean_distance_effect"] < 0.7
+    assert row["n_contacts_effect"] > 1.5
 
 
 def test_radial_position_between_concentric_balls() -> None:
@@ -169,7 +190,7 @@ def test_without_cells_the_volume_is_one() -> None:
     table = measure_contacts({"golgi": FIXED["golgi"], "lipid_droplet": droplets}, VOXEL,
                              settings=ContactSettings(n_placements=9)).structures  # fmt: skip
     assert table[["structure", "cell_id", "other_structure"]].values.tolist() == [
-        ["golgi", 0, "lipid_droplet"], ["lipid_droplet", 0, "golgi"],
+        ["golgi", 0, "lipid_droplet"], ["lipid_droplet", 0, "golgi"], ["lipid_droplet", 0, "lipid_droplet"],
     ]  # fmt: skip
     assert table["mean_distance_p"].notna().all()
     assert table["polarity"].isna().all()

@@ -13,9 +13,10 @@ STATISTICS = ("mean_distance_um", "n_contacts", "contact_area_um2")
 OUTSIDE = "Empty for objects outside all cells"
 NO_OTHER = "Empty when the cell has none"
 PLANAR = "in planar images"
+AMONG = "among objects of one structure"
 NO_CHANCE = (
     "Empty when nothing was placed at random (n_placements 0), for nuclei, when the cell has no object of the other "
-    "structure, and when no object fits elsewhere (n_movable 0)."
+    "structure, and when no object fits elsewhere (n_movable 0); of areas, also when the other structure is its own."
 )
 
 _MEANINGS = {
@@ -54,13 +55,20 @@ CONTACT_COLUMNS: tuple[Column, ...] = (
     _LEADING["structure"],
     _LEADING["cell_id"],
     Column(
-        "other_structure", "", "What the objects are compared with; the name of the cells: their membrane.", kind="text"
+        "other_structure", "",
+        "What the objects are compared with; the name of the cells: their membrane; the same structure: each other.",
+        kind="text",
     ),
     Column("n_objects", "1", "Objects of the structure in the cell.", kind="integer"),
-    Column("n_other_objects", "1", "Objects of the other structure in the cell.", kind="integer"),
+    Column(
+        "n_other_objects", "1", "Objects of the other structure in the cell; of the same structure, one less.",
+        kind="integer",
+    ),
     Column("n_in_contact", "1", "Objects of the structure with at least one contact.", kind="integer"),
     Column(
-        "n_contacts", "1", "Pairs of one object of each whose surfaces lie at most the contact gap apart.",
+        "n_contacts", "1",
+        "Pairs of one object of each whose surfaces lie at most the contact gap apart; of the same structure, each "
+        "pair once.",
     ),
     Column(
         "contact_area_um2", "µm²",
@@ -68,18 +76,22 @@ CONTACT_COLUMNS: tuple[Column, ...] = (
         f"Empty {PLANAR}.",
     ),
     Column(
-        "mean_distance_um", "µm", "Mean over the objects of the distance from their surface to the other structure.",
+        "mean_distance_um", "µm",
+        "Mean over the objects of the distance from their surface to the other structure; of the same structure, to "
+        "the nearest other object.",
         f"{NO_OTHER}.",
     ),
     Column("polarity_z_um", "µm", "z from the centre of the other structure to that of this one.",
-           f"{NO_OTHER}, and {PLANAR}."),
-    Column("polarity_y_um", "µm", "y from the centre of the other structure to that of this one.", f"{NO_OTHER}."),
-    Column("polarity_x_um", "µm", "x from the centre of the other structure to that of this one.", f"{NO_OTHER}."),
+           f"{NO_OTHER}; {AMONG}, {PLANAR}."),
+    Column("polarity_y_um", "µm", "y from the centre of the other structure to that of this one.",
+           f"{NO_OTHER}; {AMONG}."),
+    Column("polarity_x_um", "µm", "x from the centre of the other structure to that of this one.",
+           f"{NO_OTHER}; {AMONG}."),
     Column(
         "polarity", "1",
         "Distance of these centres, divided by the root mean square distance of the cell's voxels from the centre of "
         "the other structure: 0 for what lies all around it, about 1 at one edge of the cell.",
-        f"{NO_OTHER}, and without cells.", "doi:10.1016/j.celrep.2012.01.009",
+        f"{NO_OTHER}; {AMONG}, without cells.", "doi:10.1016/j.celrep.2012.01.009",
     ),
     Column("n_placements", "1", "How many times the objects were placed at random in the cell.", kind="integer"),
     Column("n_movable", "1", "Objects that fit anywhere in the region allowed to them; the others stay.", NO_CHANCE),
@@ -107,13 +119,18 @@ def object_columns_of(structure: str, structures: Sequence[str], cells: str | No
                 "shared_area_um2", "µm²", "Area of the surface that lies at most the contact gap from another cell.",
                 f"Empty {PLANAR}.",
             ),
+            Column(
+                "neighbour_distance_um", "µm",
+                "Smallest distance between the surface of the cell and that of the nearest other one.",
+                "Empty where there is no other cell.",
+            ),
         ]  # fmt: skip
     if structure in FILLINGS:
         return []
     columns = []
     for other in structures:
         is_inner = canonical_name(structure) in ancestors(other) and other != cells
-        if other == structure or other in FILLINGS or is_inner:
+        if other in FILLINGS or is_inner:
             continue
         columns += _columns_to(other, is_membrane=other == cells)
     if any(canonical_name(name) == "nucleus" for name in structures) and canonical_name(structure) != "nucleus":
@@ -129,7 +146,8 @@ def object_columns_of(structure: str, structures: Sequence[str], cells: str | No
 
 
 def _columns_to(other: str, *, is_membrane: bool) -> list[Column]:
-    what = f"the membrane of its {other}" if is_membrane else f"the nearest {other} of its cell"
+    others = other if is_membrane else f"{other} (other than itself)"
+    what = f"the membrane of its {other}" if is_membrane else f"the nearest {others} of its cell"
     gone = f"{OUTSIDE}, and where the {other} fills the volume." if is_membrane else f"{OUTSIDE}. {NO_OTHER}."
     return [
         Column(
@@ -137,10 +155,10 @@ def _columns_to(other: str, *, is_membrane: bool) -> list[Column]:
             f"Smallest distance between the surface of the object and {what}; surfaces are made of voxel faces, 0 "
             "where they touch or intersect.", gone,
         ),
-        Column(f"n_contacts_{other}", "1", f"Number of {other} within the contact gap.", f"{OUTSIDE}."),
+        Column(f"n_contacts_{other}", "1", f"Number of {others} within the contact gap.", f"{OUTSIDE}."),
         Column(
             f"contact_area_{other}_um2", "µm²",
-            f"Area of the object's surface that lies at most the contact gap from {other}.",
+            f"Area of the object's surface that lies at most the contact gap from {others}.",
             f"{OUTSIDE}, and {PLANAR}.",
         ),
     ]  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.measurements._kernels import Integers
+from tomocyte.measurements._label_runs import LabelRuns, label_runs
 from tomocyte.measurements.measure import label_boxes
 from tomocyte.measurements.spatial._kernels import Objects, select_objects
 from tomocyte.measurements.spatial.surfaces import Faces, gaps_um
@@ -81,6 +82,7 @@ class Compartment:
     cells: str | None
     _gaps: dict[tuple[str, bool], NDArray[np.float32]] = field(default_factory=dict)
     _faces: dict[str, Faces] = field(default_factory=dict)
+    _runs: dict[str, LabelRuns] = field(default_factory=dict)
 
     def n_objects(self, structure: str) -> int:
         """How many objects of a structure the cell has."""
@@ -121,6 +123,12 @@ class Compartment:
         if structure not in self._faces:
             self._faces[structure] = Faces.of(self.objects[structure], self.n_objects(structure), self.voxel_size_um)
         return self._faces[structure]
+
+    def runs(self, structure: str) -> LabelRuns:
+        """The runs along x of all objects of a structure."""
+        if structure not in self._runs:
+            self._runs[structure] = label_runs(self.objects[structure].view(np.uint32))
+        return self._runs[structure]
 
 
 def compartments(

@@ -6,6 +6,7 @@ largest are placed first; none overlaps a forbidden structure or another object 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from tomocyte.measurements.spatial._kernels import (
     find_place,
     places_that_fit,
 )
+from tomocyte.measurements.spatial.compartment import Compartment
+from tomocyte.measurements.spatial.nearest import nearest_of_kind
 from tomocyte.measurements.spatial.surfaces import Faces, Reach
 from tomocyte.volume import VoxelSize
 
@@ -189,3 +192,15 @@ def summed_contacts(
             reach.voxel, reach.face, reach.n_face, last_seen, turn, limit,
         )  # fmt: skip
     return float(values[:, 0].mean()), float(values[:, 1].sum()), float(values[:, 2].sum())
+
+
+def contacts_among(
+    movable: Sequence[Movable], at: Integers, compartment: Compartment, structure: str, reach: Reach
+) -> tuple[float, float, float]:
+    """As :func:`summed_contacts`, of the objects among each other; the area is not followed (NaN)."""
+    shape = compartment.inside.shape
+    homes = np.array([one.home for one in movable], np.int64)
+    shifts = np.stack(np.unravel_index(at, shape), axis=1) - np.stack(np.unravel_index(homes, shape), axis=1)
+    runs = compartment.runs(structure)
+    distances, n_contacts = nearest_of_kind(runs, compartment.voxel_size_um, reach.gap_um, shifts.astype(np.int64))
+    return float(distances.mean()), float(n_contacts.sum() / 2), math.nan

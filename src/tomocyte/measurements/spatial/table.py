@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.labels.parents import assign_parents
+from tomocyte.measurements._label_runs import label_runs
 from tomocyte.measurements.measure import check_labels
 from tomocyte.measurements.spatial._kernels import Floats, smallest_of_objects
 from tomocyte.measurements.spatial.chance import Comparison, compare
 from tomocyte.measurements.spatial.columns import CONTACT_COLUMNS, STATISTICS, object_columns_of
 from tomocyte.measurements.spatial.compartment import FILLINGS, Compartment, Indexed, compartments
-from tomocyte.measurements.spatial.placement import movables, place, summed_contacts
+from tomocyte.measurements.spatial.nearest import nearest_of_kind
+from tomocyte.measurements.spatial.placement import contacts_among, movables, place, summed_contacts
 from tomocyte.measurements.spatial.position import polarity, radial_positions
 from tomocyte.measurements.spatial.settings import ContactSettings
 from tomocyte.measurements.spatial.surfaces import Faces, Reach
@@ -37,8 +39,9 @@ class ContactTables:
     Parameters
     ----------
     objects : mapping
-        Structure -> one row per object: ``label``, distance, contacts and contact area for every other structure, the
-        radial position; for cells the number of neighbours and the area shared with them.
+        Structure -> one row per object: ``label``, distance, contacts and contact area for every structure, its own
+        too, the radial position; for cells the number of neighbours, the area shared with them and the distance of the
+        nearest.
     structures : DataFrame
         One row per cell and two structures, with the columns :data:`CONTACT_COLUMNS`.
     object_columns : tuple of Column
@@ -148,6 +151,8 @@ def _structure_rows(
     rows, targets = [], compartment.targets(structure)
     for other in targets:
         rows.append(_contact_row(compartment, structure, other, reach, values))
+    own = _own_row(compartment, structure, reach, values)
+    rows += [own] if n > 1 else []
     if settings.n_placements and canonical_name(structure) != NUCLEUS:
         _add_chance(compartment, structure, targets, reach, settings, frame, rows)
     return rows
@@ -195,6 +200,34 @@ def _contact_row(
     }
 
 
+def _own_row(
+    compartment: Compartment, structure: str, reach: Reach, values: dict[int, dict[str, float]]
+) -> dict[str, Any]:
+    """What is observed of the objects of a structure among each other; each pair counts once."""
+    n = compartment.n_objects(structure)
+    distances, n_contacts = nearest_of_kind(compartment.runs(structure), compartment.voxel_size_um, reach.gap_um)
+    areas = compartment.faces(structure).contacts(compartment.objects[structure], reach, is_same=True).area_um2
+    for index, number in enumerate(compartment.numbers[structure]):
+        values[int(number)] |= {
+            f"distance_to_{structure}_um": float(distances[index]),
+            f"n_contacts_{structure}": float(n_contacts[index]),
+            f"contact_area_{structure}_um2": float(areas[index]),
+        }
+    row: dict[str, Any] = dict.fromkeys((column.name for column in CONTACT_COLUMNS), math.nan)
+    return row | {
+        "cell_id": compartment.cell_id,
+        "structure": structure,
+        "other_structure": structure,
+        "n_objects": n,
+        "n_other_objects": n - 1,
+        "n_in_contact": int(np.count_nonzero(n_contacts)),
+        "n_contacts": float(n_contacts.sum() / 2),
+        "contact_area_um2": float(areas.sum()),
+        "mean_distance_um": float(distances.mean()),
+        "n_placements": 0,
+    }
+
+
 def allowed_region(compartment: Compartment, structure: str) -> NDArray[np.bool_]:
     """Where objects of a structure could lie: inside what contains them, outside all other structures of the cell."""
     containers = [
@@ -237,13 +270,16 @@ def _add_chance(
         others = compartment.target(other, is_envelope=is_envelope)
         scenes.append((compartment.gaps(other, is_envelope=is_envelope), others))
     free = allowed.astype(np.uint8)
-    values = np.empty((settings.n_placements, len(targets), len(STATISTICS)))
+    # The last row is that of the objects among each other.
+    values = np.empty((settings.n_placements, len(targets) + 1, len(STATISTICS)))
     n_staying = 0
     for turn in range(settings.n_placements):
         at, stayed = place(movable, free, rng)
         n_staying += stayed
         for index, (gaps, others) in enumerate(scenes):
             values[turn, index] = summed_contacts(movable, at, gaps, others, reach)
+        if len(movable) > 1:
+            values[turn, -1] = contacts_among(movable, at, compartment, structure, reach)
     for index, row in enumerate(rows):
         if not row["n_other_objects"]:
             continue
@@ -272,9 +308,10 @@ def _stem(statistic: str) -> tuple[str, str]:
 def _neighbours(
     labels: NDArray[Any], cells: Indexed, voxel_size_um: VoxelSize, reach: Reach
 ) -> dict[int, dict[str, float]]:
-    """Number of neighbours of each cell, and the area of its surface within the gap of one."""
+    """Number of neighbours of each cell, the area of its surface within the gap of one, and how far the nearest is."""
     numbers = [int(number) for number in cells.numbers]
     values: dict[int, dict[str, float]] = {}
+    distances, _ = nearest_of_kind(label_runs(labels), voxel_size_um, reach.gap_um)
     for index, number in enumerate(numbers):
         box = cells.boxes[index]
         margin = np.abs(reach.voxel).max(axis=0) + 1
@@ -289,6 +326,7 @@ def _neighbours(
         values[number] = {
             "n_neighbours": float(len(contacts.pairs)),
             "shared_area_um2": float(contacts.area_um2[0]),
+            "neighbour_distance_um": float(distances[index]),
         }
     return values
 

@@ -30,6 +30,7 @@ def write_report(
     run: ReportRun,
     *,
     dictionary: Sequence[Mapping[str, str]],
+    contacts: pd.DataFrame | None = None,
     max_items: int = 200,
 ) -> None:
     """Write one self-contained HTML page about a run.
@@ -47,6 +48,8 @@ def write_report(
     dictionary : sequence of mapping
         One per column: ``column``, ``unit`` (``native``: that of the image), ``meaning`` and, where it can be empty,
         ``nan_reason``.
+    contacts : DataFrame, optional
+        One row per cell and two structures of all items, where contacts were measured.
     max_items : int
         How many items get pictures and tables; the others get their row in the list of inputs, and the page says so.
 
@@ -57,7 +60,7 @@ def write_report(
     """
     entries = _with_native_unit(dictionary, items)
     detailed = frozenset([number for number, item in enumerate(items) if item.error is None][:max_items])
-    content = ReportContent(items, table, run, entries, detailed, path.parent)
+    content = ReportContent(items, table, run, entries, detailed, path.parent, contacts)
     script = _resource("page.js")
     context = {
         "run": run,

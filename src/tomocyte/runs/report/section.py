@@ -96,6 +96,8 @@ class ReportContent:
         Places in ``items`` of those that are shown with pictures and tables.
     folder : Path
         Where the page lies; other files of the run are found from here.
+    contacts : DataFrame, optional
+        One row per cell and two structures, where contacts were measured.
     """
 
     items: Sequence[ReportItem]
@@ -104,6 +106,7 @@ class ReportContent:
     dictionary: Mapping[str, Mapping[str, str]]
     detailed: frozenset[int]
     folder: Path
+    contacts: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 To add one, write ``<name>.py`` with ``SECTION = Section(...)`` and ``<name>.html.j2``, and name it below, in its place.
 """
 
-from tomocyte.runs.report.sections import about, items, summary
+from tomocyte.runs.report.sections import about, contacts, items, summary
 
 __all__ = ["SECTIONS"]
 
 SECTIONS = (
     summary.SECTION,
+    contacts.SECTION,
     items.SECTION,
     about.SECTION,
 )
