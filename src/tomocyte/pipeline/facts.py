@@ -67,6 +67,8 @@ class ItemFacts(Settings):
     """Of each tomogram, how index and dry mass were corrected for missing frequencies."""
     tracking: dict[str, Any] | None = None
     """Tracks and divisions of a time-lapse, and what it showed to be likely."""
+    previews: tuple[dict[str, Any], ...] = ()
+    """Small pictures for the report: of each its file and frame, and which cell or plane is on which tile."""
     edits: dict[str, Any] | None = None
     """Corrections by hand."""
     masks: dict[str, Any] | None = None

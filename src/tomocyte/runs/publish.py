@@ -361,6 +361,7 @@ def _write_report(
             _pictures(ledger.items / record.item),
             path=_shown_path(places, record.item),
             edits=_edits_log(ledger.items / record.item),
+            folder=ledger.items / record.item,
         )
         for record in records
     ]
@@ -403,12 +404,11 @@ def _edits_log(folder: Path) -> tuple[dict[str, Any], ...]:
 
 
 def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
-    """Overviews and close-ups frame by frame, then time courses."""
+    """Overviews and close-ups frame by frame; the page draws time courses of its own, with tracks."""
     found = sorted(folder.glob("overview_*.png")) + sorted(folder.glob("closeup_*.png"))
     found.sort(key=lambda path: natural_key(path.stem.rpartition("_")[2]))
     captions = {"overview": "", "closeup": "largest object"}
-    shown = [(captions[path.stem.partition("_")[0]], path) for path in found]
-    return (*shown, *(("mean over objects", path) for path in sorted(folder.glob("timecourse_*.png"))))
+    return tuple((captions[path.stem.partition("_")[0]], path) for path in found)
 
 
 def _model_name(asked: str) -> str:

@@ -1,15 +1,22 @@
-"""Figures: three planes of the first, middle and last frame, and time courses."""
+"""Figures: planes of the first, middle and last frame, tiles of their cells, planes to leaf through, and courses."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tomocyte.measurements import measurements
-from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
+from tomocyte.pipeline.plan import Plan
+from tomocyte.pipeline.stage import FrameState, Labels, Stage, VolumeState
+from tomocyte.progress import Callback
+from tomocyte.structures import in_drawing_order
+from tomocyte.volume import Frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tomocyte.figures.previews import Preview
 
 TIME_COURSES = (
     "volume_um3",
@@ -27,6 +34,10 @@ class DrawStage(Stage):
 
     name = "draw"
 
+    def __init__(self, plan: Plan, callback: Callback) -> None:
+        super().__init__(plan, callback)
+        self._drawn: list[tuple[str, int, str, Preview]] = []
+
     def apply(self, state: FrameState) -> FrameState:
         """The frame with its pictures, and the histogram of the first frame in the facts."""
         from tomocyte.figures import closeup, histogram, overview
@@ -40,17 +51,45 @@ class DrawStage(Stage):
         self.report("draw", frame)
         size, meaning = frame.voxel_size_um, {"unit": frame.unit, "quantity": frame.quantity}
         title = f"frame {frame.index}" if last else ""
-        pictures = {"overview": overview(frame.segmented, labels, size, title=title, **meaning)}
+        pictures = {f"overview_{frame.index:05d}.png": overview(frame.segmented, labels, size, title=title, **meaning)}
         near = closeup(frame.segmented, labels, size, title=title, **meaning)
         if near is not None:
-            pictures["closeup"] = near
-        return replace(state, pictures={f"{name}_{frame.index:05d}.png": data for name, data in pictures.items()})
+            pictures[f"closeup_{frame.index:05d}.png"] = near
+        pictures |= self._previews(frame, labels)
+        return replace(state, pictures=pictures)
+
+    def _previews(self, frame: Frame, labels: Mapping[str, Labels]) -> dict[str, bytes]:
+        """Tiles of the cells, and in the first frame the planes; what they show is noted for later."""
+        from tomocyte.figures.previews import cell_preview, plane_preview
+
+        ordered = {name: labels[name] for name in in_drawing_order(labels)}
+        previews = {"cells": cell_preview(frame.segmented, ordered, self.plan.main, frame.voxel_size_um)}
+        if frame.index == 0:
+            previews["planes"] = plane_preview(frame.segmented, ordered, frame.voxel_size_um)
+        pictures = {}
+        for kind, preview in previews.items():
+            if preview is not None:
+                name = f"{kind}_{frame.index:05d}.webp"
+                pictures[name] = preview.picture
+                self._drawn.append((kind, frame.index, name, preview))
+        return pictures
 
     def after_all(self, state: VolumeState) -> VolumeState:
-        """Time courses of the main objects."""
+        """Time courses of the main objects; which cell is on which tile, by the labels as they are now."""
+        self._facts["previews"] = [self._fact(state, *drawn) for drawn in self._drawn]
         if self._n_frames == 1:
             return state
         return replace(state, pictures={**state.pictures, **time_courses(state.table, self.plan.main)})
+
+    def _fact(self, state: VolumeState, kind: str, frame: int, name: str, preview: Preview) -> dict[str, Any]:
+        fact = {
+            "kind": kind, "frame": frame, "picture": name, "n_columns": preview.n_columns, "bar_um": preview.bar_um,
+            "tile_px": list(preview.tile_px),
+        }  # fmt: skip
+        if kind == "planes":
+            return fact | {"planes": [z for z, _, _ in preview.seeds]}
+        labels = state.labels[self.plan.main].volume().planes(frame, 0)
+        return fact | {"labels": [int(labels[seed]) for seed in preview.seeds]}
 
 
 def time_courses(table: pd.DataFrame, structure: str) -> dict[str, bytes]:

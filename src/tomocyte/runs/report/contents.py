@@ -129,7 +129,7 @@ def described(column: str, dictionary: Dictionary) -> dict[str, str]:
     }
 
 
-def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str, Any]]:
+def object_tables(table: pd.DataFrame, dictionary: Dictionary, *, most_rows: int = MOST_ROWS) -> list[dict[str, Any]]:
     """One table per structure of an item's objects.
 
     Parameters
@@ -138,6 +138,8 @@ def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str,
         The rows of one item.
     dictionary : mapping
         Column -> unit, meaning, nan_reason.
+    most_rows : int
+        Rows shown of each table.
 
     Returns
     -------
@@ -149,7 +151,7 @@ def object_tables(table: pd.DataFrame, dictionary: Dictionary) -> list[dict[str,
     if not len(table):
         return []
     return [
-        _object_table(structure, table[table["structure"] == structure], dictionary)
+        _object_table(structure, table[table["structure"] == structure], dictionary, most_rows)
         for structure in in_drawing_order([str(name) for name in table["structure"]])
     ]
 
@@ -192,7 +194,7 @@ def _labels(objects: Sequence[Sequence[int]]) -> str:
     return shown + (", …" if len(objects) > 10 else "")
 
 
-def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
+def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary, most_rows: int) -> dict[str, Any]:
     columns = without_ends(_shown_columns(rows, structure))
     is_upright = len(rows) <= MOST_UPRIGHT
     # In a long table a column without any number is only noise: it is named below with the reason instead.
@@ -201,11 +203,11 @@ def _object_table(structure: str, rows: pd.DataFrame, dictionary: Dictionary) ->
     notes = [described(column, dictionary) for column in columns]
     cells = [
         [_cell(value, note) for value, note in zip(row, notes, strict=True)]
-        for row in rows[columns].head(MOST_ROWS).itertuples(index=False, name=None)
+        for row in rows[columns].head(most_rows).itertuples(index=False, name=None)
     ]
     for at, column in enumerate(columns):
         if column + LOW in rows and column + HIGH in rows:
-            ends = rows[[column + LOW, column + HIGH]].head(MOST_ROWS).itertuples(index=False, name=None)
+            ends = rows[[column + LOW, column + HIGH]].head(most_rows).itertuples(index=False, name=None)
             for line, (low, high) in zip(cells, ends, strict=True):
                 line[at] = _with_interval(line[at], low, high, column)
     return {
@@ -258,5 +260,7 @@ def _cell(value: Any, note: Mapping[str, str]) -> dict[str, str]:
         return {"text": "–", "value": "", "title": note["nan_reason"]}
     if isinstance(value, bool | np.bool_):
         return {"text": "yes" if value else "no", "value": str(int(value)), "title": ""}
-    number = int(value) if isinstance(value, int | np.integer) else float(value)
+    # Numbers of tracks are decimal in a table where some are missing.
+    is_number_of = isinstance(value, int | np.integer) or note["column"].endswith("_id")
+    number = int(value) if is_number_of else float(value)
     return {"text": rounded(number, note["column"]), "value": repr(number), "title": ""}

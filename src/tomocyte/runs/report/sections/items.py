@@ -6,17 +6,32 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tomocyte.runs.report.contents import described, edit_rows, object_tables
+from tomocyte.runs.report.contents import MOST_ROWS, described, edit_rows, object_tables
 from tomocyte.runs.report.facts import fact_lines, is_planar
+from tomocyte.runs.report.planes import MOST_ITEMS, planes_view
 from tomocyte.runs.report.section import ReportContent, ReportItem, Section, colour_class, data_uri
+from tomocyte.runs.report.sections.files import link_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+ROWS_ON_PAGE = 200
+"""Rows per structure over all inputs, so that a page of many inputs opens quickly; each input has four at least."""
+PICTURES_ON_PAGE = 100
+"""Overviews and close-ups over all inputs; each input has one at least, and links to the others."""
+
+LINKED = (".ome.tif", ".csv", ".png", ".stl", ".ply")
+"""Endings of the files of an input that are linked."""
+
+
 def item_views(content: ReportContent) -> Iterator[dict[str, Any]]:
     """One item after the other, so that only one item's pictures are in memory."""
     table, dictionary = content.table, content.dictionary
+    n_detailed = max(1, len(content.detailed))
+    most_rows = max(4, min(MOST_ROWS, ROWS_ON_PAGE // n_detailed))
+    most_pictures = max(1, PICTURES_ON_PAGE // n_detailed)
+    with_planes = set(sorted(content.detailed)[:MOST_ITEMS])
     places = table.groupby("item").indices if len(table) else {}
     for number, item in enumerate(content.items):
         if item.error is not None:
@@ -36,14 +51,34 @@ def item_views(content: ReportContent) -> Iterator[dict[str, Any]]:
                 "error": None,
                 "warnings": item.warnings,
                 "facts": list(fact_lines(item.facts)),
-                "pictures": [(caption, data_uri(Path(file).read_bytes())) for caption, file in item.pictures],
+                "files": _files(item, content.folder),
+                "planes": planes_view(item) if number in with_planes else None,
+                "pictures": [
+                    (caption, data_uri(Path(file).read_bytes()), _address(Path(file), content.folder))
+                    for caption, file in item.pictures[:most_pictures]
+                ],
                 "charts": list(_charts(item, rows, dictionary)),
                 "has_confidence": "confidence" in rows and bool(rows["confidence"].notna().any()),
                 "edits": edit_rows(item.edits, is_planar=is_planar(item.facts)),
                 "tables": [
-                    {**shown, "colour": colour_class(shown["structure"])} for shown in object_tables(rows, dictionary)
+                    {**shown, "colour": colour_class(shown["structure"])}
+                    for shown in object_tables(rows, dictionary, most_rows=most_rows)
                 ],
             }
+
+
+def _address(file: Path, page_folder: Path) -> str:
+    """A file's address from the page; empty where it lies elsewhere."""
+    return link_of(file.relative_to(page_folder)) if file.is_relative_to(page_folder) else ""
+
+
+def _files(item: ReportItem, page_folder: Path) -> list[dict[str, str]]:
+    """Label images and tables of an input, with their addresses from the page."""
+    if item.folder is None or not item.folder.is_dir():
+        return []
+    paths = sorted(path for path in item.folder.iterdir() if path.name.endswith(LINKED))
+    addresses = [(path.name, _address(path, page_folder)) for path in paths]
+    return [{"name": name, "href": href} for name, href in addresses if href]
 
 
 def _charts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tomocyte.confidence.plausibility import is_implausible
@@ -25,7 +26,7 @@ def summary_view(content: ReportContent) -> dict[str, Any]:
 
 def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:
     counts = item.facts.get("n_objects", {})
-    notes = [f"{item.error['code']}: {item.error['problem']}"] if item.error is not None else list(item.warnings)
+    notes = [(item.error["code"], item.error["problem"])] if item.error is not None else _codes(item.warnings)
     return {
         "number": number + 1,
         "name": item.name,
@@ -36,6 +37,12 @@ def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:
         "counts": ", ".join(f"{structure.replace('_', ' ')}: {count}" for structure, count in counts.items()),
         "notes": notes,
     }
+
+
+def _codes(warnings: Sequence[str]) -> list[tuple[str, str]]:
+    """Each code once, with what the first warning of it says."""
+    parts = [warning.partition(": ") for warning in reversed(warnings)]
+    return list({code: text for code, _, text in parts}.items())[::-1]
 
 
 SECTION = Section("summary", "Summary", summary_view)

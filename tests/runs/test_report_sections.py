@@ -1,0 +1,211 @@
+"""Gallery, planes, checks, results and files of the report, each against what lies in a small folder."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.conftest import BALL_SIZE_UM, MEDIUM_RI, ball_ri
+from tests.corrections.conftest import TWO
+from tests.in_process import tomocyte, workers_in_this_process
+from tests.runs.test_report_page import HOSTILE, RUN, Page, facts, objects, page
+
+from tomocyte.figures.previews import webp
+from tomocyte.formats import write_volume
+from tomocyte.runs.report import ReportItem, write_report
+from tomocyte.runs.report.sections.gallery import MOST_CARDS
+from tomocyte.runs.report.sections.items import ROWS_ON_PAGE
+from tomocyte.runs.report.sections.quality import flag_rows
+from tomocyte.runs.report.sections.results import comparison_table
+from tomocyte.volume import Volume
+
+
+def shown_item(folder: Path, name: str, labels: list[int], **changes: Any) -> ReportItem:
+    """An item whose cells have tiles in rows of two, with three planes."""
+    path = folder / "items" / "a"
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "cells_00000.webp").write_bytes(webp(np.zeros((176, 176, 3), np.uint8)))
+    (path / "planes_00000.webp").write_bytes(webp(np.zeros((20, 60, 3), np.uint8)))
+    cells = {"kind": "cells", "frame": 0, "picture": "cells_00000.webp", "n_columns": 2, "tile_px": [88, 88],
+             "bar_um": 5.0, "labels": labels}  # fmt: skip
+    planes = {"kind": "planes", "frame": 0, "picture": "planes_00000.webp", "n_columns": 2, "tile_px": [10, 30],
+              "bar_um": 20.0, "planes": [0, 6, 13]}  # fmt: skip
+    return ReportItem(name, facts(primary="cell", previews=[cells, planes], **changes), folder=path)
+
+
+def cards_of(shown: Page) -> list[tuple[str, str]]:
+    """Title and position of the tile of each card, in their order."""
+    found = re.findall(r'<li data-i="\d+"><a href="#item-\d+" title="([^"]*)">.*?position:([^"]*)"', shown.source)
+    return [(html.unescape(title), place) for title, place in found]
+
+
+def test_low_confidence_comes_first_and_each_tile_is_the_cells_own(tmp_path: Path) -> None:
+    table = objects("a.tif", [1.0, 2.0, 3.0], confidence=[0.9, np.nan, 0.4])
+    shown = page(tmp_path, [shown_item(tmp_path, "a.tif", [1, 2, 3])], table)
+    assert cards_of(shown) == [
+        ("a.tif, label 3; bar 5 µm", "0px -88px"),
+        ("a.tif, label 1; bar 5 µm", "0px 0px"),
+        ("a.tif, label 2; bar 5 µm", "-88px 0px"),
+    ]
+    (cards,) = [entry for entry in shown.all("ol") if entry.get("id") == "cards"]
+    values = json.loads(cards["data-values"])
+    assert values["confidence"] == [0.4, 0.9, None]
+    assert values["volume_um3"] == [3.0, 1.0, 2.0]
+    assert next(option["value"] for option in shown.all("option")) == "confidence"
+    assert "Low confidence first." in shown.text
+
+
+def test_without_confidence_the_order_is_that_of_the_table(tmp_path: Path) -> None:
+    shown = page(tmp_path, [shown_item(tmp_path, "a.tif", [1, 2])], objects("a.tif", [2.0, 1.0]))
+    assert [title[:14] for title, _ in cards_of(shown)] == ["a.tif, label 1", "a.tif, label 2"]
+    assert "Low confidence" not in shown.text
+
+
+def test_cells_without_a_tile_and_other_structures_have_no_card(tmp_path: Path) -> None:
+    table = pd.concat([objects("a.tif", [1.0, 2.0]), objects("a.tif", [1.0], "nucleus"), objects("b.tif", [1.0])])
+    items = [shown_item(tmp_path, "a.tif", [2]), ReportItem("b.tif", facts())]
+    shown = page(tmp_path, items, table.reset_index(drop=True))
+    assert len(cards_of(shown)) == 1
+    without = page(tmp_path, [ReportItem("b.tif", facts())], objects("b.tif", [1.0]))
+    assert "Gallery" not in without.text
+
+
+def test_a_gallery_has_an_end_and_says_so(tmp_path: Path) -> None:
+    n = MOST_CARDS + 5
+    item = shown_item(tmp_path, "a.tif", list(range(1, n + 1)))
+    table = objects("a.tif", [1.0] * n, confidence=np.linspace(0.9, 0.1, n))
+    shown = page(tmp_path, [item], table)
+    cards = cards_of(shown)
+    assert len(cards) == MOST_CARDS
+    assert cards[0][0].startswith(f"a.tif, label {n};")
+    assert f"The first {MOST_CARDS} of {n} are shown." in shown.text
+
+
+def test_planes_say_their_depth(tmp_path: Path) -> None:
+    shown = page(tmp_path, [shown_item(tmp_path, "a.tif", [1])], objects("a.tif", [1.0]))
+    assert "plane 7 of 14, z = 2.4 µm ; the bar is 20 µm long" in shown.text  # 6 × 0.4 µm
+    assert shown.all("input")[-1]["max"] == "2"
+    assert [entry["data-y"] for entry in shown.all("li") if "data-y" in entry] == ["0", "0", "-10"]
+
+
+def test_hostile_names_are_text_in_every_section(tmp_path: Path) -> None:
+    item = shown_item(tmp_path, HOSTILE, [1], n_objects={HOSTILE: 1})
+    item = ReportItem(HOSTILE, {**item.facts, "primary": HOSTILE}, (f"{HOSTILE}: {HOSTILE}",), folder=item.folder)
+    table = objects(HOSTILE, [1.0], HOSTILE, flags="<b>").assign(**{HOSTILE: 1.0})
+    (tmp_path / "analysis").mkdir()
+    pd.DataFrame({HOSTILE: [HOSTILE]}).to_csv(tmp_path / "analysis" / "comparison.csv", index=False)
+    dictionary = [{"column": HOSTILE, "unit": HOSTILE, "meaning": HOSTILE, "nan_reason": HOSTILE}]
+    write_report(tmp_path / "report.html", [item], table, RUN, dictionary=dictionary)
+    shown = Page(tmp_path / "report.html")
+    assert len(shown.all("script")) == 1
+    assert "onerror" not in {name for _, attributes in shown.tags for name in attributes}
+    assert len(shown.all("b")) == len(re.findall(r"<b[ >]", shown.source))
+    assert not re.search(r"url\((?!data:)|@import|https?:", shown.source)
+
+
+def test_flags_are_counted() -> None:
+    table = pd.DataFrame(
+        {
+            "structure": ["cell"] * 4 + ["nucleus"],
+            "flags": ["two-nuclei", "two-nuclei touches-border", "", None, ""],
+            "is_cut": [True, False, False, False, True],
+            "confidence": [0.4, 0.5, np.nan, 0.9, 0.1],
+        }
+    )
+    rows = [(row["structure"], row["flag"], row["n"], row["n_all"]) for row in flag_rows(table)]
+    assert rows == [
+        ("cell", "cut by the border", 1, 4),
+        ("cell", "confidence below 0.5", 1, 4),
+        ("cell", "two-nuclei", 2, 4),
+        ("cell", "touches-border", 1, 4),
+        ("nucleus", "cut by the border", 1, 1),
+        ("nucleus", "confidence below 0.5", 1, 1),
+    ]
+
+
+def test_notes_are_gathered_by_code(tmp_path: Path) -> None:
+    items = [
+        ReportItem("a.tif", facts(), ("W-NAN: 3 voxels.", "W-NAN: 5 voxels.", "W-FLAT: flat.")),
+        ReportItem("b.tif", facts(), ("W-NAN: 7 voxels.",)),
+        ReportItem("c.tif", error={"code": "E-X", "problem": "broken.", "cure": ""}),
+    ]
+    text = page(tmp_path, items, objects("a.tif", [1.0])).text
+    assert "W-NAN 2 of 3 3 voxels. a.tif , b.tif" in text
+    assert "W-FLAT 1 of 3 flat. a.tif" in text
+    assert "E-X 1 of 3 broken. c.tif" in text
+
+
+def test_comparisons_and_figures_are_shown_with_their_files(tmp_path: Path) -> None:
+    from tomocyte.figures.experiment import write_figure
+
+    (tmp_path / "analysis").mkdir()
+    comparison = pd.DataFrame({"quantity": ["volume_um3"], "difference": [155.26], "p": [0.0123], "df": [4.0]})
+    comparison = comparison.assign(difference_low=70.0, difference_high=240.51)
+    comparison.to_csv(tmp_path / "analysis" / "comparison.csv", index=False)
+    cells = pd.DataFrame({"condition": "a", "replicate": 1, "value": [1.0, 2.0]})
+    write_figure(tmp_path / "figures" / "50 % cells", "superplot", cells, quantity="volume", unit="µm³")
+    (tmp_path / "figures" / "picture without data.png").write_bytes(b"")
+    shown = page(tmp_path, [ReportItem("a.tif", facts())], objects("a.tif", [1.0]))
+    assert "quantity difference p volume_um3 155.3 (70.0 to 240.5) 0.01230 All digits" in shown.text
+    links = [anchor["href"] for anchor in shown.all("a") if not anchor["href"].startswith("#")]
+    assert {"analysis/comparison.csv", "figures/50%20%25%20cells.svg", "figures/50%20%25%20cells.csv"} <= set(links)
+    assert all((tmp_path / unquote(link)).exists() for link in links)
+    assert "without data" not in shown.text
+    assert comparison_table(tmp_path / "none.csv") is None
+
+
+def test_many_inputs_share_the_rows_of_the_page(tmp_path: Path) -> None:
+    names = [f"{number}.tif" for number in range(20)]
+    table = pd.concat([objects(name, [1.0] * 60) for name in names], ignore_index=True)
+    shown = page(tmp_path, [ReportItem(name, facts()) for name in names], table)
+    assert f"The first {ROWS_ON_PAGE // 20} of 60 are shown; all are in objects.csv" in shown.text
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one film of two frames, two balls in each."""
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "in").mkdir()
+    series = np.stack([ball_ri(centres_um=TWO), ball_ri(centres_um=TWO)])[:, None]
+    known: dict[str, Any] = {"voxel_size_um": BALL_SIZE_UM, "quantity": "refractive_index", "unit": "1"}
+    film = Volume.from_array(series, **known, medium_ri=MEDIUM_RI, time_s=(0.0, 60.0))
+    write_volume(folder / "in" / "f.ome.tif", film)
+    with workers_in_this_process():
+        done = tomocyte("run", folder / "in", "-m", "odt", "--model", "classical", "-o", folder / "out")
+    assert done.exit_code == 0, done.output
+    return folder / "out"
+
+
+def test_a_run_shows_each_of_its_cells(run_folder: Path) -> None:
+    table = pd.read_csv(run_folder / "objects.csv")
+    cells = table[table["structure"] == "cell"]
+    shown = Page(run_folder / "report.html")
+    expected = {f"f, label {row.label}{f', frame {row.frame}' if row.frame else ''}" for row in cells.itertuples()}
+    assert len(expected) == 4
+    assert {re.sub(r"(, track \d+)?;.*", "", title) for title, _ in cards_of(shown)} == expected
+    record = json.loads((run_folder / "items" / "f" / "facts.json").read_text())
+    assert [entry["labels"] for entry in record["previews"] if entry["kind"] == "cells"] == [[1, 2], [1, 2]]
+
+
+def test_every_link_of_a_run_leads_to_a_file(run_folder: Path) -> None:
+    shown = Page(run_folder / "report.html")
+    links = [anchor["href"] for anchor in shown.all("a") if not anchor["href"].startswith("#")]
+    assert {"objects.csv", "status.csv", "items/f/cell.ome.tif"} <= set(links)
+    assert [link for link in links if not (run_folder / unquote(link)).exists()] == []
+    anchors = {attributes["id"] for _, attributes in shown.tags if "id" in attributes}
+    assert {anchor["href"][1:] for anchor in shown.all("a") if anchor["href"].startswith("#")} <= anchors
+
+
+def test_tables_and_controls_are_reached_by_keyboard(run_folder: Path) -> None:
+    shown = Page(run_folder / "report.html")
+    wide = [attributes for tag, attributes in shown.tags if "wide" in attributes.get("class", "").split()]
+    assert wide
+    assert all(attributes.get("tabindex") == "0" and attributes.get("aria-label") for attributes in wide)
+    assert shown.all("a")[0]["href"] == "#main"
