@@ -56,6 +56,20 @@ def test_what_is_kept_on_purpose(keep: tuple[str, ...], cells: list[int]) -> Non
     assert kept.loc[kept["structure"] == "cell", "label"].tolist() == cells
 
 
+def test_objects_that_are_two_cells_in_one_frame_are_left_out() -> None:
+    """Flags of tracking: merged and piece count, after a gap a cell is the same cell."""
+    flags = {1: "merged;after-gap", 4: "after-gap"}
+    table = field()
+    table["track_flags"] = [
+        flags.get(label, "") if name == "cell" else ""
+        for name, label in zip(table["structure"], table["label"], strict=True)
+    ]
+    kept, left_out = without_unfit(table)
+    assert kept.loc[kept["structure"] == "cell", "label"].tolist() == [4]
+    assert left_out.counts["cell", "merged"] == 1
+    assert ("cell", "after-gap") not in left_out.counts
+
+
 def values(structure: str, quantity: str) -> dict[str, float]:
     table = cell_values(without_unfit(field())[0], structure, quantity)
     return dict(zip(table["track"], table["value"], strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 KEYS = ("item", "frame", "structure", "label")
 BORDER, FLAGGED = "border", "flagged"
 """Reasons to leave an object out; a flag's own name keeps the cells of that flag alone."""
+FLAG_COLUMNS = ("flags", "track_flags")
+"""Columns with flags, joined by semicolons."""
+HARMLESS = ("touches-border", "after-gap")
+"""Flags that leave nothing out: what the border cuts is counted by itself, and after a gap a cell is the same cell."""
 N_PER_CELL, TOTAL_PER_CELL = "n_per_cell", "total_volume_um3"
 DERIVED = (
     Column(N_PER_CELL, "1", "Number of objects of the structure in a cell; 0 for a cell without any."),
@@ -77,7 +81,8 @@ def without_unfit(objects: pd.DataFrame, keep: Collection[str] = ()) -> tuple[pd
     Parameters
     ----------
     objects : DataFrame
-        ``item``, ``frame``, ``structure``, ``label`` and, where known, ``cell_id``, ``is_cut``, ``flags``.
+        ``item``, ``frame``, ``structure``, ``label`` and, where known, ``cell_id``, ``is_cut``, ``flags``,
+        ``track_flags``.
     keep : collection of str
         ``border``, ``flagged``, or flags that do not matter.
 
@@ -96,15 +101,18 @@ def without_unfit(objects: pd.DataFrame, keep: Collection[str] = ()) -> tuple[pd
         is_out |= objects["is_cut"].fillna(False).astype(bool)
         for name, count in objects.loc[is_out, "structure"].value_counts(sort=False).items():
             left_out.add(str(name), BORDER, int(count))
-    if "flags" in objects and FLAGGED not in keep:
-        flags = objects["flags"].fillna("").astype(str)
-        # What the border cuts was counted above.
-        own = flags.map(
-            lambda text: [flag for flag in text.split(";") if flag and flag not in (*keep, "touches-border")]
-        )
+    columns = [objects[name].fillna("").astype(str) for name in FLAG_COLUMNS if name in objects]
+    if columns and FLAGGED not in keep:
+        harmless = {"", *HARMLESS, *keep}
+        own = [
+            [flag for text in texts for flag in text.split(";") if flag not in harmless]
+            for texts in zip(*columns, strict=True)
+        ]
         is_flagged = pd.Series([bool(flags) for flags in own], index=objects.index, dtype=bool) & ~is_out
-        for flag, count in own[is_flagged].explode().value_counts(sort=False).items():
-            left_out.add(CELL, str(flag), int(count))
+        kinds = pd.DataFrame({"structure": objects["structure"], "flag": own}, index=objects.index)[is_flagged]
+        counts: dict[Any, int] = kinds.explode("flag").value_counts(["structure", "flag"], sort=False).to_dict()
+        for (name, flag), count in counts.items():
+            left_out.add(name, flag, count)
         is_out |= is_flagged
     if is_cell.any() and "cell_id" in objects:
         fit = objects.loc[is_cell & ~is_out, ["item", "frame", "label"]].rename(columns={"label": "cell_id"})
