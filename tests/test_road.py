@@ -188,7 +188,8 @@ def test_every_step_is_taken_once_and_in_order(walk: Walk) -> None:
     taken = [word for word, group in groupby(words) for _ in ([word] if word in repeated else list(group))]
     stages = STAGES[walk.engine]
     assert taken == [
-        "open", "plan", "prepare", *N_FRAMES * ["read", *stages], "after_all", "write labels", "write tables",
+        "open", "plan", "prepare", *N_FRAMES * ["read", *stages], "after_all", "write labels",
+        "write tables", "write tables",  # of objects and of tracks
         *(["write corrections"] if walk.engine == "trained" else []),
     ]  # fmt: skip
     assert words.count("prepare") == words.count("after_all") == len(stages)

@@ -33,6 +33,7 @@ from tomocyte.cli import (
     samples,
     search,
     simulate,
+    track,
     training,
 )
 from tomocyte.cli.listings import EXIT_CODES, ListingCommand, LongCommand, RecipeCommand
@@ -61,6 +62,7 @@ app.command(cls=LongCommand, short_help="Draw figures and films of a finished ru
 app.command(cls=LongCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
 app.command(cls=LongCommand, short_help="Compare numbers with the exact truth of simulated fields.")(accuracy.accuracy)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
+app.command(cls=LongCommand, short_help="Follow objects over time.")(track.track)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to a few images of your own.")(
     training.fine_tune
