@@ -40,7 +40,7 @@ def test_facts_come_back_from_json_and_empty_ones_of_all_inputs_stay() -> None:
         [None, 0.3, 0.2],
         [1.337, None],
     )
-    assert set(written) == {*ABOUT, "columns"}
+    assert set(written) == {*ABOUT, "columns", "previews"}
 
 
 @pytest.mark.parametrize(

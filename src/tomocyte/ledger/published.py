@@ -52,7 +52,8 @@ class PublishedFiles:
         """Write a file, whole or not at all; its name may have a folder. See :meth:`tomocyte.ledger.Ledger.publish`."""
         path = self.out / name
         with writing(path):
-            path.parent.mkdir(exist_ok=True)
+            if not path.parent.is_dir():
+                path.parent.mkdir(exist_ok=True)
             part = path.with_name(part_name(path.name))
             try:
                 write(part)
