@@ -70,16 +70,18 @@ class Sample:
 
 
 def _make_simulated_odt(folder: Path) -> list[Path]:
-    """A field of HeLa-like cells, 64 x 192 x 192, and its truth table; the same bytes every time.
+    """A field of whole HeLa-like cells, 64 x 256 x 256, and its truth table; the same bytes every time.
 
-    As many cells as in the fields that the shipped models learned from, and none of those fields.
+    Of the kind on which the intervals of the shipped models were learned (``choi-truth``), and none of those fields: no
+    border cuts a cell, so that its numbers can be compared with the truth.
     """
     from tomocyte.formats import write_volume
     from tomocyte.simulation.dataset import simulate_item
     from tomocyte.simulation.dataset_settings import DatasetSettings
     from tomocyte.tables import write_csv
 
-    item = simulate_item(DatasetSettings(preset="HeLa", n_cells=(2, 4)), 0, seed=1)
+    whole = {"border_overhang": 0.0}
+    item = simulate_item(DatasetSettings(preset="HeLa", shape=(64, 256, 256), n_cells=(3, 6), scene=whole), 0, seed=1)
     tomogram, truth = folder / "simulated_hela.ome.tif", folder / "simulated_hela_truth.csv"
     _publish_new(tomogram, lambda part: write_volume(part, item.volume()))
     _publish_new(truth, lambda part: write_csv(item.truth(), part))
