@@ -76,11 +76,12 @@ def _make_simulated_odt(folder: Path) -> list[Path]:
     border cuts a cell, so that its numbers can be compared with the truth.
     """
     from tomocyte.formats import write_volume
+    from tomocyte.simulation.cells.settings import SceneSettings
     from tomocyte.simulation.dataset import simulate_item
     from tomocyte.simulation.dataset_settings import DatasetSettings
     from tomocyte.tables import write_csv
 
-    whole = {"border_overhang": 0.0}
+    whole = SceneSettings(border_overhang=0.0)
     item = simulate_item(DatasetSettings(preset="HeLa", shape=(64, 256, 256), n_cells=(3, 6), scene=whole), 0, seed=1)
     tomogram, truth = folder / "simulated_hela.ome.tif", folder / "simulated_hela_truth.csv"
     _publish_new(tomogram, lambda part: write_volume(part, item.volume()))

@@ -173,6 +173,17 @@ def test_again_gives_the_same_and_keeps_what_a_user_changed(tmp_path: Path) -> N
     assert (folder / "analysis" / "notes.txt").read_text(encoding="utf-8") == "my own"
 
 
+def test_the_first_condition_of_the_design_is_what_others_are_compared_with(tmp_path: Path) -> None:
+    """Whatever comes first in the table of objects: here the films of LPS do."""
+    folder = film(tmp_path / "out")
+    table = pd.read_csv(folder / "objects.csv")
+    table.iloc[::-1].to_csv(folder / "objects.csv", index=False)
+    analyse(folder, "--quantity", "volume_um3", "--structure", "cell")
+    rows = pd.read_csv(folder / "analysis" / "comparison.csv")
+    assert set(rows["condition"]) == {"LPS"}
+    assert set(rows["control"]) == {"control"}
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     folder = film(tmp_path / "out", n_frames=1)
     done = analyse(folder, "--dry-run")

@@ -168,6 +168,9 @@ def analyse_objects(measured: Measured, design: Design, settings: AnalysisSettin
     for structure, quantity in pairs:
         values = cell_values(kept, structure, quantity)
         values = design.join(values)
+        # The condition that the design names first is what others are compared with, whatever the inputs are called.
+        order = list(design.conditions)
+        values = values.sort_values("condition", key=lambda names: names.map(order.index), kind="stable")
         values = values.assign(time_s=values["time_s"] - values["time_zero_s"])
         collected.add(structure, quantity, values, tracks, baseline, options, summaries, is_series=has_times)
     tested = _corrected(collected.tested)
