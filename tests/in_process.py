@@ -44,5 +44,4 @@ def workers_in_this_process() -> Iterator[None]:
         patch.setattr("tomocyte.figures.overview", lambda *_, **__: b"")
         patch.setattr("tomocyte.figures.closeup", lambda *_, **__: None)
         patch.setattr("tomocyte.pipeline.stages.draw.time_courses", lambda *_, **__: {})
-        patch.setattr("tomocyte.runs.report.sections.items._charts", lambda *_: [])
         yield

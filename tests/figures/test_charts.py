@@ -12,10 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tomocyte.figures import histogram, histogram_figure, time_course_figure
+from tomocyte.figures import histogram, time_course_figure
 from tomocyte.figures.canvas import TRACK_COLOUR
 from tomocyte.figures.charts import _times
-from tomocyte.structures import structure_colour
 
 
 def has_colour(png: bytes, colour: str) -> bool:
@@ -87,16 +86,6 @@ def test_constant_and_missing_images(value: float) -> None:
     background = result["structures"]["background"]
     assert sum(background["counts"]) + background["n_missing"] == 1800
     assert result["structures"]["cell"]["mean"] is None
-    assert histogram_figure(result, unit="1", quantity="refractive_index")[:4] == b"\x89PNG"
-
-
-def test_each_structure_is_drawn_in_its_colour() -> None:
-    image, labels = scene()
-    png = histogram_figure(json.loads(json.dumps(histogram(image, labels))), unit="1", quantity="refractive_index")
-    assert has_colour(png, structure_colour("cell"))
-    assert has_colour(png, structure_colour("nucleus"))
-    assert not has_colour(png, structure_colour("nucleolus"))
-    assert png == histogram_figure(histogram(image, labels), unit="1", quantity="refractive_index")
 
 
 def series() -> pd.DataFrame:

@@ -279,10 +279,10 @@ def test_no_closeup_without_a_cell_or_where_it_fills_the_field(side: int) -> Non
 
 def test_pyplot_is_never_imported() -> None:
     code = (
-        "import sys, numpy as np; from tomocyte.figures import overview, histogram, histogram_figure as draw\n"
+        "import sys, numpy as np, pandas as pd; from tomocyte.figures import overview, time_course_figure as draw\n"
         "assert 'matplotlib' not in sys.modules\n"
         "image = np.ones((3, 20, 30)); overview(image, {}, (1, 1, 1), unit='', quantity='')\n"
-        "draw(histogram(image, {}), unit='', quantity='')\n"
+        "draw(pd.DataFrame({'frame': [0, 1], 'a': [1.0, 2.0]}), 'a', '')\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,11 +1,11 @@
-"""Pictures of results as bytes: planes with contours, histograms, time courses; scores, training, surfaces.
+"""Pictures of results as bytes: planes with contours, time courses; scores, training, surfaces; histograms as counts.
 
 The same input gives the same bytes: the user's own matplotlib settings are not used, and no date or version is stored.
-``contours``, ``curves`` and ``rendering`` also give PDF and SVG. To add a picture, write a module with a function that
-returns its bytes, and name it here.
+``contours``, ``curves`` and ``rendering`` also give PDF and SVG; ``sketches`` are SVG for a page. To add a picture,
+write a module with a function that returns its bytes, and name it here.
 """
 
-from tomocyte.figures.charts import histogram, histogram_figure, time_course_figure
+from tomocyte.figures.charts import histogram, time_course_figure
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.figures.curves import (
     agreement_figure,
@@ -30,7 +30,6 @@ __all__ = [
     "course_figure",
     "fold_scores_figure",
     "histogram",
-    "histogram_figure",
     "overview",
     "precision_recall_figure",
     "reliability_figure",

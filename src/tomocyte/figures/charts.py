@@ -1,4 +1,4 @@
-"""Charts: histograms per structure and time courses.
+"""Histograms per structure, counted, and time courses, drawn.
 
 To add a chart, write a function that makes a ``Figure`` inside ``defaults`` and returns ``png(figure)``.
 """
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from tomocyte.figures.axes import time_scale
 from tomocyte.figures.canvas import (
-    BACKGROUND_COLOUR,
     DPI,
     TRACK_COLOUR,
     defaults,
@@ -22,7 +21,6 @@ from tomocyte.figures.canvas import (
     sample,
     sample_steps,
     value_label,
-    value_text,
 )
 from tomocyte.structures import structure_colour
 
@@ -102,38 +100,6 @@ def _histogram_range(image: NDArray[Any], labels: Mapping[str, NDArray[Any]]) ->
         return 0.0, 1.0
     low, high = float(min(pair[0] for pair in ranges)), float(max(pair[1] for pair in ranges))
     return (low, high) if high > low else (low, low + max(1e-6, abs(low) * 1e-3))
-
-
-def histogram_figure(counts: Mapping[str, Any], *, unit: str, quantity: str) -> bytes:
-    """The curves of :func:`histogram`, each scaled to its own peak so that small structures show, as a PNG.
-
-    Parameters
-    ----------
-    counts : mapping
-        As :func:`histogram` returns it, or read back from JSON.
-    unit, quantity : str
-        Of the image, for the axis.
-    """
-    from matplotlib.figure import Figure
-
-    edges = np.linspace(counts["low"], counts["high"], counts["n_bins"] + 1)
-    with defaults():
-        figure = Figure(figsize=(6.4, 2.9), dpi=DPI, facecolor="white", layout="constrained")
-        axes = figure.subplots()
-        for name in ("background", *(name for name in counts["structures"] if name != "background")):
-            entry = counts["structures"][name]
-            heights = np.asarray(entry["counts"], dtype=np.float64)
-            if not heights.any():
-                continue
-            colour = BACKGROUND_COLOUR if name == "background" else structure_colour(name)
-            mean = "" if entry["mean"] is None else f", mean {value_text(entry['mean'], quantity)}"
-            label = f"{name.replace('_', ' ')} ({int(heights.sum()):,} voxels{mean})"
-            axes.stairs(heights / heights.max(), edges, color=colour, fill=True, alpha=0.15)
-            axes.stairs(heights / heights.max(), edges, color=colour, linewidth=1.6, label=drawable(label))
-        axes.set_xlabel(drawable(value_label(quantity, unit)), fontsize=9, parse_math=False)
-        axes.set_ylabel("frequency (own peak = 1)", fontsize=9)
-        _finish_axes(figure, axes)
-        return png(figure)
 
 
 def time_course_figure(

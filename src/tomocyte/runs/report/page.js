@@ -42,21 +42,52 @@ showTheme();
 
 const cards = document.getElementById("cards");
 if (cards) {
-  const values = JSON.parse(cards.dataset.values);
-  const select = document.getElementById("gallery-key"), order = document.getElementById("gallery-order");
-  const size = document.getElementById("gallery-size");
-  const text = (value) => value === null ? "\u2013" : String(Number(value.toPrecision(5)));
-  let isHighest = false;
-  const sortCards = () => {
-    const column = values[select.value];
-    const items = [...cards.children].sort((one, two) => {
-      const a = column[one.dataset.i], b = column[two.dataset.i];
-      if (a === null || b === null) return (a === null) - (b === null);
-      return (isHighest ? b - a : a - b) || one.dataset.i - two.dataset.i;
-    });
-    for (const item of items) item.querySelector(".value").textContent = text(column[item.dataset.i]);
-    cards.replaceChildren(...items);
+  const part = (name) => document.getElementById("gallery-" + name);
+  const select = part("key"), order = part("order"), size = part("size"), back = part("back"), on = part("on");
+  const model = cards.children[0].cloneNode(true), n = Number(cards.dataset.sheet);
+  let cells, sorted, isHighest = false, first = 0;
+  // Numbers of all cells are read when they are first asked for.
+  const read = () => {
+    if (cells) return;
+    cells = JSON.parse(cards.dataset.cells);
+    sorted = cells.cards.map((_, i) => i);
   };
+  const text = (value) => value === null ? "\u2013" : String(value).replace("-", "\u2212");
+  const card = (i) => {
+    const [item, label, frame, track, sprite, x, y] = cells.cards[i];
+    const li = model.cloneNode(true), link = li.querySelector("a"), tile = li.querySelector("i"), b = li.querySelector("b");
+    li.dataset.i = i;
+    link.href = "#item-" + item;
+    link.title = cells.items[item] + ", label " + label + (frame ? ", frame " + frame : "") + (track ? ", track " + track : "") + "; bar " + cells.bars[sprite];
+    tile.className = "s" + sprite;
+    tile.style.backgroundPosition = x + "px " + y + "px";
+    b.textContent = label;
+    if (frame) b.append(Object.assign(document.createElement("small"), { textContent: " t" + frame }));
+    li.querySelector(".value").textContent = select.value ? text(cells.values[select.value][i]) : "";
+    return li;
+  };
+  const show = () => {
+    const shown = sorted.slice(first, first + n);
+    cards.replaceChildren(...shown.map(card));
+    cards.scrollTop = 0;
+    back.disabled = first === 0;
+    on.disabled = first + n >= sorted.length;
+    part("sheets").querySelector("output").textContent = (first + 1) + " to " + (first + shown.length) + " of " + sorted.length;
+  };
+  const sortCards = () => {
+    read();
+    const column = cells.values[select.value];
+    sorted.sort((one, two) => {
+      const a = column[one], b = column[two];
+      if (a === null || b === null) return (a === null) - (b === null);
+      return (isHighest ? b - a : a - b) || one - two;
+    });
+    first = 0;
+    show();
+  };
+  const turn = (by) => { read(); first += by; show(); };
+  back.addEventListener("click", () => turn(-n));
+  on.addEventListener("click", () => turn(n));
   select.addEventListener("change", sortCards);
   order.addEventListener("click", () => {
     isHighest = !isHighest;

@@ -15,6 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tomocyte.figures.axes import LINE_COLOURS
+from tomocyte.figures.canvas import BACKGROUND_COLOUR, TRACK_COLOUR
 from tomocyte.runs.report.section import ReportContent, ReportItem, ReportRun
 from tomocyte.runs.report.sections import SECTIONS
 from tomocyte.structures import SPARE_COLOURS, structures
@@ -116,6 +118,7 @@ def _resource(name: str) -> str:
 
 
 def _chip_style() -> str:
-    """The structures' colours in the pictures, for the page; a chip carries its colour, never a structure's text."""
-    colours = dict.fromkeys((*(entry.colour for entry in structures()), *SPARE_COLOURS))
+    """The colours in pictures and charts, for the page; a chip carries its colour, never a structure's text."""
+    own = (LINE_COLOURS[0], BACKGROUND_COLOUR, TRACK_COLOUR)
+    colours = dict.fromkeys((*(entry.colour for entry in structures()), *SPARE_COLOURS, *own))
     return "".join(f'.chip[data-at="{colour[1:]}"]{{background:{colour}}}' for colour in colours)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _PNG = b"\x89PNG"
 _SIGNATURES = {_PNG: "image/png", b"RIFF": "image/webp"}
-_QUALITY = 88
+FINE, COARSE = 88, 65
+"""Qualities of pictures, of 100: on a page of few inputs, and of many."""
 
 
 @dataclass(frozen=True)
@@ -143,22 +144,27 @@ class Section:
     view: Callable[[ReportContent], Any]
 
 
-def data_uri(picture: bytes) -> str:
+def data_uri(picture: bytes, *, quality: int = FINE) -> str:
     """A picture as the address of an image that lies in the page itself; a PNG as WebP, a fifth of its size."""
-    small = _as_webp(picture) if picture[:4] == _PNG else picture
+    small = _as_webp(picture, quality) if picture[:4] == _PNG else picture
     kind = _SIGNATURES.get(small[:4], "application/octet-stream")
     return f"data:{kind};base64,{base64.b64encode(small).decode('ascii')}"
 
 
-def _as_webp(picture: bytes) -> bytes:
+def _as_webp(picture: bytes, quality: int) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").save(buffer, format="WEBP", quality=_QUALITY, method=2)
+        image.convert("RGB").save(buffer, format="WEBP", quality=quality, method=2)
     return min(picture, buffer.getvalue(), key=len)
 
 
 def colour_class(name: str) -> str:
     """The name of a structure's colour in the style of the page."""
-    return structure_colour(name).removeprefix("#")
+    return chip_name(structure_colour(name))
+
+
+def chip_name(colour: str) -> str:
+    """The name of a colour ``#rrggbb`` in the style of the page."""
+    return colour.removeprefix("#")

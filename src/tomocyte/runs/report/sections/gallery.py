@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tomocyte.runs.report.contents import described, measured_columns
+from tomocyte.runs.report.contents import described, measured_columns, without_ends
 from tomocyte.runs.report.rounding import rounded
 from tomocyte.runs.report.section import ReportContent, Section, data_uri
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CARDS = 2000
+CARDS_ON_SHEET = 100
+"""Cards that are there at a time; the page draws those of the next sheet when it is asked for them."""
 FIRST_COLUMNS = ("confidence", "cell_confidence")
 """What the gallery is sorted by at first: the first of these that the table has."""
 
@@ -26,18 +27,20 @@ def gallery_view(content: ReportContent) -> dict[str, Any] | None:
     if not tiles:
         return None
     cells = _cells(content, tiles)
-    keys = [column for column in measured_columns(cells) if cells[column].notna().any()]
+    keys = [column for column in without_ends(measured_columns(cells)) if cells[column].notna().any()]
     keys = [*(column for column in FIRST_COLUMNS if column in keys), *(key for key in keys if key not in FIRST_COLUMNS)]
     if keys and keys[0] in FIRST_COLUMNS:
         cells = cells.sort_values(keys[0], kind="stable", na_position="last")
     n_all, cells = len(cells), cells.iloc[:MOST_CARDS]
+    cards = [_card(row, tiles, keys[0] if keys else "") for row in cells.to_dict("records")]
     bars = sorted({float(sprite["bar_um"]) for sprite in sprites})
     return {
         "sprites": sprites,
-        "cards": [_card(row, tiles, keys[0] if keys else "") for row in cells.to_dict("records")],
+        "cards": cards[:CARDS_ON_SHEET],
+        "n_cards": len(cards),
+        "data": _data(cards, sprites, cells[keys]),
         "columns": [described(column, content.dictionary) for column in keys],
         "is_by_confidence": bool(keys) and keys[0] in FIRST_COLUMNS,
-        "values": json.dumps({key: [_number(value) for value in cells[key]] for key in keys}, separators=(",", ":")),
         "n_all": n_all,
         "bars": [f"{length:g} µm" for length in bars],
     }
@@ -88,10 +91,24 @@ def _card(row: Mapping[Any, Any], tiles: dict[tuple[str, int, int], dict[str, An
     }
 
 
-def _number(value: Any) -> float | None:
-    """A number with six digits, which is what sorting and showing need; None where there is none."""
+def _data(cards: list[dict[str, Any]], sprites: list[dict[str, Any]], values: pd.DataFrame) -> dict[str, Any]:
+    """What the page needs to draw any card, and to sort them."""
+    names = ("item", "label", "frame", "track", "sprite", "x", "y")
+    return {
+        "items": {card["item"]: card["name"] for card in cards},
+        "bars": [f"{sprite['bar_um']:g} µm" for sprite in sprites],
+        "cards": [[card[name] for name in names] for card in cards],
+        "values": {str(key): [_number(value) for value in values[key]] for key in values},
+    }
+
+
+def _number(value: Any) -> float | int | None:
+    """A number with five digits, which is what sorting and showing need; None where there is none."""
     number = float(value)
-    return float(f"{number:.6g}") if math.isfinite(number) else None
+    if not math.isfinite(number):
+        return None
+    short = float(f"{number:.5g}")
+    return int(short) if short.is_integer() and abs(short) < 1e6 else short
 
 
 SECTION = Section("gallery", "Gallery of cells", gallery_view)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tomocyte.runs.report.contents import MOST_ROWS, described, edit_rows, object_tables
+from tomocyte.runs.report.charts import item_charts
+from tomocyte.runs.report.contents import MOST_ROWS, edit_rows, measured_columns, object_tables, summary_rows
 from tomocyte.runs.report.facts import fact_lines, is_planar
 from tomocyte.runs.report.planes import MOST_ITEMS, planes_view
-from tomocyte.runs.report.section import ReportContent, ReportItem, Section, colour_class, data_uri
+from tomocyte.runs.report.section import (
+    COARSE,
+    FINE,
+    ReportContent,
+    ReportItem,
+    Section,
+    chip_name,
+    colour_class,
+    data_uri,
+)
 from tomocyte.runs.report.sections.files import link_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-ROWS_ON_PAGE = 200
-"""Rows per structure over all inputs, so that a page of many inputs opens quickly; each input has four at least."""
-PICTURES_ON_PAGE = 100
+MOST_WITH_OBJECTS = 8
+"""Inputs up to which each object has a row; of more inputs, each has its means, so that the page opens quickly."""
+CELLS_ON_PAGE = 12_000
+"""Cells of the tables of objects, over all inputs; each table has four rows at least."""
+PICTURES_ON_PAGE = 40
 """Overviews and close-ups over all inputs; each input has one at least, and links to the others."""
 
 LINKED = (".ome.tif", ".csv", ".png", ".stl", ".ply")
@@ -29,8 +41,8 @@ def item_views(content: ReportContent) -> Iterator[dict[str, Any]]:
     """One item after the other, so that only one item's pictures are in memory."""
     table, dictionary = content.table, content.dictionary
     n_detailed = max(1, len(content.detailed))
-    most_rows = max(4, min(MOST_ROWS, ROWS_ON_PAGE // n_detailed))
     most_pictures = max(1, PICTURES_ON_PAGE // n_detailed)
+    quality = FINE if n_detailed <= MOST_WITH_OBJECTS else COARSE
     with_planes = set(sorted(content.detailed)[:MOST_ITEMS])
     places = table.groupby("item").indices if len(table) else {}
     for number, item in enumerate(content.items):
@@ -54,16 +66,23 @@ def item_views(content: ReportContent) -> Iterator[dict[str, Any]]:
                 "files": _files(item, content.folder),
                 "planes": planes_view(item) if number in with_planes else None,
                 "pictures": [
-                    (caption, data_uri(Path(file).read_bytes()), _address(Path(file), content.folder))
+                    (caption, data_uri(Path(file).read_bytes(), quality=quality), _address(Path(file), content.folder))
                     for caption, file in item.pictures[:most_pictures]
                 ],
-                "charts": list(_charts(item, rows, dictionary)),
+                "charts": [
+                    {**vars(chart), "legend": [(chip_name(colour), text) for colour, text in chart.legend]}
+                    for chart in item_charts(item, rows, dictionary)
+                ],
                 "has_confidence": "confidence" in rows and bool(rows["confidence"].notna().any()),
                 "edits": edit_rows(item.edits, is_planar=is_planar(item.facts)),
+                "n_objects": len(rows),
+                "means": _with_colours(summary_rows(rows, dictionary)) if n_detailed > MOST_WITH_OBJECTS else None,
                 "tables": [
                     {**shown, "colour": colour_class(shown["structure"])}
-                    for shown in object_tables(rows, dictionary, most_rows=most_rows)
-                ],
+                    for shown in object_tables(rows, dictionary, most_rows=_most_rows(rows, n_detailed))
+                ]
+                if n_detailed <= MOST_WITH_OBJECTS
+                else [],
             }
 
 
@@ -81,23 +100,14 @@ def _files(item: ReportItem, page_folder: Path) -> list[dict[str, str]]:
     return [{"name": name, "href": href} for name, href in addresses if href]
 
 
-def _charts(
-    item: ReportItem, rows: pd.DataFrame, dictionary: Mapping[str, Mapping[str, str]]
-) -> Iterator[tuple[str, str]]:
-    from tomocyte.figures import histogram_figure, time_course_figure
+def _most_rows(rows: pd.DataFrame, n_inputs: int) -> int:
+    """Rows of each table of objects so that all inputs together keep to :data:`CELLS_ON_PAGE`."""
+    n_cells = n_inputs * (rows["structure"].nunique() if len(rows) else 1) * max(1, len(measured_columns(rows)))
+    return max(4, min(MOST_ROWS, CELLS_ON_PAGE // n_cells))
 
-    unit, quantity = item.facts.get("unit", ""), item.facts.get("quantity", "")
-    if "histogram" in item.facts:
-        chart = histogram_figure(item.facts["histogram"], unit=unit, quantity=quantity)
-        yield "Histogram of the voxel values in each structure (first frame of a series)", data_uri(chart)
-    if not len(rows) or "frame" not in rows or rows["frame"].nunique() < 2:
-        return
-    cells = rows[rows["structure"] == "cell"]
-    for column in ("volume_um3", "projected_area_um2", "dry_mass_pg", "projected_dry_mass_pg", "mean_ri", "mean_value"):
-        if column in cells and cells[column].notna().any():
-            note = described(column, dictionary)
-            chart = time_course_figure(cells, column, note["unit"], label=note["heading"])
-            yield f"Cells over time: {note['heading']}", data_uri(chart)
+
+def _with_colours(means: dict[str, Any]) -> dict[str, Any]:
+    return {**means, "structures": [{**one, "colour": colour_class(one["name"])} for one in means["structures"]]}
 
 
 SECTION = Section("items", "Inputs in detail", item_views)
