@@ -25,7 +25,7 @@ from tests.formats import maker_samples
 from typer.testing import CliRunner
 
 from tomocyte.formats import read_volume, write_volume
-from tomocyte.volume import Volume
+from tomocyte.volume import LabelName, Volume
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -228,7 +228,7 @@ def section_pair(folder: Path, name: str, structures: list[str]) -> None:
 
 # How each documented line is tested beyond being understood: the first pattern that it matches decides.
 TREATMENTS = {
-    r"tomocyte formats|recording.nd2|series.lif|tomogram.mat|plate.zarr": "formats",
+    r"tomocyte formats|recording.nd2|series.lif|tomogram.mat|plate.zarr|labels\.am": "formats",
     r"real/|samples get": "needs real data",
     r"--conditions": "typed in tests/runs/analyse/test_statistics_page.py",
     r"tomocyte measure ": "measure",
@@ -311,6 +311,9 @@ def test_the_page_of_formats(type_line: Type, tmp_path: Path) -> None:
     well.attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
     field = Volume.from_array(voxels, voxel_size_um=(0.31, 0.17, 0.13), channel_names=("DNA", "Golgi"))
     write_volume(tmp_path / "plate.zarr" / "B" / "12" / "0", field, format_name="ome-zarr")
+    named = (LabelName(1, "cell", "#56B4E9"), LabelName(2, "nucleus"))
+    labels = Volume.from_array(voxels[0, 0] % 3, voxel_size_um=(0.31, 0.17, 0.13), quantity="labels", label_names=named)
+    write_volume(tmp_path / "labels.am", labels)
     printed = {line: type_line(line) for line in ALL_COMMANDS if treatment(line) == "formats"}
     assert (
         printed["tomocyte info plate.zarr/B/12/0"].split("\n")[2:]
@@ -324,6 +327,8 @@ def test_the_page_of_formats(type_line: Type, tmp_path: Path) -> None:
     np.testing.assert_array_equal(second.frame(0), voxels[0] + 7)
     np.testing.assert_array_equal(tomogram.planes(0, 0), voxels[0, 0])
     assert tomogram.voxel_size_um == (0.3, 0.2, 0.1)
+    assert "label 1    cell #56B4E9" in printed["tomocyte info labels.am"]
+    np.testing.assert_array_equal(read_volume(tmp_path / "labels.ome.tif").planes(0, 0), voxels[0, 0] % 3)
 
 
 @pytest.mark.slow

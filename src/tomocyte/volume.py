@@ -33,6 +33,28 @@ CHOICES = "dataset_choices"
 
 
 @dataclass(frozen=True)
+class LabelName:
+    """What one value of a label image stands for.
+
+    Parameters
+    ----------
+    value : int
+        The label, from 1.
+    name : str
+        As the file gives it.
+    colour : str
+        ``#RRGGBB``, or empty where the file gives none.
+    channel : int
+        Where labels lie in several layers, the channel that has this one.
+    """
+
+    value: int
+    name: str
+    colour: str = ""
+    channel: int = 0
+
+
+@dataclass(frozen=True)
 class Volume:
     """Voxels (T, C, Z, Y, X), lazy, with their physical meaning.
 
@@ -57,6 +79,8 @@ class Volume:
         Time of each frame in seconds after the first.
     channel_names : tuple of str
         One per channel, empty when unknown.
+    label_names : tuple of LabelName
+        Names and colours of labels, by channel and value; empty where the file has none.
     medium_ri : float, optional
         Refractive index of the medium around the cells.
     instrument : str
@@ -88,6 +112,7 @@ class Volume:
     unit: str = ""
     time_s: tuple[float, ...] | None = None
     channel_names: tuple[str, ...] = ()
+    label_names: tuple[LabelName, ...] = ()
     medium_ri: float | None = None
     instrument: str = ""
     origin: Mapping[str, Origin] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -257,6 +258,48 @@ def mat_73(folder: Path) -> Sample:
     return Sample(path, "mat", COUNTS, MATLAB_OPTIONS)
 
 
+def _amira(folder: Path, lattice: str, body: bytes, kind: str = "BINARY-LITTLE-ENDIAN 2.1") -> Sample:
+    """By hand; the box reaches from centre to centre: 10, 8 and 6 steps."""
+    path = folder / "sample.am"
+    head = (
+        f"# AmiraMesh {kind}\n\ndefine Lattice 11 9 7\n\nParameters {{\n"
+        '    Units {\n        Coordinates "µm"\n    }\n'
+        f"    BoundingBox 0 {10 * 0.13} 0 {8 * 0.17} 0 {6 * 0.31},\n"
+        f'    CoordType "uniform"\n}}\n\nLattice {{ ushort {lattice}\n\n# Data section follows\n@1\n'
+    )
+    path.write_bytes(head.encode() + body + b"\n")
+    return Sample(path, "amira", COUNTS)
+
+
+def amira(folder: Path) -> Sample:
+    """uint16, plain."""
+    return _amira(folder, "Data } @1", COUNTS.astype("<u2").tobytes())
+
+
+def amira_big_endian(folder: Path) -> Sample:
+    """uint16, plain, as workstations wrote it."""
+    return _amira(folder, "Data } @1", COUNTS.astype(">u2").tobytes(), "3D BINARY 2.0")
+
+
+def amira_ascii(folder: Path) -> Sample:
+    """uint16 as text."""
+    return _amira(folder, "Data } @1", "\n".join(map(str, COUNTS.ravel())).encode(), "3D ASCII 2.0")
+
+
+def amira_zip(folder: Path) -> Sample:
+    """uint16, packed."""
+    packed = zlib.compress(COUNTS.astype("<u2").tobytes())
+    return _amira(folder, f"Data }} @1(HxZip,{len(packed)})", packed)
+
+
+def amira_rle(folder: Path) -> Sample:
+    """uint16 in runs: here each byte as it is, 100 of them behind their number."""
+    plain = COUNTS.astype("<u2").tobytes()
+    parts = [plain[start : start + 100] for start in range(0, len(plain), 100)]
+    coded = b"".join(bytes([128 + len(part)]) + part for part in parts)
+    return _amira(folder, f"Data }} @1(HxByteRLE,{len(coded)})", coded)
+
+
 SAMPLES: dict[str, Callable[[Path], Sample]] = {
     function.__name__: function
     for function in (
@@ -283,5 +326,10 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
         mat_5,
         mat_7,
         mat_73,
+        amira,
+        amira_big_endian,
+        amira_ascii,
+        amira_zip,
+        amira_rle,
     )
 }

@@ -34,6 +34,8 @@ EXPANSION = {
     "png": 1100,
     "mat_7": 3000,
     "mat_73": 3000,
+    "amira_zip": 1100,
+    "amira_rle": 64,
 }
 
 

@@ -12,6 +12,7 @@ from tomocyte.volume import Volume
 
 UNITS = {"voxel_size_um": "µm", "medium_ri": "1", "time_s": "s"}
 LONGEST_VALUE = 100
+MOST_LABELS = 20
 ORIGIN_TEXTS = {
     "file": "from the file",
     "user": "given by the user",
@@ -212,6 +213,25 @@ def describe_metadata(images: Sequence[str], metadata: Mapping[str, Any]) -> lis
         shown = text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… ({len(text)} characters)"
         lines.append(f"metadata   {name}: {shown}")
     return lines
+
+
+def describe_label_names(volume: Volume) -> list[str]:
+    """Lines for the names and colours of labels; the first few here, all in ``--json``.
+
+    Examples
+    --------
+    >>> from tomocyte.volume import LabelName
+    >>> named = Volume.from_array(np.zeros((4, 5), np.uint8), label_names=(LabelName(3, "nucleus", "#E69F00"),))
+    >>> describe_label_names(named)
+    ['label 3    nucleus #E69F00']
+    """
+    names = volume.label_names
+    lines = []
+    for one in names[:MOST_LABELS]:
+        layer = f" (channel {one.channel})" if volume.n_channels > 1 else ""
+        lines.append(f"label {one.value:<4} {' '.join((one.name, one.colour)).strip()}{layer}")
+    more = [f"labels     … {len(names) - MOST_LABELS} more names"] if len(names) > MOST_LABELS else []
+    return lines + more
 
 
 def human_bytes(count: float) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tomocyte.cli.describe import describe, describe_metadata, plain, properties
+from tomocyte.cli.describe import describe, describe_label_names, describe_metadata, plain, properties
 from tomocyte.cli.options import (
     AxesOption,
     DatasetOption,
@@ -41,6 +41,7 @@ def info(
     The origin of a property is the file, the user, or a measurement; its source is the field or option that says it.
     """
     import json
+    from dataclasses import asdict
 
     from tomocyte.formats import ReadOptions, detect, read_volume
     from tomocyte.volume import CHOICES
@@ -59,6 +60,7 @@ def info(
         "time_step_s": volume.time_step_s,
         "time_s": volume.time_s,
         "channel_names": volume.channel_names,
+        "label_names": [plain(asdict(one)) for one in volume.label_names],
         "origin": dict(volume.origin),
         "notes": volume.notes,
         "sources": dict(volume.sources),
@@ -76,6 +78,8 @@ def info(
         typer.echo(f"  {line}")
     if volume.channel_names:
         typer.echo(f"  channels   {', '.join(volume.channel_names)}")
+    for line in describe_label_names(volume):
+        typer.echo(f"  {line}")
     for line in describe_metadata(header["images"], header["metadata"]):
         typer.echo(f"  {line}")
 

@@ -113,10 +113,23 @@ def losses(source: Volume, written: Volume) -> tuple[str, ...]:
         if not _is_same(before, after):
             now = "not kept" if after in (None, (), "") else f"now {_shown(after)}"
             notes.append(f"W-CONVERT-{code}: {what} ({_shown(before)}): {now}.")
+    notes += _name_losses(source, written)
     notes += _placement_losses(source, written)
     if source.is_simulated and not written.is_simulated:
         notes.append("W-CONVERT-ORIGIN: that the image is simulated: not kept.")
     return tuple(notes)
+
+
+def _name_losses(source: Volume, written: Volume) -> list[str]:
+    """Names and colours of labels that are gone or others."""
+    lost = [one for one in source.label_names if one not in written.label_names]
+    if not lost:
+        return []
+    kept = {(one.channel, one.value): one for one in written.label_names}
+    names = tuple(one.name for one in lost if kept.get((one.channel, one.value), one).name != one.name or not kept)
+    what = "the names of the labels" if names else "the colours of the labels"
+    shown = _shown(names or tuple(f"{one.name} {one.colour}" for one in lost))
+    return [f"W-CONVERT-LABELS: {what} ({shown}): not kept."]
 
 
 def _placement_losses(source: Volume, written: Volume) -> list[str]:

@@ -159,7 +159,8 @@ def propagate_file(
         uncertainty = Volume.from_array(dense.uncertainty, quantity="uncertainty", unit="1", **same)
         write_whole_volume(outputs.uncertainty, uncertainty)
     write_atomic(outputs.record, _record(labels, image, plan, settings))
-    write_whole_volume(outputs.labels, Volume.from_array(dense.labels, quantity="labels", unit="1", **same))
+    about = {"quantity": "labels", "unit": "1", "label_names": volume.label_names}
+    write_whole_volume(outputs.labels, Volume.from_array(dense.labels, **about, **same))
     return plan
 
 
