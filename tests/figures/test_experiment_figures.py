@@ -63,8 +63,9 @@ def bands() -> pd.DataFrame:
 
 def lineage() -> pd.DataFrame:
     """A cell with two daughters, one of which divides again; another one alone, whose mother is not in the table."""
-    rows = [(1, 0, 0, 4, "division"), (2, 1, 5, 9, "last frame"), (3, 1, 5, 7, "division"), (4, 3, 8, 9, "last frame"),
-            (5, 3, 9, 9, "last frame"), (6, 99, 2, 3, "death")]  # fmt: skip
+    end = "end of the film"
+    rows = [(1, 0, 0, 4, "division"), (2, 1, 5, 9, end), (3, 1, 5, 7, "division"), (4, 3, 8, 9, end),
+            (5, 3, 9, 9, end), (6, 99, 2, 3, "death")]  # fmt: skip
     return pd.DataFrame(rows, columns=["track_id", "parent_id", "first_frame", "last_frame", "end"])
 
 
@@ -215,3 +216,21 @@ def test_a_svg_has_no_date() -> None:
     svg = lineage_trees(lineage(), file_format="svg").decode()
     assert "<dc:date>" not in svg
     assert re.search(r"<svg ", svg)
+
+
+def test_ends_and_divisions_of_a_lineage_are_marked_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = texts_of(monkeypatch, "lineage", lineage(), quantity="frame", unit="")
+    assert {"2 divisions", "end of the film (3)", "death (1)", "frame"} <= set(texts)
+    timed = lineage().assign(first_time_s=lineage()["first_frame"] * 3600.0)
+    assert "frame" in texts_of(monkeypatch, "lineage", timed, quantity="frame", unit="")
+    timed = timed.assign(last_time_s=timed["last_frame"] * 3600.0)
+    assert "time (h)" in texts_of(monkeypatch, "lineage", timed, quantity="frame", unit="")
+
+
+def test_an_end_without_a_mark_of_its_own_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dark marks of the ends: as many more pixels as there are ends of a word that is not known."""
+    plain = lineage().assign(end="")
+    odd = plain.assign(end=["", "fixed", "", "fixed", "", ""])
+    n_plain, n_odd = (blobs(lineage_trees(table), "#333333").sum() for table in (plain, odd))
+    assert n_odd > n_plain + 20
+    assert "fixed (2)" in texts_of(monkeypatch, "lineage", odd)

@@ -66,6 +66,17 @@ def test_every_figure_has_its_data(drawn: Path) -> None:
     assert draw_again(csv, file_format="svg") == csv.with_suffix(".svg").read_bytes()
 
 
+def test_a_lineage_is_that_of_the_table_of_tracks(drawn: Path, finished: Path) -> None:
+    """Each film has one ball that is there to its end, after half an hour."""
+    tracks = pd.read_csv(finished / "out" / "tracks.csv")
+    for item in tracks["item"].unique():
+        table = pd.read_csv(drawn / f"cell_lineage_{item}.csv")
+        assert table["track_id"].tolist() == tracks.loc[tracks["item"] == item, "track_id"].tolist()
+        assert table["end"].tolist() == ["end of the film"]
+        assert table[["first_frame", "last_frame"]].to_numpy().tolist() == [[0, 2]]
+        assert table[["first_time_s", "last_time_s"]].to_numpy().tolist() == [[0.0, 1800.0]]
+
+
 def test_folders_are_conditions_and_the_unit_is_there(drawn: Path, finished: Path) -> None:
     table = pd.read_csv(drawn / "cell_volume_um3_superplot.csv")
     assert table["condition"].tolist() == ["control", "drug"]

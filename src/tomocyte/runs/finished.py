@@ -62,6 +62,24 @@ class FinishedRun:
         except (OSError, ValueError) as problem:
             raise _no_run(self.folder, problem) from problem
 
+    def tracks(self) -> pd.DataFrame | None:
+        """The table of all tracks; None where nothing was followed over time.
+
+        Raises
+        ------
+        SettingsError
+            ``E-RUN-FOLDER``: it cannot be read.
+        """
+        import pandas as pd
+
+        path = self.folder / "tracks.parquet"
+        if not path.exists():
+            return None
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as problem:
+            raise _no_run(self.folder, problem) from problem
+
     def called_names(self) -> dict[str, list[str]]:
         """Item -> the paths by which a table of conditions may call its input, the one below the common folder first.
 

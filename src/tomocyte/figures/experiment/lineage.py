@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tomocyte.figures.axes import LINE_COLOURS, MARKERS, finish_axes
+from tomocyte.figures.axes import LINE_COLOURS, finish_axes, time_scale
 from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, value_label
 from tomocyte.figures.experiment.tables import complete_rows, in_order, shown_count
 
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
 _COLUMNS = ("track_id", "parent_id", "first_frame", "last_frame")
 _MOST_TRACKS = 300
 _MOST_NAMED = 80
-_FORKS = ("division", "")
+_DIVISION = "division"
+ENDS = {
+    "death": "X",
+    "left the field": ">",
+    "lost": "v",
+    "merged with another": "D",
+    "end of the film": "|",
+}
+"""How a track ends, in words -> its mark; other words get other marks. A division is a fork with a dot."""
+_OTHER_MARKS = ("P", "*", "s", "^")
+_NOT_MARKED = (_DIVISION, "")
 
 
 def lineage_trees(
@@ -29,9 +40,10 @@ def lineage_trees(
     ----------
     table : DataFrame
         ``track_id, parent_id, first_frame, last_frame``, one row per track; a ``parent_id`` of 0, empty, or that of
-        no track begins a tree. ``end``, in words, is marked at the end of a track, but for divisions.
+        no track begins a tree. ``end``, in words, is marked at the end of a track: :data:`ENDS`, ``division`` or
+        others. ``first_time_s`` and ``last_time_s``, where both are there for all tracks, are drawn instead of frames.
     quantity, unit : str
-        What the horizontal axis shows.
+        What the horizontal axis shows, where that is not time.
     title : str
     file_format : {"png", "pdf", "svg"}
 
@@ -49,7 +61,7 @@ def lineage_trees(
 
     rows = complete_rows(table, _COLUMNS, ("track_id", "first_frame", "last_frame"))
     heights, generations = lineage_layout(rows)
-    shown = rows[rows["track_id"].isin(list(heights)[:_MOST_TRACKS])]
+    shown, label = _on_axis(rows[rows["track_id"].isin(list(heights)[:_MOST_TRACKS])], value_label(quantity, unit))
     n_rows = 1 + max(heights[number] for number in shown["track_id"].tolist())
     with defaults():
         size = (6.4, min(40.0, 1.3 + 0.16 * n_rows))
@@ -57,7 +69,7 @@ def lineage_trees(
         axes = figure.subplots()
         _draw_tracks(axes, shown, heights, generations, is_named=len(shown) <= _MOST_NAMED)
         _draw_ends(axes, shown, heights)
-        axes.set_xlabel(drawable(value_label(quantity, unit)), fontsize=9, parse_math=False)
+        axes.set_xlabel(drawable(label), fontsize=9, parse_math=False)
         axes.set_ylim(n_rows - 0.4, -0.6)
         axes.set_yticks([])
         finish_axes(axes, legend="below")
@@ -145,31 +157,48 @@ def _tree(root: int, daughters: dict[int, list[int]]) -> list[int]:
     return found
 
 
+def _on_axis(rows: pd.DataFrame, label: str) -> tuple[pd.DataFrame, str]:
+    """The rows with ``first`` and ``last`` as they are drawn, and what the axis is called."""
+    times = ["first_time_s", "last_time_s"]
+    if set(times) <= set(rows) and np.isfinite(rows[times].to_numpy(np.float64)).all():
+        divisor, name = time_scale(float(rows[times].abs().to_numpy().max()))
+        return rows.assign(first=rows[times[0]] / divisor, last=rows[times[1]] / divisor), f"time ({name})"
+    return rows.assign(first=rows["first_frame"].astype(float), last=rows["last_frame"].astype(float)), label
+
+
 def _draw_tracks(
     axes: Axes, rows: pd.DataFrame, heights: dict[int, float], generations: dict[int, int], *, is_named: bool
 ) -> None:
-    last = dict(zip(rows["track_id"].astype(int), rows["last_frame"].astype(float), strict=True))
+    last = dict(zip(rows["track_id"].astype(int), rows["last"], strict=True))
+    forks: set[int] = set()
     for row in rows.to_dict("records"):
         number = int(row["track_id"])
         colour = LINE_COLOURS[generations[number] % len(LINE_COLOURS)]
-        y, first = heights[number], float(row["first_frame"])
-        axes.plot([first, float(row["last_frame"])], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+        y, first = heights[number], row["first"]
+        axes.plot([first, row["last"]], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
         parent = int(row["parent_id"]) if generations[number] else 0
         if parent in last:
             axes.plot([last[parent], first, first], [heights[parent], heights[parent], y], color=colour, linewidth=1)
+            forks.add(parent)
         if is_named:
             axes.text(first, y, f"{number} ", fontsize=6.5, ha="right", va="center")
+    if forks:
+        places = [last[number] for number in forks], [heights[number] for number in forks]
+        label = shown_count(len(forks), _DIVISION)
+        axes.plot(*places, "o", color="black", markersize=3.5, linestyle="none", zorder=4, label=label)
 
 
 def _draw_ends(axes: Axes, rows: pd.DataFrame, heights: dict[int, float]) -> None:
     if "end" not in rows:
         return
     ends: Any = rows["end"].fillna("").astype(str)
-    marked = [name for name in in_order(ends) if name not in _FORKS]
-    for number, name in enumerate(sorted(marked)):
+    names = sorted(name for name in in_order(ends) if name not in _NOT_MARKED)
+    others = iter(itertools.cycle(_OTHER_MARKS))
+    marks = {name: ENDS[name] if name in ENDS else next(others) for name in names}
+    for name in sorted(names, key=lambda name: (name not in ENDS, list(ENDS).index(name) if name in ENDS else 0)):
         there = rows[ends == name]
         axes.plot(
-            there["last_frame"].astype(float), [heights[int(track)] for track in there["track_id"]],
-            MARKERS[number % len(MARKERS)], color="#555555", markersize=4.5, linestyle="none",
-            label=drawable(f"{name} ({len(there)})"),
+            there["last"], [heights[int(track)] for track in there["track_id"]], marks[name], color="#333333",
+            markersize=5.5, markeredgewidth=1.4 if marks[name] == "|" else 0.6, markeredgecolor="#333333",
+            linestyle="none", zorder=4, label=drawable(f"{name} ({len(there)})"),
         )  # fmt: skip

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 ALL = "all inputs"
 """The condition where there is one only."""
 _TRACK = ("condition", "replicate", "track_id")
+END_WORDS = {
+    "last-frame": "end of the film",
+    "border": "left the field",
+    "disappears": "lost",
+    "merge": "merged with another",
+}
+"""How a track ends, as ``tracks.csv`` says it -> as a figure says it."""
 
 
 def chart_run(
@@ -59,7 +66,6 @@ def chart_run(
         yield from write_figure(_named(stem, "distribution"), "distribution", first, **once)
         yield from write_figure(_named(stem, "superplot"), "superplot", first, **once)
         yield from _course_files(rows, stem, about)
-    yield from _lineage_files(cells, folder / structure, title)
 
 
 def cells_of(objects: pd.DataFrame, structure: str, design: Design | None) -> tuple[pd.DataFrame, str]:
@@ -119,17 +125,29 @@ def course_bands(rows: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="sd").assign(band="SD over cells")
 
 
-def _lineage_files(cells: pd.DataFrame, stem: Path, title: str) -> Iterator[Path]:
-    """Numbers of tracks belong to an input; each has its own figure."""
-    if not {"track_id", "parent_id", "frame"} <= set(cells) or cells["track_id"].isna().all():
-        return
-    for item, rows in cells.dropna(subset=["track_id"]).groupby("item", sort=False):
-        tracks = rows.groupby("track_id")
-        table = tracks.agg(parent_id=("parent_id", "first"), first_frame=("frame", "min"), last_frame=("frame", "max"))
-        table = table.reset_index().astype({"track_id": "int64"})
-        if table["last_frame"].max() > table["first_frame"].min():
-            path = _named(stem, f"lineage_{item}")
-            yield from write_figure(path, "lineage", table, quantity="frame", unit="", title=title)
+def lineage_files(tracks: pd.DataFrame, objects: pd.DataFrame, folder: Path) -> Iterator[Path]:
+    """Write a lineage of each film: all tracks of its main objects, also of those that the border cuts.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        ``tracks.csv`` of a run.
+    objects : DataFrame
+        Its table of objects, which says when the frames were taken.
+    folder : Path
+    """
+    for (item, structure), rows in tracks.groupby(["item", "structure"], sort=False):
+        table = rows[["track_id", "parent_id", "first_frame", "last_frame", "end"]].reset_index(drop=True)
+        if not table["last_frame"].max() > table["first_frame"].min():
+            continue
+        table["end"] = table["end"].map(lambda end: END_WORDS.get(end, end))
+        own = objects[objects["item"] == item]
+        if "time_s" in own:
+            times = own.groupby("frame")["time_s"].first()
+            for side in ("first", "last"):
+                table[f"{side}_time_s"] = table[f"{side}_frame"].map(times).astype(float)
+        path = folder / f"{structure}_lineage_{item}"
+        yield from write_figure(path, "lineage", table, quantity="frame", unit="", title=str(item))
 
 
 def _named(stem: Path, kind: str) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from tomocyte.errors import SettingsError
-from tomocyte.runs.drawing.charts import cells_of, chart_run, first_frame
+from tomocyte.runs.drawing.charts import cells_of, chart_run, first_frame, lineage_files
 from tomocyte.runs.drawing.montages import cell_montage, track_montages
 from tomocyte.runs.drawing.view import ItemView, view_item
 from tomocyte.runs.finished import FinishedRun
@@ -90,6 +90,9 @@ def draw_run(
             cure=f"It has {numbers}.",
         )  # fmt: skip
     yield from chart_run(objects, folder, quantities, structure, design)
+    tracks = run.tracks()
+    if tracks is not None:
+        yield from lineage_files(tracks, objects, folder)
     if not options.has_montages:
         return
 
