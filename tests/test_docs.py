@@ -228,7 +228,7 @@ def section_pair(folder: Path, name: str, structures: list[str]) -> None:
 
 # How each documented line is tested beyond being understood: the first pattern that it matches decides.
 TREATMENTS = {
-    r"tomocyte formats|recording.nd2|series.lif|tomogram.mat|plate.zarr|labels\.am": "formats",
+    r"tomocyte formats|recording.nd2|series.lif|tomogram.mat|plate.zarr|labels\.am|cells\.(seg|mrc)": "formats",
     r"real/|samples get": "needs real data",
     r"--conditions": "typed in tests/runs/analyse/test_statistics_page.py",
     r"tomocyte measure ": "measure",
@@ -313,7 +313,11 @@ def test_the_page_of_formats(type_line: Type, tmp_path: Path) -> None:
     write_volume(tmp_path / "plate.zarr" / "B" / "12" / "0", field, format_name="ome-zarr")
     named = (LabelName(1, "cell", "#56B4E9"), LabelName(2, "nucleus"))
     labels = Volume.from_array(voxels[0, 0] % 3, voxel_size_um=(0.31, 0.17, 0.13), quantity="labels", label_names=named)
-    write_volume(tmp_path / "labels.am", labels)
+    for name in ("labels.am", "cells.nii.gz", "cells.mrc"):
+        write_volume(tmp_path / name, labels)
+    table = '# ITK-SnAP Label Description File\n1 86 180 233 1 1 1 "cell"\n'
+    (tmp_path / "names.txt").write_text(table)
+    (tmp_path / "cells.label.txt").write_text(table + '2 1 2 3 1 1 1 "nucleus"\n')
     printed = {line: type_line(line) for line in ALL_COMMANDS if treatment(line) == "formats"}
     assert (
         printed["tomocyte info plate.zarr/B/12/0"].split("\n")[2:]
@@ -327,6 +331,8 @@ def test_the_page_of_formats(type_line: Type, tmp_path: Path) -> None:
     np.testing.assert_array_equal(second.frame(0), voxels[0] + 7)
     np.testing.assert_array_equal(tomogram.planes(0, 0), voxels[0, 0])
     assert tomogram.voxel_size_um == (0.3, 0.2, 0.1)
+    assert {one.name for one in read_volume(tmp_path / "cells.seg.nrrd").label_names} == {"cell", "nucleus"}
+    assert read_volume(tmp_path / "cells.ome.zarr").label_names == named[:1]
     assert "label 1    cell #56B4E9" in printed["tomocyte info labels.am"]
     np.testing.assert_array_equal(read_volume(tmp_path / "labels.ome.tif").planes(0, 0), voxels[0, 0] % 3)
 

@@ -121,6 +121,28 @@ def nrrd_ascii(folder: Path) -> Sample:
     return _nrrd(folder / "sample.nrrd", "ascii")
 
 
+def nrrd_segments(folder: Path) -> Sample:
+    """A part of a segmentation of 3D Slicer, with 3, 4 and 2 voxels before it along x, y, z."""
+    path, (z, y, x) = folder / "sample.seg.nrrd", SHAPE
+    inner = COUNTS[2:6, 4:8, 3:9]
+    geometry = f"{'0;' * 16}0;{x - 1};0;{y - 1};0;{z - 1};"
+    header = {
+        "space dimension": 3,
+        "space directions": np.diag([0.13, 0.17, 0.31]),
+        "space units": ["um", "um", "um"],
+        "encoding": "raw",
+        "Segment0_Name": "cell",
+        "Segment0_Color": "1 0.2 0",
+        "Segment0_LabelValue": "1",
+        "Segmentation_ReferenceImageExtentOffset": "3 4 2",
+        "Segmentation_ConversionParameters": f"Reference image geometry|{geometry}|Words.&",
+    }
+    nrrd.write(str(path), inner.transpose(2, 1, 0), header)
+    whole = np.zeros_like(COUNTS)
+    whole[2:6, 4:8, 3:9] = inner
+    return Sample(path, "nrrd", whole, quantity="labels")
+
+
 def _hdf5(path: Path, **options: object) -> Sample:
     libver = options.pop("libver", None)
     with h5py.File(path, "w", libver=libver) as file:
@@ -310,6 +332,7 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
         nrrd_raw,
         nrrd_gzip,
         nrrd_ascii,
+        nrrd_segments,
         hdf5_plain,
         hdf5_gzip,
         hdf5_latest,

@@ -30,6 +30,7 @@ EXPANSION = {
     "tcf": 20_000,
     "nifti_gz": 3000,
     "nrrd_gzip": 3000,
+    "nrrd_segments": 1000,
     "zarr_04": 20_000,
     "png": 1100,
     "mat_7": 3000,

@@ -27,7 +27,13 @@ LOST_FROM_TCF = {  # two frames 30.5 s apart, refractive index, medium of 1.337;
     "a.mrc": {"TIMES", "QUANTITY", "UNIT", "MEDIUM"},
     "a.tcf": set(),
 }
-WORDS = {"CHANNELS": "channel_names", "QUANTITY": "quantity", "UNIT": "unit", "MEDIUM": "medium_ri"}
+WORDS = {
+    "LABELS": "label_names",
+    "CHANNELS": "channel_names",
+    "QUANTITY": "quantity",
+    "UNIT": "unit",
+    "MEDIUM": "medium_ri",
+}
 
 
 def test_every_format_that_is_written_is_a_target() -> None:

@@ -148,3 +148,18 @@ def test_labels_above_16_bits_are_not_cut(tmp_path: Path) -> None:
     labels = Volume.from_array(COUNTS.astype(np.uint32), voxel_size_um=SIZE_UM)
     with pytest.raises(InputError, match="E-MRC-WRITE"):
         write_volume(tmp_path / "a.mrc", labels)
+
+
+def test_labels_of_32_bits_are_written_as_the_type_that_holds_them(tmp_path: Path) -> None:
+    """mrcfile reads mode 6 (uint16), or mode 2 (float32) above 65,535; what no type holds exactly is refused."""
+    for largest, mode, dtype in ((300, 6, np.uint16), (70_000, 2, np.float32)):
+        labels = np.zeros((4, 5, 6), np.uint32)
+        labels[1, 2, 3], labels[3, 4, 5] = 7, largest
+        about = {"quantity": "labels", "voxel_size_um": (0.31, 0.17, 0.13)}
+        write_volume(tmp_path / f"{mode}.mrc", Volume.from_array(labels, **about))
+        with mrcfile.open(tmp_path / f"{mode}.mrc") as file:
+            assert (int(file.header.mode), file.data.dtype) == (mode, dtype)
+            np.testing.assert_array_equal(file.data, labels)
+    labels[0, 0, 0] = 2**24 + 1
+    with pytest.raises(InputError, match="E-MRC-WRITE"):
+        write_volume(tmp_path / "c.mrc", Volume.from_array(labels, **about))

@@ -13,6 +13,7 @@ from tomocyte.cli.options import (
     AxesOption,
     DatasetOption,
     DebugOption,
+    LabelTableOption,
     MediumOption,
     PixelSizeOption,
     TimeStepOption,
@@ -33,6 +34,7 @@ def info(
     pixel_size_um: PixelSizeOption = None,
     time_step_s: TimeStepOption = None,
     medium_ri: MediumOption = None,
+    label_table: LabelTableOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
@@ -46,7 +48,7 @@ def info(
     from tomocyte.formats import ReadOptions, detect, read_volume
     from tomocyte.volume import CHOICES
 
-    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset)
+    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table)
     volume = read_volume(file, options, is_size_required=False)
     header: dict[str, Any] = {
         "file": shown_name(file),
@@ -97,6 +99,7 @@ def convert(
     dataset: DatasetOption = None,
     time_step_s: TimeStepOption = None,
     medium_ri: MediumOption = None,
+    label_table: LabelTableOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
@@ -105,7 +108,7 @@ def convert(
     from tomocyte.formats import ReadOptions
     from tomocyte.runs.convert import convert as convert_file
 
-    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset)
+    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table)
     with count_progress(f"{shown_name(source.name)} -> {shown_name(target.name)}", None) as bar:
         lost = convert_file(
             source,

@@ -49,6 +49,13 @@ DatasetOption = Annotated[
     str | None,
     typer.Option("--dataset", help="Which array to read in a file with several (HDF5, TCF, Zarr), e.g. 3DFL/CH0."),
 ]
+LabelTableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--label-table",
+        help="Names and colours of the labels: a label description file of ITK-SNAP or a colour table of 3D Slicer.",
+    ),
+]
 TimeStepOption = Annotated[
     float | None, typer.Option("--time-step-s", help="Seconds between frames; replaces those in the file.", min=0.0)
 ]

@@ -18,6 +18,7 @@ from typing import Any
 
 from tomocyte.errors import InputError, MetadataError, MissingFact
 from tomocyte.formats._foreign import refuse_foreign
+from tomocyte.formats._label_tables import read_label_table
 from tomocyte.formats._plugins import advice
 from tomocyte.progress import silent
 from tomocyte.volume import Origin, Volume, VoxelSize
@@ -42,6 +43,8 @@ class ReadOptions:
         Refractive index of the medium.
     dataset : str, optional
         Path of the array inside a container (HDF5, Zarr).
+    label_table : Path, optional
+        A table with the names and colours of labels: a label description of ITK-SNAP, a colour table of 3D Slicer.
     """
 
     voxel_size_um: VoxelSize | None = None
@@ -49,6 +52,7 @@ class ReadOptions:
     time_step_s: float | None = None
     medium_ri: float | None = None
     dataset: str | None = None
+    label_table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ class Format:
     parts : callable, optional
         ``parts(paths) -> list of tuple of Path``: for each path, the files that together hold its volume, sorted,
         itself among them; for formats of which one volume may be split over files. Never raises.
+    beside : callable, optional
+        ``beside(path, volume) -> content by name``: small files that are written beside a volume, for what the format
+        itself has no place for.
     """
 
     name: str
@@ -82,6 +89,7 @@ class Format:
     read: Callable[[Path, ReadOptions], Volume]
     write: Callable[[Path, Volume, Callable[[int], None]], None] | None = None
     parts: Callable[[Sequence[Path]], list[tuple[Path, ...]]] | None = None
+    beside: Callable[[Path, Volume], dict[str, bytes]] | None = None
 
 
 def formats() -> dict[str, Format]:
@@ -246,6 +254,9 @@ def _apply(volume: Volume, options: ReadOptions) -> Volume:
     if options.time_step_s is not None:
         properties["time_s"] = tuple(index * options.time_step_s for index in range(volume.n_frames))
         sources["time_s"] = "--time-step-s"
+    if options.label_table is not None:
+        properties |= {"quantity": "labels", "label_names": read_label_table(options.label_table)}
+        sources |= dict.fromkeys(("quantity", "label_names"), "--label-table")
     if not properties:
         return volume
     origin: dict[str, Origin] = dict.fromkeys(properties, "user")
@@ -263,6 +274,17 @@ def write_volume(
         ``E-FORMAT-WRITE``: no writer for this name or suffix.
     """
     place = Path(path)
+    writer = _writer(place, format_name)
+    writer.write(place, volume, on_planes)  # type: ignore[misc]
+
+
+def files_beside(path: Path, volume: Volume) -> dict[str, bytes]:
+    """Small files that belong beside a volume that is written there, by name; for what its format has no place for."""
+    beside = _writer(path, None).beside
+    return {} if beside is None else beside(path, volume)
+
+
+def _writer(place: Path, format_name: str | None) -> Format:
     name = place.name.lower()
     writers = {entry.name: entry for entry in formats().values() if entry.write is not None}
     if format_name is not None:
@@ -280,4 +302,4 @@ def write_volume(
             path=place,
             cure=f"Formats that can be written: {known}.",
         )
-    writer.write(place, volume, on_planes)
+    return writer

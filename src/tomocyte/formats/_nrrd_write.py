@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats._nrrd_data import TYPES
+from tomocyte.formats._nrrd_segments import segment_lines
 from tomocyte.formats._placement import placed
 from tomocyte.volume import Volume
 
@@ -46,6 +47,13 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
     n_written = 0
     with path.open("wb") as stream:
         stream.write(_new_header(volume, kind).encode("utf-8"))
+        if _has_layers(volume):
+            for plane in range(volume.shape[2]):
+                layers = [volume.planes(0, layer, plane, plane + 1) for layer in range(volume.n_channels)]
+                stream.write(np.stack(layers, axis=-1).astype(stored).tobytes())
+                n_written += volume.n_channels
+                on_planes(n_written)
+            return
         for frame in range(volume.n_frames):
             for channel in range(volume.n_channels):
                 for plane in range(volume.shape[2]):
@@ -54,12 +62,18 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
                     on_planes(n_written)
 
 
+def _has_layers(volume: Volume) -> bool:
+    """Whether channels are layers of segments, which 3D Slicer has as the fastest axis."""
+    return volume.quantity == "labels" and volume.n_channels > 1 and volume.n_frames == 1
+
+
 def _new_header(volume: Volume, kind: str) -> str:
     n_frames, n_channels, depth, height, width = volume.shape
     axes = [("x", width, "domain"), ("y", height, "domain"), ("z", depth, "domain")]
-    axes += [("c", n_channels, "list")] if n_channels > 1 else []
+    if n_channels > 1:
+        axes.insert(0 if _has_layers(volume) else 3, ("c", n_channels, "list"))
     axes += [("t", n_frames, "time")] if n_frames > 1 else []
-    if depth == 1 and len(axes) == 3:
+    if depth == 1 and len(axes) == 3 and n_channels == 1:
         axes.pop()
     lines = ["NRRD0005", f"type: {kind}", f"dimension: {len(axes)}"]
     lines += ["sizes: " + " ".join(str(size) for _, size, _ in axes)]
@@ -67,7 +81,7 @@ def _new_header(volume: Volume, kind: str) -> str:
     lines += ["labels: " + " ".join(f'"{label}"' for label, *_ in axes)]
     rows = placed(volume)
     if rows is not None and len(axes) > 2 and not math.isnan(volume.require_voxel_size()[0]):
-        lines += _placement(rows, len(axes))
+        lines += _placement(rows, [label for label, *_ in axes])
     elif volume.voxel_size_um is not None:
         steps = dict(zip("zyx", volume.voxel_size_um, strict=True))
         lines += ["spacings: " + " ".join(repr(float(steps.get(label, math.nan))) for label, *_ in axes)]
@@ -82,13 +96,14 @@ def _new_header(volume: Volume, kind: str) -> str:
     if volume.is_simulated:
         pairs["is_simulated"] = "true"
     lines += [f"{key}:={value}" for key, value in pairs.items() if value]
+    lines += segment_lines(volume)
     return "\n".join(lines) + "\n\n"
 
 
-def _placement(rows: NDArray[np.float64], n_axes: int) -> list[str]:
+def _placement(rows: NDArray[np.float64], axes: list[str]) -> list[str]:
     """Lines for steps along z, y, x and the first voxel (4, 3) in µm; they say the voxel size, too."""
     z, y, x, first = ("(" + ",".join(repr(float(part)) for part in row) + ")" for row in rows)
-    directions = [x, y, z, *["none"] * (n_axes - 3)]
+    directions = [{"x": x, "y": y, "z": z}.get(label, "none") for label in axes]
     return [
         "space: right-anterior-superior",
         f"space directions: {' '.join(directions)}",

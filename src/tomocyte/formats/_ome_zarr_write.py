@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
 from tomocyte.formats._placement import placed
-from tomocyte.volume import Volume
+from tomocyte.volume import LabelName, Volume
 
 OWN_KEY: Final = "tomocyte"
 CHUNK: Final = (1, 1, 32, 256, 256)
@@ -195,8 +195,27 @@ def _attributes(volume: Volume, factors: list[tuple[int, int, int]]) -> dict[str
     image = {"name": "image", "axes": axes, "datasets": datasets} | downsampling
     ome: dict[str, Any] = {"version": "0.5", "multiscales": [image]}
     if volume.quantity == "labels":
-        ome["image-label"] = {"version": "0.5"}
+        ome["image-label"] = {"version": "0.5"} | _named(volume.label_names)
     return {"ome": ome, OWN_KEY: _own_attributes(volume)}
+
+
+def _named(names: tuple[LabelName, ...]) -> dict[str, Any]:
+    """Names and colours of labels as OME-Zarr has them; a value of a second layer cannot have a colour of its own."""
+    if not names:
+        return {}
+    entries = [
+        {"label-value": one.value, "name": one.name} | ({"channel": one.channel} if one.channel else {})
+        for one in names
+    ]
+    colours = {
+        one.value: [int(one.colour[place : place + 2], 16) for place in (1, 3, 5)] + [255]
+        for one in reversed(names)
+        if one.colour
+    }
+    return {
+        "colors": [{"label-value": value, "rgba": colours[value]} for value in sorted(colours)],
+        "properties": entries,
+    }
 
 
 def _display(names: tuple[str, ...], ranges: NDArray[np.float64]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ IMOD_STAMP: Final = 1146047817
 MODE_NBYTES: Final = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2}
 METRES: Final = 1e6
 CONVERT: Final = "Write it as float32 with IMOD: `newstack -mode 2 FILE new.mrc`; then open new.mrc."
+LABELS_AS: Final = ((2**16 - 1, "u2"), (2**24, "f4"))
+"""Largest label and the type that holds it exactly, for labels of 32 and 64 bits."""
 WRITTEN_AS: Final = {"b1": "i1", "i1": "i1", "u1": "u2", "i2": "i2", "u2": "u2", "f2": "f2", "f4": "f4"}
 
 
@@ -325,7 +327,7 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
         Where to write; replaced.
     volume : Volume
         One channel; bool and uint8 are stored as int8 and uint16 (same values), int8, int16, uint16, float16 and
-        float32 as they are.
+        float32 as they are; labels of other types as uint16 or, up to 2²⁴, as float32.
     on_planes : callable
         Called with the number of planes written so far.
 
@@ -335,6 +337,8 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
         ``E-MRC-WRITE`` for more than one channel or a type that MRC cannot hold exactly.
     """
     kind = WRITTEN_AS.get(f"{volume.dtype.kind}{volume.dtype.itemsize}")
+    if kind is None and volume.quantity == "labels" and volume.dtype.kind in "ui" and volume.n_channels == 1:
+        kind = _label_kind(volume)
     if volume.n_channels != 1 or kind is None:
         raise InputError(
             "E-MRC-WRITE",
@@ -361,6 +365,16 @@ def write(path: Path, volume: Volume, on_planes: Callable[[int], None]) -> None:
         header["dmin"], header["dmax"], header["dmean"], header["rms"] = low, high, mean, rms
         stream.seek(0)
         stream.write(header.tobytes())
+
+
+def _label_kind(volume: Volume) -> str | None:
+    """The smallest type of MRC that holds all labels exactly, for which they are read once more."""
+    low, high = 0, 0
+    for frame in range(volume.n_frames):
+        for plane in range(volume.shape[2]):
+            voxels = volume.planes(frame, 0, plane, plane + 1)
+            low, high = min(low, int(voxels.min())), max(high, int(voxels.max()))
+    return None if low < 0 else next((kind for largest, kind in LABELS_AS if high <= largest), None)
 
 
 def _new_header(volume: Volume, stored: np.dtype[Any]) -> NDArray[Any]:

@@ -30,6 +30,7 @@ from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, named_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import Compression, FlatPlanes, PackedFile, check_flat_size
 from tomocyte.formats._hostile import PARSER_ERRORS, FileStamp, parsing
+from tomocyte.formats._label_tables import named_beside, with_table_beside
 from tomocyte.formats._lengths import is_same_size
 from tomocyte.formats._nifti_write import STORED_KINDS, write
 from tomocyte.formats._placement import affine_of, agreed_length, shear_note, without_unit
@@ -116,7 +117,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         properties["quantity"] = "labels"
     sources = {"voxel_size_um": size_source, "time_s": "NIfTI pixdim[4]", "quantity": "NIfTI intent_code"}
     origin: dict[str, Origin] = dict.fromkeys(properties, "file")
-    return Volume(
+    volume = Volume(
         shape=shape_tczyx(axes, sizes),
         dtype=planes.dtype,
         read_planes=planes,
@@ -129,6 +130,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
         metadata=_metadata(header),
         **properties,
     )
+    return with_table_beside(volume, ".nii.gz" if path.name.lower().endswith(".gz") else ".nii")
 
 
 def _header(path: Path, compression: Compression) -> Any:
@@ -421,4 +423,6 @@ def _metadata(header: Any) -> dict[str, Any]:
     }
 
 
-FORMAT = Format("nifti", (".nii.gz", ".nii"), "NIfTI-1 and NIfTI-2 in one file", verify, read, write)
+FORMAT = Format(
+    "nifti", (".nii.gz", ".nii"), "NIfTI-1 and NIfTI-2 in one file", verify, read, write, beside=named_beside
+)

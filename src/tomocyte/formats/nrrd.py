@@ -26,8 +26,10 @@ from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ambiguous_axes, checked_axes, named_axes, properties_of_axes, shape_tczyx
 from tomocyte.formats._flat import FlatPlanes, check_flat_size
 from tomocyte.formats._hostile import parsing
+from tomocyte.formats._label_tables import with_table_beside
 from tomocyte.formats._nrrd_data import files_beside, flat_planes, stored_type
 from tomocyte.formats._nrrd_header import NrrdHeader, read_nrrd_header
+from tomocyte.formats._nrrd_segments import whole_segmentation
 from tomocyte.formats._nrrd_write import write
 from tomocyte.formats._placement import affine_of, agreed_length, shear_note, without_unit
 from tomocyte.volume import Affine, Origin, Volume
@@ -93,7 +95,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
     Returns
     -------
     Volume
-        Voxels as stored; quantity, unit and times where tomocyte wrote them as key/value pairs.
+        Voxels as stored; quantity, unit and times where tomocyte wrote them as key/value pairs; of a segmentation of 3D
+        Slicer labels with their names, its layers as channels, on the grid of its image.
 
     Raises
     ------
@@ -136,7 +139,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     own = {name: f"NRRD {name}" for name in ("quantity", "unit", "medium_ri", "channel_names")}
     time_source = "NRRD time_s" if times_s is not None else "NRRD spacings"
     sources = {"voxel_size_um": size_source, "time_s": time_source, **own}
-    return Volume(
+    volume = Volume(
         shape=shape,
         dtype=planes.dtype,
         read_planes=planes,
@@ -149,6 +152,8 @@ def read(path: Path, options: ReadOptions) -> Volume:
         metadata=_metadata(header),
         **properties,
     )
+    whole = whole_segmentation(volume, header.pairs) if options.axes is None else volume
+    return with_table_beside(whole, ".nrrd")
 
 
 @dataclass(frozen=True)
@@ -401,4 +406,12 @@ def _parts(path: Path) -> tuple[Path, ...]:
         return (here,)
 
 
-FORMAT = Format("nrrd", (".nrrd", ".nhdr"), "NRRD, attached or with its voxels beside it", verify, read, write, parts)
+FORMAT = Format(
+    "nrrd",
+    (".seg.nrrd", ".nrrd", ".nhdr"),
+    "NRRD, attached or with its voxels beside it; segmentations of 3D Slicer",
+    verify,
+    read,
+    write,
+    parts,
+)

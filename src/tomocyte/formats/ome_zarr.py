@@ -37,11 +37,12 @@ from tomocyte.formats._axes import (
     shape_tczyx,
 )
 from tomocyte.formats._hostile import FileStamp, check_fits_memory, parsing
+from tomocyte.formats._label_tables import label_names_of
 from tomocyte.formats._ome_zarr_find import FoundArray, find_array
 from tomocyte.formats._ome_zarr_write import OWN_KEY, write
 from tomocyte.formats._placement import affine_of
 from tomocyte.formats._zarr_store import StoredArray, check_chunk, kind_of_node, n_missing_chunks
-from tomocyte.volume import CHOICES, Affine, Volume
+from tomocyte.volume import CHOICES, Affine, LabelName, Volume
 
 UM_PER_UNIT: Final = {
     "angstrom": 1e-4,
@@ -204,6 +205,7 @@ def read(path: Path, options: ReadOptions) -> Volume:
     is_label = "image-label" in found.ome
     if is_label:
         properties["quantity"] = "labels"
+        properties["label_names"] = _label_names(found.ome["image-label"])
     notes += [note for note in size_notes if note.startswith("W-ZARR-POSITION") or not is_given][:1]
     notes += _missing_chunks(array, is_own=is_own, is_label=is_label)
     noted = own.get("origin")
@@ -233,7 +235,8 @@ def _fields(own: Mapping[str, Any], *, is_label: bool) -> dict[str, str]:
         "channel_names": "OME-Zarr omero channels",
     }
     fields |= {name: f"{OWN_KEY} {name}" for name in ("quantity", "unit", "medium_ri", "time_s") if name in own}
-    return fields | ({"quantity": "OME-Zarr image-label"} if is_label else {})
+    labelled = {"quantity": "OME-Zarr image-label", "label_names": "OME-Zarr image-label properties and colors"}
+    return fields | (labelled if is_label else {})
 
 
 def _axes(found: FoundArray, options: ReadOptions, path: Path) -> tuple[str, tuple[str, ...]]:
@@ -347,6 +350,30 @@ def _own_properties(own: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str,
     if isinstance(times, list) and len(times) == shape[0]:
         found["time_s"] = tuple(float(time) for time in times)
     return found
+
+
+def _label_names(label: Any) -> tuple[LabelName, ...]:
+    """Names and colours of labels: ``properties`` with a name, or class, of a value, and ``colors``."""
+    lists = [label.get(key) if isinstance(label, dict) else None for key in ("properties", "colors")]
+    entries, colours = ([one for one in found or [] if isinstance(one, dict)] if isinstance(found, list) else []
+                        for found in lists)  # fmt: skip
+    rgba = {one.get("label-value"): one.get("rgba") for one in colours if type(one.get("label-value")) is int}
+    return label_names_of(
+        [
+            {
+                "value": one.get("label-value"),
+                "name": one.get("name", one.get("class")),
+                "colour": _hex(rgba.get(one.get("label-value") if type(one.get("label-value")) is int else None)),
+                "channel": one.get("channel", 0),
+            }
+            for one in entries
+        ]
+    )
+
+
+def _hex(rgba: Any) -> str:
+    is_colour = isinstance(rgba, list) and len(rgba) >= 3 and all(type(x) is int and 0 <= x < 256 for x in rgba[:3])
+    return "#" + "".join(f"{part:02X}" for part in rgba[:3]) if is_colour else ""
 
 
 def _channel_names(ome: Mapping[str, Any], n_channels: int, notes: list[str]) -> tuple[str, ...]:

@@ -6,14 +6,15 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from tomocyte.errors import OutputError, TomocyteError
-from tomocyte.formats import ReadOptions, read_volume, write_volume
-from tomocyte.ledger.atomic import part_name, sync_file, sync_folder, sync_tree, writing
+from tomocyte.formats import ReadOptions, files_beside, read_volume, write_volume
+from tomocyte.ledger.atomic import part_name, sync_file, sync_folder, sync_tree, write_atomic, writing
 from tomocyte.progress import silent
 from tomocyte.volume import CHOICES, Volume
 
@@ -122,7 +123,8 @@ def losses(source: Volume, written: Volume) -> tuple[str, ...]:
 
 def _name_losses(source: Volume, written: Volume) -> list[str]:
     """Names and colours of labels that are gone or others."""
-    lost = [one for one in source.label_names if one not in written.label_names]
+    same = {one for two in written.label_names for one in (two, replace(two, colour=""))}
+    lost = [one for one in source.label_names if one not in same]
     if not lost:
         return []
     kept = {(one.channel, one.value): one for one in written.label_names}
@@ -199,6 +201,8 @@ def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int
     on_planes : callable
         Called with the number of planes written so far.
 
+    Small files that the format puts beside it (names of labels, beside NIfTI) are written before it has its name.
+
     Raises
     ------
     InputError
@@ -207,6 +211,9 @@ def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int
         The disk is full or read-only; nothing half-written stays.
     """
     part = target.with_name(part_name(target.name))
+    beside = files_beside(target, volume)
+    if not target.exists():
+        refuse_existing(*(target.with_name(name) for name in beside))
     try:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -215,6 +222,8 @@ def write_whole_volume(target: Path, volume: Volume, *, on_planes: Callable[[int
                 sync_tree(part)
             else:
                 sync_file(part)
+            for name, content in beside.items():
+                write_atomic(target.with_name(name), content)
             if target.is_dir():
                 aside = target.with_name(part_name(target.name))
                 os.rename(target, aside)  # until the new one has the name, the old one is whole

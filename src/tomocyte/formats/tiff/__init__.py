@@ -19,6 +19,7 @@ from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ORDER, properties_of_axes, shape_tczyx
 from tomocyte.formats._hostile import FileStamp, parsing
+from tomocyte.formats._label_tables import label_names_of_text
 from tomocyte.formats._lengths import disagreement, is_same_size
 from tomocyte.formats.tiff.layout import Arrangement, in_order, place_planes
 from tomocyte.formats.tiff.meta import (
@@ -250,6 +251,9 @@ def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, p
         properties["medium_ri"] = declared.medium_ri
     if declared.metadata.get("tomocyte.instrument"):
         properties["instrument"] = str(declared.metadata["tomocyte.instrument"])
+    names = label_names_of_text(str(declared.metadata.get("tomocyte.label_names", "")))
+    if names:
+        properties["label_names"] = names
     # What our own writer noted as simulated stays so for ever.
     simulated = {name for name in properties if declared.metadata.get(f"tomocyte.origin.{name}") == "simulated"}
     origin: dict[str, Origin] = {name: "simulated" if name in simulated else "file" for name in properties}
@@ -261,7 +265,10 @@ def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, p
         sources=sources_of(declared, properties),
         path=path,
         notes=tuple(notes),
-        metadata={"dialect": declared.kind, **declared.metadata},
+        metadata={
+            "dialect": declared.kind,
+            **{key: value for key, value in declared.metadata.items() if key != "tomocyte.label_names"},
+        },
         **properties,
     )
 

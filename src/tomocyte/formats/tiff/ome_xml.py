@@ -6,12 +6,14 @@ attribute where there is one.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from xml.etree import ElementTree
 
 import numpy as np
 
+from tomocyte.formats._label_tables import label_entries
 from tomocyte.formats.tiff.ome import NAMESPACE, OME_DTYPES
 from tomocyte.volume import Volume
 
@@ -80,6 +82,8 @@ def _annotate(root: ElementTree.Element, image: ElementTree.Element, volume: Vol
     if volume.medium_ri is not None:
         annotations["medium_ri"] = repr(float(volume.medium_ri))
     annotations["instrument"] = volume.instrument
+    if volume.label_names:
+        annotations["label_names"] = json.dumps(label_entries(volume.label_names), ensure_ascii=False)
     annotations |= {f"origin.{name}": origin for name, origin in volume.origin.items()}
     annotations = {key: value for key, value in annotations.items() if value}
     if not annotations:
