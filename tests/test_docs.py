@@ -234,6 +234,7 @@ TREATMENTS = {
     r"tomocyte measure ": "measure",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
     r"tomocyte figures ": "typed in tests/runs/test_drawing.py",
+    r"film.ome.tif|edits add films": "typed in tests/corrections/test_link_edits.py",
     r"tomocyte track ": "typed in tests/cli/test_track_command.py",
     r" propagate ": "typed in tests/propagation/test_propagation_page.py",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",

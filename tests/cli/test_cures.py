@@ -171,6 +171,10 @@ LINES: dict[str, tuple[Line, tuple[str, ...]]] = {
         ("axes", "size", "dataset"),
     ),
 }
+LINES["track"] = (
+    one_file("track", after=lambda place: ["-o", str(place / "out")], is_labels=True),
+    ("axes", "size", "dataset"),
+)
 LINES["fine-tune"] = (tuning, ("axes", "size", "plane", "dataset"))
 LINES["models calibrate"] = (calibrating, ("axes", "size", "dataset"))
 CASES = [(command, lacking) for command, (_, facts) in LINES.items() for lacking in facts]

@@ -76,6 +76,79 @@ def test_a_table_of_several_inputs_asks_for_one(tmp_path) -> None:
     assert len(pd.read_csv(tmp_path / "out" / "tracks.csv")) == 1
 
 
+def challenge(folder: Path, table: str = "man_track.txt", mask: str = "man_track") -> None:
+    """Two cells; the second divides at frame 2, and the first is missing in frame 1, as the challenge writes that."""
+    folder.mkdir(parents=True)
+    boxes = {0: {1: (2, 2), 2: (20, 20)}, 1: {2: (20, 22)}, 2: {5: (2, 3), 3: (16, 22), 4: (26, 22)},
+             3: {5: (2, 4), 3: (15, 22), 4: (27, 22)}}  # fmt: skip
+    for frame, objects in boxes.items():
+        labels = np.zeros((40, 40), np.uint16)
+        for label, (y, x) in objects.items():
+            labels[y : y + 6, x : x + 6] = label
+        tifffile.imwrite(folder / f"{mask}{frame:03d}.tif", labels, photometric="minisblack", metadata=None)
+    (folder / table).write_text("1 0 0 0\n2 0 1 0\n3 2 3 2\n4 2 3 2\n5 2 3 1\n", encoding="ascii")
+
+
+def test_masks_of_the_challenge_keep_their_tracks(tmp_path) -> None:
+    """Truth in TRA: shown by info, tracked with its links, written again as a result and read once more."""
+    challenge(tmp_path / "01_GT" / "TRA")
+    shown = tomocyte("info", tmp_path / "01_GT")
+    assert shown.exit_code == 0, shown.output
+    assert "ctc" in shown.output
+    assert "labels" in shown.output
+    refused = tomocyte("track", tmp_path / "01_GT", "-o", tmp_path / "out")
+    assert "E-VOXEL-SIZE" in str(refused.exception)
+    size = re.search(r"--pixel-size-um|--voxel-size-um", str(refused.exception))
+    assert size is not None
+    words = ["--pixel-size-um", 0.5, 0.5, "--time-step-s", 300, "--format", "ctc"]
+    done = tomocyte("track", tmp_path / "01_GT", "-o", tmp_path / "out", *words)
+    assert done.exit_code == 0, done.output
+    tracks = pd.read_csv(tmp_path / "out" / "tracks.csv")
+    assert tracks["parent_id"].tolist() == [0, 0, 2, 2], "the part after the gap is the same cell, not a daughter"
+    assert tracks["last_frame"].tolist() == [3, 1, 3, 3]
+    objects = pd.read_csv(tmp_path / "out" / "objects.csv")
+    assert objects.set_index(["frame", "label"]).loc[(2, 5), "track_flags"] == "after-gap"
+    assert objects.set_index(["frame", "label"]).loc[(2, 5), "time_s"] == 600.0
+    result = tmp_path / "01_RES"
+    result.mkdir()
+    for path in (tmp_path / "out").glob("*mask*.tif"):
+        if path.name != "masks.ome.tif":
+            (result / path.name).write_bytes(path.read_bytes())
+    (result / "res_track.txt").write_bytes((tmp_path / "out" / "res_track.txt").read_bytes())
+    again = tomocyte("track", result, "-o", tmp_path / "again", "--pixel-size-um", 0.5, 0.5)
+    assert again.exit_code == 0, again.output
+    columns = ["parent_id", "first_frame", "last_frame", "end"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again" / "tracks.csv")[columns], tracks[columns])
+
+
+def test_a_table_of_the_challenge_that_does_not_fit_its_masks(tmp_path) -> None:
+    challenge(tmp_path / "a")
+    (tmp_path / "a" / "man_track.txt").write_text("1 0 3 0\n", encoding="ascii")
+    done = tomocyte("track", tmp_path / "a", "-o", tmp_path / "out", "--pixel-size-um", 0.5, 0.5)
+    assert "E-TRACK-CTC" in str(done.exception)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "res_track.txt").write_text("1 0 3 0\n", encoding="ascii")
+    assert "E-FORMAT" in str(tomocyte("track", tmp_path / "b", "-o", tmp_path / "out").exception)
+
+
+def test_one_frame_of_the_challenge(tmp_path) -> None:
+    challenge(tmp_path / "a", "res_track.txt", "mask")
+    for frame in (1, 2, 3):
+        (tmp_path / "a" / f"mask{frame:03d}.tif").unlink()
+    (tmp_path / "a" / "res_track.txt").write_text("1 0 0 0\n2 0 0 0\n", encoding="ascii")
+    done = tomocyte("track", tmp_path / "a", "-o", tmp_path / "out", "--pixel-size-um", 0.5, 0.5)
+    assert done.exit_code == 0, done.output
+    assert "2 objects in 1 frames: 2 tracks, 0 divisions." in done.output
+
+
+def test_results_of_tracking_can_be_tracked_again(tmp_path) -> None:
+    series(tmp_path / "a.ome.tif")
+    assert tomocyte("track", tmp_path / "a.ome.tif", "-o", tmp_path / "out").exit_code == 0
+    assert tomocyte("track", tmp_path / "out", "-o", tmp_path / "again").exit_code == 0
+    first, second = (pd.read_csv(tmp_path / name / "objects.csv") for name in ("out", "again"))
+    assert first["track_id"].tolist() == second["track_id"].tolist()
+
+
 @pytest.mark.parametrize(
     ("content", "options", "code"),
     [

@@ -277,6 +277,6 @@ def test_what_the_documentation_shows_is_understood() -> None:
     text = (Path(__file__).parents[2] / "docs" / "correction.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     kinds = [edit.do for edit in EditFile.model_validate(yaml.safe_load(example)).edits or ()]
-    assert kinds == ["merge", "split", "delete", "repaint", "set-cell"]
+    assert kinds == ["merge", "split", "delete", "repaint", "set-cell", "link"]
     for kind in get_args(get_args(Edit)[0]):
         assert f"| `{kind.model_fields['do'].default}` |" in text

@@ -39,7 +39,18 @@ def _folder(folder: Path) -> Sample:
     return Sample(path, "folder", COUNTS, ReadOptions(voxel_size_um=SIZE_UM))
 
 
-ALL: dict[str, Callable[[Path], Sample]] = {**SAMPLES, "tiff": _tiff, "folder": _folder}
+def _ctc(folder: Path) -> Sample:
+    path = folder / "01_GT"
+    (path / "TRA").mkdir(parents=True)
+    for frame in range(2):
+        name = f"man_track{frame:03d}.tif"
+        tifffile.imwrite(path / "TRA" / name, COUNTS + np.uint16(frame), photometric="minisblack", metadata=None)
+    (path / "TRA" / "man_track.txt").write_text("1 0 1 0\n", encoding="ascii")
+    voxels = np.stack([COUNTS, COUNTS + np.uint16(1)])[:, np.newaxis]
+    return Sample(path, "ctc", voxels, ReadOptions(voxel_size_um=SIZE_UM), quantity="labels")
+
+
+ALL: dict[str, Callable[[Path], Sample]] = {**SAMPLES, "tiff": _tiff, "folder": _folder, "ctc": _ctc}
 
 
 ONE_PLANE = {"png", "mat"}
@@ -141,6 +152,12 @@ def _large(name: str, folder: Path, voxels: np.ndarray) -> Path:
         for number, plane in enumerate(voxels):
             tifffile.imwrite(folder / f"planes/cell_z{number:03d}.tif", plane, photometric="minisblack", metadata=None)
         return folder / "planes"
+    if name == "ctc":
+        (folder / "masks").mkdir()
+        (folder / "masks" / "res_track.txt").write_text("1 0 1 0\n", encoding="ascii")
+        for frame in range(2):
+            tifffile.imwrite(folder / f"masks/mask{frame:03d}.tif", voxels, photometric="minisblack", metadata=None)
+        return folder / "masks"
     if name == "lif":
         return maker_samples.lif(folder / "large.lif", {"a": voxels[np.newaxis, np.newaxis]})
     if name in ("nd2", "czi", "oif"):

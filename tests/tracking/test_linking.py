@@ -212,3 +212,35 @@ def test_the_best_set_is_the_best_of_all_sets(seed: int) -> None:
             best = max(best, sum(one[1] for one in picked))
     gain = sum(kind.gain[which].sum() for kind, which in zip(kinds, best_set(kinds), strict=True))
     assert gain == pytest.approx(best)
+
+
+def merging_table() -> pd.DataFrame:
+    """Eight cells; in frame 4 the first two are one object of both areas, between them."""
+    rng = np.random.default_rng(0)
+    cells = ((0, 0, 100), (0, 14, 140), (60, 0, 120), (60, 60, 90), (0, 60, 130), (30, 90, 80), (100, 30, 100),
+             (120, 120, 110))  # fmt: skip
+    rows = []
+    for frame in range(8):
+        for label, (y, x, area) in enumerate(cells, start=1):
+            if frame == 4 and label == 1:
+                rows.append((frame, 1, 0.3 * frame, 14 * 140 / 240, 240.0))
+            elif frame != 4 or label > 2:
+                shift = rng.normal(0, 0.2, 2)
+                rows.append(
+                    (frame, label, y + 0.3 * frame + shift[0], x + shift[1], area * np.exp(rng.normal(0, 0.02)))
+                )
+    return pd.DataFrame(rows, columns=["frame", "label", "y_um", "x_um", "area_um2"])
+
+
+def test_merges_in_a_table_are_looked_for_where_asked() -> None:
+    """Without images only the sizes can show one: the object is not mixed up with its parts either way."""
+    table = merging_table()
+    asked = track_objects(table, TrackingSettings(has_merges=True))
+    assert set(asked.merged) == {(4, 1)}
+    assert len(asked.tracks) == 8
+    assert set(asked.merged[4, 1]) == {1, 2}
+    left_alone = track_objects(table)
+    assert left_alone.merged == {}
+    assert len(left_alone.tracks) == 9
+    one = left_alone.objects.set_index(["frame", "label"])["track_id"]
+    assert one[4, 1] not in (one[3, 1], one[3, 2])

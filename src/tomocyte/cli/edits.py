@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tomocyte.cli.listings import ListingCommand, LongCommand
 from tomocyte.cli.options import DebugOption
+
+if TYPE_CHECKING:
+    from tomocyte.corrections.edits import EditList
 
 app = typer.Typer(
     help="Use results that you corrected by hand: apply the corrections, train on them.",
@@ -17,14 +20,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 RunArgument = Annotated[Path, typer.Argument(help="Output folder of `tomocyte run`.", metavar="RUN")]
+ItemArgument = Annotated[
+    str, typer.Argument(help="Name of the input, as in the column `item` of the tables.", metavar="ITEM")
+]
 
 
 @app.command("from-labels", cls=ListingCommand, short_help="Turn corrected labels into edits.")
 def from_labels(
     run: RunArgument,
-    item: Annotated[
-        str, typer.Argument(help="Name of the input, as in the column `item` of the tables.", metavar="ITEM")
-    ],
+    item: ItemArgument,
     structure: Annotated[str, typer.Option("--structure", help="Which structure was corrected: cell, nucleus, …")],
     corrected: Annotated[Path, typer.Option("--corrected", help="The corrected label image.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, e.g. edits.yaml.")],
@@ -40,19 +44,11 @@ def from_labels(
     Save the corrected label image under a new name and with the same size. Deletions, merges, splits, new objects and
     new numbers are recognised; every other change is written as a repaint. Then run again with --edits.
     """
-    from tomocyte.corrections.files import edits_as_yaml, load_edits, read_edit_file
+    from tomocyte.corrections.files import edits_as_yaml
     from tomocyte.corrections.from_labels import edits_from_labels, finished_item
-    from tomocyte.errors import OutputError
     from tomocyte.ledger.atomic import write_atomic
 
-    if output.exists() and not append:
-        raise OutputError(
-            "E-EXISTS", "already exists.", path=output, cure="Choose another name, or add to it with --append."
-        )
-    edits = {}
-    if output.exists():
-        content = read_edit_file(output)
-        edits = load_edits(output, [content.item or item] if content.items is None else list(content.items))
+    edits = _pending(output, item, append=append)
     derived = edits_from_labels(finished_item(run, item), structure, corrected, frame=frame, pending=edits.get(item))
     for note in derived.notes:
         typer.echo(f"note: {note}", err=True)
@@ -63,6 +59,60 @@ def from_labels(
     write_atomic(output, edits_as_yaml(edits).encode("utf-8"))
     counts = Counter(edit.do for edit in derived.new)
     typer.echo(f"{', '.join(f'{count} {kind}' for kind, count in sorted(counts.items()))}: wrote {output}")
+
+
+@app.command("add", cls=ListingCommand, short_help="Correct who becomes whom over time.")
+def add(
+    run: RunArgument,
+    item: ItemArgument,
+    edit: Annotated[
+        Literal["link", "unlink", "division", "death"], typer.Argument(help="What to correct.", metavar="EDIT")
+    ],
+    frame: Annotated[int, typer.Option("--frame", help="Frame of the object, from 0.", min=0)],
+    label: Annotated[int, typer.Option("--object", help="Label of the object in this frame.", min=1)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, e.g. edits.yaml.")],
+    later: Annotated[
+        list[int] | None,
+        typer.Option("--to", help="Label of the later object; of a division repeated for each daughter.", min=1),
+    ] = None,
+    to_frame: Annotated[
+        int | None, typer.Option("--to-frame", help="Frame of the later objects. Default: the next one.", min=1)
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help="The reason, for the log.")] = "",
+    append: Annotated[bool, typer.Option("--append", help="Add to the edits in an existing output file.")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Write an edit of the tracks of a run; then run again with --edits.
+
+    EDIT is link (the object goes on as --to), unlink (its track ends here; with --to only that link is cut), division
+    (it divides into --to and --to) or death (this is the last frame in which it lives).
+    """
+    from tomocyte.corrections.files import edits_as_yaml
+    from tomocyte.corrections.from_labels import finished_item
+    from tomocyte.corrections.links import link_edit, with_edit
+    from tomocyte.ledger.atomic import write_atomic
+
+    edits = _pending(output, item, append=append)
+    finished = finished_item(run, item)
+    new = link_edit(finished, edit, frame=frame, label=label, later=later or (), to_frame=to_frame, note=note)
+    edits[item] = with_edit(finished, new, edits.get(item))
+    write_atomic(output, edits_as_yaml(edits).encode("utf-8"))
+    typer.echo(f"1 {edit}: wrote {output}")
+
+
+def _pending(output: Path, item: str, *, append: bool) -> dict[str, EditList]:
+    """The edits in an output file that is added to."""
+    from tomocyte.corrections.files import load_edits, read_edit_file
+    from tomocyte.errors import OutputError
+
+    if output.exists() and not append:
+        raise OutputError(
+            "E-EXISTS", "already exists.", path=output, cure="Choose another name, or add to it with --append."
+        )
+    if not output.exists():
+        return {}
+    content = read_edit_file(output)
+    return load_edits(output, [content.item or item] if content.items is None else list(content.items))
 
 
 @app.command("export", cls=LongCommand, short_help="Export corrected items to fine-tune a model on.")

@@ -25,8 +25,8 @@ def track(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A label image over time, a table of positions (CSV, TSV, Parquet), the folder of a run, a TrackMate "
-            "XML or a GEFF.",
+            help="A label image over time, a table of positions (CSV, TSV, Parquet), the folder of a run, a folder of "
+            "the Cell Tracking Challenge, a TrackMate XML or a GEFF.",
             metavar="SOURCE",
         ),
     ],
@@ -43,6 +43,10 @@ def track(
         str | None, typer.Option("--structure", help="Which structure of a table or run; cells if there are any.")
     ] = None,
     item: Annotated[str | None, typer.Option("--item", help="Which input of a table or run with several.")] = None,
+    edits: Annotated[
+        Path | None,
+        typer.Option("--edits", help="Corrections of links by hand: edits.yaml. Default: those of the run."),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, e.g. max_gap_frames=3; may be repeated.")
     ] = None,
@@ -83,6 +87,7 @@ def track(
             options=ReadOptions(voxel_size_um=size, axes=axes, dataset=dataset, time_step_s=time_step_s),
             structure=structure,
             item=item,
+            edits=edits,
             file_formats=tuple(file_format or ()),  # type: ignore[arg-type]
             is_dry_run=dry_run,
             callback=callback,
@@ -93,6 +98,7 @@ def track(
         "n_frames": result.n_frames,
         "n_tracks": len(tracks),
         "n_divisions": int((tracks["end"] == "division").sum()),
+        "n_deaths": int((tracks["end"] == "death").sum()),
         "n_merged": len(result.tracks.merged),
         "n_pieces": len(result.tracks.pieces),
     }
@@ -103,6 +109,8 @@ def track(
         f"{counts['n_objects']} objects in {counts['n_frames']} frames: {counts['n_tracks']} tracks, "
         f"{counts['n_divisions']} divisions."
     )
+    for warning in result.warnings:
+        typer.echo(f"note: {warning}", err=True)
     if counts["n_merged"] or counts["n_pieces"]:
         typer.echo(
             f"note: {counts['n_merged']} objects are two and {counts['n_pieces']} are pieces of another, as the frames "

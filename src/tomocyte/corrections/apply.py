@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.corrections.edits import (
+    LINK_EDITS,
     Add,
     Delete,
     Edit,
@@ -112,7 +113,7 @@ def apply_edits(
     labels : mapping of str to ndarray (Z, Y, X), unsigned integer
         Structure -> labels, all of one shape; not changed.
     edits : sequence of Edit
-        All edits of the input; those of other frames are skipped.
+        All edits of the input; those of other frames and those of links are skipped.
     voxel_size_um : tuple of 3 float
         z may be NaN for a single plane.
     frame : int
@@ -145,7 +146,7 @@ def apply_edits(
     work = EditingFrame(dict(labels), voxel_size_um, main, go_by)
     log = []
     for number, edit in enumerate(edits, start=1):
-        if edit.frame != frame:
+        if edit.frame != frame or isinstance(edit, LINK_EDITS):
             continue
         try:
             log.append(apply_edit(work, edit, number))

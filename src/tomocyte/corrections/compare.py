@@ -19,7 +19,6 @@ from tomocyte.corrections.apply import apply_edit
 from tomocyte.corrections.edits import Add, Delete, Edit, Merge, Renumber, Repaint, Shape, Split, Target
 from tomocyte.corrections.frame import Box, EditingFrame, Labels, Mask
 from tomocyte.errors import InputError
-from tomocyte.labels.distances import distance_um
 from tomocyte.labels.runs import LARGEST_LABEL, Voxels, pack_voxels
 from tomocyte.volume import VoxelSize
 
@@ -135,12 +134,7 @@ class _Comparison:
 
     def target(self, label: int) -> Target:
         """An object by its label and its deepest voxel."""
-        box, inside = self.editing.inside(self.structure, label)
-        widths = [(0, 0) if axis == 0 and self.before.shape[0] == 1 else (1, 1) for axis in range(3)]
-        depth = distance_um(np.pad(inside, widths), self.editing.voxel_size_um)
-        index = np.unravel_index(int(np.argmax(depth)), depth.shape)
-        z, y, x = (int(at) - low + side.start for at, (low, _), side in zip(index, widths, box, strict=True))
-        return Target(label=label, voxel=(z, y, x))
+        return self.editing.target(self.structure, label)
 
     def free_label(self, label: int) -> int:
         """The label itself if it is free, or an unused one; a later renumbering then gives the object its label."""

@@ -1,7 +1,8 @@
 """The edit language: one frozen class per operation, and the list of them in ``edits.yaml``.
 
 Places are given in µm or voxels, where voxel 0 lies at 0 µm. To add an operation, add a class here with its own ``do``,
-name it in :data:`Edit`, and implement it in :mod:`tomocyte.corrections.apply`.
+name it in :data:`Edit`, and implement it in :mod:`tomocyte.corrections.apply`, or in :mod:`tomocyte.corrections.links`
+if it changes links over time and no labels.
 """
 
 from __future__ import annotations
@@ -282,7 +283,89 @@ class Renumber(_Edit):
         return self
 
 
-Edit = Annotated[Merge | Split | Delete | Repaint | Add | SetCell | Renumber, Field(discriminator="do")]
+class _LinkEdit(_Edit):
+    """Fields of edits of links: they change no label, but who becomes whom over time."""
+
+    target: Target
+    """The object, in ``frame``."""
+    to_frame: int | None = Field(default=None, ge=1)
+    """Frame of the later objects; empty: the next one."""
+
+    @model_validator(mode="after")
+    def _leads_to_a_later_frame(self) -> _LinkEdit:
+        if self.to_frame is not None and self.to_frame <= self.frame:
+            raise ValueError(f"'to_frame' {self.to_frame} is not later than 'frame' {self.frame}")
+        return self
+
+    @property
+    def later_frame(self) -> int:
+        """Frame of the later objects."""
+        return self.frame + 1 if self.to_frame is None else self.to_frame
+
+    @property
+    def later(self) -> tuple[Target, ...]:
+        """The later objects."""
+        return ()
+
+
+class Link(_LinkEdit):
+    """An object goes on as another of a later frame, instead of what either was linked to."""
+
+    do: Literal["link"] = "link"
+    """``link``."""
+    to: Target
+    """The later object."""
+
+    @property
+    def later(self) -> tuple[Target, ...]:
+        """The later object."""
+        return (self.to,)
+
+
+class Unlink(_LinkEdit):
+    """An object's track ends, and what followed begins a track of its own."""
+
+    do: Literal["unlink"] = "unlink"
+    """``unlink``."""
+    to: Target | None = None
+    """Only the link to this later object; empty: all that follow."""
+
+    @property
+    def later(self) -> tuple[Target, ...]:
+        """The later object, where it is named."""
+        return () if self.to is None else (self.to,)
+
+
+class Division(_LinkEdit):
+    """An object divides into others of a later frame."""
+
+    do: Literal["division"] = "division"
+    """``division``."""
+    daughters: tuple[Target, ...] = Field(min_length=2, max_length=4)
+    """The daughters."""
+
+    @property
+    def later(self) -> tuple[Target, ...]:
+        """The daughters."""
+        return self.daughters
+
+
+class Death(_Edit):
+    """An object dies: its track ends in this frame."""
+
+    do: Literal["death"] = "death"
+    """``death``."""
+    target: Target
+    """The object, in the last frame in which it lives."""
+
+
+LinkEdit = Link | Unlink | Division | Death
+"""Edits of who becomes whom; all others change labels."""
+LINK_EDITS = (Link, Unlink, Division, Death)
+Edit = Annotated[
+    Merge | Split | Delete | Repaint | Add | SetCell | Renumber | Link | Unlink | Division | Death,
+    Field(discriminator="do"),
+]
 
 
 class EditList(Settings):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.corrections.apply import EditRecord
-from tomocyte.corrections.edits import Add, Edit, EditFile, EditList, Image, Renumber, Repaint, Shape
+from tomocyte.corrections.edits import LINK_EDITS, Add, Edit, EditFile, EditList, Image, Renumber, Repaint, Shape
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import read_volume
 from tomocyte.labels.runs import pack_voxels
@@ -174,19 +174,33 @@ def edits_sha256(edits: EditList) -> str:
     return sha256_of_json(edits.model_dump(mode="json"))
 
 
-def check_edits(edits: EditList, volume: Volume) -> None:
+def check_edits(edits: EditList, volume: Volume, *, is_tracked: bool = True) -> None:
     """Refuse edits that cannot belong to a volume, before anything is computed.
+
+    Parameters
+    ----------
+    edits : EditList
+    volume : Volume
+    is_tracked : bool
+        Whether there are tracks whose links can be corrected.
 
     Raises
     ------
     InputError
         ``E-EDIT-FRAME``: a frame that the input does not have. ``E-EDIT-SHAPE``: voxels of a frame of another shape.
+        ``E-EDIT-LINK``: links are corrected, and nothing is tracked.
     """
     for number, edit in enumerate(edits.edits, start=1):
         name = f"edit {number} ({edit.do} {edit.structure}, frame {edit.frame})"
-        if edit.frame >= volume.n_frames:
+        if max(edit.frame, getattr(edit, "later_frame", 0)) >= volume.n_frames:
             raise InputError(
                 "E-EDIT-FRAME", f"{name}: the input has {volume.n_frames} frames.", cure="Frames count from 0."
+            )
+        if isinstance(edit, LINK_EDITS) and not is_tracked:
+            raise InputError(
+                "E-EDIT-LINK",
+                f"{name}: it corrects tracks, and nothing is tracked here.",
+                cure="Leave out tracking=null, or the edit.",
             )
         shape = getattr(edit, "shape", None)
         voxels = shape.voxels if isinstance(shape, Shape) else getattr(edit, "pieces", None)
@@ -215,8 +229,15 @@ def check_input(edits: EditList, input_sha256: str) -> None:
 
 
 def edit_facts(edits: EditList, log: Sequence[EditRecord]) -> dict[str, Any]:
-    """The edits of an input as they are stored in the commit record, JSON-able."""
-    kinds = [record.do for record in log]
+    """The edits of an input as they are stored in the commit record, JSON-able.
+
+    Parameters
+    ----------
+    edits : EditList
+    log : sequence of EditRecord
+        Of those that change labels; frames and structures are theirs.
+    """
+    kinds = [edit.do for edit in edits.edits]
     return {
         "sha256": edits_sha256(edits),
         "n_edits": len(kinds),

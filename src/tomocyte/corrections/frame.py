@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tomocyte.corrections.edits import Place, Target
 from tomocyte.errors import InputError
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.extents import label_extents
 from tomocyte.labels.runs import LARGEST_LABEL
@@ -105,6 +106,15 @@ class EditingFrame:
                 "E-EDIT-TARGET", f"there is no {structure} at its point.", cure="Check its place and unit."
             )
         return by_point
+
+    def target(self, structure: str, label: int) -> Target:
+        """An object by its label and its deepest voxel."""
+        box, inside = self.inside(structure, label)
+        widths = [(0, 0) if axis == 0 and self.shape[0] == 1 else (1, 1) for axis in range(3)]
+        depth = distance_um(np.pad(inside, widths), self.voxel_size_um)
+        index = np.unravel_index(int(np.argmax(depth)), depth.shape)
+        z, y, x = (int(at) - low + side.start for at, (low, _), side in zip(index, widths, box, strict=True))
+        return Target(label=label, voxel=(z, y, x))
 
     def _at(self, structure: str, place: Place) -> int:
         index = place.index(self.voxel_size_um)

@@ -307,6 +307,27 @@ def _is_near(length: float, expected: float) -> bool:
     return math.isnan(length) or math.isnan(expected) or abs(length - expected) <= SIZE_TOLERANCE * expected
 
 
+def continued_edits(item: FinishedItem, pending: EditList | None) -> tuple[EditList, int]:
+    """The edits that new ones are added to, and how many of them the item was made with.
+
+    Raises
+    ------
+    InputError
+        ``E-EDIT-BASE``: ``pending`` does not begin with those.
+    """
+    own = item.edits()
+    before = pending if pending is not None else own if own is not None else EditList(edits=())
+    n_own = 0 if own is None else len(own.edits)
+    if n_own and before.edits[:n_own] != (own.edits if own is not None else ()):
+        raise InputError(
+            "E-EDIT-BASE",
+            "the edits to continue do not begin with those that the run was made with.",
+            path=item.folder,
+            cure=f"Continue {item.folder / COPY_NAME}, or run again with your edits first.",
+        )
+    return before, n_own
+
+
 def edits_from_labels(
     item: FinishedItem, structure: str, corrected: Path, *, frame: int | None = None, pending: EditList | None = None
 ) -> EditsFromLabels:
@@ -338,16 +359,7 @@ def edits_from_labels(
     SettingsError
         ``E-EDIT-STRUCTURE``; ``E-EDIT-FRAME``: no such frame.
     """
-    own = item.edits()
-    before = pending if pending is not None else own if own is not None else EditList(edits=())
-    n_own = 0 if own is None else len(own.edits)
-    if n_own and before.edits[:n_own] != (own.edits if own is not None else ()):
-        raise InputError(
-            "E-EDIT-BASE",
-            "the edits to continue do not begin with those that the run was made with.",
-            path=item.folder,
-            cure=f"Continue {item.folder / COPY_NAME}, or run again with your edits first.",
-        )
+    before, n_own = continued_edits(item, pending)
     structure = find_name(structure, item.structures) or structure
     labels = item.labels_as_written(structure)
     size = labels.require_voxel_size()

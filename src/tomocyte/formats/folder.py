@@ -26,7 +26,7 @@ from tomocyte.names import is_hidden
 from tomocyte.volume import ReadPlanes, Volume, VoxelSize
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png")
-CONTAINER_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", "NDTiff.index")
+CONTAINER_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", "NDTiff.index", "man_track.txt", "res_track.txt")
 TOKENS = {
     "t": "T", "time": "T", "timepoint": "T", "frame": "T",
     "z": "Z", "slice": "Z", "plane": "Z", "section": "Z",
@@ -154,6 +154,24 @@ def read_folder(path: Path, options: ReadOptions) -> Volume:
     files = _listed(path)
     if len(files) < 2 or len({entry.skeleton for entry in files}) > 1:
         raise _mixed(path, f"{len(files)} images whose names differ in more than numbers")
+    return read_numbered(files, options, path)
+
+
+def read_numbered(files: Sequence[NumberedFile], options: ReadOptions, path: Path) -> Volume:
+    """Open numbered files of a folder lazily, as :func:`read_folder` does with all of them; one file is a frame.
+
+    Parameters
+    ----------
+    files : sequence of NumberedFile
+        Of one skeleton.
+    options : ReadOptions
+    path : Path
+        The folder.
+
+    Returns
+    -------
+    Volume
+    """
     (parts,) = files_of_sets([files[0].path])
     if len(parts) > 1:
         if {entry.path.resolve() for entry in files} - set(parts):
@@ -177,9 +195,9 @@ def read_folder(path: Path, options: ReadOptions) -> Volume:
 
 def _counted(files: Sequence[NumberedFile], options: ReadOptions, *, path: Path) -> tuple[str, list[tuple[int, ...]]]:
     """The axes that the names count, and each file's numbers along them."""
-    changing = [
-        place for place in range(len(files[0].numbers)) if len({entry.numbers[place][1] for entry in files}) > 1
-    ]
+    places = range(len(files[0].numbers))
+    changing = [place for place in places if len({entry.numbers[place][1] for entry in files}) > 1]
+    changing = changing or list(places)[-1:] * (len(files) == 1)
     axes = [files[0].numbers[place][0] for place in changing]
     if axes == ["C"] and "C" not in (options.axes or "").upper():
         _refuse_items(files, path)

@@ -152,7 +152,7 @@ def plan_run(
     if edits is None and settings.edits is not None:
         raise SettingsError("E-EDIT-FILE", "was not read.", path=settings.edits, cure="Give what load_edits() returns.")
     if edits is not None:
-        check_edits(edits, volume)
+        check_edits(edits, volume, is_tracked=settings.tracking is not None)
     channels, converts = _channels(volume, kind, settings, segmented)
     classical = settings.segmentation or kind.segmentation
     # Droplets and nucleoli told apart are a finer account of what the classical engine calls inclusions.

@@ -1,36 +1,35 @@
 """``tomocyte track``: labels, a table, a run's folder or another program's tracks become tracks in files.
 
-What tracking does stands in ``tracking/``; here is what files need around it. To read another source, add a function
-that gives :class:`Source` and name it in :func:`open_source`.
+What tracking does stands in ``tracking/``, what can be tracked in ``track_sources.py``; here is what is written.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tomocyte.corrections.edits import LINK_EDITS, EditList
+from tomocyte.corrections.files import check_edits, load_edits, write_corrections
+from tomocyte.corrections.links import LinkEdits, find_link_edits, in_labels, in_table
 from tomocyte.errors import InputError
-from tomocyte.formats import ReadOptions, read_volume, write_volume
+from tomocyte.formats import ReadOptions, write_volume
 from tomocyte.labels.dtypes import refit
 from tomocyte.labels.stack import LabelStack
 from tomocyte.ledger.atomic import part_folder, sync_tree, write_whole, writing
-from tomocyte.measurements import measure, measure_tracks
+from tomocyte.measurements import measure_tracks
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import environment, now_utc, sha256_of_path
 from tomocyte.runs.convert import refuse_existing
+from tomocyte.runs.track_sources import Source, open_source
 from tomocyte.tables import LEADING, data_dictionary, find_columns, write_csv
-from tomocyte.tracking import FLAGS, TRACK_COLUMNS, Relabeller, TrackingSettings, Tracks, track_objects
+from tomocyte.tracking import FLAGS, TRACK_COLUMNS, LinkChange, Relabeller, TrackingSettings, Tracks, track_objects
 from tomocyte.tracking.files import (
     graph_of,
-    read_geff,
-    read_trackmate,
     tracks_of_links,
     write_ctc_table,
     write_geff,
@@ -38,37 +37,7 @@ from tomocyte.tracking.files import (
 )
 from tomocyte.volume import Volume
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 FileFormat = Literal["ctc", "geff", "trackmate"]
-TABLES = (".csv", ".tsv", ".parquet")
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What is tracked.
-
-    Parameters
-    ----------
-    path : Path
-        That was read.
-    table : DataFrame
-        One row per object and frame.
-    labels : Volume, optional
-        The label images.
-    tracks : Tracks, optional
-        Where the source has tracks already, they are kept.
-    extent_um : tuple of float, optional
-        Size of the field.
-    """
-
-    path: Path
-    table: pd.DataFrame
-    labels: Volume | None = None
-    tracks: Tracks | None = None
-    extent_um: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +50,15 @@ class TrackResult:
     n_objects, n_frames : int
     files : tuple of str
         Names in the folder.
+    warnings : tuple of str
+        ``W-EDIT-…: …``, of corrections by hand.
     """
 
     tracks: Tracks
     n_objects: int
     n_frames: int
     files: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def track_file(
@@ -97,6 +69,7 @@ def track_file(
     options: ReadOptions | None = None,
     structure: str | None = None,
     item: str | None = None,
+    edits: Path | None = None,
     file_formats: tuple[FileFormat, ...] = (),
     is_dry_run: bool = False,
     callback: Callback = silent,
@@ -106,7 +79,8 @@ def track_file(
     Parameters
     ----------
     path : Path
-        A label image of any format, a table of positions, the folder of a run, a TrackMate XML or a GEFF.
+        A label image of any format, masks of the Cell Tracking Challenge, a table of positions, the folder of a run, a
+        TrackMate XML or a GEFF.
     output : Path
         New folder; it appears when it is whole.
     settings : TrackingSettings
@@ -114,6 +88,8 @@ def track_file(
         What the user says about a label image.
     structure, item : str, optional
         Which structure and input of a table or run, where it has several.
+    edits : Path, optional
+        Corrections of links by hand; of a run its own, unless others are given.
     file_formats : tuple of {"ctc", "geff", "trackmate"}
         What to write beside the tables.
     is_dry_run : bool
@@ -124,29 +100,33 @@ def track_file(
     ------
     InputError
         The source cannot be read or tracked; ``E-TRACK-SOURCE``: several inputs or structures, and none named;
-        ``E-TRACK-MASKS``: masks are asked for, and there are none.
+        ``E-TRACK-MASKS``: masks are asked for, and there are none; ``E-EDIT-…``: a correction cannot be applied.
+    SettingsError
+        ``E-EDIT-FILE``, ``E-EDIT-ITEM``: the corrections cannot be read.
     OutputError
         ``E-EXISTS``, or the disk is full or read-only; nothing half-written stays.
     """
     refuse_existing(output, cure="Choose another name for the folder.")
     source = open_source(path, options, structure=structure, item=item, callback=callback)
-    if "ctc" in file_formats and source.labels is None:
-        raise InputError(
-            "E-TRACK-MASKS",
-            "has no masks, which the format of the Cell Tracking Challenge needs.",
-            path=path,
-            cure="Give label images, or leave out --format ctc.",
+    if "ctc" in file_formats:
+        source.require_labels()
+    corrected = _link_edits(source, edits)
+    if source.given is not None:
+        tracks = tracks_of_links(source.given, corrected.changes)
+    else:
+        tracks = track_objects(
+            source.table,
+            settings,
+            labels=None if source.labels is None else source.read,
+            voxel_size_um=None if source.labels is None else source.labels.voxel_size_um,
+            extent_um=source.extent_um,
+            changes=corrected.changes,
+            callback=callback,
         )
-    tracks = source.tracks or track_objects(
-        source.table,
-        settings,
-        labels=None if source.labels is None else _reader(source.labels),
-        voxel_size_um=None if source.labels is None else source.labels.voxel_size_um,
-        extent_um=source.extent_um,
-        callback=callback,
-    )
     n_frames = int(source.table["frame"].nunique())
-    result = TrackResult(tracks, len(source.table), n_frames, ())
+    log = corrected.edits.log(tracks.warnings)
+    warnings = tuple(text for record in log for text in record.warnings)
+    result = TrackResult(tracks, len(source.table), n_frames, (), warnings)
     if is_dry_run:
         return result
     part = output.with_name(part_folder(output.name))
@@ -154,6 +134,8 @@ def track_file(
         with writing(output):
             part.mkdir(parents=True)
             _write(source, tracks, part, settings, file_formats, callback)
+            if corrected.given is not None:
+                write_corrections(corrected.given, log, source.name, part)
             files = tuple(sorted(entry.name for entry in part.iterdir()))
             sync_tree(part)
             part.rename(output)
@@ -162,110 +144,41 @@ def track_file(
     return replace(result, files=files)
 
 
-def open_source(
-    path: Path,
-    options: ReadOptions | None = None,
-    *,
-    structure: str | None = None,
-    item: str | None = None,
-    callback: Callback = silent,
-) -> Source:
-    """Read what is to be tracked; errors as :func:`track_file`."""
-    if not path.exists():
-        raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
-    if path.is_dir() and (path / "objects.csv").exists():
-        return _of_run(path, structure, item)
-    if path.suffix.lower() == ".xml":
-        objects = read_trackmate(path)
-        return Source(path, objects.table, tracks=tracks_of_links(objects))
-    if path.is_dir() and (path / "nodes").is_dir() and (path / "edges").is_dir():
-        objects = read_geff(path)
-        return Source(path, objects.table, tracks=tracks_of_links(objects))
-    if path.suffix.lower() in TABLES:
-        return Source(path, _chosen(_read_table(path), path, structure, item))
-    return _of_labels(path, options, callback)
+@dataclass(frozen=True)
+class _Corrected:
+    """Edits of links, and the list that they come from."""
+
+    edits: LinkEdits = field(default_factory=LinkEdits)
+    given: EditList | None = None
+
+    @property
+    def changes(self) -> tuple[LinkChange, ...]:
+        return self.edits.changes
 
 
-def _of_labels(path: Path, options: ReadOptions | None, callback: Callback) -> Source:
-    """A label image, measured frame by frame."""
-    import pandas as pd
-
-    volume = read_volume(path, options)
-    size = volume.require_voxel_size()
-    parts = []
-    for frame in range(volume.n_frames):
-        callback(Progress(step="measure", frame=frame, n_frames=volume.n_frames))
-        labels = refit(volume.planes(frame, 0))
-        is_planar = bool(np.isnan(size[0]))
-        table = measure(labels, None, size, structure="cell", names=["area_um2" if is_planar else "volume_um3"])
-        table.insert(0, "frame", frame)
-        if volume.time_s is not None:
-            table.insert(1, "time_s", volume.time_s[frame])
-        parts.append(table)
-    extent = tuple(n * step for n, step in zip(volume.spatial_shape, size, strict=True))
-    return Source(path, pd.concat(parts, ignore_index=True), labels=volume, extent_um=extent)
-
-
-def _of_run(path: Path, structure: str | None, item: str | None) -> Source:
-    """The objects of one input of a run, with its label images."""
-    table = _chosen(_read_table(path / "objects.csv"), path, structure, item)
-    table = table.drop(columns=["track_id", "parent_id", "generation", "track_flags"], errors="ignore")
-    if not len(table):
-        return Source(path, table)
-    name, kind = str(table["item"].iloc[0]), str(table["structure"].iloc[0])
-    labels = path / "items" / name / f"{kind}.ome.tif"
-    if not labels.exists():
-        return Source(path, table)
-    volume = read_volume(labels)
-    size = volume.require_voxel_size()
-    extent = tuple(n * step for n, step in zip(volume.spatial_shape, size, strict=True))
-    return Source(path, table, labels=volume, extent_um=extent)
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    try:
-        return pd.read_parquet(path) if suffix == ".parquet" else pd.read_csv(path, sep=SEPARATORS[suffix])
-    except (OSError, ValueError) as problem:  # the latter includes what pandas and pyarrow raise
-        raise InputError(
-            "E-TRACK-TABLE", f"cannot be read: {problem}.", path=path, cure="Give CSV, TSV or Parquet."
-        ) from problem
-
-
-def _chosen(table: pd.DataFrame, path: Path, structure: str | None, item: str | None) -> pd.DataFrame:
-    """The rows of one input and one structure."""
-    for column, wanted, option in (("item", item, "--item"), ("structure", structure, "--structure")):
-        if column not in table:
-            continue
-        names = sorted(map(str, table[column].dropna().unique()))
-        if wanted is None and column == "structure" and "cell" in names:
-            wanted = "cell"
-        if wanted is None and len(names) > 1:
+def _link_edits(source: Source, path: Path | None) -> _Corrected:
+    """The edits of a file, or of the run that is tracked again."""
+    given = source.edits
+    if path is not None:
+        given = load_edits(path, source.names).get(source.name)
+    if given is None:
+        return _Corrected()
+    own = () if source.edits is None else source.edits.edits
+    for number, edit in enumerate(given.edits, start=1):
+        if not isinstance(edit, LINK_EDITS) and edit not in own:
             raise InputError(
-                "E-TRACK-SOURCE",
-                f"holds several of {column}: {', '.join(names[:6])}.",
+                "E-EDIT-LABELS",
+                f"edit {number} ({edit.do} {edit.structure}, frame {edit.frame}) changes labels.",
                 path=path,
-                cure=f"Name one with {option}.",
+                cure="Give it to `tomocyte run`; here only link, unlink, division and death count.",
             )
-        if wanted is not None and wanted not in names:
-            raise InputError(
-                "E-TRACK-SOURCE",
-                f"has no {column} {wanted!r}: {', '.join(names[:6]) or 'none'}.",
-                path=path,
-                cure=f"Name another with {option}.",
-            )
-        if wanted is not None:
-            table = table[table[column] == wanted]
-    return table.reset_index(drop=True)
-
-
-def _reader(labels: Volume) -> Callable[[int], NDArray[Any]]:
-    def read(frame: int) -> NDArray[Any]:
-        return refit(labels.planes(frame, 0))
-
-    return read
+    if source.labels is not None:
+        check_edits(given, source.labels)
+        find = in_labels(source.read, source.labels.require_voxel_size(), given.go_by)
+    else:
+        find = in_table(source.table, given.go_by)
+    main = str(source.table["structure"].iloc[0]) if "structure" in source.table and len(source.table) else "cell"
+    return _Corrected(find_link_edits(given.edits, find, main=main), given)
 
 
 def _write(

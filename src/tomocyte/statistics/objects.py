@@ -24,8 +24,9 @@ BORDER, FLAGGED = "border", "flagged"
 """Reasons to leave an object out; a flag's own name keeps the cells of that flag alone."""
 FLAG_COLUMNS = ("flags", "track_flags")
 """Columns with flags, joined by semicolons."""
-HARMLESS = ("touches-border", "after-gap")
-"""Flags that leave nothing out: what the border cuts is counted by itself, and after a gap a cell is the same cell."""
+HARMLESS = ("touches-border", "after-gap", "corrected")
+"""Flags that leave nothing out: what the border cuts is counted by itself, after a gap a cell is the same cell, and a
+link set by hand changes nothing of the cell."""
 N_PER_CELL, TOTAL_PER_CELL = "n_per_cell", "total_volume_um3"
 DERIVED = (
     Column(N_PER_CELL, "1", "Number of objects of the structure in a cell; 0 for a cell without any."),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tomocyte.tables import LEADING, Column
+from tomocyte.tracking.changes import Changed, LinkChange, change_links
 from tomocyte.tracking.link import Links
 from tomocyte.tracking.objects import Index, Objects
 from tomocyte.tracking.repair import Repair
@@ -19,8 +21,8 @@ FLAGS = Column(
     "track_flags",
     "",
     "What is unusual about an object in its track: merged (the segmentation saw two objects as one here), piece "
-    "(it cut this off another object), after-gap (the object was missing in the frame before); several are joined by "
-    "semicolons.",
+    "(it cut this off another object), after-gap (the object was missing in the frame before), corrected (by hand: "
+    "what follows it or comes before it); several are joined by semicolons.",
     "Empty for nothing unusual.",
     kind="text",
 )
@@ -60,48 +62,56 @@ class Tracks:
         (frame, label) of an object that holds several -> the tracks that are in it.
     pieces : dict
         (frame, label) of a piece -> track of the whole.
+    warnings : tuple of tuple of str
+        Of each change by hand, ``W-EDIT-…: …``.
     """
 
     objects: pd.DataFrame
     tracks: pd.DataFrame
     merged: dict[tuple[int, int], tuple[int, ...]]
     pieces: dict[tuple[int, int], int]
+    warnings: tuple[tuple[str, ...], ...] = ()
 
 
-def tracks_of(objects: Objects, repair: Repair) -> Tracks:
+def tracks_of(objects: Objects, repair: Repair, changes: Sequence[LinkChange] = ()) -> Tracks:
     """Number the tracks and describe them.
 
     A track ends at a division, and the daughters' begin; at a merge the larger goes on. Numbers rise with the first
-    frame.
+    frame. After changes by hand, a track that begins where one began before keeps its number, and others get new ones
+    above the largest, so that tracks of which no change speaks keep theirs.
 
     Parameters
     ----------
     objects : Objects
     repair : Repair
+    changes : sequence of LinkChange, optional
 
     Returns
     -------
     Tracks
+
+    Raises
+    ------
+    InputError
+        ``E-EDIT-TARGET``, ``E-EDIT-LINK``: as :func:`tomocyte.tracking.changes.change_links`.
     """
     import pandas as pd
 
-    links, n = repair.links, len(objects)
-    follows, mother, merges_into = _relations(objects, links)
-    track = np.zeros(n, np.int64)
-    n_tracks = 0
-    for row in range(n):
-        if row in repair.piece_of:
-            continue
-        if row in follows:
-            track[row] = track[follows[row]]
-        else:
-            n_tracks += 1
-            track[row] = n_tracks
+    n = len(objects)
+    follows, mother, merges_into = _relations(objects, repair.links)
+    track = _numbers(n, follows, repair.piece_of)
+    changed = Changed(repair, frozenset(), frozenset(), ())
+    if changes:
+        changed = change_links(objects, repair, changes)
+        repair = changed.repair
+        follows, mother, merges_into = _relations(objects, repair.links)
+        track = _numbers(n, follows, repair.piece_of, track)
+    n_tracks = int(track.max(initial=0))
     parent, generation = np.zeros(n_tracks + 1, np.int64), np.zeros(n_tracks + 1, np.int64)
     for row in sorted(mother):
         parent[track[row]] = track[mother[row]]
         generation[track[row]] = generation[parent[track[row]]] + 1
-    flags = _flags(objects, repair, follows)
+    flags = _flags(objects, changed, follows)
     tracked = pd.DataFrame(
         {
             "track_id": track,
@@ -117,10 +127,33 @@ def tracks_of(objects: Objects, repair: Repair) -> Tracks:
     place = [(int(frame), int(label)) for frame, label in zip(objects.frame, objects.label, strict=True)]
     return Tracks(
         objects=tracked.iloc[in_order].reset_index(drop=True),
-        tracks=_described(objects, links, track, parent, generation, mother, merges_into),
+        tracks=_described(objects, changed, track, parent, generation, mother, merges_into),
         merged={place[row]: tuple(int(track[one]) for one in ones) for row, ones in repair.merged.items()},
         pieces={place[row]: int(track[main]) for row, main in repair.piece_of.items()},
+        warnings=changed.warnings,
     )
+
+
+def _numbers(n: int, follows: dict[int, int], piece_of: dict[int, int], before: Index | None = None) -> Index:
+    """(n,): track of each row, 0 for pieces; with numbers before, a track that begins where one began keeps its."""
+    track = np.zeros(n, np.int64)
+    first: dict[int, int] = {}
+    for row, number in enumerate([] if before is None else before.tolist()):
+        if number:
+            first.setdefault(number, row)
+    kept = {row: number for number, row in first.items()}
+    largest = 0 if before is None else int(before.max(initial=0))
+    for row in range(n):
+        if row in piece_of:
+            continue
+        if row in follows:
+            track[row] = track[follows[row]]
+        elif row in kept:
+            track[row] = kept[row]
+        else:
+            largest += 1
+            track[row] = largest
+    return track
 
 
 def _relations(objects: Objects, links: Links) -> tuple[dict[int, int], dict[int, int], set[int]]:
@@ -142,22 +175,24 @@ def _relations(objects: Objects, links: Links) -> tuple[dict[int, int], dict[int
     return follows, mother, merges_into
 
 
-def _flags(objects: Objects, repair: Repair, follows: dict[int, int]) -> list[str]:
+def _flags(objects: Objects, changed: Changed, follows: dict[int, int]) -> list[str]:
     number = np.repeat(np.arange(len(objects.frames)), [rows.stop - rows.start for rows in objects.frames])
     flags: list[list[str]] = [[] for _ in range(len(objects))]
-    for row in repair.merged:
+    for row in changed.repair.merged:
         flags[row].append("merged")
-    for row in repair.piece_of:
+    for row in changed.repair.piece_of:
         flags[row].append("piece")
     for row, source in follows.items():
         if number[row] - number[source] > 1:
             flags[row].append("after-gap")
+    for row in changed.touched:
+        flags[row].append("corrected")
     return [";".join(words) for words in flags]
 
 
 def _described(
     objects: Objects,
-    links: Links,
+    changed: Changed,
     track: Index,
     parent: Index,
     generation: Index,
@@ -172,12 +207,13 @@ def _described(
     first, last = np.full(n_tracks + 1, len(objects)), np.full(n_tracks + 1, -1)
     np.minimum.at(first, track[rows], rows)
     np.maximum.at(last, track[rows], rows)
-    near = 1.5 * float(np.linalg.norm(links.scales.step_um[-2:]))
+    near = 1.5 * float(np.linalg.norm(changed.repair.links.scales.step_um[-2:]))
     at_border = objects.is_border | ((objects.border_um <= near) & objects.is_field_known)
     divides = set(mother.values())
     first_frame, last_frame = (objects.frame[0], objects.frame[-1]) if len(objects) else (0, 0)
     starts, ends = [], []
-    for number in range(1, n_tracks + 1):
+    numbers = np.unique(track[rows])  # a track that was linked to an earlier one has left its number
+    for number in numbers.tolist():
         a, b = int(first[number]), int(last[number])
         starts.append(
             "division" if a in mother
@@ -187,6 +223,7 @@ def _described(
         )  # fmt: skip
         ends.append(
             "division" if b in divides
+            else "death" if b in changed.deaths
             else "merge" if b in merges_into
             else "last-frame" if objects.frame[b] == last_frame
             else "border" if at_border[b]
@@ -194,11 +231,11 @@ def _described(
         )  # fmt: skip
     return pd.DataFrame(
         {
-            "track_id": np.arange(1, n_tracks + 1),
-            "parent_id": parent[1:],
-            "generation": generation[1:],
-            "first_frame": objects.frame[first[1:]],
-            "last_frame": objects.frame[last[1:]],
+            "track_id": numbers,
+            "parent_id": parent[numbers],
+            "generation": generation[numbers],
+            "first_frame": objects.frame[first[numbers]],
+            "last_frame": objects.frame[last[numbers]],
             "start": pd.Series(starts, dtype=object),
             "end": pd.Series(ends, dtype=object),
         }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.progress import Callback, silent
+from tomocyte.tracking.changes import LinkChange
 from tomocyte.tracking.lineage import Tracks, tracks_of
 from tomocyte.tracking.link import link_objects
 from tomocyte.tracking.motion import drifts, spacing_um
@@ -30,6 +31,7 @@ def track_objects(
     labels: ReadLabels | None = None,
     voxel_size_um: Sequence[float] | None = None,
     extent_um: Sequence[float] | None = None,
+    changes: Sequence[LinkChange] = (),
     callback: Callback = silent,
 ) -> Tracks:
     """Follow the objects of one structure over time.
@@ -47,6 +49,8 @@ def track_objects(
         z, y, x; needed with ``labels``, so that overlaps follow the drift.
     extent_um : sequence of float, optional
         Size z, y, x (or y, x) of the field.
+    changes : sequence of LinkChange, optional
+        What was said by hand of links, applied to those that are found.
     callback : callable, optional
         Receives progress events.
 
@@ -57,7 +61,8 @@ def track_objects(
     Raises
     ------
     InputError
-        ``E-TRACK-COLUMN``, ``E-TRACK-TABLE``: the table cannot be tracked.
+        ``E-TRACK-COLUMN``, ``E-TRACK-TABLE``: the table cannot be tracked; ``E-EDIT-TARGET``, ``E-EDIT-LINK``: a change
+        cannot be applied.
 
     Examples
     --------
@@ -74,7 +79,7 @@ def track_objects(
         shifts = _shifts(objects, voxel_size_um) if settings.has_drift and voxel_size_um is not None else None
         overlaps = count_overlaps(objects, _read(labels, frames), shifts)
     links = link_objects(objects, settings, overlaps=overlaps, callback=callback)
-    return tracks_of(objects, repair_links(objects, links, settings.max_gap_frames))
+    return tracks_of(objects, repair_links(objects, links, settings.max_gap_frames), changes)
 
 
 def _read(labels: ReadLabels, frames: Sequence[int]) -> Iterable[tuple[int, NDArray[Any]]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.corrections.links import LinkEdits, find_link_edits, in_labels
 from tomocyte.measurements import measure_tracks
 from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import Plan
@@ -52,26 +54,39 @@ class TrackingStage(Stage):
         def labels(frame: int) -> NDArray[Any]:
             return stack.planes(frame, 0)
 
+        edits = self._link_edits(labels)
         tracks = track_objects(
             cells,
             self.plan.settings.tracking,
             labels=labels,
             voxel_size_um=self.plan.voxel_size_um,
             extent_um=self._extent_um,
+            changes=edits.changes,
         )
+        log = edits.log(tracks.warnings)
+        self.notify(*(Notice.parse(text) for record in log for text in record.warnings))
         table = with_tracks(state.table, is_main, tracks)
         self._describe(tracks)
         own = table[is_main & (table["track_id"] > 0)]
         measured = measure_tracks(own).drop(columns="structure")
         described = tracks.tracks.merge(measured, on="track_id", how="left", validate="one_to_one")
         described.insert(0, "structure", self.plan.main)
-        return replace(state, table=table, tracks=described)
+        return replace(state, table=table, tracks=described, edit_log=(*state.edit_log, *log))
+
+    def _link_edits(self, labels: Callable[[int], NDArray[Any]]) -> LinkEdits:
+        """What was corrected by hand of links."""
+        edits = self.plan.edits
+        if edits is None:
+            return LinkEdits()
+        find = in_labels(labels, self.plan.voxel_size_um, edits.go_by, main=self.plan.main)
+        return find_link_edits(edits.edits, find, main=self.plan.main)
 
     def _describe(self, tracks: Tracks) -> None:
         """Facts, and what the segmentation had wrong in single frames."""
         self._facts["tracking"] = {
             "n_tracks": len(tracks.tracks),
             "n_divisions": int((tracks.tracks["end"] == "division").sum()),
+            "n_deaths": int((tracks.tracks["end"] == "death").sum()),
             "n_appearing": int((tracks.tracks["start"] == "appears").sum()),
             "n_merged": len(tracks.merged),
             "n_pieces": len(tracks.pieces),

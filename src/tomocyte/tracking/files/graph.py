@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import InputError
+from tomocyte.tracking.changes import LinkChange
 from tomocyte.tracking.estimate import first_scales
 from tomocyte.tracking.lineage import Tracks, tracks_of
 from tomocyte.tracking.link import Links
@@ -40,8 +42,8 @@ class TrackedObjects:
     links: Index
 
 
-def tracks_of_links(objects: TrackedObjects) -> Tracks:
-    """The tracks that given links make: an object with two followers divides.
+def tracks_of_links(objects: TrackedObjects, changes: Sequence[LinkChange] = ()) -> Tracks:
+    """The tracks that given links make, after changes by hand: an object with two followers divides.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def tracks_of_links(objects: TrackedObjects) -> Tracks:
     pairs = np.unique(place[links].reshape(-1, 2), axis=0)
     drift = np.zeros((len(arrays.frames), arrays.n_dimensions))
     given = Links(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs)), drift, scales)
-    return tracks_of(arrays, Repair(given, {}, {}))
+    return tracks_of(arrays, Repair(given, {}, {}), changes)
 
 
 def graph_of(table: pd.DataFrame, tracks: Tracks) -> TrackedObjects:
