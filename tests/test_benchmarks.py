@@ -6,9 +6,17 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
-OTHERS = {"agreement": "compares numbers only; tests/measurements/test_other_programs.py", "networks": "below"}
+OTHERS = {
+    "agreement": "compares numbers only; tests/measurements/test_other_programs.py",
+    "networks": "below",
+    "propagation": "below",
+    "propagation_inputs": "what it propagates labels in",
+    "propagation_worker": "one method in a process of its own",
+}
 SCRIPTS = sorted(path for path in (Path(__file__).parent.parent / "benchmarks").glob("*.py") if path.stem not in OTHERS)
 
 
@@ -29,3 +37,27 @@ def test_the_benchmark_of_networks_says_what_is_equal(capsys) -> None:
     moved, dice = re.search(r"by at most (\S+), Dice of all masks (\S+)", text).groups()
     assert float(moved) < 1e-4
     assert float(dice) > 0.9999
+
+
+def test_the_benchmark_of_propagation_scores_what_it_ran(tmp_path: Path, capsys) -> None:
+    """Dice by scikit-learn from what is stored; a second call takes the peer's result from the cache."""
+    main = runpy.run_path(str(SCRIPTS[0].parent / "propagation.py"))["main"]
+    line = ["--small", "--repeats", "1", "--only", "easy", "--cache", str(tmp_path), "--ours", "signed-distance"]
+    main([*line, "--peer", "scikit-image:cg_j"])
+    text = capsys.readouterr().out
+    assert "Biomedisa is left out" in text
+    assert len(re.findall(r" [\d.]+ x$", text, re.MULTILINE)) == 1
+    with np.load(tmp_path / "inputs" / "easy-0.npz") as case:
+        truth, slices = case["truth"], case["slices"].tolist()
+        assert (case["sparse"][slices] == truth[slices]).all()
+    rest = [z for z in range(len(truth)) if z not in slices]
+    for method in ("tomocyte.signed-distance", "scikit-image.cg_j"):
+        (path,) = tmp_path.glob(f"easy-0.{method}.*.npz")
+        with np.load(path) as stored:
+            labels, seconds = stored["labels"], float(stored["seconds"])
+        dice = [f1_score((truth[rest] == k).ravel(), (labels[rest] == k).ravel()) for k in (1, 2)]
+        assert f"{method.replace('.', ':'):30} Dice {np.mean(dice):.4f}" in text
+        assert f"{seconds:9.2f} s" in text
+    before = path.stat().st_mtime_ns
+    main([*line, "--peer", "scikit-image:cg_j"])
+    assert path.stat().st_mtime_ns == before

@@ -36,7 +36,7 @@ OPTION_GROUPS: dict[str, tuple[str, ...]] = {
         "n_items", "frames", "experiment", "shape", "instrument", "shift", "benchmark", "seed", "threshold",
         "tolerance_um", "instances", "min_iou", "method", "axis", "labelled_slices", "resamples", "overrides",
         "kind", "quantities", "subject", "item", "track", "summaries", "baseline", "control", "paired", "test",
-        "effect_percent", "keep",
+        "effect_percent", "keep", "goal", "score", "best", "where", "volumes", "choose", "weighted", "level",
     ),
     "Output": (
         "output", "measurements", "contacts", "contact_gap_um", "placements", "colocalisation", "uncertainty",
