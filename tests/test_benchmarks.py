@@ -13,6 +13,7 @@ from sklearn.metrics import f1_score
 OTHERS = {
     "agreement": "compares numbers only; tests/measurements/test_other_programs.py",
     "networks": "below",
+    "films": "its numbers are another program's; tests/test_films.py",
     "propagation": "below",
     "propagation_inputs": "what it propagates labels in",
     "propagation_worker": "one method in a process of its own",

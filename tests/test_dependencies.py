@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTIONS = {
     "cc3d": "connected-components-3d",
+    "ctc_metrics": "py-ctcmetrics",
     "mpl_toolkits": "matplotlib",
     "nrrd": "pynrrd",
     "PIL": "pillow",

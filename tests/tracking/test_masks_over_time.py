@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -132,3 +134,33 @@ def test_numbers_in_masks_are_those_of_the_table() -> None:
     for row in tracks.objects.itertuples():
         assert np.unique(numbered[row.frame][series[row.frame] == row.label]).tolist() == [row.track_id]
     assert all(((numbered[index] > 0) == (series[index] > 0)).all() for index in range(4))
+
+
+def peak_bytes(n_frames: int) -> int:
+    """Most memory that tracking and renumbering take, of frames that are made when they are asked for."""
+
+    def frame(index: int) -> NDArray[np.uint16]:
+        large = np.zeros((6, 240, 360), np.uint16)
+        for number in range(1, 5):
+            large[:, 50 * number : 50 * number + 30, 2 * index + 10 : 2 * index + 40] = number
+        return large
+
+    rows = [(t, n, 6.0, (50 * n + 15) * 0.5, (2 * t + 25) * 0.25, 1350.0) for t in range(n_frames) for n in range(1, 5)]
+    table = pd.DataFrame(rows, columns=["frame", "label", "z_um", "y_um", "x_um", "volume_um3"])
+    tracemalloc.start()
+    try:
+        tracks = track_objects(table, labels=frame, voxel_size_um=VOXEL_UM, extent_um=(12.0, 120.0, 90.0))
+        relabeller = Relabeller(tracks)
+        for index in range(n_frames):
+            relabeller.frame(index, frame(index))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_number_of_frames() -> None:
+    peak_bytes(5)  # whatever is loaded and compiled once
+    few, many = peak_bytes(20), peak_bytes(100)
+    one_frame = 6 * 240 * 360 * 2
+    assert few > one_frame
+    assert many - few < one_frame

@@ -120,7 +120,7 @@ def test_the_experiments_are_those_of_the_paper():
         assert experiment(name).motion.time_step_s == 30 * 60
     with pytest.raises(SettingsError, match="E-SIM-EXPERIMENT"):
         experiment("starvation")
-    assert set(EXPERIMENTS) == {"culture", "macrophage-control", "macrophage-lps"}
+    assert set(EXPERIMENTS) == {"culture", "dividing", "macrophage-control", "macrophage-lps"}
 
 
 def test_the_same_seed_gives_the_same_film():

@@ -95,7 +95,7 @@ def fill_scene(
     time_s: float = 0.0,
 ) -> Scene:
     """The scene of cells whose free bodies stand where they should, at one time point."""
-    pressed = [cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies]
+    pressed = pressed_together(bodies)
     cells: list[Cell] = []
     fragments: list[StarBody] = []
     for label, (plan, body) in enumerate(zip(plans, pressed, strict=True), start=1):
@@ -112,6 +112,11 @@ def fill_scene(
         time_s=time_s,
         debris=_outside(debris, [body for cell in cells for body in cell.bodies]),
     )
+
+
+def pressed_together(bodies: list[StarBody]) -> list[StarBody]:
+    """Bodies cut where they meet."""
+    return [cut_by(body, body, [other for other in bodies if other is not body]) for body in bodies]
 
 
 def scatter_debris(extent_um: Vector, *, settings: SceneSettings, medium_ri: float, rng: np.random.Generator) -> Float:

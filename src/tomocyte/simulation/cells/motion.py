@@ -13,7 +13,7 @@ nucleolus slightly up at first): Choi et al., bioRxiv 2021, Fig. 4. The rates th
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,12 +21,14 @@ from pydantic import Field
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
 from tomocyte.simulation.cells.bodies import build_body, lateral_radius_um
+from tomocyte.simulation.cells.conservation import swollen, with_mass
 from tomocyte.simulation.cells.field import check_count, fill_scene, floor_of, moved, place_bodies, scatter_debris
 from tomocyte.simulation.cells.plan import CellPlan, draw_plan
 from tomocyte.simulation.cells.presets import cell_line
 from tomocyte.simulation.cells.scene import Scene, Vector
 from tomocyte.simulation.cells.settings import SceneSettings, shifted
 from tomocyte.simulation.cells.shapes import Float, StarBody
+from tomocyte.simulation.cells.truth import weigh
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +76,9 @@ class MotionSettings(Settings):
     """Rate of apoptosis per cell."""
     variation: float = Field(default=0.25, ge=0, le=1)
     """Spread of the changes among cells, as a fraction of each."""
+    keeps_mass: bool = False
+    """Whether cells keep what they hold: neighbours that press a cell take no volume from it (it bulges elsewhere), its
+    dry mass follows its planned volume and concentration in any shape, and daughters weigh what the mother did."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,25 @@ class Experiment:
 
 
 _CHOI = "Choi et al., bioRxiv 2021, Fig. 4: 17 frames, 30 min; "
-_STILL = {"divisions_per_h": 0.0, "deaths_per_h": 0.0, "speed_um_per_h": 2.0}
+_STILL: dict[str, Any] = {"divisions_per_h": 0.0, "deaths_per_h": 0.0, "speed_um_per_h": 2.0}
 
 EXPERIMENTS: dict[str, Experiment] = {
     "culture": Experiment("HeLa", 4, 17, MotionSettings(), "starting values"),
+    "dividing": Experiment(
+        "HeLa",
+        6,
+        17,
+        MotionSettings(
+            volume_change=0.3,
+            nucleus_change=0.3,
+            speed_um_per_h=8.0,
+            divisions_per_h=0.1,
+            deaths_per_h=0.0,
+            keeps_mass=True,
+        ),
+        "a culture after its cycle was halted and released, so that half the cells divide within 7 h; growth doubles a "
+        "cell in about 20 h; starting values",
+    ),
     "macrophage-control": Experiment(
         "RAW 264.7",
         9,
@@ -131,6 +151,8 @@ class _Track:
     fate: Fate
     end: int
     is_daughter: bool = False
+    mass_pg: float = 0.0
+    """At birth, where cells keep their mass; 0 until it is known."""
     velocity: Float = field(default_factory=lambda: np.zeros(2))
 
 
@@ -219,22 +241,40 @@ def simulate_timelapse(
         ]
         bodies = [build_body(plan) for plan in plans]
         _push_apart(tracks, bodies)
-        placed = [moved(body, track.place, floor) for body, track in zip(bodies, tracks, strict=True)]
-        scenes.append(
-            fill_scene(
-                plans,
-                placed,
-                extent_um=extent_um,
-                texture_seed=texture_seed,
-                debris=debris,
-                frame=frame,
-                time_s=frame * motion.time_step_s,
-            )
+        places = [track.place for track in tracks]
+        placed = [moved(body, place, floor) for body, place in zip(bodies, places, strict=True)]
+        scene = fill_scene(
+            plans,
+            swollen(plans, placed, places, floor) if motion.keeps_mass else placed,
+            extent_um=extent_um,
+            texture_seed=texture_seed,
+            debris=debris,
+            frame=frame,
+            time_s=frame * motion.time_step_s,
         )
+        scenes.append(_weighed(scene, tracks, plans) if motion.keeps_mass else scene)
         rows += [
             (track.plan.track_id, track.plan.parent_id, frame, label) for label, track in enumerate(tracks, start=1)
         ]
     return scenes, pd.DataFrame(rows, columns=["track_id", "parent_id", "frame", "label"])
+
+
+def _weighed(scene: Scene, tracks: list[_Track], plans: list[CellPlan]) -> Scene:
+    """The scene with every living cell at the mass that its track has at this time."""
+    cells = []
+    for cell, track, plan in zip(scene.cells, tracks, plans, strict=True):
+        weighed = weigh(scene, cell)
+        if not track.mass_pg:
+            track.mass_pg = weighed[0] / _gain(track.plan, plan)
+        is_alive = plan.kind != "apoptotic"
+        cells.append(with_mass(cell, weighed, track.mass_pg * _gain(track.plan, plan)) if is_alive else cell)
+    return replace(scene, cells=tuple(cells))
+
+
+def _gain(birth: CellPlan, now: CellPlan) -> float:
+    """Planned mass over that at birth: volume times concentration."""
+    thinner = [plan.composition.cytosol_ri - plan.composition.medium_ri for plan in (now, birth)]
+    return now.volume_um3 / birth.volume_um3 * thinner[0] / thinner[1]
 
 
 def plan_at(
@@ -388,8 +428,10 @@ def _daughters(
             composition=last.composition,
         )
         fate, end = _draw_fate(plan, frame, motion)
+        mass_pg = part * mother.mass_pg * _gain(mother.plan, last)
         place = mother.place + (0.5 - number) * apart * axis
-        pair.append(_Track(plan, place, frame, fate, end, is_daughter=True, velocity=mother.velocity.copy()))
+        velocity = mother.velocity.copy()
+        pair.append(_Track(plan, place, frame, fate, end, is_daughter=True, mass_pg=mass_pg, velocity=velocity))
     return pair
 
 
