@@ -195,7 +195,7 @@ def test_a_report_that_cannot_be_made_costs_nothing_else(tmp_path: Path, monkeyp
 
     image = save(tmp_path / "in" / "a.ome.tif")
     with workers_in_this_process(), monkeypatch.context() as patch:
-        patch.setattr("tomocyte.runs.publish._write_report", broken)
+        patch.setattr("tomocyte.runs.publish.write_run_report", broken)
         with pytest.raises(ZeroDivisionError):
             tomocyte("run", image, "-o", tmp_path / "out", *RUN)
     names = {path.name for path in (tmp_path / "out").iterdir()}

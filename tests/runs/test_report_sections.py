@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,14 +19,17 @@ from tests.corrections.conftest import TWO
 from tests.in_process import tomocyte, workers_in_this_process
 from tests.runs.test_report_page import HOSTILE, RUN, Page, facts, objects, page
 
+from tomocyte.errors import SettingsError
 from tomocyte.figures import histogram
 from tomocyte.figures.previews import webp
 from tomocyte.formats import write_volume
+from tomocyte.ledger import verify
 from tomocyte.runs.report import ReportItem, write_report
 from tomocyte.runs.report.sections.gallery import CARDS_ON_SHEET, MOST_CARDS
 from tomocyte.runs.report.sections.items import MOST_WITH_OBJECTS
 from tomocyte.runs.report.sections.quality import flag_rows
 from tomocyte.runs.report.sections.results import comparison_table
+from tomocyte.runs.report_of_run import refresh_report
 from tomocyte.volume import Volume
 
 
@@ -233,17 +237,49 @@ def test_a_report_of_a_thousand_cells_opens_quickly(
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one film of two frames, two balls in each."""
+    """A run of one film of two frames, two balls in each, and of a file that is no image."""
     folder = tmp_path_factory.mktemp("report")
     (folder / "in").mkdir()
     series = np.stack([ball_ri(centres_um=TWO), ball_ri(centres_um=TWO)])[:, None]
     known: dict[str, Any] = {"voxel_size_um": BALL_SIZE_UM, "quantity": "refractive_index", "unit": "1"}
     film = Volume.from_array(series, **known, medium_ri=MEDIUM_RI, time_s=(0.0, 60.0))
     write_volume(folder / "in" / "f.ome.tif", film)
+    (folder / "in" / "broken.ome.tif").write_bytes(b"no image")
     with workers_in_this_process():
         done = tomocyte("run", folder / "in", "-m", "odt", "--model", "classical", "-o", folder / "out")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 3, done.output
     return folder / "out"
+
+
+def test_a_report_written_again_is_the_same_until_there_are_figures(run_folder: Path) -> None:
+    page_of_run = run_folder / "report.html"
+    before = page_of_run.read_bytes()
+    assert "E-TIFF" in before.decode()
+    for elsewhere in (run_folder, run_folder / "items", run_folder.parent / "figures"):
+        assert refresh_report(run_folder, elsewhere) is None
+    assert refresh_report(run_folder, run_folder / "figures") == page_of_run
+    assert page_of_run.read_bytes() == before
+    try:
+        done = tomocyte("figures", run_folder, "--quantity", "mean_ri")
+        assert done.exit_code == 0, done.output
+        assert f"report: {page_of_run}" in done.stderr
+        shown = Page(page_of_run)
+        assert "figures/cell_mean_ri_superplot.csv" in {anchor["href"] for anchor in shown.all("a")}
+        assert verify(run_folder).is_ok
+    finally:
+        shutil.rmtree(run_folder / "figures", ignore_errors=True)
+        page_of_run.write_bytes(before)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_report(run_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run_folder, tmp_path / "out")
+    content = json.loads((copy / "run.json").read_text())
+    del content["failures"]
+    (copy / "run.json").write_text(json.dumps(content))
+    assert refresh_report(copy, copy / "figures") is None
+    (copy / "run.json").write_text("{")
+    with pytest.raises(SettingsError, match="E-RUN-FOLDER"):
+        refresh_report(copy, copy / "figures")
 
 
 def test_a_run_shows_each_of_its_cells(run_folder: Path) -> None:

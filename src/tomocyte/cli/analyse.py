@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tomocyte.cli.describe import count_of
+from tomocyte.cli.figures import show_in_report
 from tomocyte.cli.options import DebugOption
 from tomocyte.cli.recording import remark
 
@@ -172,6 +173,7 @@ def compare_and_print(
 
     settings = AnalysisSettings(comparison=ComparisonSettings(control=control, is_paired=is_paired))
     _, words, files = analyse_folder(output, conditions=conditions, is_from_folders=is_from_folders, settings=settings)
+    show_in_report(output, files[0].parent)
     if is_printed:
         typer.echo(words.rstrip())
         remark(f"wrote {files[0].parent} ({len(files)} files)")
@@ -202,6 +204,8 @@ def analyse_and_print(
         has_figures=has_figures,
         is_dry_run=is_dry_run,
     )
+    if files:
+        show_in_report(results if results.is_dir() else results.parent, files[0].parent)
     if as_json:
         content: dict[str, Any] = {
             "conditions": {name: list(analysis.design.replicates(name)) for name in analysis.design.conditions},

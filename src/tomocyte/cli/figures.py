@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tomocyte.cli.options import DebugOption
-from tomocyte.cli.recording import is_quiet
+from tomocyte.cli.recording import is_quiet, remark
 from tomocyte.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def figures(
 
     Charts show cells and replicates (superplots), distributions, courses over time and lineages; montages show cells
     with the lowest, typical and highest values, and the same cell through time. Nothing is computed again; montages and
-    films need the inputs.
+    films need the inputs. What is written to the run's own folder is shown in its report.html.
     """
     from tomocyte.figures.movies import check_movie
     from tomocyte.runs.drawing import DrawSettings, FilmSettings, draw_run, draw_table, film_run
@@ -114,12 +114,14 @@ def figures(
     if movie is None:
         settings = build_settings(DrawSettings, {"quantities": tuple(quantities or ()), "structure": structure})
         _print_files(draw_run(run, folder, settings, design=_design(run, conditions), inputs=inputs))
+        show_in_report(source, folder)
         return
     check_movie(movie)
     content = {
         "kind": movie, "subject": subject, "track": track, "frame": frame, "frames_per_second": frames_per_second,
     }  # fmt: skip
     _print_files(film_run(run, folder, build_settings(FilmSettings, content), item=item, inputs=inputs))
+    show_in_report(source, folder)
 
 
 def _design(run: FinishedRun, conditions: Path | None) -> Design | None:
@@ -128,9 +130,17 @@ def _design(run: FinishedRun, conditions: Path | None) -> Design | None:
     return None if conditions is None else read_design(conditions, run.called_names())
 
 
+def show_in_report(run_folder: Path, new: Path) -> None:
+    """Write the report of a run again where it shows what was written to a folder, and say so."""
+    from tomocyte.runs.report_of_run import refresh_report
+
+    report = refresh_report(run_folder, new)
+    if report is not None:
+        remark(f"report: {report}")
+
+
 def films_of_run(output: Path, kind: str) -> None:
     """Film the fields of a run that has just been published; what has one frame only is left out, and said."""
-    from tomocyte.cli.recording import remark
     from tomocyte.runs.drawing import FilmSettings, film_run
     from tomocyte.runs.finished import finished_run
     from tomocyte.settings import build_settings
@@ -139,6 +149,7 @@ def films_of_run(output: Path, kind: str) -> None:
     try:
         for path in film_run(finished_run(output), output / "figures", settings):
             remark(f"film: {path}")
+        show_in_report(output, output / "figures")
     except SettingsError as problem:
         if problem.code != "E-MOVIE-FRAMES":
             raise

@@ -22,6 +22,7 @@ from tomocyte.modalities import modality
 from tomocyte.names import encodable, natural_key, shown_name
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.provenance import code_version, environment, now_utc, sha256_of_json
+from tomocyte.runs.report_of_run import REPORT, RunContent, has_impossible_results, write_run_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,7 @@ def publish(
     places = _places([*current, *other], names)
     current, tables = _readable(ledger, current, result.failures)
     objects = _with_places(_objects(tables), places)
-    result.n_implausible = sum(map(_is_implausible, current))
+    result.n_implausible = sum(map(has_impossible_results, current))
     result.n_objects = {str(name): int(count) for name, count in objects.groupby("structure").size().items()}
     dictionary = data_dictionary(find_columns(objects.columns, (*object_columns(), *_own_columns(current))))
     status = _with_places(_status(current, other, result.failures), places)
@@ -110,6 +111,10 @@ def publish(
         "inputs": [_input_entry(item, names[item]) for item in sorted(names, key=natural_key)],
         "input_sha256": {record.item: record.input_sha256 for record in current},
         "timings": {record.item: record.timings for record in current},
+        "failures": [
+            {name: getattr(failure, name) for name in ("item", "source", "code", "problem", "cure")}
+            for failure in result.failures
+        ],
     }
     entries = [{str(key): str(value) for key, value in row.items()} for row in dictionary.to_dict(orient="records")]
     further = {stem: _further(ledger, current, stem) for stem in ("pairs", "contacts", "tracks")}
@@ -120,17 +125,6 @@ def publish(
         "objects.csv": partial(write_csv, objects),
         "objects.parquet": partial(write_parquet, objects),
         "objects.dictionary.csv": partial(write_csv, dictionary),
-        "report.html": lambda path: _write_report(
-            path,
-            ledger,
-            current,
-            result.failures,
-            objects,
-            places=places,
-            run=run,
-            dictionary=entries,
-            contacts=further["contacts"],
-        ),
     }
     described = {"pairs": pair_columns(), "contacts": contact_columns(), "tracks": track_columns()}
     for stem, columns in described.items():
@@ -145,14 +139,9 @@ def publish(
             f"{stem}.parquet": partial(write_parquet, table),
             f"{stem}.dictionary.csv": partial(write_csv, data_dictionary(find_columns(table.columns, columns))),
         }
-    _publish_all(ledger, files)
-
-
-def _is_implausible(record: CommitRecord) -> bool:
-    """Whether an input has results that cannot be right."""
-    from tomocyte.confidence.plausibility import is_implausible
-
-    return any(map(is_implausible, record.warnings))
+    content = RunContent(ledger.items, current, result.failures, objects, places, run, entries, further["contacts"])
+    # Last, since it links what is there.
+    _publish_all(ledger, files | {REPORT: partial(write_run_report, content)})
 
 
 def _publish_all(ledger: Ledger, files: Mapping[str, Callable[[Path], Any]]) -> None:
@@ -302,7 +291,7 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
             {
                 "item": record.item,
                 "source": record.source,
-                "state": "failed" if failure is not None else "check" if _is_implausible(record) else "ok",
+                "state": "failed" if failure is not None else "check" if has_impossible_results(record) else "ok",
                 "code": "" if failure is None else failure.code,
                 "message": "" if failure is None else f"{failure.message} The tables hold its results before that.",
                 "n_frames": facts["shape_tczyx"][0],
@@ -336,115 +325,3 @@ def _status(current: list[CommitRecord], other: list[CommitRecord], failures: li
 
 def _item_of(row: dict[str, Any]) -> tuple[object, ...]:
     return natural_key(str(row["item"]))
-
-
-def _write_report(
-    path: Path,
-    ledger: Ledger,
-    records: list[CommitRecord],
-    failures: list[Failure],
-    objects: pd.DataFrame,
-    *,
-    places: Mapping[str, tuple[str, str]],
-    run: dict[str, Any],
-    dictionary: list[dict[str, str]],
-    contacts: pd.DataFrame | None,
-) -> None:
-    from tomocyte.runs.report import ReportItem, ReportRun, write_report
-
-    failed = {failure.item: failure for failure in failures}
-    items = [
-        ReportItem(
-            record.item,
-            record.facts,
-            (*_failure_notes(failed.pop(record.item, None)), *record.warnings),
-            _pictures(ledger.items / record.item),
-            path=_shown_path(places, record.item),
-            edits=_edits_log(ledger.items / record.item),
-            folder=ledger.items / record.item,
-        )
-        for record in records
-    ]
-    items += [
-        ReportItem(
-            failure.item,
-            error={"code": failure.code, "problem": failure.problem, "cure": failure.cure},
-            path=_shown_path(places, failure.item),
-        )
-        for failure in failed.values()
-    ]
-    settings, versions = run["settings"], run["environment"]
-    about = ReportRun(
-        modality=settings["modality"],
-        model=_model_name(settings["model"]) if run["model"] is None else run["model"]["name"],
-        started=run["started"],
-        settings={**settings, "segmentation": run["engine"]},
-        versions={"tomocyte": versions["tomocyte"], "python": versions["python"], **versions["libraries"]},
-        limits=_limits(settings, run["model"], records),
-    )
-    ordered = sorted(items, key=lambda item: natural_key(item.name))
-    write_report(path, ordered, objects, about, dictionary=dictionary, contacts=contacts)
-
-
-def _failure_notes(failure: Failure | None) -> tuple[str, ...]:
-    """What to say of an input whose earlier results are shown because new edits could not be applied."""
-    return () if failure is None else (f"{failure.code}: {failure.message} Shown are the results before that.",)
-
-
-def _shown_path(places: Mapping[str, tuple[str, str]], item: str) -> str:
-    """Path of an input below the common folder, where it says more than its name."""
-    path, folder = places.get(item, ("", "."))
-    return "" if folder == "." else path
-
-
-def _edits_log(folder: Path) -> tuple[dict[str, Any], ...]:
-    """What was corrected by hand, one entry per edit."""
-    log = folder / "edits_log.json"
-    return tuple(json.loads(log.read_text(encoding="utf-8"))) if log.exists() else ()
-
-
-def _pictures(folder: Path) -> tuple[tuple[str, Path], ...]:
-    """Overviews and close-ups frame by frame; the page draws time courses of its own, with tracks."""
-    found = sorted(folder.glob("overview_*.png")) + sorted(folder.glob("closeup_*.png"))
-    found.sort(key=lambda path: natural_key(path.stem.rpartition("_")[2]))
-    captions = {"overview": "", "closeup": "largest object"}
-    return tuple((captions[path.stem.partition("_")[0]], path) for path in found)
-
-
-def _model_name(asked: str) -> str:
-    return "given masks" if asked == "masks" else "classical"
-
-
-def _limits(settings: dict[str, Any], model: dict[str, Any] | None, records: list[CommitRecord]) -> tuple[str, ...]:
-    """What a reader must know before trusting the numbers."""
-    limits = ["Objects cut by the border of the volume are marked is_cut; their volume is a lower bound."]
-    n_classical = sum(record.facts.get("model") == "classical" for record in records)
-    if settings["model"] == "masks":
-        limits.insert(0, "Masks were given by the user; nothing was segmented.")
-    elif n_classical or settings["model"] == "classical":
-        some = "" if n_classical == len(records) else f" of {n_classical} of {len(records)} inputs"
-        limits.insert(
-            0, f"Masks{some} come from classical image processing (thresholds and watershed), not from a trained model."
-        )
-    if model is not None:
-        simulated = ", trained on simulated data" if model["is_trained_on_simulated"] else ""
-        text = (
-            f"Masks of {', '.join(model['structures'])} come from the trained model {model['name']} {model['version']}"
-        )
-        limits.insert(0, f"{text}{simulated}; other masks from classical image processing. {model['limits']}".strip())
-    if settings["is_forced"]:
-        limits.insert(
-            0, "The checks of modality and model were overridden with --force: units and values may be wrong."
-        )
-    edited = [record.facts["edits"] for record in records if "edits" in record.facts]
-    if edited:
-        n_edits = sum(int(str(entry["n_edits"])) for entry in edited if isinstance(entry, dict))
-        limits.insert(0, f"Corrected by hand: {n_edits} edits in {len(edited)} of {len(records)} inputs.")
-    n_simulated = sum(bool(record.facts.get("is_simulated")) for record in records)
-    if n_simulated:
-        limits.insert(0, f"Simulated data: {n_simulated} of {len(records)} inputs are simulated, not measured.")
-    n_implausible = sum(map(_is_implausible, records))
-    if n_implausible:
-        text = f"{n_implausible} of {len(records)} inputs have results that cannot be right (check, below)"
-        limits.insert(0, f"{text}; the summary counts their objects too.")
-    return tuple(limits)
