@@ -238,6 +238,7 @@ TREATMENTS = {
     r"tomocyte track ": "typed in tests/cli/test_track_command.py",
     r"tomocyte plan ": "typed in tests/comparison/test_plan.py",
     r" propagate ": "typed in tests/propagation/test_propagation_page.py",
+    r"tomocyte consensus ": "typed in tests/cli/test_consensus_command.py",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",

@@ -40,6 +40,7 @@ FLOORS = {
     "networks": 4,
     "measurements": 4,
     "simulation": 4,
+    "agreement": 4,
     "propagation": 4,
     "confidence": 5,
     "datasets": 5,

@@ -19,6 +19,7 @@ import typer
 from tomocyte.cli import (
     accuracy,
     analyse,
+    consensus,
     edits,
     evaluate,
     figures,
@@ -63,6 +64,7 @@ app.command(cls=LongCommand, short_help="Draw figures and films of a finished ru
 app.command(cls=LongCommand, short_help="Compare masks or labels with the truth.")(evaluate.evaluate)
 app.command(cls=LongCommand, short_help="Compare numbers with the exact truth of simulated fields.")(accuracy.accuracy)
 app.command(cls=ListingCommand, short_help="How many more volumes to label for a score.")(plan.plan)
+app.command(cls=LongCommand, short_help="Compare annotators and make one label image of theirs.")(consensus.consensus)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
 app.command(cls=LongCommand, short_help="Follow objects over time.")(track.track)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
