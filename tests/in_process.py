@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,12 @@ def tomocyte(*arguments: object) -> Any:
     return done
 
 
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+"""A PNG of one grey pixel."""
+
+
 @contextmanager
 def workers_in_this_process() -> Iterator[None]:
     """Workers without processes and results without pictures: the same calls in the same order, much faster."""
@@ -41,7 +48,7 @@ def workers_in_this_process() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tomocyte.batch.run_staged", run_staged)
-        patch.setattr("tomocyte.figures.overview", lambda *_, **__: b"")
+        patch.setattr("tomocyte.figures.overview", lambda *_, **__: PICTURE)
         patch.setattr("tomocyte.figures.closeup", lambda *_, **__: None)
         patch.setattr("tomocyte.pipeline.stages.draw.time_courses", lambda *_, **__: {})
         yield

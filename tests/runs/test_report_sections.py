@@ -25,10 +25,10 @@ from tomocyte.figures.previews import webp
 from tomocyte.formats import write_volume
 from tomocyte.ledger import verify
 from tomocyte.runs.report import ReportItem, write_report
+from tomocyte.runs.report.comparison import comparison_rows
 from tomocyte.runs.report.sections.gallery import CARDS_ON_SHEET, MOST_CARDS
 from tomocyte.runs.report.sections.items import MOST_WITH_OBJECTS
 from tomocyte.runs.report.sections.quality import flag_rows
-from tomocyte.runs.report.sections.results import comparison_table
 from tomocyte.runs.report_of_run import refresh_report
 from tomocyte.volume import Volume
 
@@ -68,10 +68,22 @@ def test_low_confidence_comes_first_and_each_tile_is_the_cells_own(tmp_path: Pat
     assert "Low confidence first." in shown.text
 
 
-def test_without_confidence_the_order_is_that_of_the_table(tmp_path: Path) -> None:
+def test_without_confidence_the_lowest_of_the_first_column_comes_first(tmp_path: Path) -> None:
     shown = page(tmp_path, [shown_item(tmp_path, "a.tif", [1, 2])], objects("a.tif", [2.0, 1.0]))
-    assert [title[:14] for title, _ in cards_of(shown)] == ["a.tif, label 1", "a.tif, label 2"]
+    assert [title[:14] for title, _ in cards_of(shown)] == ["a.tif, label 2", "a.tif, label 1"]
     assert "Low confidence" not in shown.text
+    assert shown.all("option")[0]["value"] == "volume_um3"
+
+
+def test_a_film_says_how_many_objects_and_tracks_it_has(tmp_path: Path) -> None:
+    """Two cells in two frames, one of them the same: three tracks; nuclei are counted only."""
+    cells = [objects("a.tif", [1.0, 2.0], frame=frame, track_id=tracks) for frame, tracks in ((0, [1, 2]), (1, [1, 3]))]
+    table = pd.concat([*cells, objects("a.tif", [1.0], "nucleus", track_id=1)], ignore_index=True)
+    text = page(tmp_path, [shown_item(tmp_path, "a.tif", [1, 2])], table).text
+    assert "4 cell in all frames, 3 tracks" in text
+    assert "1 nucleus in all frames" in text
+    assert "2 of 4 cells are shown, those of frame 0." in text
+    assert "in all frames" not in page(tmp_path, [ReportItem("a.tif", facts())], objects("a.tif", [1.0])).text
 
 
 def test_cells_without_a_tile_and_other_structures_have_no_card(tmp_path: Path) -> None:
@@ -165,19 +177,45 @@ def test_comparisons_and_figures_are_shown_with_their_files(tmp_path: Path) -> N
     from tomocyte.figures.experiment import write_figure
 
     (tmp_path / "analysis").mkdir()
-    comparison = pd.DataFrame({"quantity": ["volume_um3"], "difference": [155.26], "p": [0.0123], "df": [4.0]})
-    comparison = comparison.assign(difference_low=70.0, difference_high=240.51)
+    known = {"structure": "cell", "quantity": "volume_um3", "unit_of_quantity": "µm³", "summary": "mean"}
+    numbers = {
+        "mean": 900.0,
+        "mean_control": 744.74,
+        "n_cells": 60,
+        "n_cells_control": 58,
+        "n_replicates": 3,
+        "n_replicates_control": 2,
+        "difference": 155.26,
+        "difference_low": 70.0,
+        "difference_high": 240.51,
+    }
+    tested = {"p": [0.0123, 0.3, np.nan], "p_holm": [0.0246, 0.3, np.nan], "reason": ["", "", "one replicate"]}
+    comparison = pd.DataFrame(
+        {"condition": ["LPS", "both", "none"], "control": "control", **known, **numbers, **tested}
+    )
     comparison.to_csv(tmp_path / "analysis" / "comparison.csv", index=False)
     cells = pd.DataFrame({"condition": "a", "replicate": 1, "value": [1.0, 2.0]})
-    write_figure(tmp_path / "figures" / "50 % cells", "superplot", cells, quantity="volume", unit="µm³")
+    (tmp_path / "analysis" / "words.md").write_text("# Analysis\n\nLeft out: 3 cells.\n\n- **volume**: more\n")
+    about = {"quantity": "volume", "unit": "µm³", "title": "a title"}
+    write_figure(tmp_path / "figures" / "50 % cells", "superplot", cells, **about)
+    (tmp_path / "figures" / "f_turn.gif").write_bytes(b"")
     (tmp_path / "figures" / "picture without data.png").write_bytes(b"")
     shown = page(tmp_path, [ReportItem("a.tif", facts())], objects("a.tif", [1.0]))
-    assert "quantity difference p volume_um3 155.3 (70.0 to 240.5) 0.01230 All digits" in shown.text
+    first = "cell volume (µm³) mean of each cell LPS 900.0 3 replicates, 60 cells control 744.7 2 replicates"
+    assert first in shown.text
+    for verdict in ("0.012 0.025 the conditions differ", "0.3 0.3 no difference shown", "– – one replicate"):
+        assert f"155 (70 to 241) {verdict}" in shown.text
+    assert "Left out: 3 cells. volume: more" in shown.text
+    assert "a title: volume · SVG" in shown.text
+    sizes = {(image["width"], image["height"]) for image in shown.all("img")}
+    with Image.open(tmp_path / "figures" / "50 % cells.png") as picture:
+        assert sizes == {(str(picture.width), str(picture.height))}, "so that links of the page lead to their place"
     links = [anchor["href"] for anchor in shown.all("a") if not anchor["href"].startswith("#")]
-    assert {"analysis/comparison.csv", "figures/50%20%25%20cells.svg", "figures/50%20%25%20cells.csv"} <= set(links)
+    names = ("50%20%25%20cells.svg", "50%20%25%20cells.csv", "f_turn.gif")
+    assert {"analysis/comparison.csv", *(f"figures/{name}" for name in names)} <= set(links)
     assert all((tmp_path / unquote(link)).exists() for link in links)
     assert "without data" not in shown.text
-    assert comparison_table(tmp_path / "none.csv") is None
+    assert comparison_rows(tmp_path / "none.csv") is None
 
 
 def test_of_many_inputs_each_has_its_means(tmp_path: Path) -> None:

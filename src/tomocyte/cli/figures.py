@@ -132,11 +132,13 @@ def _design(run: FinishedRun, conditions: Path | None) -> Design | None:
 
 def show_in_report(run_folder: Path, new: Path) -> None:
     """Write the report of a run again where it shows what was written to a folder, and say so."""
-    from tomocyte.runs.report_of_run import refresh_report
+    from tomocyte.runs.report_of_run import has_place_for, refresh_report
 
     report = refresh_report(run_folder, new)
     if report is not None:
         remark(f"report: {report}")
+    elif has_place_for(run_folder, new):
+        remark("note: an earlier version wrote this run, so report.html stays as it is: give the same run again.")
 
 
 def films_of_run(output: Path, kind: str) -> None:

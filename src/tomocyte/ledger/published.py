@@ -75,6 +75,11 @@ class PublishedFiles:
         self.write_manifest()
         return path
 
+    @property
+    def names(self) -> list[str]:
+        """Of the published files, as they were given."""
+        return list(self._files)
+
     def withdraw(self, name: str) -> None:
         """Remove a published file that no longer belongs to the result; one that a user changed is kept."""
         if name in self._files:

@@ -79,12 +79,17 @@ def refresh_report(folder: Path, new: Path) -> Path | None:
     OutputError
         As :class:`~tomocyte.ledger.Ledger`.
     """
-    shown = [(folder / name).resolve() for name in FIGURE_FOLDERS]
-    if new.resolve() not in shown or not (folder / REPORT).is_file():
+    if not has_place_for(folder, new):
         return None
     with Ledger(folder) as ledger:
         content = _finished_content(ledger)
         return None if content is None else ledger.publish(REPORT, partial(write_run_report, content))
+
+
+def has_place_for(folder: Path, new: Path) -> bool:
+    """Whether the folder holds the report of a run, and that shows what lies in another folder."""
+    shown = [(folder / name).resolve() for name in FIGURE_FOLDERS]
+    return new.resolve() in shown and (folder / REPORT).is_file()
 
 
 def _finished_content(ledger: Ledger) -> RunContent | None:

@@ -318,3 +318,15 @@ def test_as_part_of_a_run(ball_file: Callable[..., Path], tmp_path: Path) -> Non
     assert report.is_ok, report.findings
     (out / "analysis" / "words.md").write_text("changed", encoding="utf-8")
     assert [(finding.kind, finding.path) for finding in verify(out).findings] == [("changed", "analysis/words.md")]
+
+
+def test_figures_of_an_earlier_analysis_go_and_changed_ones_are_kept(tmp_path: Path) -> None:
+    folder = film(tmp_path / "out", n_frames=1)
+    analyse(folder, "--quantity", "volume_um3", "--structure", "cell")
+    figures = folder / "analysis" / "figures"
+    assert (figures / "cell_volume_um3_mean.svg").exists()
+    (figures / "cell_volume_um3_mean.png").write_bytes(b"retouched")
+    (figures / "mine.png").write_bytes(b"mine")
+    analyse(folder, "--no-figures")
+    assert sorted(path.name for path in figures.iterdir()) == ["cell_volume_um3_mean.changed-1.png", "mine.png"]
+    assert verify(folder / "analysis").is_ok

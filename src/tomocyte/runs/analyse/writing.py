@@ -15,6 +15,7 @@ from tomocyte.ledger import PublishedFiles, claim_folder, sha256_file
 from tomocyte.names import shown_name
 from tomocyte.provenance import environment, now_utc
 from tomocyte.runs.analyse.analysis import Analysis, AnalysisSettings, Tested, analyse_objects, has_zero
+from tomocyte.runs.analyse.drawing import FOLDER as FIGURES
 from tomocyte.runs.analyse.drawing import write_figures
 from tomocyte.runs.analyse.reading import Measured, make_design, read_measured
 from tomocyte.runs.analyse.words import analysis_words
@@ -223,7 +224,12 @@ def write_analysis(
         json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     written = [published.publish(name, write) for name, write in files.items()]
-    return [*written, *(write_figures(published, measured, analysis) if has_figures else ())]
+    drawn = write_figures(published, measured, analysis) if has_figures else []
+    # Figures of an earlier analysis would show another design or other settings.
+    for name in published.names:
+        if name.startswith(f"{FIGURES}/") and published.out / name not in drawn:
+            published.withdraw(name)
+    return [*written, *drawn]
 
 
 _LEFT_OUT = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -66,6 +67,7 @@ def write_report(
     script = _resource("page.js")
     context = {
         "run": run,
+        "started": re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*\+00:00$", r"\1 \2 UTC", run.started),
         "sections": _views(content),
         "style": _resource("page.css") + _chip_style(),
         "script": script,

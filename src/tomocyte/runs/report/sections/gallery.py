@@ -18,7 +18,7 @@ MOST_CARDS = 2000
 CARDS_ON_SHEET = 100
 """Cards that are there at a time; the page draws those of the next sheet when it is asked for them."""
 FIRST_COLUMNS = ("confidence", "cell_confidence")
-"""What the gallery is sorted by at first: the first of these that the table has."""
+"""What the gallery is sorted by at first: the first of these that the table has, else its first column."""
 
 
 def gallery_view(content: ReportContent) -> dict[str, Any] | None:
@@ -29,7 +29,7 @@ def gallery_view(content: ReportContent) -> dict[str, Any] | None:
     cells = _cells(content, tiles)
     keys = [column for column in without_ends(measured_columns(cells)) if cells[column].notna().any()]
     keys = [*(column for column in FIRST_COLUMNS if column in keys), *(key for key in keys if key not in FIRST_COLUMNS)]
-    if keys and keys[0] in FIRST_COLUMNS:
+    if keys:
         cells = cells.sort_values(keys[0], kind="stable", na_position="last")
     n_all, cells = len(cells), cells.iloc[:MOST_CARDS]
     cards = [_card(row, tiles, keys[0] if keys else "") for row in cells.to_dict("records")]
@@ -42,6 +42,7 @@ def gallery_view(content: ReportContent) -> dict[str, Any] | None:
         "columns": [described(column, content.dictionary) for column in keys],
         "is_by_confidence": bool(keys) and keys[0] in FIRST_COLUMNS,
         "n_all": n_all,
+        "frames": _shown_frames(content, cells),
         "bars": [f"{length:g} µm" for length in bars],
     }
 
@@ -89,6 +90,16 @@ def _card(row: Mapping[Any, Any], tiles: dict[tuple[str, int, int], dict[str, An
         "value": rounded(float(row[key]), key) if key else "",
         "bar": f"{tile['bar_um']:g} µm",
     }
+
+
+def _shown_frames(content: ReportContent, cells: pd.DataFrame) -> str:
+    """Which cells of films have a tile, in words; empty where all have."""
+    all_cells = content.table[content.table["structure"].isin(set(cells["structure"]))]
+    if "frame" not in cells or len(all_cells) == len(cells):
+        return ""
+    frames = sorted({int(frame) for frame in cells["frame"]})
+    some = ", ".join(map(str, frames[:12])) + (", …" if len(frames) > 12 else "")
+    return f"{len(cells)} of {len(all_cells)} cells are shown, those of frame{'s' * (len(frames) > 1)} {some}."
 
 
 def _data(cards: list[dict[str, Any]], sprites: list[dict[str, Any]], values: pd.DataFrame) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tomocyte.runs.report.section import (
     Section,
     chip_name,
     colour_class,
-    data_uri,
+    shown_picture,
 )
 from tomocyte.runs.report.sections.files import link_of
 
@@ -66,7 +66,11 @@ def item_views(content: ReportContent) -> Iterator[dict[str, Any]]:
                 "files": _files(item, content.folder),
                 "planes": planes_view(item) if number in with_planes else None,
                 "pictures": [
-                    (caption, data_uri(Path(file).read_bytes(), quality=quality), _address(Path(file), content.folder))
+                    {
+                        **shown_picture(Path(file).read_bytes(), quality=quality),
+                        "caption": caption,
+                        "href": _address(Path(file), content.folder),
+                    }
                     for caption, file in item.pictures[:most_pictures]
                 ],
                 "charts": [

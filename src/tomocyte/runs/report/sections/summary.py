@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tomocyte.confidence.plausibility import is_implausible
 from tomocyte.runs.report.contents import summary_rows
 from tomocyte.runs.report.section import ReportContent, ReportItem, Section, colour_class
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def summary_view(content: ReportContent) -> dict[str, Any]:
@@ -17,11 +20,26 @@ def summary_view(content: ReportContent) -> dict[str, Any]:
     summary = summary_rows(content.table, content.dictionary, list(wanted))
     return {
         **summary,
-        "structures": [{**entry, "colour": colour_class(entry["name"])} for entry in summary["structures"]],
+        "structures": [
+            {**entry, "colour": colour_class(entry["name"]), "of_film": _of_films(content.table, entry["name"], items)}
+            for entry in summary["structures"]
+        ],
         "statuses": [_status(number, item, number in content.detailed) for number, item in enumerate(items)],
         "n_good": sum(item.error is None for item in items),
         "n_detailed": len(content.detailed),
     }
+
+
+def _of_films(table: pd.DataFrame, structure: str, items: Sequence[ReportItem]) -> str:
+    """That objects are counted in every frame of a film, and how many of them were followed; empty without films."""
+    if not len(table) or "frame" not in table or table["frame"].nunique() < 2:
+        return ""
+    is_main = structure in {item.facts.get("primary", "cell") for item in items}
+    if not is_main or "track_id" not in table:
+        return "in all frames"
+    own = table[(table["structure"] == structure) & table["track_id"].notna()]
+    n_tracks = len(own[["item", "track_id"]].drop_duplicates())
+    return f"in all frames, {n_tracks} {'track' if n_tracks == 1 else 'tracks'}"
 
 
 def _status(number: int, item: ReportItem, is_detailed: bool) -> dict[str, Any]:
