@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.evaluation.calibration import ReliabilityCounts, count_reliability
 from tomocyte.propagation import methods
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -43,6 +44,7 @@ WORKER = Path(__file__).parent / "propagation_worker.py"
 BIOMEDISA = ("biomedisa:1x1000", "biomedisa:2x1000")
 SKIMAGE = ("scikit-image:cg_j", "scikit-image:cg_mg")
 LEAST_CERTAIN = 0.05
+N_BINS = 5
 ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -72,6 +74,8 @@ class Outcome:
         Peak memory above that of the inputs.
     share_found : float
         Of the wrong voxels, the part among the 5 % that are least certain; NaN without uncertainty.
+    reliability : ReliabilityCounts, optional
+        How often voxels of each uncertainty are wrong.
     problem : str
         Why there is no result.
     """
@@ -83,6 +87,7 @@ class Outcome:
     seconds: float = float("nan")
     bytes_per_voxel: float = float("nan")
     share_found: float = float("nan")
+    reliability: ReliabilityCounts | None = None
     problem: str = ""
 
     def line(self) -> str:
@@ -141,12 +146,15 @@ def outcome(case: Case, method: str, result: Path) -> Outcome:
         seconds, peak = float(stored["seconds"]), float(stored["peak_bytes"])
     unlabelled = [index for index in range(case.truth.shape[0]) if index not in case.slices]
     within = [index for index in unlabelled if case.slices[0] < index < case.slices[-1]]
-    share = share_of_errors(labels, uncertainty, case, unlabelled) if uncertainty.size else float("nan")
+    share, reliability = float("nan"), None
+    if uncertainty.size:
+        share = share_of_errors(labels, uncertainty, case, unlabelled)
+        is_wrong = labels[unlabelled] != case.truth[unlabelled]
+        reliability = count_reliability(is_wrong, uncertainty[unlabelled].astype(np.float32), n_bins=N_BINS)
     dice_within = mean_dice(labels, case, within) if within else float("nan")
     bytes_per_voxel = peak / case.truth.size
-    return Outcome(
-        method, case.name, mean_dice(labels, case, unlabelled), dice_within, seconds, bytes_per_voxel, share
-    )  # fmt: skip
+    dice = mean_dice(labels, case, unlabelled)
+    return Outcome(method, case.name, dice, dice_within, seconds, bytes_per_voxel, share, reliability)
 
 
 def cases(options: argparse.Namespace) -> Iterator[Case]:
@@ -213,6 +221,15 @@ def ratio_lines(rows: list[Outcome]) -> Iterator[str]:
             yield f"{row.case:11} {own.method:30} {numbers}   {gain}   {row.seconds / own.seconds:7.1f} x"
 
 
+def calibration_lines(rows: list[Outcome]) -> Iterator[str]:
+    """How many voxels are wrong among those of each uncertainty, and how far that is from what the uncertainty says."""
+    for row in rows:
+        if row.reliability is not None:
+            bins = zip(row.reliability.mean_probability, row.reliability.fraction_inside, strict=True)
+            shown = ", ".join(f"{said:.2f}: {wrong:.3f}" for said, wrong in bins if np.isfinite(said))
+            yield f"{row.case:11} {row.method:30} uncertainty: share wrong  {shown}; apart {row.reliability.ece:.3f}"
+
+
 def summary(rows: list[Outcome]) -> Iterator[str]:
     """Mean Dice and sum of seconds of every method over the cases that all methods solve."""
     names = list(dict.fromkeys(row.case for row in rows))
@@ -253,6 +270,8 @@ def main(arguments: list[str]) -> None:
         rows = [row for case in cases(options) for row in compare(case, others, options, folder)]
     by_case = [[row for row in rows if row.case == name] for name in dict.fromkeys(row.case for row in rows)]
     for line in (line for group in by_case for line in ratio_lines(group)):
+        print(line)
+    for line in calibration_lines(rows):
         print(line)
     for line in summary(rows):
         print(line)

@@ -19,7 +19,7 @@ FARTHEST = 10.0
 
 
 def learning_figure(plan: Plan, *, score: str, file_format: PictureFormat = "png") -> bytes:
-    """Scores with their standard errors, curves (thin where they fit worse), the interval of their average.
+    """Scores with their standard errors, curves (thin where they fit worse), the interval.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def learning_figure(plan: Plan, *, score: str, file_format: PictureFormat = "png
         figure, (axes,) = panels_figure(1, "", width=6.4, height=4.4)
         some = np.geomspace(n[0], n[-1], 30)
         low, high = np.array([plan.score_at(number)[1:] for number in some]).T
-        share = f"{100 * plan.settings.level:g} % interval of the average"
+        share = f"{100 * plan.settings.level:g} % interval of all that fit as well"
         axes.fill_between(some, low, np.minimum(high, plan.settings.best), color="#DDDDDD", linewidth=0, label=share)
         for number, one in enumerate(plan.curves):
             style = line_style(number) | ({} if one.is_plausible else {"linewidth": 0.7, "alpha": 0.5})

@@ -1,9 +1,9 @@
 """How many more volumes for a score? Learning curves of several families, and whether they can be trusted.
 
 One curve through a few scores gives a number, and says nothing about its error: other curves fit as well and lead
-elsewhere. So all families are fitted (``learning_families``); they are weighted by what AICc or the largest training,
-left out, says about them; scores are resampled; and where curves that fit about equally well disagree, the result says
-that the scores cannot be extrapolated.
+elsewhere. So all families are fitted (``learning_families``) and weighed by what AICc or the largest training, left
+out, says about them; scores are resampled; the interval spans those of all curves that fit about equally well; and
+where these disagree, the result says that the scores cannot be extrapolated.
 
 References
 ----------
@@ -147,7 +147,8 @@ class Plan:
     goal : float
         The score asked for; NaN: none.
     volumes, volumes_low, volumes_high : float
-        For the goal, by the average of the families; infinite: never; NaN without a goal.
+        For the goal: the middle of the families by weight, and from the lowest to the highest end of the intervals of
+        all plausible ones; infinite: never; NaN without a goal.
     is_reached : bool
         Whether a training reached the goal.
     objections : tuple of str
@@ -168,12 +169,17 @@ class Plan:
     notes: tuple[str, ...]
 
     def score_at(self, n_volumes: float) -> tuple[float, float, float]:
-        """Score after training on a number of volumes, by the average of the families, and its interval."""
+        """Score after training on a number of volumes, by the average of the families, and its interval.
+
+        None is above the best possible score.
+        """
         here = [float(one.curve.score_at(n_volumes)[0, 0]) for one in self.curves]
-        there = [one.resampled.score_at(n_volumes)[:, 0] for one in self.curves]
-        weights = [one.weight for one in self.curves]
-        low, high = _interval(there, weights, self.settings.level)
-        return float(np.average(here, weights=weights)), low, high
+        there = [one.resampled.score_at(n_volumes)[:, 0] for one in self.curves if one.is_plausible]
+        ends = [_interval(draws, self.settings.level) for draws in there]
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        middle = float(np.average(here, weights=[one.weight for one in self.curves]))
+        best = self.settings.best
+        return min(middle, best), min(low, best), min(high, best)
 
 
 def plan_volumes(
@@ -334,7 +340,7 @@ def _curve(
     volumes = low = high = math.nan
     if goal is not None:
         volumes = float(curve.volumes_for(goal)[0])
-        low, high = _interval([resampled.volumes_for(goal)], [1.0], level)
+        low, high = _interval(resampled.volumes_for(goal), level)
     return FittedCurve(family, curve, resampled, aicc, 0.0, last, is_plausible, volumes, low, high)
 
 
@@ -355,15 +361,17 @@ def _weighed(curves: list[FittedCurve], options: PlanSettings) -> tuple[FittedCu
     return tuple(replace(one, weight=float(weight)) for one, weight in pairs)
 
 
-def _interval(draws: Sequence[Float], weights: Sequence[float], level: float) -> tuple[float, float]:
-    """Ends of the central part of weighted draws; of an infinite number of volumes, too."""
-    values = np.concatenate(draws)
-    shares = np.concatenate([np.full(len(one), weight / len(one)) for one, weight in zip(draws, weights, strict=True)])
-    order = np.argsort(values)
-    below = np.cumsum(shares[order]) / shares.sum()
-    ends = np.searchsorted(below, [(1 - level) / 2, (1 + level) / 2], side="left")
-    low, high = values[order][np.minimum(ends, len(values) - 1)]
+def _interval(draws: Float, level: float) -> tuple[float, float]:
+    """Ends of the central part of draws, which may be infinite."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
     return float(low), float(high)
+
+
+def _middle(curves: Sequence[FittedCurve]) -> float:
+    """The number of volumes that half of the weight reaches; one of the curves', so that it may be infinite."""
+    ordered = sorted(curves, key=lambda one: one.volumes)
+    below = np.cumsum([one.weight for one in ordered])
+    return ordered[int(np.searchsorted(below, 0.5 * below[-1]))].volumes
 
 
 def _concluded(
@@ -373,13 +381,11 @@ def _concluded(
     """The average of the families, and what speaks against it."""
     if goal is None:
         return Plan(sizes, curves, options, math.nan, math.nan, math.nan, math.nan, False, (), notes)
-    draws = [one.resampled.volumes_for(goal) for one in curves]
-    weights = [one.weight for one in curves]
-    low, high = _interval(draws, weights, options.level)
-    middle, _ = _interval([np.array([one.volumes]) for one in curves], weights, 0.0)
+    likely = [one for one in curves if one.is_plausible]
+    low, high = min(one.volumes_low for one in likely), max(one.volumes_high for one in likely)
     is_reached = any(size.score >= goal for size in sizes)
     objections = () if is_reached else _objections(sizes, curves, high)
-    return Plan(sizes, curves, options, goal, middle, low, high, is_reached, objections, notes)
+    return Plan(sizes, curves, options, goal, _middle(curves), low, high, is_reached, objections, notes)
 
 
 def _objections(sizes: tuple[TrainingSize, ...], curves: tuple[FittedCurve, ...], high: float) -> tuple[str, ...]:
