@@ -183,12 +183,15 @@ class _TaskBar:
             text = f"{purpose}: {event.item} ({event.done + 1} of {event.total})"
             self._show(event.step, text, event.done, event.total)
             self._line(text)
+        elif event.state == "at-work" and event.total and event.n_frames > 1:
+            text = f"{kind}: {event.item}, frame {event.frame + 1}/{event.n_frames}"
+            self._show(event.step, text, event.done + event.frame / event.n_frames, event.total)
         elif event.state in ENDED:
             self._show(event.step, event.step, event.done, event.total)
             if event.state != "resumed":
                 self._line(f"[{event.done}/{event.total}] {event.item}: {event.state}")
 
-    def _show(self, step: str, text: str, done: int = 0, total: int | None = None) -> None:
+    def _show(self, step: str, text: str, done: float = 0, total: int | None = None) -> None:
         """Another step begins with a clock of its own."""
         if step != self._kind:
             self._kind = step

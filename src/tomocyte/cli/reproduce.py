@@ -25,9 +25,17 @@ def reproduce(
         str | None, typer.Option("--model", "-m", help="Name or folder of a model to use instead of the recipe's.")
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Folder of a simulated data set. Default: the recipe's own is simulated."),
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            help="Folder of a simulated data set; given twice, the two segmentations to compare. Default: the recipe's "
+            "own is simulated.",
+        ),
     ] = None,
+    from_truth: Annotated[
+        bool,
+        typer.Option("--from-truth", help="Films of cells only: measure them exactly, from their shapes, not imaged."),
+    ] = False,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting of the recipe, e.g. sections.n_shown=1.")
     ] = None,
@@ -45,7 +53,8 @@ def reproduce(
 ) -> None:
     """Repeat an experiment of a published paper, on data that are simulated if none are given.
 
-    osnet-…: with a trained model. choi-…: networks are trained first; if interrupted, the same command continues.
+    osnet-…: with a trained model. choi-fig4: films, imaged, run and tracked. acseg-…: two segmentations of the same
+    cells. Other choi-…: networks are trained first. If interrupted, the same command continues.
     Writes summary.md, tables (CSV), figures, and experiment.json with settings, model hashes and versions.
     """
     from tomocyte.cli.progress import task_progress
@@ -54,10 +63,12 @@ def reproduce(
     from tomocyte.papers.reproduce import reproduce as do_experiment
     from tomocyte.training import build_recipe, load_recipe
 
+    first, second = _one_or_two(data or [])
     checked = build_recipe(load_recipe(recipe, overrides or ()), *EXPERIMENTS)
     file_format = checked_format(f"x.{picture_format}")
     if dry_run:
-        for line in describe_experiment(checked, output, data=data, model=model):
+        lines = describe_experiment(checked, output, data=first, second=second, model=model, is_from_truth=from_truth)
+        for line in lines:
             typer.echo(line)
         typer.echo("nothing written.")
         return
@@ -65,8 +76,10 @@ def reproduce(
         result = do_experiment(
             checked,
             output,
-            data=data,
+            data=first,
+            second=second,
             model=model,
+            is_from_truth=from_truth,
             file_format=file_format,
             device=device,
             n_workers=workers,
@@ -74,3 +87,13 @@ def reproduce(
         )
     typer.echo(result.summary.rstrip())
     typer.echo(f"wrote {output / 'summary.md'}")
+
+
+def _one_or_two(paths: list[Path]) -> tuple[Path | None, Path | None]:
+    """The paths of ``--data``, which may be given twice."""
+    from tomocyte.errors import SettingsError
+
+    if len(paths) > 2:
+        raise SettingsError("E-USAGE", f"--data is given {len(paths)} times.", cure="Give it once, or twice.")
+    first, second = [*paths, None, None][:2]
+    return first, second

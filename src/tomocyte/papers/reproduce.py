@@ -15,8 +15,11 @@ from tomocyte.figures.canvas import PictureFormat
 from tomocyte.ledger import refuse_other_kind
 from tomocyte.models import find_model, load_package
 from tomocyte.models.loaded import load_from_package
+from tomocyte.papers.acseg.recipe import SegmentationsRecipe
+from tomocyte.papers.acseg.segmentations import segmentations_experiment
+from tomocyte.papers.acseg.simulated import segment_simulated
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
-from tomocyte.papers.choi.macrophages import MacrophagesRecipe, macrophages_experiment
+from tomocyte.papers.choi.macrophages import MacrophagesRecipe, describe_macrophages, macrophages_experiment
 from tomocyte.papers.choi.recipe import OrganellesRecipe, training_folder
 from tomocyte.papers.choi.report import comparison_result
 from tomocyte.papers.osnet.recipe import SectionsRecipe, TimeLapseRecipe
@@ -29,7 +32,13 @@ from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
 from tomocyte.runs.simulate.benchmark import simulate_plans
 from tomocyte.simulation.benchmark import SPLITS
 
-EXPERIMENTS: tuple[type[PaperRecipe], ...] = (SectionsRecipe, TimeLapseRecipe, OrganellesRecipe, MacrophagesRecipe)
+EXPERIMENTS: tuple[type[PaperRecipe], ...] = (
+    SectionsRecipe,
+    TimeLapseRecipe,
+    OrganellesRecipe,
+    MacrophagesRecipe,
+    SegmentationsRecipe,
+)
 """Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
 
 
@@ -38,7 +47,9 @@ def reproduce(
     output: Path,
     *,
     data: Path | None = None,
+    second: Path | None = None,
     model: str | None = None,
+    is_from_truth: bool = False,
     file_format: PictureFormat = "png",
     device: str = "cpu",
     n_workers: int = 1,
@@ -53,9 +64,14 @@ def reproduce(
     output : Path
         Made if missing; the same call resumes where it was interrupted.
     data : Path, optional
-        A simulated data set; without it, the recipe's own is made in ``output / "data"``.
+        A simulated data set; without it, the recipe's own is made in ``output / "data"``. Of two segmentations that are
+        compared, the first.
+    second : Path, optional
+        The second of two segmentations.
     model : str, optional
         Model by name or folder, instead of the recipe's.
+    is_from_truth : bool
+        Whether simulated cells are measured exactly, from their shapes, without images; only of macrophages.
     file_format : {"png", "pdf", "svg"}
         Of the pictures.
     device : str
@@ -80,19 +96,33 @@ def reproduce(
     'sections-3d'
     >>> reproduce(recipe, Path("out"))  # doctest: +SKIP
     """
-    _check_model(recipe, model)
+    _check_options(recipe, model, is_from_truth=is_from_truth)
     refuse_other_kind(output, "reproduce")
     if isinstance(recipe, MacrophagesRecipe):
         _refuse_data(data)
-        measured_exactly = macrophages_experiment(recipe, file_format=file_format, callback=callback)
-        write_result(measured_exactly, output, about={"recipe": recipe.model_dump(mode="json")})
-        return measured_exactly
+        films = macrophages_experiment(
+            recipe, output, is_from_truth=is_from_truth, model=model, file_format=file_format, device=device,
+            n_workers=n_workers, callback=callback,
+        )  # fmt: skip
+        made = {"recipe": recipe.model_dump(mode="json"), "is_from_truth": is_from_truth, "model": model}
+        write_result(films, output, about=made)
+        return films
+    _check_pair(recipe, data, second, model)
     if data is None:
         plans, structures = _plans(recipe)
         folder = simulate_plans(plans, output / "data", structures=structures, n_workers=n_workers, callback=callback)
     else:
         folder = data
     about: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}
+    if isinstance(recipe, SegmentationsRecipe):
+        other = second or segment_simulated(
+            recipe, folder, output / "run", model=model, device=device, n_workers=n_workers, callback=callback
+        )
+        compared = segmentations_experiment(recipe, folder, other, file_format=file_format, callback=callback)
+        write_result(
+            compared, output, about={**about, "model": model or recipe.model, "compared": [str(folder), str(other)]}
+        )
+        return compared
     if isinstance(recipe, OrganellesRecipe):
         entries = compare_trainings(recipe, folder, output, device=device, callback=callback)
         simulated = is_simulated(recipe, folder)
@@ -121,22 +151,28 @@ def reproduce(
 
 
 def describe_experiment(
-    recipe: PaperRecipe, output: Path, *, data: Path | None = None, model: str | None = None
+    recipe: PaperRecipe,
+    output: Path,
+    *,
+    data: Path | None = None,
+    second: Path | None = None,
+    model: str | None = None,
+    is_from_truth: bool = False,
 ) -> list[str]:
     """What :func:`reproduce` would do with the same arguments, in lines for a screen."""
-    _check_model(recipe, model)
+    _check_options(recipe, model, is_from_truth=is_from_truth)
     if isinstance(recipe, MacrophagesRecipe):
         _refuse_data(data)
-        cells = ", ".join(
-            f"{name} {recipe.n_replicates} x {one.n_cells} cells ({one.experiment})"
-            for name, one in recipe.conditions.items()
-        )
-        return [f"{recipe.name}: {cells}, {recipe.n_frames} frames, simulated and measured exactly, without images."]
+        return describe_macrophages(recipe, is_from_truth=is_from_truth)
+    _check_pair(recipe, data, second, model)
     source = str(data)
     if data is None:
         plans, structures = _plans(recipe)
         name = recipe.benchmark + "," if isinstance(recipe, OrganellesRecipe) else "data"
         source = f"{name} simulated for it: {len(plans)} items with the truth of {', '.join(structures)}"
+    if isinstance(recipe, SegmentationsRecipe):
+        other = str(second) if second is not None else f"masks of the model {model or recipe.model}"
+        return [f"{recipe.name}: {source} against {other}, cell by cell."]
     if isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
         card = load_package(model or recipe.model).card
         return [f"{recipe.name}: {recipe.experiment} with {card.name} {card.version} on {source}."]
@@ -148,11 +184,27 @@ def describe_experiment(
     return lines
 
 
-def _check_model(recipe: PaperRecipe, model: str | None) -> None:
-    if isinstance(recipe, MacrophagesRecipe) and model is not None:
-        raise SettingsError("E-USAGE", "this experiment needs no model.", cure="Leave --model out.")
+def _check_options(recipe: PaperRecipe, model: str | None, *, is_from_truth: bool) -> None:
+    if is_from_truth and not isinstance(recipe, MacrophagesRecipe):
+        raise SettingsError("E-USAGE", "this experiment is about images.", cure="Leave --from-truth out.")
+    if is_from_truth and model is not None:
+        raise SettingsError("E-USAGE", "the truth needs no model.", cure="Leave --model or --from-truth out.")
     if isinstance(recipe, OrganellesRecipe) and model is not None:
         raise SettingsError("E-USAGE", "this experiment trains its own models.", cure="Leave --model out.")
+
+
+def _check_pair(recipe: PaperRecipe, data: Path | None, second: Path | None, model: str | None) -> None:
+    """Two segmentations are needed where they are compared, and nowhere else."""
+    if not isinstance(recipe, SegmentationsRecipe):
+        if second is not None:
+            raise SettingsError("E-USAGE", "this experiment takes one data set.", cure="Give --data once.")
+        return
+    if data is not None and second is None:
+        raise SettingsError(
+            "E-USAGE", "two segmentations are compared, and one is given.", cure="Give --data twice, or leave it out."
+        )
+    if data is not None and model is not None:
+        raise SettingsError("E-USAGE", "two segmentations need no model.", cure="Leave --model or --data out.")
 
 
 def _refuse_data(data: Path | None) -> None:
@@ -176,11 +228,14 @@ def _plans(recipe: PaperRecipe) -> tuple[list[ItemPlan], tuple[str, ...]]:
         experiment, _, size = recipe.benchmark.partition("/")
         splits = SPLITS if recipe.rows else tuple({test.split: None for test in recipe.tests.values()})
         return benchmark_plan(experiment, size, splits), _learned(recipe)
-    if not isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
+    if not isinstance(recipe, SectionsRecipe | TimeLapseRecipe | SegmentationsRecipe):
         return [], ()
     source = recipe.data
-    settings = recipe.sections if isinstance(recipe, SectionsRecipe) else recipe.time_lapse
-    structures = (settings.around, settings.structure)
+    if isinstance(recipe, SegmentationsRecipe):
+        structures: tuple[str, ...] = (recipe.structure,)
+    else:
+        settings = recipe.sections if isinstance(recipe, SectionsRecipe) else recipe.time_lapse
+        structures = (settings.around, settings.structure)
     if source.benchmark is None:
         return dataset_plan(dict(source.dataset or {}), source.n_items, seed=source.seed), structures
     experiment, _, size = source.benchmark.partition("/")

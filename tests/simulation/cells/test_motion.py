@@ -120,7 +120,33 @@ def test_the_experiments_are_those_of_the_paper():
         assert experiment(name).motion.time_step_s == 30 * 60
     with pytest.raises(SettingsError, match="E-SIM-EXPERIMENT"):
         experiment("starvation")
-    assert set(EXPERIMENTS) == {"culture", "dividing", "macrophage-control", "macrophage-lps"}
+    longer = experiment("macrophage-lps-24h")
+    assert (longer.n_frames - 1) * longer.motion.time_step_s == 24 * 3600
+    assert set(EXPERIMENTS) == {"culture", "dividing", "macrophage-control", "macrophage-lps", "macrophage-lps-24h"}
+
+
+def test_cells_that_keep_apart_grow_by_what_was_told_and_those_that_press_do_not():
+    """Without variation +40 % is 1.4; pressed cells lose what the neighbour takes."""
+    told = {"volume_change": 0.4, "variation": 0.0, "divisions_per_h": 0, "deaths_per_h": 0, "time_step_s": 28800.0}
+    growth, held = {}, {}
+    for apart in (1.25, 0.55):
+        motion = MotionSettings(**told, least_distance=apart, margin_um=15.0)
+        scenes, _ = film(n_frames=2, n_cells=3, seed=4, extent_um=(22.0, 56.0, 56.0), motion=motion)
+        first, last = (sum(cell.bodies[0].volume_um3 for cell in scene.cells) for scene in scenes)
+        growth[apart], held[apart] = last / first, first + last
+    assert growth[1.25] == pytest.approx(1.4, abs=1e-3)
+    assert growth[0.55] != pytest.approx(1.4, abs=0.02)
+    assert held[0.55] < 0.99 * held[1.25]
+
+
+def test_centres_keep_the_margin():
+    motion = MotionSettings(divisions_per_h=0, deaths_per_h=0, speed_um_per_h=40, margin_um=14.0, time_step_s=3600.0)
+    scenes, _ = film(n_frames=6, n_cells=2, seed=6, motion=motion)
+    centres = np.array([cell.bodies[0].centre_um[1:] for scene in scenes for cell in scene.cells])
+    assert (centres >= 14.0).all()
+    assert (centres <= np.array([26.0, 30.0])).all()  # a field of 40 x 44 µm
+    free, _ = film(n_frames=6, n_cells=2, seed=6, motion=motion.model_copy(update={"margin_um": 0.0}))
+    assert min(cell.bodies[0].centre_um[1:].min() for scene in free for cell in scene.cells) < 14.0
 
 
 def test_the_same_seed_gives_the_same_film():

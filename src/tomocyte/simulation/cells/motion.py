@@ -38,7 +38,6 @@ _MITOSIS_H = 1.0
 _DEATH_H = 3.0
 _RESPREAD_H = 2.0
 _CYCLE_H = 8.0
-_CLOSEST = 0.55
 
 
 class MotionSettings(Settings):
@@ -79,6 +78,11 @@ class MotionSettings(Settings):
     keeps_mass: bool = False
     """Whether cells keep what they hold: neighbours that press a cell take no volume from it (it bulges elsewhere), its
     dry mass follows its planned volume and concentration in any shape, and daughters weigh what the mother did."""
+    least_distance: float = Field(default=0.55, ge=0, le=3)
+    """Least distance of two centres over the sum of both radii. Below about 1.25 cells press against each other, and
+    what is pressed away is lost from their volume unless they keep it."""
+    margin_um: float = Field(default=0.0, ge=0, le=200)
+    """Distance in µm that centres keep from the lateral border; a cell's reach, and it stays whole."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,26 @@ EXPERIMENTS: dict[str, Experiment] = {
             **_STILL,
         ),
         _CHOI + "LPS, n = 12",
+    ),
+    "macrophage-lps-24h": Experiment(
+        "RAW 264.7",
+        2,
+        5,
+        MotionSettings(
+            time_step_s=21600.0,
+            duration_h=24.0,
+            volume_change=0.8,
+            height_change=-0.45,
+            spread_change=0.8,
+            roughness_change=0.8,
+            nucleus_change=0.5,
+            nucleolus_change=0.03,
+            concentration_change=-0.25,
+            droplet_change=3.0,
+            droplet_size_change=0.4,
+            **_STILL,
+        ),
+        "Choi et al., bioRxiv 2021, Supplementary Fig. 2: lamellipodia after 24 h; the amounts are starting values",
     ),
 }
 """Experiments by name."""
@@ -240,7 +264,7 @@ def simulate_timelapse(
             for track in tracks
         ]
         bodies = [build_body(plan) for plan in plans]
-        _push_apart(tracks, bodies)
+        _push_apart(tracks, bodies, motion, np.array(extent_um[1:]))
         places = [track.place for track in tracks]
         placed = [moved(body, place, floor) for body, place in zip(bodies, places, strict=True)]
         scene = fill_scene(
@@ -399,9 +423,16 @@ def _step(track: _Track, frame: int, motion: MotionSettings, lateral: Float) -> 
     is_first = not track.velocity.any()
     track.velocity = kick if is_first else keep * track.velocity + np.sqrt(1 - keep**2) * kick
     moved_to = track.place + track.velocity * step_h
-    is_out = (moved_to < 0) | (moved_to > lateral)
+    low, high = _inner(motion, lateral)
+    is_out = (moved_to < low) | (moved_to > high)
     track.velocity = np.where(is_out, -track.velocity, track.velocity)
-    track.place = np.clip(moved_to, 0.0, lateral)
+    track.place = np.clip(moved_to, low, high)
+
+
+def _inner(motion: MotionSettings, lateral: Float) -> tuple[Float, Float]:
+    """Lowest and highest place (y, x) of a centre."""
+    inset = np.minimum(motion.margin_um, 0.5 * lateral)
+    return inset, lateral - inset
 
 
 def _daughters(
@@ -435,16 +466,19 @@ def _daughters(
     return pair
 
 
-def _push_apart(tracks: list[_Track], bodies: list[StarBody]) -> None:
+def _push_apart(tracks: list[_Track], bodies: list[StarBody], motion: MotionSettings, lateral: Float) -> None:
     """Move centres that came too close, so that every cell keeps room for its nucleus."""
     radii = [lateral_radius_um(body) for body in bodies]
     for _ in range(12):
         for i, first in enumerate(tracks):
             for j, second in enumerate(tracks[:i]):
-                least = _CLOSEST * (radii[i] + radii[j])
+                least = motion.least_distance * (radii[i] + radii[j])
                 away = first.place - second.place
                 far = float(np.linalg.norm(away))
                 if far < least:
                     unit = away / far if far > 1e-9 else np.array([1.0, 0.0])
                     first.place = first.place + 0.5 * (least - far) * unit
                     second.place = second.place - 0.5 * (least - far) * unit
+        if motion.margin_um > 0:
+            for track in tracks:
+                track.place = np.clip(track.place, *_inner(motion, lateral))

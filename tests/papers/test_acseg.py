@@ -1,0 +1,156 @@
+"""ACSeg's Fig. 3 on boxes that can be counted by hand, and as a command on label images."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from scipy import stats
+from tests.in_process import tomocyte
+
+from tomocyte.errors import MetadataError
+from tomocyte.evaluation import Case
+from tomocyte.papers.acseg.recipe import SegmentationsRecipe
+from tomocyte.papers.acseg.segmentations import agreement_table, compare_case
+from tomocyte.training.recipe import build_recipe, load_recipe
+
+SIZE = (0.5, 0.2, 0.1)
+
+
+def shipped(**changes: object) -> SegmentationsRecipe:
+    recipe = build_recipe(load_recipe("acseg-fig3"), SegmentationsRecipe)
+    assert isinstance(recipe, SegmentationsRecipe)
+    return recipe.model_copy(update=changes)
+
+
+def boxes() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Two cells in both, one of them smaller in the second; one cell in each alone; one cut by the border in both."""
+    first, second = np.zeros((20, 40, 60), np.uint8), np.zeros((20, 40, 60), np.uint8)
+    first[4:14, 4:14, 4:14], second[4:14, 4:14, 4:14] = 1, 7
+    first[4:14, 4:14, 20:30], second[4:14, 4:14, 20:28] = 2, 5
+    first[4:14, 24:34, 4:14] = 3
+    second[4:14, 24:34, 40:50] = 9
+    first[4:14, 24:34, 54:60], second[4:14, 24:34, 54:60] = 4, 8
+    return first, second
+
+
+def case(first: NDArray[np.uint8], second: NDArray[np.uint8], size: tuple[float, float, float] | None = SIZE) -> Case:
+    return Case("a", "a", first, second, None, size)
+
+
+def test_cells_are_counted_by_hand() -> None:
+    first, second = boxes()
+    cells, alone = compare_case(case(first, second), shipped())
+    rows = cells.set_index("label_first")
+    assert rows["label_second"].to_dict() == {1: 7, 2: 5, 4: 8}
+    assert rows["is_cut"].to_dict() == {1: False, 2: False, 4: True}
+    voxel = 0.5 * 0.2 * 0.1
+    assert rows.loc[1, "volume_um3_first"] == pytest.approx(1000 * voxel)
+    assert rows.loc[2, "volume_um3_second"] == pytest.approx(800 * voxel)
+    assert rows.loc[2, "dice"] == pytest.approx(2 * 800 / 1800)
+    ratio = rows.loc[2, "surface_area_um2_second"] / rows.loc[2, "volume_um3_second"]
+    assert rows.loc[2, "surface_to_volume_per_um_second"] == pytest.approx(ratio)
+    assert alone[["side", "label", "volume_um3"]].values.tolist() == [
+        ["truth", 3, pytest.approx(1000 * voxel)], ["model", 9, pytest.approx(1000 * voxel)]
+    ]  # fmt: skip
+
+
+def test_what_overlaps_less_is_another_cell() -> None:
+    first, second = boxes()
+    cells, _ = compare_case(case(first, second), shipped(min_iou=0.85))
+    assert 2 not in cells["label_first"].tolist()  # 800 of 1000 voxels in common
+
+
+def test_without_a_voxel_size_nothing_is_measured() -> None:
+    with pytest.raises(MetadataError, match="E-VOXEL-SIZE"):
+        compare_case(case(*boxes(), size=None), shipped())
+
+
+def test_tests_are_those_of_scipy_and_claims_follow() -> None:
+    rng = np.random.default_rng(5)
+    first = rng.uniform(150, 300, 12)
+    cells = pd.DataFrame({"volume_um3_first": first, "volume_um3_second": first + rng.normal(0, 2, 12)})
+    cells["surface_to_volume_per_um_first"] = rng.uniform(0.9, 1.1, 12)
+    cells["surface_to_volume_per_um_second"] = cells["surface_to_volume_per_um_first"] - 0.05 + rng.normal(0, 0.01, 12)
+    table = agreement_table(cells, shipped()).set_index("quantity")
+    for name in table.index:
+        ours, theirs = cells[f"{name}_second"], cells[f"{name}_first"]
+        assert table.loc[name, "p_paired_t"] == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+        assert table.loc[name, "p_wilcoxon"] == pytest.approx(stats.wilcoxon(ours - theirs).pvalue)
+        step = (ours - theirs).to_numpy()
+        assert table.loc[name, "lower_limit"] == pytest.approx(step.mean() - 1.96 * step.std(ddof=1))
+    volume = table.loc["volume_um3"]
+    assert volume["margin"] == pytest.approx(0.05 * first.mean())
+    shifted = [cells["volume_um3_second"] - cells["volume_um3_first"] + sign * volume["margin"] for sign in (1, -1)]
+    p_both = [
+        stats.ttest_1samp(shifted[0], 0, alternative="greater"),
+        stats.ttest_1samp(shifted[1], 0, alternative="less"),
+    ]
+    assert volume["p_equivalence"] == pytest.approx(max(one.pvalue for one in p_both))
+    assert table["verdict"].to_dict() == {"volume_um3": "holds", "surface_to_volume_per_um": "holds"}
+    assert table.loc["surface_to_volume_per_um", "p_published"] == 0.001478
+    reversed_cells = cells.rename(
+        columns=lambda name: name.replace("first", "x").replace("second", "first").replace("x", "second")
+    )
+    other = agreement_table(reversed_cells, shipped()).set_index("quantity")
+    assert other.loc["surface_to_volume_per_um", "verdict"] == "does not hold"
+
+
+def test_one_cell_decides_nothing() -> None:
+    cells, _ = compare_case(case(*boxes()), shipped())
+    table = agreement_table(cells[cells["label_first"] == 1], shipped())
+    assert set(table["verdict"]) == {"cannot be decided"}
+    assert all(math.isnan(p) for p in table["p_paired_t"])
+
+
+def write(folder: Path, labels: dict[str, NDArray[np.uint8]], *, has_size: bool = True) -> Path:
+    folder.mkdir()
+    for name, array in labels.items():
+        about = {"axes": "ZYX"}
+        sizes = {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", SIZE, strict=True)}
+        tifffile.imwrite(folder / f"{name}.ome.tif", array, metadata={**about, **(sizes if has_size else {})})
+    return folder
+
+
+def test_two_folders_as_a_command(tmp_path: Path) -> None:
+    first, second = boxes()
+    a = write(tmp_path / "a", {"x": first, "y": first})
+    b = write(tmp_path / "b", {"x": second, "y": first})
+    out = tmp_path / "out"
+    words = ["reproduce", "acseg-fig3", "-o", out, "--data", a, "--data", b, "--set", "names=[manual, net]"]
+    dry = tomocyte(*words, "--dry-run")
+    assert f"{a} against {b}" in dry.output.replace("\n", "")
+    assert not out.exists()
+    done = tomocyte(*words, "--set", "n_shown=1")
+    assert done.exit_code == 0, done.exception
+    # Of 3 + 4 pairs two are cut; 3 cells are alone on one side.
+    assert (
+        "7 cells are in both, 2 of them cut by the border and left out; 1 only in manual, 1 only in net." in done.output
+    )
+    cells = pd.read_csv(out / "cells.csv")
+    assert len(cells) == 7
+    assert (out / "agreement-volume_um3.png").stat().st_size > 1000
+    assert (out / "difference-x-2.png").stat().st_size > 1000  # the only one that differs
+    assert len(pd.read_csv(out / "unmatched.csv")) == 2
+
+
+def test_the_cure_for_a_missing_voxel_size_works(tmp_path: Path) -> None:
+    first, second = boxes()
+    a = write(tmp_path / "a", {"x": first}, has_size=False)
+    b = write(tmp_path / "b", {"x": second}, has_size=False)
+    words = ["reproduce", "acseg-fig3", "-o", tmp_path / "out", "--data", a, "--data", b, "--set", "n_shown=0"]
+    refused = tomocyte(*words)
+    assert "E-VOXEL-SIZE" in str(refused.exception)
+    assert "voxel_size_um=[Z, Y, X]" in str(refused.exception)
+    assert tomocyte(*words, "--set", "voxel_size_um=[0.5, 0.2, 0.1]").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [("--data", "a"), ("--data", "a", "--data", "b", "--model", "x"), ("--from-truth",)])
+def test_half_a_comparison_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = tomocyte("reproduce", "acseg-fig3", "-o", tmp_path / "out", *words, "--dry-run")
+    assert "E-USAGE" in str(done.exception)
