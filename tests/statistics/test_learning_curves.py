@@ -12,8 +12,9 @@ import pytest
 from scipy import optimize
 
 from tomocyte.errors import SettingsError
-from tomocyte.statistics.learning_curves import PlanSettings, TrainingSize, plan_volumes, spoken_volumes
+from tomocyte.statistics.learning_curves import PlanSettings, plan_volumes, spoken_volumes
 from tomocyte.statistics.learning_families import FAMILIES, fit_family
+from tomocyte.statistics.learning_scores import TrainingSize
 
 TABLE = Path(__file__).parents[2] / "docs" / "acseg-table-1.csv"
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -19,7 +19,7 @@ import numpy as np
 
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.ledger import kind_of
-from tomocyte.statistics.learning_curves import TrainingSize
+from tomocyte.statistics.learning_scores import TrainingSize
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,8 +18,8 @@ from .effects import mean_interval as mean_interval
 from .effects import ratio_of_means as ratio_of_means
 from .learning_curves import Plan as Plan
 from .learning_curves import PlanSettings as PlanSettings
-from .learning_curves import TrainingSize as TrainingSize
 from .learning_curves import plan_volumes as plan_volumes
+from .learning_scores import TrainingSize as TrainingSize
 from .levels import cell_means as cell_means
 from .levels import replicate_means as replicate_means
 from .lineage import correlation_of_pairs as correlation_of_pairs

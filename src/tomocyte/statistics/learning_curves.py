@@ -25,6 +25,7 @@ from pydantic import Field
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
 from tomocyte.statistics.learning_families import FAMILIES, Curves, Family, fit_family
+from tomocyte.statistics.learning_scores import TrainingSize, resampled_scores
 
 Float = NDArray[np.float64]
 LIKELIHOOD_LIMIT = 3.84
@@ -49,41 +50,6 @@ class PlanSettings(Settings):
     """Level of confidence of intervals."""
     n_resamples: int = Field(default=2000, ge=100, le=100_000)
     """Number of resamples of the scores."""
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingSize:
-    """Scores of models that were trained on one number of volumes.
-
-    Parameters
-    ----------
-    n_volumes : float
-        That were learned from.
-    score : float
-        Mean of the test volumes.
-    standard_error : float
-        Of that mean; NaN where unknown.
-    by_volume : mapping of str to float, optional
-        Test volume -> its score.
-    """
-
-    n_volumes: float
-    score: float
-    standard_error: float = math.nan
-    by_volume: dict[str, float] | None = None
-
-    @classmethod
-    def of_volumes(cls, n_volumes: float, by_volume: dict[str, float]) -> TrainingSize:
-        """From the score of each test volume.
-
-        Examples
-        --------
-        >>> TrainingSize.of_volumes(5, {"a": 0.5, "b": 0.7, "c": 0.9}).score
-        0.7
-        """
-        values = np.array(list(by_volume.values()), np.float64)
-        error = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
-        return cls(n_volumes, float(values.mean()), error, by_volume)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +160,7 @@ def plan_volumes(
     Parameters
     ----------
     sizes : sequence of TrainingSize
-        Three or more different numbers of volumes; of one number, several are one after another.
+        Three or more different numbers of volumes.
     goal : float, optional
         Score, higher than any so far, at most the best possible.
     rng : numpy Generator
@@ -209,37 +175,74 @@ def plan_volumes(
 
     Examples
     --------
-    >>> table = {5: 0.8, 10: 0.85, 20: 0.9, 40: 0.93, 80: 0.955}
-    >>> sizes = [TrainingSize(n, score, 0.005) for n, score in table.items()]
+    >>> sizes = [TrainingSize(n, 1 - 0.5 * n**-0.5, 0.001) for n in (5, 10, 20, 40, 80, 160)]
     >>> plan = plan_volumes(sizes, goal=0.97, rng=np.random.default_rng(1))
-    >>> plan.curves[0].family.name, 100 < plan.volumes < 200
-    ('power', True)
+    >>> plan.curves[0].family.name, round(plan.volumes), plan.objections
+    ('power', 278, ())
     """
     options = settings or PlanSettings()
     ordered = _checked(sizes, goal, options)
-    n = np.array([size.n_volumes for size in ordered])
-    scores = np.array([size.score for size in ordered])
-    errors = np.array([size.standard_error for size in ordered])
-    has_errors = bool(np.isfinite(errors).all() and (errors > 0).all())
-    weights = 1 / errors**2 if has_errors and options.is_weighted else np.ones(len(n))
-    fits = [
-        (family, _fit(family, n, scores, weights, options.best)) for family in FAMILIES if len(n) >= family.n_parameters
-    ]
-    spread, notes = _spread(ordered, fits, has_errors=has_errors, is_weighted=options.is_weighted)
-    draws = _resampled(ordered, spread, options.n_resamples, rng)
-    deviances = {
-        family.name: _deviance(curve, len(n), is_known=has_errors and options.is_weighted) for family, curve in fits
-    }
-    least = min(deviances.values())
+    points = _points(ordered, options)
+    families = [family for family in FAMILIES if len(ordered) >= family.n_parameters]
+    fits = {family: points.fit(family) for family in families}
+    spread, notes = _spread(ordered, list(fits.values()), is_weighted=options.is_weighted)
+    draws = resampled_scores(ordered, spread, options.n_resamples, rng)
+    least = min(points.deviance(curve) for curve in fits.values())
     curves = []
-    for family, curve in fits:
-        resampled = fit_family(family, n, draws, weights, best=options.best)
-        known = has_errors and options.is_weighted
-        aicc = _aicc(deviances[family.name], family.n_parameters + (not known), len(n))
-        last = _last_error(family, n, scores, weights, options.best)
-        is_plausible = deviances[family.name] <= least + LIKELIHOOD_LIMIT
-        curves.append(_curve(family, curve, resampled, aicc, last, goal, options.level, is_plausible=is_plausible))
+    for family, curve in fits.items():
+        resampled = fit_family(family, points.n, draws, points.weights, best=options.best)
+        is_plausible = points.deviance(curve) <= least + LIKELIHOOD_LIMIT
+        volumes = low = high = math.nan
+        if goal is not None:
+            volumes = float(curve.volumes_for(goal)[0])
+            low, high = _interval(resampled.volumes_for(goal), options.level)
+        figures = (points.aicc(curve), 0.0, points.last_error(family), is_plausible, volumes, low, high)
+        curves.append(FittedCurve(family, curve, resampled, *figures))
     return _concluded(ordered, _weighed(curves, options), goal, options, notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """What curves are fitted to: numbers of volumes, scores and weights, each (N,).
+
+    ``is_known``: the weights are one over the variance of the scores; else only their ratios mean something.
+    """
+
+    n: Float
+    scores: Float
+    weights: Float
+    best: float
+    is_known: bool
+
+    def fit(self, family: Family) -> Curves:
+        return fit_family(family, self.n, self.scores[np.newaxis], self.weights, best=self.best)
+
+    def deviance(self, curve: Curves) -> float:
+        """-2 ln L, without what all families share: chi-square, or n ln of the mean square."""
+        squares, n_sizes = float(curve.squares[0]), len(self.n)
+        return squares if self.is_known else n_sizes * math.log(max(squares, 1e-24) / n_sizes)
+
+    def aicc(self, curve: Curves) -> float:
+        n_parameters = curve.family.n_parameters + (not self.is_known)
+        free = len(self.n) - n_parameters - 1
+        return self.deviance(curve) + 2 * n_parameters * len(self.n) / free if free > 0 else math.inf
+
+    def last_error(self, family: Family) -> float:
+        """What the curve of all points but the last foretells for it, minus its score."""
+        if len(self.n) - 1 < family.n_parameters:
+            return math.nan
+        curve = replace(self, n=self.n[:-1], scores=self.scores[:-1], weights=self.weights[:-1]).fit(family)
+        return float(curve.score_at(self.n[-1])[0, 0] - self.scores[-1])
+
+
+def _points(sizes: Sequence[TrainingSize], options: PlanSettings) -> _Points:
+    n, scores, errors = np.array([(size.n_volumes, size.score, size.standard_error) for size in sizes]).T
+    is_known = options.is_weighted and _has_errors(errors)
+    return _Points(n, scores, 1 / errors**2 if is_known else np.ones(len(n)), options.best, is_known)
+
+
+def _has_errors(errors: Float) -> bool:
+    return bool(np.isfinite(errors).all() and (errors > 0).all())
 
 
 def _checked(sizes: Sequence[TrainingSize], goal: float | None, options: PlanSettings) -> tuple[TrainingSize, ...]:
@@ -263,44 +266,21 @@ def _checked(sizes: Sequence[TrainingSize], goal: float | None, options: PlanSet
     return ordered
 
 
-def _fit(family: Family, n: Float, scores: Float, weights: Float, best: float) -> Curves:
-    return fit_family(family, n, scores[np.newaxis], weights, best=best)
-
-
-def _deviance(curve: Curves, n_sizes: int, *, is_known: bool) -> float:
-    """-2 ln L, without what all families share: chi-square, or n ln of the mean square."""
-    squares = float(curve.squares[0])
-    return squares if is_known else n_sizes * math.log(max(squares, 1e-24) / n_sizes)
-
-
-def _aicc(deviance: float, n_parameters: int, n_sizes: int) -> float:
-    free = n_sizes - n_parameters - 1
-    return deviance + 2 * n_parameters * n_sizes / free if free > 0 else math.inf
-
-
-def _last_error(family: Family, n: Float, scores: Float, weights: Float, best: float) -> float:
-    if len(n) - 1 < family.n_parameters:
-        return math.nan
-    curve = _fit(family, n[:-1], scores[:-1], weights[:-1], best)
-    return float(curve.score_at(n[-1])[0, 0] - scores[-1])
-
-
 def _spread(
-    sizes: Sequence[TrainingSize], fits: list[tuple[Family, Curves]], *, has_errors: bool, is_weighted: bool
+    sizes: Sequence[TrainingSize], curves: Sequence[Curves], *, is_weighted: bool
 ) -> tuple[Float, tuple[str, ...]]:
     """Standard deviations by which scores are disturbed beside the resampling of test volumes, and what was done."""
-    n = np.array([size.n_volumes for size in sizes])
-    scores, errors = np.array([size.score for size in sizes]), np.array([size.standard_error for size in sizes])
+    n, scores, errors = np.array([(size.n_volumes, size.score, size.standard_error) for size in sizes]).T
+    has_errors = _has_errors(errors)
+    unit = errors if has_errors else np.ones(len(n))
     training = "How much another choice of training volumes would change the scores is in no interval."
-    scaled = [
-        (
-            np.square((curve.score_at(n)[0] - scores) / (errors if has_errors else 1)).sum()
-            / (len(n) - family.n_parameters)
+    scatter = math.sqrt(
+        min(
+            float(np.square((curve.score_at(n)[0] - scores) / unit).sum()) / (len(n) - curve.family.n_parameters)
+            for curve in curves
+            if len(n) > curve.family.n_parameters
         )
-        for family, curve in fits
-        if len(n) > family.n_parameters
-    ]
-    scatter = math.sqrt(min(scaled))
+    )
     if not has_errors:
         note = "The scores have no standard errors: the interval rests on their scatter about the best curve."
         return np.full(len(n), scatter), (note, training)
@@ -310,38 +290,6 @@ def _spread(
     times = f"{scatter:.1f} times as much as their standard errors"
     note = f"Scores scatter about the best curve {times}; intervals are widened."
     return errors * math.sqrt(scatter**2 - 1), (*notes, note, training)
-
-
-def _resampled(sizes: Sequence[TrainingSize], spread: Float, n_resamples: int, rng: np.random.Generator) -> Float:
-    """Scores (B, N) of resampled test volumes, the same ones at every size where they are the same."""
-    volumes = [size.by_volume for size in sizes]
-    scores = np.array([size.score for size in sizes])
-    noise = rng.normal(size=(n_resamples, len(sizes))) * spread
-    names = sorted(volumes[0]) if volumes[0] else []
-    if len(names) > 1 and all(one is not None and sorted(one) == names for one in volumes):
-        table = np.array([[one[name] for name in names] for one in volumes if one is not None])
-        index = rng.integers(len(names), size=(n_resamples, len(names)))
-        return np.asarray(table[:, index].mean(axis=2).T + noise)
-    draws = np.empty((n_resamples, len(sizes)))
-    for number, size in enumerate(sizes):
-        if size.by_volume is not None and len(size.by_volume) > 1:
-            values = np.array(list(size.by_volume.values()))
-            draws[:, number] = rng.choice(values, size=(n_resamples, len(values))).mean(axis=1)
-        else:
-            error = size.standard_error if math.isfinite(size.standard_error) else 0.0
-            draws[:, number] = scores[number] + error * rng.normal(size=n_resamples)
-    return draws + noise
-
-
-def _curve(
-    family: Family, curve: Curves, resampled: Curves, aicc: float, last: float, goal: float | None, level: float,
-    *, is_plausible: bool,
-) -> FittedCurve:  # fmt: skip
-    volumes = low = high = math.nan
-    if goal is not None:
-        volumes = float(curve.volumes_for(goal)[0])
-        low, high = _interval(resampled.volumes_for(goal), level)
-    return FittedCurve(family, curve, resampled, aicc, 0.0, last, is_plausible, volumes, low, high)
 
 
 def _weighed(curves: list[FittedCurve], options: PlanSettings) -> tuple[FittedCurve, ...]:
