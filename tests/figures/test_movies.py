@@ -16,7 +16,7 @@ from PIL import Image
 from tomocyte.errors import OutputError, SettingsError
 from tomocyte.figures import movies
 from tomocyte.figures.movies import check_movie, write_movie
-from tomocyte.figures.rendering import Body, BodyPanel, turning_pictures
+from tomocyte.figures.rendering import Body, BodyPanel, film_mesh, turning_pictures
 
 GREYS = (0, 80, 160, 240)
 
@@ -104,3 +104,36 @@ def test_a_turn_ends_where_it_began() -> None:
     assert n_coloured[0] == pytest.approx(n_coloured[2], rel=0.02)
     assert n_coloured[1] == pytest.approx(n_coloured[3], rel=0.02)
     assert abs(n_coloured[0] - n_coloured[1]) > 0.02 * n_coloured[0], "the body is not round"
+
+
+def test_the_scale_bar_of_a_turn_is_true() -> None:
+    """A ball of 10 µm is twice as wide as the bar of 5 µm, from every side."""
+    grid = np.indices((34, 68, 68)).transpose(1, 2, 3, 0) * (0.4, 0.2, 0.2)
+    mask = ((grid - (6.8, 6.8, 6.8)) ** 2).sum(axis=-1) < 25
+    panel = BodyPanel((Body(mask, "#D55E00"),), "")
+    for view in turning_pictures(panel, (0.4, 0.2, 0.2), n_views=3, largest_side=400):
+        dark = view[-24:, :200].max(axis=-1) < 60
+        bar = dark.sum(axis=1).max()
+        is_ball = view[..., 0].astype(int) - view[..., 2] > 40
+        assert is_ball.any(axis=0).sum() / bar == pytest.approx(2, rel=0.04)
+
+
+def test_small_objects_of_a_film_keep_their_size() -> None:
+    """Two droplets of 1.2 µm in a field of 60 µm: from the volume of their mesh, their radius within 0.1 µm."""
+    grid = np.indices((20, 300, 300)).transpose(1, 2, 3, 0) * (0.2, 0.2, 0.2)
+    mask = np.zeros(grid.shape[:3], bool)
+    for centre in ((2, 5, 5), (2, 55, 55)):
+        mask |= ((grid - centre) ** 2).sum(axis=-1) < 0.6**2
+    vertices, faces = film_mesh(mask, (0.2, 0.2, 0.2))
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    volume = abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum()) / 6
+    assert (volume / 2 * 3 / 4 / np.pi) ** (1 / 3) == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_film_of_many_triangles_has_coarser_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.zeros((40, 60, 60), bool)
+    mask[4:-4, 4:-4, 4:-4] = True
+    n_fine = len(film_mesh(mask, (0.2, 0.1, 0.1))[1])
+    monkeypatch.setattr("tomocyte.figures.rendering._TRIANGLES_OF_A_FILM", n_fine - 1)
+    monkeypatch.setattr("tomocyte.figures.rendering._TURNING_SIDE", 16)
+    assert len(film_mesh(mask, (0.2, 0.1, 0.1))[1]) < n_fine

@@ -169,7 +169,7 @@ def test_a_film_of_a_track_keeps_the_cell_in_the_middle(finished: Path, tmp_path
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renderings of coarse surfaces, which take a tenth of the time."""
-    monkeypatch.setattr("tomocyte.figures.rendering._TURNING_SIDE", 16)
+    monkeypatch.setattr("tomocyte.figures.rendering._FINE_SIDE", 16)
 
 
 def test_a_rendering_turns(finished: Path, tmp_path: Path, coarse: None) -> None:

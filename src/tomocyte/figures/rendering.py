@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture
+from tomocyte.figures.marks import scale_bar_um
 from tomocyte.volume import VoxelSize, check_voxel_size
 
 Float = NDArray[np.float64]
@@ -31,8 +32,13 @@ _LIGHT = np.array([0.85, 0.3, -0.45])
 _AMBIENT = 0.55
 _PANEL_INCHES = 3.4
 _TURNING_SIDE = 96
+_FINE_SMOOTHING_UM = 0.2
+_FINE_SIDE = 224
+_TRIANGLES_OF_A_FILM = 120_000
+_SAMPLES = 2
+"""Drawn pixels along each side of a pixel of a film: edges are smooth, and seams between triangles are not seen."""
 _TURNING_ELEVATION = 28.0
-_TURNING_ZOOM = 0.85
+_TURNING_ZOOM = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,25 +203,62 @@ def turning_pictures(
     Yields
     ------
     ndarray (rows, columns, 3), uint8
-        The axes carry µm.
+        The axes carry µm; without perspective, so that the scale bar holds everywhere.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    parts = [surface_mesh(body.mask, voxel_size_um, largest_side=_TURNING_SIDE) for body in panel.bodies]
+    parts = [film_mesh(body.mask, voxel_size_um) for body in panel.bodies]
     shape: tuple[int, ...] = panel.bodies[0].mask.shape
     low, high = _limits([vertices for vertices, _ in parts], shape, voxel_size_um)
     with defaults():
         side = largest_side / DPI
-        figure = Figure(figsize=(side, side), dpi=DPI, facecolor="white")
+        figure = Figure(figsize=(side, side), dpi=DPI * _SAMPLES, facecolor="white")
         canvas: Any = FigureCanvasAgg(figure)
-        axes: Any = figure.add_axes((0, 0, 1, 0.96), projection="3d")
+        axes: Any = figure.add_axes((0, 0, 1, 0.96), projection="3d", proj_type="ortho")
         _draw_bodies(axes, panel, parts)
         figure.text(0.02, 0.97, drawable(panel.caption), fontsize=10, va="top", parse_math=False)
         for number in range(n_views):
             _finish(axes, low, high, (_TURNING_ELEVATION, -60.0 + 360.0 * number / n_views), zoom=_TURNING_ZOOM)
+            if number == 0:
+                _add_scale_bar(figure, axes, (low + high) / 2)
             canvas.draw()
-            yield np.array(canvas.buffer_rgba())[..., :3]
+            yield _reduced(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def film_mesh(mask: NDArray[Any], voxel_size_um: VoxelSize) -> tuple[Float, NDArray[np.int64]]:
+    """Triangles for films: fine ones, which small objects need, unless there are too many of them.
+
+    Parameters and results as :func:`surface_mesh`.
+    """
+    fine = surface_mesh(mask, voxel_size_um, smoothing_um=_FINE_SMOOTHING_UM, largest_side=_FINE_SIDE)
+    if len(fine[1]) <= _TRIANGLES_OF_A_FILM:
+        return fine
+    return surface_mesh(mask, voxel_size_um, largest_side=_TURNING_SIDE)
+
+
+def _add_scale_bar(figure: Any, axes: Any, middle: Float) -> None:
+    """A bar in the lower left corner: as long as that length across the line of sight, wherever it lies."""
+    from matplotlib.lines import Line2D
+    from mpl_toolkits.mplot3d.proj3d import proj_transform  # type: ignore[import-untyped]
+
+    z, y, x = middle
+    projection = axes.get_proj()
+    ends = [axes.transData.transform(proj_transform(x, y, height, projection)[:2]) for height in (z, z + 1)]
+    # A length along z is seen shortened by the elevation of the eye.
+    px_per_um = float(np.hypot(*(ends[1] - ends[0]))) / math.cos(math.radians(_TURNING_ELEVATION))
+    width_px = float(figure.bbox.width)
+    length_um = scale_bar_um(width_px / px_per_um)
+    left, right = 0.03, 0.03 + length_um * px_per_um / width_px
+    figure.add_artist(Line2D([left, right], [0.035, 0.035], color="black", linewidth=3, solid_capstyle="butt"))
+    figure.text(left, 0.045, f"{length_um:g} µm", fontsize=9, va="bottom")
+
+
+def _reduced(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with the mean of every few pixels instead of these."""
+    rows, columns = (side // _SAMPLES for side in picture.shape[:2])
+    parts = picture[: rows * _SAMPLES, : columns * _SAMPLES].reshape(rows, _SAMPLES, columns, _SAMPLES, 3)
+    return parts.mean(axis=(1, 3)).round().astype(np.uint8)
 
 
 def _limits(parts: list[Float], shape: tuple[int, ...], voxel_size_um: VoxelSize) -> tuple[Float, Float]:
