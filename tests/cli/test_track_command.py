@@ -141,6 +141,73 @@ def test_one_frame_of_the_challenge(tmp_path) -> None:
     assert "2 objects in 1 frames: 2 tracks, 0 divisions." in done.output
 
 
+def drawn(path: Path, frames: list[list[tuple[int, int, int]]], times: tuple[float, ...] | None = None) -> None:
+    """Label images of square cells: y, x and side of each, numbered in this order."""
+    labels = np.zeros((len(frames), 1, 4, 60, 80), np.uint16)
+    for frame, cells in enumerate(frames):
+        for number, (y, x, side) in enumerate(cells, start=1):
+            labels[frame, 0, :, y : y + side, x : x + side] = number
+    write_volume(path, Volume.from_array(labels, quantity="labels", unit="1", voxel_size_um=SIZE_UM, time_s=times))
+
+
+def tracked(path: Path, *options: object) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    out = path.with_name("out")
+    done = tomocyte("track", path, "-o", out, *options)
+    assert done.exit_code == 0, done.output
+    masks = read_volume(out / "masks.ome.tif")
+    planes = np.stack([masks.planes(frame, 0) for frame in range(masks.n_frames)])
+    return pd.read_csv(out / "objects.csv"), pd.read_csv(out / "tracks.csv"), planes
+
+
+def test_a_film_without_cells(tmp_path) -> None:
+    drawn(tmp_path / "a.ome.tif", [[], [], []])
+    objects, tracks, masks = tracked(tmp_path / "a.ome.tif", "--format", "ctc", "--format", "geff")
+    assert (len(objects), len(tracks)) == (0, 0)
+    assert masks.shape == (3, 4, 60, 80)
+    assert not masks.any()
+    assert (tmp_path / "out" / "res_track.txt").read_text(encoding="ascii") == ""
+
+
+def test_an_empty_frame_irregular_times_and_a_cell_of_one_frame(tmp_path) -> None:
+    """Two cells are gone in frame 2 and come back; a third is there in frame 4 alone."""
+    frames = [[(5, 5 + 2 * t, 12), (35, 40, 16)] for t in range(6)]
+    frames[2] = []
+    frames[4].append((5, 60, 12))
+    drawn(tmp_path / "a.ome.tif", frames, (0.0, 60.0, 90.0, 400.0, 410.0, 500.0))
+    objects, tracks, masks = tracked(tmp_path / "a.ome.tif")
+    assert tracks[["first_frame", "last_frame"]].to_numpy().tolist() == [[0, 5], [0, 5], [4, 4]]
+    assert objects[objects["frame"] == 3]["track_flags"].tolist() == ["after-gap"] * 2
+    assert objects.groupby("frame")["time_s"].first().tolist() == [0.0, 60.0, 400.0, 410.0, 500.0]
+    assert not masks[2].any()
+    assert masks[5, 0, 40, 45] == masks[0, 0, 40, 45]
+    np.testing.assert_allclose(tracks["duration_s"], [500.0, 500.0, np.nan])
+    np.testing.assert_allclose(tracks["path_length_um"][:2], [10 * 0.2, 0.0], atol=1e-9)
+
+
+def test_a_film_of_one_frame(tmp_path) -> None:
+    drawn(tmp_path / "a.ome.tif", [[(5, 5, 12), (35, 40, 16)]])
+    objects, tracks, _ = tracked(tmp_path / "a.ome.tif")
+    assert objects["track_id"].tolist() == [1, 2]
+    assert (tracks["first_frame"] == tracks["last_frame"]).all()
+
+
+def test_two_cells_that_change_places_are_told_apart_by_size(tmp_path) -> None:
+    """All cells move by up to six columns per frame; from frame 3 to 4 two neighbours change places."""
+    rng = np.random.default_rng(5)
+    others = [(2, 20, 8), (2, 60, 9), (48, 10, 8), (46, 60, 10)]
+    frames = []
+    for frame in range(7):
+        others = [(y, int(np.clip(x + rng.integers(-6, 7), 0, 68)), side) for y, x, side in others]
+        large, small = ((22, 22, 16), (24, 40, 11)) if frame < 4 else ((22, 34, 16), (24, 21, 11))
+        shift = int(rng.integers(-2, 3))
+        frames.append([*((y, x + shift, side) for y, x, side in (large, small)), *others])
+    drawn(tmp_path / "a.ome.tif", frames)
+    _, tracks, masks = tracked(tmp_path / "a.ome.tif")
+    assert len(tracks) == 6
+    assert masks[3, 0, 30, 30] == masks[5, 0, 30, 42] != 0
+    assert masks[3, 0, 30, 45] == masks[5, 0, 30, 26] != 0
+
+
 def test_results_of_tracking_can_be_tracked_again(tmp_path) -> None:
     series(tmp_path / "a.ome.tif")
     assert tomocyte("track", tmp_path / "a.ome.tif", "-o", tmp_path / "out").exit_code == 0

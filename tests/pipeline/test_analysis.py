@@ -58,7 +58,7 @@ def test_stages_are_those_of_the_plan_and_are_ready() -> None:
     volume = boxes(3)
     plan = plan_run(volume, RunSettings(modality="fluorescence"))
     stages = prepared_stages(plan, volume)
-    names = ("classical", "measure", "organelles", "plausibility", "tracking", "draw")
+    names = ("classical", "repair", "measure", "organelles", "plausibility", "tracking", "draw")
     assert tuple(stage.name for stage in stages) == plan.stages == names
     notices: list[Notice] = []
     state = walk(plan, volume, 2, stages, notices)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 
 from tomocyte.errors import InputError
 from tomocyte.tracking.files import (
@@ -106,6 +107,29 @@ def test_geff_as_the_specification_has_it(tmp_path) -> None:
     assert (properties / "volume_um3" / "missing" / ".zarray").exists(), "one volume is unknown"
     assert not (properties / "x" / "missing").exists()
     assert set(about["node_props_metadata"]) == {entry.name for entry in properties.iterdir() if entry.is_dir()}
+
+
+def test_geff_as_another_program_writes_it(tmp_path) -> None:
+    """Zarr format 3, ids that are no positions, axes of other names in nanometres, an edge with a weight."""
+    root = zarr.open_group(tmp_path / "other.geff", mode="w", zarr_format=3)
+    root.attrs["geff"] = {
+        "geff_version": "1.1.0", "directed": True, "node_props_metadata": {}, "edge_props_metadata": {},
+        "axes": [{"name": "time", "type": "time", "unit": "second"},
+                 {"name": "row", "type": "space", "unit": "nanometer"},
+                 {"name": "x", "type": "space", "unit": "nanometer"}],
+    }  # fmt: skip
+    root.create_array("nodes/ids", data=np.array([3, 7, 9], np.uint64))
+    root.create_array("edges/ids", data=np.array([[3, 7], [3, 9]], np.uint64))
+    root.create_array("edges/props/weight/values", data=np.array([0.5, 0.25]))
+    for name, values in (("time", [0.0, 40.0, 40.0]), ("row", [1500.0, 1700.0, 9000.0]), ("x", [0.0, 100.0, 200.0])):
+        root.create_array(f"nodes/props/{name}/values", data=np.array(values))
+    read = read_geff(tmp_path / "other.geff")
+    assert read.table["frame"].tolist() == [0, 1, 1]
+    assert read.table["time_s"].tolist() == [0.0, 40.0, 40.0]
+    np.testing.assert_allclose(read.table["y_um"], [1.5, 1.7, 9.0])
+    np.testing.assert_allclose(read.table["x_um"], [0.0, 0.1, 0.2])
+    assert read.links.tolist() == [[0, 1], [0, 2]]
+    assert tracks_of_links(read).tracks["parent_id"].tolist() == [0, 1, 1]
 
 
 def test_a_folder_that_is_no_geff(tmp_path) -> None:

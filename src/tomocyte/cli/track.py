@@ -101,6 +101,7 @@ def track(
         "n_deaths": int((tracks["end"] == "death").sum()),
         "n_merged": len(result.tracks.merged),
         "n_pieces": len(result.tracks.pieces),
+        "n_repaired": result.n_repaired,
     }
     if as_json:
         typer.echo(json.dumps({**counts, "files": list(result.files)}))
@@ -109,6 +110,12 @@ def track(
         f"{counts['n_objects']} objects in {counts['n_frames']} frames: {counts['n_tracks']} tracks, "
         f"{counts['n_divisions']} divisions."
     )
+    if result.n_repaired:
+        typer.echo(
+            f"note: {result.n_repaired} objects were cut or put together, as the frames before and after show; see "
+            "the flag repaired, and repairs.yaml. --set has_repairs=false leaves them.",
+            err=True,
+        )
     for warning in result.warnings:
         typer.echo(f"note: {warning}", err=True)
     if counts["n_merged"] or counts["n_pieces"]:

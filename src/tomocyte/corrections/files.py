@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 FOLDER_SUFFIX = ".edits.yaml"
 LOG_NAME = "edits_log"
 COPY_NAME = "edits.yaml"
+REPAIRS_NAME = "repairs.yaml"
+"""What a run repaired by itself, as edits that can be continued."""
+AS_SEGMENTED = "as_segmented"
+"""Folder of an item with the main objects' label image before repairs."""
 AS_WRITTEN = "as_written"
 """Folder of an item with a second copy of its label images, so that one corrected in place can still be compared."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tomocyte.corrections.apply import apply_edits
 from tomocyte.corrections.compare import find_edits
 from tomocyte.corrections.edits import Edit, EditList
-from tomocyte.corrections.files import AS_WRITTEN, COPY_NAME, load_edits, whole_labels
+from tomocyte.corrections.files import AS_WRITTEN, COPY_NAME, REPAIRS_NAME, load_edits, whole_labels
 from tomocyte.datasets.orientation import oriented_like
 from tomocyte.errors import InputError, MetadataError, SettingsError
 from tomocyte.formats import ReadOptions, read_volume
@@ -143,6 +143,11 @@ class FinishedItem:
         """Whether a file has the content that the run wrote under a name."""
         written = self.record.outputs.get(name)
         return written is not None and path.is_file() and sha256_file(path) == written.sha256
+
+    def repairs(self) -> tuple[Edit, ...]:
+        """What the run repaired by itself, after those edits."""
+        path = self.folder / REPAIRS_NAME
+        return load_edits(path, [self.name])[self.name].edits if path.exists() else ()
 
     def edits(self) -> EditList | None:
         """The edits that the item was made with."""
@@ -328,6 +333,15 @@ def continued_edits(item: FinishedItem, pending: EditList | None) -> tuple[EditL
     return before, n_own
 
 
+def _with_repairs(item: FinishedItem, before: EditList, n_own: int) -> tuple[EditList, int]:
+    """The same with what the run repaired, which its labels show: it is corrected too, and then found no more."""
+    repairs = item.repairs()
+    own, later = before.edits[:n_own], before.edits[n_own:]
+    if later[: len(repairs)] != repairs:
+        before = before.model_copy(update={"edits": (*own, *repairs, *later)})
+    return before, n_own + len(repairs)
+
+
 def edits_from_labels(
     item: FinishedItem, structure: str, corrected: Path, *, frame: int | None = None, pending: EditList | None = None
 ) -> EditsFromLabels:
@@ -360,6 +374,7 @@ def edits_from_labels(
         ``E-EDIT-STRUCTURE``; ``E-EDIT-FRAME``: no such frame.
     """
     before, n_own = continued_edits(item, pending)
+    before, n_own = _with_repairs(item, before, n_own)
     structure = find_name(structure, item.structures) or structure
     labels = item.labels_as_written(structure)
     size = labels.require_voxel_size()

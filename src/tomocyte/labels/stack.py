@@ -36,11 +36,25 @@ class LabelStack:
         ValueError
             Another shape, or not unsigned integers.
         """
+        self._frames.append(self._packed(labels))
+
+    def replace(self, frame: int, labels: NDArray[Any]) -> None:
+        """Put other labels in the place of a frame's; errors as :meth:`append`."""
+        self._frames[frame] = self._packed(labels)
+        self._opened = None
+
+    def copy(self) -> LabelStack:
+        """The frames so far, which later changes of this stack leave as they are."""
+        other = LabelStack(self._shape)
+        other._frames = list(self._frames)
+        return other
+
+    def _packed(self, labels: NDArray[Any]) -> tuple[bytes, np.dtype[Any]]:
         if labels.shape != self._shape or labels.dtype.kind != "u":
             raise ValueError(f"labels must be unsigned {self._shape}, not {labels.dtype} {labels.shape}")
         compressor = zlib.compressobj(level=1)
         chunks = [compressor.compress(np.ascontiguousarray(plane).data) for plane in labels]
-        self._frames.append((b"".join(chunks) + compressor.flush(), labels.dtype))
+        return b"".join(chunks) + compressor.flush(), labels.dtype
 
     def _open(self, frame: int) -> NDArray[Any]:
         if self._opened is None or self._opened[0] != frame:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tomocyte.corrections.apply import EditRecord
+    from tomocyte.corrections.edits import Edit
 
 MAP_UNIT = "bit/255"
 MAP_QUANTITY = "predictive_entropy"
@@ -64,6 +65,10 @@ class Analysis:
         One row per cell, two structures and frame, where contacts are measured.
     tracks : DataFrame, optional
         One row per track of the main objects, in a time-lapse.
+    repairs : tuple of Edit
+        What was repaired of the main objects in single frames, as edits.
+    as_segmented : Volume, optional
+        The labels of the main objects before they were repaired.
     edit_log : tuple of EditRecord
         What corrections by hand did.
     """
@@ -78,6 +83,8 @@ class Analysis:
     pairs: pd.DataFrame | None = None
     contacts: pd.DataFrame | None = None
     tracks: pd.DataFrame | None = None
+    repairs: tuple[Edit, ...] = ()
+    as_segmented: Volume | None = None
     edit_log: tuple[EditRecord, ...] = ()
 
     @property
@@ -130,15 +137,22 @@ def analyse(
     frames = _Frames(plan, volume)
     for index in range(volume.n_frames):
         frames.add(walk(plan, volume, index, stages, frames.notices, callback), stages)
+    for stage in stages:
+        for index in sorted(stage.again(frames.state())):
+            frames.add(walk(plan, volume, index, stages, frames.notices, callback), stages)
     return _finish(plan, volume, stages, frames)
 
 
 def segment_frame(
     volume: Volume, settings: RunSettings, *, frame: int = 0, is_measured: bool = False
 ) -> tuple[Plan, FrameState]:
-    """One frame read and segmented exactly as :func:`analyse` does, measured only if asked for; errors as there."""
+    """One frame read and segmented exactly as :func:`analyse` does, measured only if asked for; errors as there.
+
+    Alone it has no frames before and after, so nothing is repaired.
+    """
     plan = plan_run(volume, settings)
-    plan = replace(plan, stages=plan.stages[: plan.stages.index("measure") + is_measured])
+    stages = plan.stages[: plan.stages.index("measure") + is_measured]
+    plan = replace(plan, stages=tuple(name for name in stages if name != "repair"))
     return plan, walk(plan, volume, frame, prepared_stages(plan, volume), [])
 
 
@@ -174,26 +188,37 @@ class _Frames:
     def __init__(self, plan: Plan, volume: Volume) -> None:
         self.plan = plan
         self.shape = volume.spatial_shape
-        self.tables: list[pd.DataFrame] = []
+        self.tables: dict[int, list[pd.DataFrame]] = {}
         self.labels: dict[str, LabelStack] = {}
         self.maps: dict[str, LabelStack] = {}
         self.pictures: dict[str, bytes] = {}
         self.notices: list[Notice] = []
-        self.n_masked_voxels = 0
+        self._n_masked_voxels: dict[int, int] = {}
+
+    @property
+    def n_masked_voxels(self) -> int:
+        return sum(self._n_masked_voxels.values())
 
     def add(self, state: FrameState, stages: Sequence[Stage]) -> None:
-        self.tables += [complete_table(state, structure, stages) for structure in state.tables]
+        """Keep what is known of the next frame, or of one that was done again."""
+        index, is_again = state.frame.index, state.frame.index in self.tables
+        self.tables[index] = [complete_table(state, structure, stages) for structure in state.tables]
         self.pictures |= state.pictures
         for stacks, arrays in ((self.labels, state.labels), (self.maps, state.maps)):
             for structure, array in arrays.items():
-                stacks.setdefault(self.plan.name_of(structure), LabelStack(self.shape)).append(array)
+                stack = stacks.setdefault(self.plan.name_of(structure), LabelStack(self.shape))
+                if is_again:
+                    stack.replace(index, array)
+                else:
+                    stack.append(array)
         if state.frame.outside is not None:
-            self.n_masked_voxels += int(np.count_nonzero(state.frame.outside))
+            self._n_masked_voxels[index] = int(np.count_nonzero(state.frame.outside))
 
     def state(self) -> VolumeState:
         import pandas as pd
 
-        return VolumeState(pd.concat(self.tables, ignore_index=True), self.labels, self.maps, self.pictures)
+        tables = [table for of_frame in self.tables.values() for table in of_frame]
+        return VolumeState(pd.concat(tables, ignore_index=True), self.labels, self.maps, self.pictures)
 
 
 def complete_table(state: FrameState, structure: str, stages: Sequence[Stage]) -> pd.DataFrame:
@@ -252,6 +277,8 @@ def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames
         pairs=state.pairs,
         contacts=state.contacts,
         tracks=state.tracks,
+        repairs=state.repairs,
+        as_segmented=None if state.as_segmented is None else state.as_segmented.volume(**properties),
         edit_log=state.edit_log,
     )
 

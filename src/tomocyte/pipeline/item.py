@@ -125,7 +125,7 @@ def process_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
 
 
 def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback: Callback) -> None:
-    from tomocyte.corrections.files import AS_WRITTEN, write_corrections
+    from tomocyte.corrections.files import AS_SEGMENTED, AS_WRITTEN, REPAIRS_NAME, edits_as_yaml, write_corrections
     from tomocyte.tables import write_table
 
     for structure, labels in analysis.labels.items():
@@ -148,6 +148,11 @@ def _write(analysis: Analysis, n_frames: int, staged: Path, item: str, callback:
             write_table(named, staged / name)
     for name, picture in analysis.pictures.items():
         (staged / name).write_bytes(picture)
+    if analysis.as_segmented is not None:
+        repairs = edits_as_yaml({item: EditList(edits=analysis.repairs)})
+        (staged / REPAIRS_NAME).write_text(repairs, encoding="utf-8")
+        (staged / AS_SEGMENTED).mkdir()
+        write_volume(staged / AS_SEGMENTED / f"{analysis.plan.main}.ome.tif", analysis.as_segmented)
     if analysis.plan.edits is not None:
         write_corrections(analysis.plan.edits, analysis.edit_log, item, staged)
     facts = json.dumps(analysis.facts, indent=1, sort_keys=True, allow_nan=False)

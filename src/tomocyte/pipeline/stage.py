@@ -1,13 +1,14 @@
 """What a stage is, and what travels between stages.
 
 A stage does one step on every frame: it takes the state of a frame and returns the next. It never calls another stage;
-what one leaves for the next stands in :class:`FrameState`. Whatever needs all frames goes into :meth:`Stage.after_all`.
+what one leaves for the next stands in :class:`FrameState`. Whatever needs all frames goes into :meth:`Stage.after_all`;
+a frame may be done twice (:meth:`Stage.again`), so what a stage keeps of frames it keeps by their numbers.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tomocyte.corrections.apply import EditedFrame, EditRecord
+    from tomocyte.corrections.edits import Edit
     from tomocyte.models.prediction import Prediction
     from tomocyte.segmentation.cells.separate import CellsResult
+    from tomocyte.tracking import Tracks
 
 Labels = NDArray[np.unsignedinteger[Any]]
 
@@ -88,6 +91,14 @@ class VolumeState:
         One row per track, where objects were tracked.
     edit_log : tuple of EditRecord
         What corrections by hand did.
+    repairs : tuple of Edit
+        What was repaired of the main objects, as edits.
+    repaired : frozenset of (int, int)
+        Frame and label of the main objects that repairs have made or changed.
+    as_segmented : LabelStack, optional
+        The main objects before they were repaired.
+    tracked : Tracks, optional
+        The tracks of the main objects, where they were found already.
     """
 
     table: pd.DataFrame
@@ -98,6 +109,10 @@ class VolumeState:
     contacts: pd.DataFrame | None = None
     tracks: pd.DataFrame | None = None
     edit_log: tuple[EditRecord, ...] = ()
+    repairs: tuple[Edit, ...] = ()
+    repaired: frozenset[tuple[int, int]] = frozenset()
+    as_segmented: LabelStack | None = None
+    tracked: Tracks | None = None
 
 
 class Stage(ABC):
@@ -131,6 +146,10 @@ class Stage(ABC):
     @abstractmethod
     def apply(self, state: FrameState) -> FrameState:
         """The state of a frame after this step."""
+
+    def again(self, state: VolumeState) -> Collection[int]:  # noqa: ARG002
+        """Frames that must be done once more, now that all are known."""
+        return ()
 
     def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002
         """Further columns for the objects of a structure in a frame, in the order of the table's rows."""

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from tomocyte.corrections.edits import LINK_EDITS, EditList
-from tomocyte.corrections.files import check_edits, load_edits, write_corrections
+from tomocyte.corrections.apply import apply_edits
+from tomocyte.corrections.edits import LINK_EDITS, Edit, EditList
+from tomocyte.corrections.files import REPAIRS_NAME, check_edits, edits_as_yaml, load_edits, write_corrections
 from tomocyte.corrections.links import LinkEdits, find_link_edits, in_labels, in_table
+from tomocyte.corrections.repairs import repair_edits
 from tomocyte.errors import InputError
 from tomocyte.formats import ReadOptions, write_volume
 from tomocyte.labels.dtypes import refit
@@ -25,7 +28,7 @@ from tomocyte.measurements import measure_tracks
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import environment, now_utc, sha256_of_path
 from tomocyte.runs.convert import refuse_existing
-from tomocyte.runs.track_sources import Source, open_source
+from tomocyte.runs.track_sources import Source, measured, open_source
 from tomocyte.tables import LEADING, data_dictionary, find_columns, write_csv
 from tomocyte.tracking import FLAGS, TRACK_COLUMNS, LinkChange, Relabeller, TrackingSettings, Tracks, track_objects
 from tomocyte.tracking.files import (
@@ -52,6 +55,8 @@ class TrackResult:
         Names in the folder.
     warnings : tuple of str
         ``W-EDIT-…: …``, of corrections by hand.
+    n_repaired : int
+        Objects that were cut or joined.
     """
 
     tracks: Tracks
@@ -59,6 +64,7 @@ class TrackResult:
     n_frames: int
     files: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    n_repaired: int = 0
 
 
 def track_file(
@@ -110,23 +116,17 @@ def track_file(
     source = open_source(path, options, structure=structure, item=item, callback=callback)
     if "ctc" in file_formats:
         source.require_labels()
+    source, repairs, repaired = _repaired(source, settings, callback)
     corrected = _link_edits(source, edits)
     if source.given is not None:
         tracks = tracks_of_links(source.given, corrected.changes)
     else:
-        tracks = track_objects(
-            source.table,
-            settings,
-            labels=None if source.labels is None else source.read,
-            voxel_size_um=None if source.labels is None else source.labels.voxel_size_um,
-            extent_um=source.extent_um,
-            changes=corrected.changes,
-            callback=callback,
-        )
+        tracks = _track(source, settings, callback, corrected.changes).with_flag("repaired", repaired)
     n_frames = int(source.table["frame"].nunique())
     log = corrected.edits.log(tracks.warnings)
     warnings = tuple(text for record in log for text in record.warnings)
-    result = TrackResult(tracks, len(source.table), n_frames, (), warnings)
+    n_repaired = len(repaired)
+    result = TrackResult(tracks, len(source.table), n_frames, (), warnings, n_repaired)
     if is_dry_run:
         return result
     part = output.with_name(part_folder(output.name))
@@ -134,6 +134,9 @@ def track_file(
         with writing(output):
             part.mkdir(parents=True)
             _write(source, tracks, part, settings, file_formats, callback)
+            if repairs:
+                text = edits_as_yaml({source.name: EditList(edits=repairs)})
+                write_whole(part / REPAIRS_NAME, text.encode("utf-8"))
             if corrected.given is not None:
                 write_corrections(corrected.given, log, source.name, part)
             files = tuple(sorted(entry.name for entry in part.iterdir()))
@@ -142,6 +145,54 @@ def track_file(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return replace(result, files=files)
+
+
+def _track(
+    source: Source, settings: TrackingSettings, callback: Callback, changes: Sequence[LinkChange] = ()
+) -> Tracks:
+    return track_objects(
+        source.table,
+        settings,
+        labels=None if source.labels is None else source.read,
+        voxel_size_um=None if source.labels is None else source.labels.voxel_size_um,
+        extent_um=source.extent_um,
+        changes=changes,
+        callback=callback,
+    )
+
+
+def _repaired(
+    source: Source, settings: TrackingSettings, callback: Callback
+) -> tuple[Source, tuple[Edit, ...], frozenset[tuple[int, int]]]:
+    """Label images with objects cut and joined as the frames before and after show, measured again there.
+
+    Also what was done, and frame and label of the objects concerned. The tables of a run are not measured again: the
+    run repairs them itself.
+    """
+    import pandas as pd
+
+    unchanged = (source, (), frozenset[tuple[int, int]]())
+    if not source.is_measured_here or source.given is not None or not settings.has_repairs:
+        return unchanged
+    labels = source.require_labels()
+    size = labels.require_voxel_size()
+    repairs = repair_edits(_track(source, settings, callback), source.read, size)
+    if not repairs:
+        return unchanged
+    stack, tables, places = LabelStack(labels.spatial_shape), [], set[tuple[int, int]]()
+    frames = {edit.frame for edit in repairs}
+    for frame in range(labels.n_frames):
+        image = source.read(frame)
+        if frame in frames:
+            edited = apply_edits({"cell": image}, repairs, size, frame=frame)
+            image = edited.labels["cell"]
+            places |= {(frame, label) for label in edited.edited["cell"]}
+            tables.append(measured(labels, frame, image))
+        stack.append(image)
+    kept = source.table[~source.table["frame"].isin(frames)]
+    table = pd.concat([kept, *tables], ignore_index=True).sort_values(["frame", "label"], ignore_index=True)
+    changed = stack.volume(voxel_size_um=size, time_s=labels.time_s)
+    return replace(source, table=table, labels=changed), repairs, frozenset(places)
 
 
 @dataclass(frozen=True)
@@ -197,8 +248,8 @@ def _write(
     for name in added:
         objects[name] = added[name].to_numpy()
     write_csv(objects, folder / "objects.csv")
-    measured = measure_tracks(objects[objects["track_id"] > 0].drop(columns=["item", "structure"], errors="ignore"))
-    described = tracks.tracks.merge(measured, on="track_id", how="left", validate="one_to_one")
+    moving = measure_tracks(objects[objects["track_id"] > 0].drop(columns=["item", "structure"], errors="ignore"))
+    described = tracks.tracks.merge(moving, on="track_id", how="left", validate="one_to_one")
     write_csv(described, folder / "tracks.csv")
     from tomocyte.measurements import measurements
 

@@ -52,6 +52,8 @@ class Source:
         What a run was corrected with.
     others : tuple of str
         Further inputs of the run, which edits may name.
+    is_measured_here : bool
+        Whether the table was measured from the labels.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class Source:
     name: str = ""
     edits: EditList | None = None
     others: tuple[str, ...] = ()
+    is_measured_here: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -123,18 +126,23 @@ def _of_labels(path: Path, options: ReadOptions | None, callback: Callback) -> S
     parts = []
     for frame in range(volume.n_frames):
         callback(Progress(step="measure", frame=frame, n_frames=volume.n_frames))
-        labels = refit(volume.planes(frame, 0))
-        is_planar = bool(np.isnan(size[0]))
-        table = measure(labels, None, size, structure="cell", names=["area_um2" if is_planar else "volume_um3"])
-        table.insert(0, "frame", frame)
-        if volume.time_s is not None:
-            table.insert(1, "time_s", volume.time_s[frame])
-        parts.append(table)
+        parts.append(measured(volume, frame, refit(volume.planes(frame, 0))))
     extent = tuple(n * step for n, step in zip(volume.spatial_shape, size, strict=True))
     table, name = pd.concat(parts, ignore_index=True), path.name.split(".")[0]
     lineage = track_table(path) if path.is_dir() else None
     given = None if lineage is None else read_ctc(lineage, table)
-    return Source(path, table, labels=volume, given=given, extent_um=extent, name=name)
+    return Source(path, table, labels=volume, given=given, extent_um=extent, name=name, is_measured_here=True)
+
+
+def measured(volume: Volume, frame: int, labels: NDArray[Any]) -> pd.DataFrame:
+    """The objects of a frame of labels: place and size."""
+    size = volume.require_voxel_size()
+    name = "area_um2" if bool(np.isnan(size[0])) else "volume_um3"
+    table = measure(labels, None, size, structure="cell", names=[name])
+    table.insert(0, "frame", frame)
+    if volume.time_s is not None:
+        table.insert(1, "time_s", volume.time_s[frame])
+    return table
 
 
 def _of_run(path: Path, structure: str | None, item: str | None) -> Source:

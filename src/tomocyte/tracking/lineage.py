@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,8 @@ FLAGS = Column(
     "",
     "What is unusual about an object in its track: merged (the segmentation saw two objects as one here), piece "
     "(it cut this off another object), after-gap (the object was missing in the frame before), corrected (by hand: "
-    "what follows it or comes before it); several are joined by semicolons.",
+    "what follows it or comes before it), repaired (cut or joined as the frames before and after show); several are "
+    "joined by semicolons.",
     "Empty for nothing unusual.",
     kind="text",
 )
@@ -71,6 +72,17 @@ class Tracks:
     merged: dict[tuple[int, int], tuple[int, ...]]
     pieces: dict[tuple[int, int], int]
     warnings: tuple[tuple[str, ...], ...] = ()
+
+    def with_flag(self, flag: str, places: Collection[tuple[int, int]]) -> Tracks:
+        """The tracks with one more flag at the objects of these frames and labels."""
+        if not places:
+            return self
+        keys = zip(self.objects["frame"].tolist(), self.objects["label"].tolist(), strict=True)
+        flags = [
+            ";".join(filter(None, (own, flag if key in places else "")))
+            for key, own in zip(keys, self.objects["track_flags"], strict=True)
+        ]
+        return replace(self, objects=self.objects.assign(track_flags=flags))
 
 
 def tracks_of(objects: Objects, repair: Repair, changes: Sequence[LinkChange] = ()) -> Tracks:
@@ -176,14 +188,15 @@ def _relations(objects: Objects, links: Links) -> tuple[dict[int, int], dict[int
 
 
 def _flags(objects: Objects, changed: Changed, follows: dict[int, int]) -> list[str]:
-    number = np.repeat(np.arange(len(objects.frames)), [rows.stop - rows.start for rows in objects.frames])
+    steps = np.diff(np.unique(objects.frame))
+    usual = int(steps.min()) if len(steps) else 1
     flags: list[list[str]] = [[] for _ in range(len(objects))]
     for row in changed.repair.merged:
         flags[row].append("merged")
     for row in changed.repair.piece_of:
         flags[row].append("piece")
     for row, source in follows.items():
-        if number[row] - number[source] > 1:
+        if objects.frame[row] - objects.frame[source] > usual:
             flags[row].append("after-gap")
     for row in changed.touched:
         flags[row].append("corrected")

@@ -39,7 +39,7 @@ class Relabeller:
         """The labels of a frame with the numbers of tracks.
 
         Pieces are joined; an object that holds two tracks is cut: each voxel goes to the track whose mask in the frame
-        before is nearer. Objects without a track become background.
+        before, moved by as much as both together have moved, is nearer. Objects without a track become background.
 
         Parameters
         ----------
@@ -61,21 +61,20 @@ class Relabeller:
 
 
 def _cut(result: Labels, inside: NDArray[np.bool_], before: Labels, members: tuple[int, ...]) -> None:
-    """Give each voxel of an object to the member whose mask in the frame before is nearest."""
-    box = ndimage.find_objects(inside.astype(np.uint8))
-    if not box or box[0] is None:
+    """Give each voxel of an object to the member whose mask in the frame before is nearest, moved along with them."""
+    masks = [np.argwhere(before == member) for member in members]
+    voxels = np.argwhere(inside)
+    if not len(voxels) or not all(len(mask) for mask in masks):
         return
-    area = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in box[0])
-    here = inside[area]
+    shift = np.round(voxels.mean(axis=0) - np.concatenate(masks).mean(axis=0)).astype(int)
+    places = np.clip(voxels - shift, 0, np.array(before.shape) - 1)
+    every = np.concatenate([places, *masks])
+    low, high = every.min(axis=0), every.max(axis=0) + 1
+    part = before[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    at = tuple((places - low).T)
     distances = []
     for member in members:
-        mask = before[area] == member
-        if not mask.any():
-            return
+        mask = part == member
         # Inside a mask, deeper is nearer, so that the border between two overlapping masks lies in their middle.
-        outer = ndimage.distance_transform_edt(~mask)
-        distances.append(outer - ndimage.distance_transform_edt(mask))
-    nearest = np.argmin(distances, axis=0)
-    numbers = np.array(members, dtype=result.dtype)
-    part = result[area]
-    part[here] = numbers[nearest[here]]
+        distances.append((ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask))[at])
+    result[tuple(voxels.T)] = np.array(members, dtype=result.dtype)[np.argmin(distances, axis=0)]

@@ -19,6 +19,9 @@ class TrackingSettings(Settings):
     """Whether an object may become two."""
     has_merges: bool | None = None
     """Whether two objects may become one; by default where label images show what overlaps what."""
+    has_repairs: bool = True
+    """Whether objects that the segmentation merged or cut in single frames are repaired in masks and tables; else they
+    are only flagged."""
     has_drift: bool = True
     """Whether a common shift of all objects between frames is estimated and taken out."""
     division_rate: float = Field(default=0.03, gt=0, le=0.5)

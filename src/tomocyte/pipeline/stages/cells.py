@@ -55,7 +55,7 @@ class CellsStage(Stage):
     def prepare(self, volume: Volume) -> None:
         """Load the network, if the plan has one."""
         super().prepare(volume)
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[int, Counter[str]] = {}
         self._model: LoadedModel | None = None
         facts: dict[str, Any] = {"method": self.plan.cells}
         card = self.plan.cells_card
@@ -78,7 +78,7 @@ class CellsStage(Stage):
             self._settings(),
             callback=lambda done, total: self.report(f"cells: {done}/{total}", frame),
         )
-        self._count(result, frame.voxel_size_um, int(np.count_nonzero(labels[CELL])))
+        self._counts[frame.index] = self._count(result, frame.voxel_size_um, int(np.count_nonzero(labels[CELL])))
         separated = {CELL: refit(result.labels), NUCLEUS: refit(result.nuclei)}
         return replace(state, labels={**labels, **separated}, cells=result)
 
@@ -88,21 +88,23 @@ class CellsStage(Stage):
             return build_settings(CellByCellSettings, {"method": self.plan.cells})
         return cells_settings(self._model.card, self._model.divisor)
 
-    def _count(self, result: CellsResult, voxel_size_um: VoxelSize, n_mask: int) -> None:
+    def _count(self, result: CellsResult, voxel_size_um: VoxelSize, n_mask: int) -> Counter[str]:
+        """The counts of a frame."""
+        own: Counter[str] = Counter({"n_frames": 1})
         size = math.prod(1.0 if math.isnan(length) else length for length in voxel_size_um)
         counts = result.counts
-        self._counts["n_frames"] += 1
         for name in ("n_nuclei", "n_split", "n_crumbs", "n_joined"):
-            self._counts[name] += counts[name]
-        self._counts["n_predicted_voxels"] += result.n_predicted_voxels
+            own[name] += counts[name]
+        own["n_predicted_voxels"] += result.n_predicted_voxels
         volumes = {name: counts[f"{name}_voxels"] for name in ("n_attached", "n_lost", "n_added")}
         if volumes["n_attached"] < LEAST_ATTACHED * n_mask:
             volumes["n_attached"] = 0
         for name, n in volumes.items():
-            self._counts[f"{name}_um3"] += n * size  # type: ignore[assignment]
+            own[f"{name}_um3"] += n * size  # type: ignore[assignment]
         for flags in result.flags.values():
-            self._counts.update(flags)
+            own.update(flags)
         self.notify(*(Notice("W-CELLS-PLANE", f"{note}.") for note in result.notes))
+        return own
 
     def columns(self, state: FrameState, structure: str, table: pd.DataFrame) -> Mapping[str, Any]:
         """``flags`` and ``cell_confidence``; empty for other structures and for objects made by edits."""
@@ -120,9 +122,12 @@ class CellsStage(Stage):
     def after_all(self, state: VolumeState) -> VolumeState:
         """Counts over all frames, and their notices."""
         smallest = self._settings().min_nucleus_um3
+        total: Counter[str] = Counter()
+        for own in self._counts.values():
+            total.update(own)
         for name, text in NOTICES.items():
-            if self._counts[name] > 0:
-                self.notify(Notice.parse(text.format(n=self._counts[name], smallest=smallest)))
-        counts = {name: round(count, 3) for name, count in sorted(self._counts.items())}
+            if total[name] > 0:
+                self.notify(Notice.parse(text.format(n=total[name], smallest=smallest)))
+        counts = {name: round(count, 3) for name, count in sorted(total.items())}
         self._facts["cells"] = self._facts["cells"] | {"counts": counts}
         return state

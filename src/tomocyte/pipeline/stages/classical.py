@@ -27,7 +27,7 @@ class ClassicalStage(Stage):
     def prepare(self, volume: Volume) -> None:
         """Start an empty list of diameters."""
         super().prepare(volume)
-        self._diameters: list[float | None] = []
+        self._diameters: dict[int, float | None] = {}
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame with the missing structures added."""
@@ -54,13 +54,13 @@ class ClassicalStage(Stage):
 
             self.report("segment: scale", frame)
             diameter = estimate_diameter_um(frame.segmented, frame.voxel_size_um)
-        self._diameters.append(diameter)
-        self._facts["object_diameter_um"] = tuple(self._diameters)
+        self._diameters[frame.index] = diameter
+        self._facts["object_diameter_um"] = tuple(self._diameters.values())
         return settings if diameter is None else settings.model_copy(update={"object_diameter_um": diameter})
 
     def after_all(self, state: VolumeState) -> VolumeState:
         """A notice where frames were segmented at different scales."""
-        estimated = [diameter for diameter in self._diameters if diameter is not None]
+        estimated = [diameter for diameter in self._diameters.values() if diameter is not None]
         if estimated and max(estimated) > _SAME_SCALE * min(estimated):
             text = (
                 f"the objects' diameter was estimated frame by frame, from {min(estimated):.3g} to "

@@ -46,9 +46,9 @@ class ConfidenceStage(Stage):
         return plan.card is not None
 
     def prepare(self, volume: Volume) -> None:
-        """Start an empty list of figures."""
+        """Start without figures."""
         super().prepare(volume)
-        self._domain: list[dict[str, Any]] = []
+        self._domain: dict[int, dict[str, Any]] = {}
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame, with uncertainty maps if the settings request them."""
@@ -78,8 +78,8 @@ class ConfidenceStage(Stage):
         distance, limit = out_of_distribution_distance(figures, card.domain), card.domain.limit
         deviation = describe_deviation(figures, card.domain)
         entry = {"distance": distance, "limit": limit, "is_outside": distance > limit, "what": deviation}
-        self._domain.append({"frame": frame.index, **entry, "figures": figures})
-        self._facts["domain"] = self._domain
+        self._domain[frame.index] = {"frame": frame.index, **entry, "figures": figures}
+        self._facts["domain"] = list(self._domain.values())
         if distance > limit:
             text = (
                 f"frame {frame.index} looks unlike the images that {card.name} was trained on "

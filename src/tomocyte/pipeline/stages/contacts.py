@@ -31,7 +31,7 @@ class ContactsStage(Stage):
     def prepare(self, volume: Volume) -> None:
         """Start with no table."""
         super().prepare(volume)
-        self._tables: list[pd.DataFrame] = []
+        self._tables: dict[int, pd.DataFrame] = {}
         self._columns: dict[str, Column] = {}
 
     def apply(self, state: FrameState) -> FrameState:
@@ -57,7 +57,7 @@ class ContactsStage(Stage):
         table = self._frame.structures
         table.insert(0, "frame", frame.index)
         table.insert(1, "time_s", math.nan if frame.time_s is None else frame.time_s)
-        self._tables.append(table)
+        self._tables[frame.index] = table
         self._columns |= {column.name: column for column in self._frame.object_columns}
         return state
 
@@ -78,4 +78,4 @@ class ContactsStage(Stage):
         """The volume with the table of contacts."""
         import pandas as pd
 
-        return replace(state, contacts=pd.concat(self._tables, ignore_index=True))
+        return replace(state, contacts=pd.concat(self._tables.values(), ignore_index=True))

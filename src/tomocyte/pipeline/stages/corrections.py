@@ -32,7 +32,7 @@ class CorrectionsStage(Stage):
     def prepare(self, volume: Volume) -> None:
         """Start an empty log."""
         super().prepare(volume)
-        self.log: list[EditRecord] = []
+        self._logs: dict[int, tuple[EditRecord, ...]] = {}
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame with its edits applied; voxels outside the image stay background.
@@ -56,7 +56,7 @@ class CorrectionsStage(Stage):
             main=self.plan.main,
             go_by=edits.go_by,
         )
-        self.log += edited.log
+        self._logs[state.frame.index] = edited.log
         if state.frame.outside is not None:
             for structure in {record.structure for record in edited.log}:
                 edited.labels[structure][state.frame.outside] = 0
@@ -81,10 +81,11 @@ class CorrectionsStage(Stage):
 
     def after_all(self, state: VolumeState) -> VolumeState:
         """A notice that results were corrected by hand, and the warnings of the edits."""
+        log = tuple(record for records in self._logs.values() for record in records)
         if self.plan.edits is not None:
-            facts = edit_facts(self.plan.edits, self.log)
+            facts = edit_facts(self.plan.edits, log)
             counts = ", ".join(f"{count} {kind}" for kind, count in facts["n_by_kind"].items())
             self.notify(Notice("W-EDITED", f"corrected by hand: {counts}."))
-            self.notify(*(Notice.parse(text) for record in self.log for text in record.warnings))
+            self.notify(*(Notice.parse(text) for record in log for text in record.warnings))
             self._facts["edits"] = facts
-        return replace(state, edit_log=tuple(self.log))
+        return replace(state, edit_log=log)

@@ -36,7 +36,7 @@ class DrawStage(Stage):
 
     def __init__(self, plan: Plan, callback: Callback) -> None:
         super().__init__(plan, callback)
-        self._drawn: list[tuple[str, int, str, Preview]] = []
+        self._drawn: dict[str, tuple[str, int, str, Preview]] = {}
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame with its pictures, and the histogram of the first frame in the facts."""
@@ -71,12 +71,12 @@ class DrawStage(Stage):
             if preview is not None:
                 name = f"{kind}_{frame.index:05d}.webp"
                 pictures[name] = preview.picture
-                self._drawn.append((kind, frame.index, name, preview))
+                self._drawn[name] = (kind, frame.index, name, preview)
         return pictures
 
     def after_all(self, state: VolumeState) -> VolumeState:
         """Time courses of the main objects; which cell is on which tile, by the labels as they are now."""
-        self._facts["previews"] = [self._fact(state, *drawn) for drawn in self._drawn]
+        self._facts["previews"] = [self._fact(state, *drawn) for drawn in self._drawn.values()]
         if self._n_frames == 1:
             return state
         return replace(state, pictures={**state.pictures, **time_courses(state.table, self.plan.main)})

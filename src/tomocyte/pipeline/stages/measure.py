@@ -25,22 +25,22 @@ class MeasureStage(Stage):
     name = "measure"
 
     def prepare(self, volume: Volume) -> None:
-        """Start with empty lists of media and pairs."""
+        """Start without media and pairs."""
         super().prepare(volume)
-        self._media: list[float | None] = []
-        self._pairs: list[pd.DataFrame] = []
+        self._media: dict[int, float | None] = {}
+        self._pairs: dict[int, list[pd.DataFrame]] = {}
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame with one table per structure."""
         frame = self._with_medium(state)
         state = replace(state, frame=frame)
-        self._media.append(frame.medium_ri)
+        self._media[frame.index] = frame.medium_ri
         tables = {structure: self._table(state, structure, state.labels[structure]) for structure in state.labels}
         cytoplasm = self._cytoplasm(state) if self.plan.main == CELL else None
         if cytoplasm is not None:
             tables[CYTOPLASM] = self._table(state, CYTOPLASM, cytoplasm)
         if self.plan.pair_measurements:
-            self._pairs += self._pair_tables(state)
+            self._pairs[frame.index] = self._pair_tables(state)
         return replace(state, tables=tables)
 
     @staticmethod
@@ -130,8 +130,8 @@ class MeasureStage(Stage):
         """Tables of pairs, the media of all frames, and notices about what could not be measured."""
         import pandas as pd
 
-        self._facts["medium_ri"] = self._media
-        is_unknown = all(medium is None for medium in self._media)
+        self._facts["medium_ri"] = list(self._media.values())
+        is_unknown = all(medium is None for medium in self._media.values())
         if self.plan.channel.quantity == "refractive_index" and is_unknown:
             text = (
                 "the refractive index of the medium is unknown, so concentration and dry mass are empty; "
@@ -140,4 +140,5 @@ class MeasureStage(Stage):
             self.notify(Notice("W-NO-MEDIUM", text))
         if (state.table["structure"] == self.plan.main).sum() == 0:
             self.notify(Notice("W-NO-OBJECT", self._nothing_found()))
-        return replace(state, pairs=pd.concat(self._pairs, ignore_index=True)) if self._pairs else state
+        pairs = [table for tables in self._pairs.values() for table in tables]
+        return replace(state, pairs=pd.concat(pairs, ignore_index=True)) if pairs else state

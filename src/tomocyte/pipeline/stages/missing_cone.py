@@ -57,8 +57,8 @@ class MissingConeStage(Stage):
     def prepare(self, volume: Volume) -> None:
         """Start with no frame recorded."""
         super().prepare(volume)
-        self._records: list[dict[str, Any]] = []
-        self._facts["missing_cone"] = self._records
+        self._records: dict[int, dict[str, Any]] = {}
+        self._facts["missing_cone"] = []
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame with corrected tables, where it has one channel of refractive index and a known medium."""
@@ -73,17 +73,16 @@ class MissingConeStage(Stage):
             name: self._corrected(table, name, values.get(name), method, frame) for name, table in state.tables.items()
         }
         optics = self.plan.optics
-        self._records.append(
-            {
-                "frame": frame.index,
-                "instrument": None if optics is None else optics.name,
-                "is_missing": is_missing,
-                "recovery_along_z": recovery,
-                "estimator": method,
-                "medium_ri": frame.medium_ri,
-                "closure": self._closure(state, tables, columns),
-            }
-        )
+        self._records[frame.index] = {
+            "frame": frame.index,
+            "instrument": None if optics is None else optics.name,
+            "is_missing": is_missing,
+            "recovery_along_z": recovery,
+            "estimator": method,
+            "medium_ri": frame.medium_ri,
+            "closure": self._closure(state, tables, columns),
+        }
+        self._facts["missing_cone"] = list(self._records.values())
         return replace(state, tables=tables, is_cone_missing=is_missing)
 
     def _is_missing(self, state: FrameState) -> tuple[bool | None, float | None]:

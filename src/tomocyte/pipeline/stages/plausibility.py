@@ -26,8 +26,7 @@ class PlausibilityStage(Stage):
     def prepare(self, volume: Volume) -> None:
         """Start with no frame that has anything to say."""
         super().prepare(volume)
-        self._first: dict[str, Notice] = {}
-        self._frames: dict[str, int] = {}
+        self._found: dict[int, dict[str, Notice]] = {}
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame as it is; what cannot be right about its main objects is kept."""
@@ -41,9 +40,7 @@ class PlausibilityStage(Stage):
             is_light=frame.quantities[frame.channel] == "intensity" and self.plan.classical.foreground.is_bright,
             smallest_um=self._smallest(math.isnan(frame.voxel_size_um[0]) or frame.segmented.shape[0] == 1),
         )
-        for notice in implausible(objects):
-            self._first.setdefault(notice.code, notice)
-            self._frames[notice.code] = self._frames.get(notice.code, 0) + 1
+        self._found[frame.index] = {notice.code: notice for notice in reversed(list(implausible(objects)))}
         return state
 
     def _smallest(self, is_plane: bool) -> float:
@@ -54,8 +51,11 @@ class PlausibilityStage(Stage):
 
     def after_all(self, state: VolumeState) -> VolumeState:
         """Notices about all frames, and about organelles without a cell."""
-        for code, notice in self._first.items():
-            n = self._frames[code]
+        first: dict[str, Notice] = {}
+        for notices in self._found.values():
+            first = {**notices, **first}
+        for code, notice in first.items():
+            n = sum(code in notices for notices in self._found.values())
             where = f" (in {n} of {self._n_frames} frames; the first is described)" if self._n_frames > 1 else ""
             self.notify(Notice(code, notice.text + where))
         table = state.table

@@ -55,18 +55,22 @@ class TrackingStage(Stage):
             return stack.planes(frame, 0)
 
         edits = self._link_edits(labels)
-        tracks = track_objects(
-            cells,
-            self.plan.settings.tracking,
-            labels=labels,
-            voxel_size_um=self.plan.voxel_size_um,
-            extent_um=self._extent_um,
-            changes=edits.changes,
-        )
+        if state.tracked is not None and not edits.changes:
+            tracks = state.tracked
+        else:
+            tracks = track_objects(
+                cells,
+                self.plan.settings.tracking,
+                labels=labels,
+                voxel_size_um=self.plan.voxel_size_um,
+                extent_um=self._extent_um,
+                changes=edits.changes,
+            )
+        tracks = tracks.with_flag("repaired", state.repaired)
         log = edits.log(tracks.warnings)
         self.notify(*(Notice.parse(text) for record in log for text in record.warnings))
         table = with_tracks(state.table, is_main, tracks)
-        self._describe(tracks)
+        self._describe(tracks, len(state.repaired))
         own = table[is_main & (table["track_id"] > 0)]
         measured = measure_tracks(own).drop(columns="structure")
         described = tracks.tracks.merge(measured, on="track_id", how="left", validate="one_to_one")
@@ -81,7 +85,7 @@ class TrackingStage(Stage):
         find = in_labels(labels, self.plan.voxel_size_um, edits.go_by, main=self.plan.main)
         return find_link_edits(edits.edits, find, main=self.plan.main)
 
-    def _describe(self, tracks: Tracks) -> None:
+    def _describe(self, tracks: Tracks, n_repaired: int) -> None:
         """Facts, and what the segmentation had wrong in single frames."""
         self._facts["tracking"] = {
             "n_tracks": len(tracks.tracks),
@@ -90,6 +94,7 @@ class TrackingStage(Stage):
             "n_appearing": int((tracks.tracks["start"] == "appears").sum()),
             "n_merged": len(tracks.merged),
             "n_pieces": len(tracks.pieces),
+            "n_repaired": n_repaired,
         }
         frames = sorted({frame for frame, _ in (*tracks.merged, *tracks.pieces)})
         if frames:

@@ -6,6 +6,7 @@ edge ids, and a property ``values`` per column, in Zarr format 2, which the spec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def read_geff(path: Path) -> TrackedObjects:
             "E-TRACK-GEFF", f"is no GEFF: {problem}.", path=path, cure="Give the Zarr group that has the key geff."
         ) from problem
     table = pd.DataFrame({"id": ids})
-    axes = {axis["name"]: axis for axis in about.get("axes") or ()}
+    axes = _axes(about.get("axes") or ())
     if not {"y", "x"} <= axes.keys() or not ("frame" in values or "t" in axes):
         raise InputError(
             "E-TRACK-GEFF", f"has the axes {', '.join(axes) or 'none'}.", path=path, cure="It needs t, y and x."
@@ -113,15 +114,26 @@ def read_geff(path: Path) -> TrackedObjects:
                     path=path,
                     cure=f"Scale the axes to one of {', '.join(LENGTHS)}.",
                 )
-            table[f"{name}_um"] = values[name].astype(np.float64) * LENGTHS[unit]
-    table["frame"] = values["frame"] if "frame" in values else np.unique(values["t"], return_inverse=True)[1]
+            table[f"{name}_um"] = values[axes[name]["name"]].astype(np.float64) * LENGTHS[unit]
+    times = values[axes["t"]["name"]] if "t" in axes else values["frame"]
+    table["frame"] = values["frame"] if "frame" in values else np.unique(times, return_inverse=True)[1]
     if "t" in axes and axes["t"].get("unit") == "second":
-        table["time_s"] = values["t"].astype(np.float64)
+        table["time_s"] = times.astype(np.float64)
     number = values.get("seg_id")
     table["label"] = table.groupby("frame").cumcount() + 1 if number is None else number
     place = {node: row for row, node in enumerate(ids.tolist())}
     rows = [(place[a], place[b]) for a, b in links.tolist()]
     return TrackedObjects(_plain(table), np.array(rows, dtype=np.int64).reshape(-1, 2))
+
+
+def _axes(axes: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The axes as t, z, y, x: by name where they are called so, else by type; the last of space is x."""
+    named = {axis["name"]: axis for axis in axes if axis["name"] in ("t", "z", "y", "x")}
+    time = [axis for axis in axes if axis.get("type") == "time"][:1]
+    space = [axis for axis in axes if axis.get("type") == "space"][-3:]
+    if not {axis["name"] for axis in space} <= set("zyx"):
+        named |= dict(zip("zyx"[3 - len(space) :], space, strict=True))
+    return {**named, **dict(zip("t", time, strict=False))}
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
