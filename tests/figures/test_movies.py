@@ -119,7 +119,7 @@ def test_the_scale_bar_of_a_turn_is_true() -> None:
 
 
 def test_small_objects_of_a_film_keep_their_size() -> None:
-    """Two droplets of 1.2 µm in a field of 60 µm: from the volume of their mesh, their radius within 0.1 µm."""
+    """Two droplets of 1.2 µm in a field of 60 µm: from the volume of their mesh, their radius within 0.1 µm; round."""
     grid = np.indices((20, 300, 300)).transpose(1, 2, 3, 0) * (0.2, 0.2, 0.2)
     mask = np.zeros(grid.shape[:3], bool)
     for centre in ((2, 5, 5), (2, 55, 55)):
@@ -127,6 +127,9 @@ def test_small_objects_of_a_film_keep_their_size() -> None:
     vertices, faces = film_mesh(mask, (0.2, 0.2, 0.2))
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     volume = abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum()) / 6
+    voxel_um = 0.1  # a mesh begins at the corner of the first voxel
+    apart = [np.linalg.norm(vertices - voxel_um - centre, axis=1) for centre in ((2, 5, 5), (2, 55, 55))]
+    assert np.ptp(np.minimum(*apart)) < 0.12
     assert (volume / 2 * 3 / 4 / np.pi) ** (1 / 3) == pytest.approx(0.6, abs=0.1)
 
 

@@ -60,7 +60,7 @@ def test_every_figure_has_its_data(drawn: Path) -> None:
     stems = {path.stem for path in drawn.iterdir()}
     kinds = ("distribution", "superplot", "course", "start_to_end", "montage")
     assert {f"cell_volume_um3_{kind}" for kind in kinds} <= stems
-    for stem in stems:
+    for stem in [stem for stem in stems if not stem.startswith("rendering_")]:
         assert all((drawn / f"{stem}.{ending}").stat().st_size for ending in ("svg", "png", "csv")), stem
     csv = drawn / "cell_volume_um3_course.csv"
     assert draw_again(csv, file_format="svg") == csv.with_suffix(".svg").read_bytes()
@@ -75,6 +75,22 @@ def test_a_lineage_is_that_of_the_table_of_tracks(drawn: Path, finished: Path) -
         assert table["end"].tolist() == ["end of the film"]
         assert table[["first_frame", "last_frame"]].to_numpy().tolist() == [[0, 2]]
         assert table[["first_time_s", "last_time_s"]].to_numpy().tolist() == [[0.0, 1800.0]]
+
+
+def test_one_input_of_each_condition_is_rendered(drawn: Path, finished: Path) -> None:
+    names = finished_run(finished / "out").names
+    assert sorted(path.name for path in drawn.glob("rendering_*")) == sorted(
+        f"rendering_{name}.{ending}" for name in names for ending in ("csv", "png")
+    )
+    table = pd.read_csv(drawn / f"rendering_{names[0]}.csv").set_index("structure")
+    view = view_item(finished_run(finished / "out"), names[0])
+    assert table.loc["cell", "n_voxels"] == (view.labels["cell"].planes(0, 0) > 0).sum()
+    with Image.open(drawn / f"rendering_{names[0]}.png") as picture:
+        assert picture.size == (800, 800)
+        colour = np.array([int(table.loc["cell", "colour"][place : place + 2], 16) for place in (1, 3, 5)])
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    shaded = pixels[(np.ptp(pixels, axis=1) > 40)].mean(axis=0)
+    assert np.corrcoef(shaded, colour)[0, 1] > 0.9
 
 
 def test_folders_are_conditions_and_the_unit_is_there(drawn: Path, finished: Path) -> None:
@@ -170,6 +186,7 @@ def test_a_film_of_a_track_keeps_the_cell_in_the_middle(finished: Path, tmp_path
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renderings of coarse surfaces, which take a tenth of the time."""
     monkeypatch.setattr("tomocyte.figures.rendering._FINE_SIDE", 16)
+    monkeypatch.setattr("tomocyte.figures.rendering._SAMPLES", 1)
 
 
 def test_a_rendering_turns(finished: Path, tmp_path: Path, coarse: None) -> None:

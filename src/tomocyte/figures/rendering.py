@@ -258,7 +258,8 @@ def _reduced(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture with the mean of every few pixels instead of these."""
     rows, columns = (side // _SAMPLES for side in picture.shape[:2])
     parts = picture[: rows * _SAMPLES, : columns * _SAMPLES].reshape(rows, _SAMPLES, columns, _SAMPLES, 3)
-    return parts.mean(axis=(1, 3)).round().astype(np.uint8)
+    means: NDArray[np.uint8] = parts.mean(axis=(1, 3)).round().astype(np.uint8)
+    return means
 
 
 def _limits(parts: list[Float], shape: tuple[int, ...], voxel_size_um: VoxelSize) -> tuple[Float, Float]:

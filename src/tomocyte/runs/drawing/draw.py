@@ -12,6 +12,7 @@ from pydantic import Field
 from tomocyte.errors import SettingsError
 from tomocyte.runs.drawing.charts import cells_of, chart_run, first_frame, lineage_files
 from tomocyte.runs.drawing.montages import cell_montage, track_montages
+from tomocyte.runs.drawing.renderings import rendering_files
 from tomocyte.runs.drawing.view import ItemView, view_item
 from tomocyte.runs.finished import FinishedRun
 from tomocyte.settings import Settings
@@ -34,7 +35,7 @@ class DrawSettings(Settings):
     n_each: int = Field(default=3, ge=1, le=12)
     """Cells of each kind in a montage: lowest, typical, highest."""
     has_montages: bool = True
-    """Whether crops of the inputs are drawn, which must lie where they lay."""
+    """Whether crops of the inputs and renderings are drawn; the inputs must lie where they lay."""
 
 
 def draw_run(
@@ -45,7 +46,7 @@ def draw_run(
     design: Design | None = None,
     inputs: Path | None = None,
 ) -> Iterator[Path]:
-    """Write charts and montages of a run, each as SVG, PNG and CSV.
+    """Write charts, montages and a rendering per condition of a run, each as SVG (not the last), PNG and CSV.
 
     Parameters
     ----------
@@ -105,3 +106,5 @@ def draw_run(
         stem = folder / f"{structure}_{quantity}_montage"
         yield from cell_montage(first_frame(cells), quantity, stem, view=view, n_each=options.n_each)
     yield from track_montages(cells, folder / structure, view=view)
+    for item in cells.drop_duplicates("condition")["item"]:
+        yield from rendering_files(view(str(item)), folder / f"rendering_{item}")

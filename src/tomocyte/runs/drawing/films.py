@@ -12,20 +12,16 @@ from tomocyte.errors import SettingsError
 from tomocyte.figures.crops import crop_plane, crop_shape
 from tomocyte.figures.movies import MovieKind, check_movie, time_stamp, write_movie
 from tomocyte.figures.raster import Picture, annotated, painted, picture_size
-from tomocyte.figures.rendering import Body, BodyPanel, turning_pictures
+from tomocyte.figures.rendering import turning_pictures
 from tomocyte.runs.drawing.montages import CENTRE, has_places, side_of
+from tomocyte.runs.drawing.renderings import bodies_of, body_panel
 from tomocyte.runs.drawing.view import ItemView, view_item
 from tomocyte.runs.finished import FinishedRun
 from tomocyte.settings import Settings
-from tomocyte.structures import structure, structure_colour
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OUTER_OPACITY = 0.15
-"""Of the main objects in a rendering, so that what they hold shows through."""
-INNER_OPACITY = 0.45
-"""Of other structures that hold one that is there, such as nuclei with nucleoli."""
 LARGEST_MAGNIFICATION = 4
 """Pixels of a film per pixel of the image: beyond that, outlines are stairs."""
 
@@ -162,14 +158,8 @@ def turn_pictures(view: ItemView, settings: FilmSettings) -> Iterator[Picture]:
             f"{view.name} has no frame {settings.frame}.",
             cure=f"It has 0 to {view.volume.n_frames - 1}.",
         )
-    masks = {name: labels.planes(settings.frame, 0) > 0 for name, labels in view.labels.items()}
-    masks = {name: mask for name, mask in masks.items() if mask.any()}
-    holders = {structure(name).parent for name in masks if name != view.main}
-    opacities = {view.main: OUTER_OPACITY if len(masks) > 1 else 1.0}
-    opacities |= {name: INNER_OPACITY if name in holders else 1.0 for name in masks if name != view.main}
-    bodies = tuple(Body(mask, structure_colour(name), opacities[name]) for name, mask in masks.items())
+    bodies = bodies_of(view, settings.frame)
     if not bodies:
         raise SettingsError("E-MOVIE-FLAT", f"nothing was found in {view.name}.", cure="Film the field.")
-    stamp = time_stamp(view.time_s(settings.frame), settings.frame, view.longest_s)
-    panel = BodyPanel(bodies, f"{view.name}, {stamp}")
+    panel = body_panel(view, settings.frame, bodies)
     return turning_pictures(panel, view.voxel_size_um, n_views=settings.n_views, largest_side=settings.largest_side)
