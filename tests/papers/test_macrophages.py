@@ -12,6 +12,7 @@ import pytest
 from tests.in_process import tomocyte
 
 from tomocyte.papers.choi.macrophages import MacrophagesRecipe, claim_table, concentration_mg_per_ml, film_plans
+from tomocyte.papers.choi.macrophages.claims import claim_words
 from tomocyte.papers.choi.macrophages.films import design_of_films
 from tomocyte.papers.choi.macrophages.planes import Moment, longest_track, planes_figure
 from tomocyte.runs.analyse import AnalysisSettings, Measured, analyse_objects
@@ -104,6 +105,20 @@ def test_claims_are_decided(says: str, lps: list[float], verdict: str) -> None:
         assert table["difference"].tolist() == pytest.approx(
             [100 * (lps[1] - 1), 100 * (lps[2] / lps[1] - 1)], abs=0.15
         )  # the relative change of three unequal starts is not quite that of their mean
+
+
+def test_what_is_not_there_cannot_be_decided() -> None:
+    recipe = shipped()
+    settings = AnalysisSettings(summaries=("change",), comparison=ComparisonSettings(control="control"))
+    analysis = analyse_objects(
+        measured({"control": [1.0, 1.0, 1.0], "LPS": [1.0, 1.1, 1.5]}), design_of_films(recipe), settings
+    )
+    table = claim_table({"exact truth": analysis}, recipe)
+    assert len(table) == len(recipe.claims)
+    assert (table["verdict"] == "holds").tolist() == [True] + [False] * (len(table) - 1)
+    lines = claim_words(table).splitlines()
+    assert "| nucleolus | volume_um3 | volume slightly up at first, then kept | no value | cannot be decided |" in lines
+    assert f"exact truth: 1 of {len(table)} claims hold." in lines
 
 
 def test_a_small_figure_4_from_truth(tmp_path: Path) -> None:

@@ -119,17 +119,23 @@ def claim_table(analyses: Mapping[str, Analysis], recipe: MacrophagesRecipe) -> 
     """
     import pandas as pd
 
+    treated = list(recipe.conditions)[1:]
     rows = []
     for claim in recipe.claims:
+        about = (claim.structure, claim.quantity, claim.says, claim.words)
         for source, analysis in analyses.items():
-            for effects in effects_of(analysis, claim, recipe):
-                decided = verdict(claim, effects, recipe)
-                for effect in effects:
+            found = {effects[0].comparison.condition: effects for effects in effects_of(analysis, claim, recipe)}
+            for condition in treated:
+                if condition not in found:
+                    rows.append((*about, "", condition, source, *[math.nan] * 7, 0, 0, OPEN))
+                    continue
+                decided = verdict(claim, found[condition], recipe)
+                for effect in found[condition]:
                     one = effect.comparison
                     rows.append(
-                        (claim.structure, claim.quantity, claim.says, claim.words, effect.part, one.condition, source,
-                         one.mean, one.mean_control, one.difference.value, one.difference.low, one.difference.high,
-                         one.p, effect.p_holm, one.n_cells, one.n_cells_control, decided)
+                        (*about, effect.part, condition, source, one.mean, one.mean_control, one.difference.value,
+                         one.difference.low, one.difference.high, one.p, effect.p_holm, one.n_cells,
+                         one.n_cells_control, decided)
                     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -147,8 +153,7 @@ def claim_words(table: pd.DataFrame) -> str:
         cells = [str(key[0]).replace("_", " "), str(key[1]), str(key[3])]
         for source in sources:
             own = rows[rows["source"] == source]
-            cells += ["; ".join(map(_effect_words, own.to_dict("records"))) or "no value"]
-            cells += [str(own["verdict"].iloc[0]) if len(own) else OPEN]
+            cells += ["; ".join(map(_effect_words, own.to_dict("records"))), str(own["verdict"].iloc[0])]
         lines.append(f"| {' | '.join(cells)} |")
     counts = [
         f"{source}: {int((rows['verdict'] == HOLDS).sum())} of {len(rows)} claims hold"
@@ -162,6 +167,8 @@ def claim_words(table: pd.DataFrame) -> str:
 
 
 def _effect_words(row: Mapping[str, float | str]) -> str:
+    if math.isnan(float(row["difference"])):
+        return "no value"
     digits = 1 if has_zero(str(row["quantity"])) else 4
     low, middle, high = (f"{float(row[name]):+.{digits}f}" for name in ("low", "difference", "high"))
     part = "" if row["part"] == "whole film" else f"{row['part']}: "

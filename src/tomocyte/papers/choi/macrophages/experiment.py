@@ -152,7 +152,7 @@ def longer_table(recipe: MacrophagesRecipe, measured: dict[str, Measured]) -> pd
 
     names, rows = longer_films(recipe), []
     for source, one in measured.items():
-        kept, _ = without_unfit(one.objects[one.objects["item"].isin(names)])
+        kept, _ = without_unfit(one.objects[one.objects["item"].isin(names)], recipe.keep)
         for quantity in LONGER:
             if quantity not in kept or kept.empty:
                 continue
@@ -180,7 +180,7 @@ def _how(source: str) -> str:
 def _analysis_settings(recipe: MacrophagesRecipe, measured: Measured) -> AnalysisSettings:
     """What the claims are about, as far as the table has it."""
     items = [entry.item for entry in design_of_films(recipe).assignments]
-    kept, _ = without_unfit(measured.objects[measured.objects["item"].isin(items)])
+    kept, _ = without_unfit(measured.objects[measured.objects["item"].isin(items)], recipe.keep)
     derived = {column.name for column in DERIVED}
     claimed = dict.fromkeys(claim.structure for claim in recipe.claims)
     quantities = dict.fromkeys(claim.quantity for claim in recipe.claims)
@@ -188,6 +188,7 @@ def _analysis_settings(recipe: MacrophagesRecipe, measured: Measured) -> Analysi
         structures=tuple(name for name in claimed if (kept["structure"] == name).any()),
         quantities=tuple(name for name in quantities if name in derived or name in kept),
         summaries=("change",),
+        keep=recipe.keep,
         comparison=ComparisonSettings(control=next(iter(recipe.conditions))),
     )
 

@@ -84,7 +84,7 @@ def _films(recipe: MacrophagesRecipe) -> Iterator[tuple[str, SimulatedCondition,
 def design_of_films(recipe: MacrophagesRecipe) -> Design:
     """Which film is which condition and replicate; longer films take no part."""
     names = [(name, index + 1) for name in recipe.conditions for index in range(recipe.n_replicates)]
-    return Design(tuple(Assignment(f"{name}_{number}", name, str(number)) for name, number in names))
+    return Design(tuple(Assignment(f"{name}_{number}", name, f"{name}-{number}") for name, number in names))
 
 
 def longer_films(recipe: MacrophagesRecipe) -> list[str]:

@@ -16,6 +16,8 @@ from tomocyte.runs.analyse.words import quantity_words
 if TYPE_CHECKING:
     import pandas as pd
 
+SHORT = {"exact truth": "exact", "through the pipeline": "found"}
+"""Sources in legends."""
 CHANGED_WORDS = {True: "over its first value", False: "minus its first value"}
 
 
@@ -67,7 +69,7 @@ def course_of(analyses: Mapping[str, Analysis], structure: str, quantity: str) -
             continue
         chosen = (rows["structure"] == structure) & (rows["quantity"] == quantity) & (rows["of"] == "normalised")
         rows = rows[chosen & (rows["generation"] == "all") & rows["mean"].notna()]
-        parts.append(rows.assign(condition=rows["condition"] + f", {source}"))
+        parts.append(rows.assign(condition=rows["condition"] + f", {SHORT.get(source, source)}"))
     names = ["condition", "time_s", "mean", "low", "high", "n_replicates", "n_cells"]
     if not any(len(part) for part in parts):
         return pd.DataFrame(columns=names)

@@ -66,6 +66,8 @@ class MacrophagesRecipe(PaperRecipe):
     """Of all cells."""
     run: dict[str, Any] = Field(default_factory=dict)
     """Settings of the run that analyses the films (see `tomocyte settings odt`)."""
+    keep: tuple[str, ...] = ()
+    """Flags of cells that are compared nevertheless (see `tomocyte analyse --keep`)."""
     n0: float = Field(default=1.3337, gt=1, lt=2)
     """Index of the medium in the paper's Eq. 1."""
     shown_h: tuple[float, ...] = Field(default=(0.0, 2.0, 4.0, 8.0), min_length=1, max_length=12)
