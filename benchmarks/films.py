@@ -34,11 +34,12 @@ from tomocyte.structures import structure
 from tomocyte.tracking import Relabeller, TrackingSettings, Tracks
 from tomocyte.tracking.files import write_ctc_table
 from tomocyte.tracking.files.graph import TrackedObjects
+from tomocyte.tracking.graph import Repair
 from tomocyte.tracking.lineage import tracks_of
 from tomocyte.tracking.link import link_objects
 from tomocyte.tracking.objects import MASSES, objects_of_table
 from tomocyte.tracking.overlaps import count_overlaps
-from tomocyte.tracking.repair import Repair, repair_links
+from tomocyte.tracking.repair import repair_links
 from tomocyte.volume import Volume
 
 COUNTS = ("AOGM", "AOGM_0", "AOGM_NS", "AOGM_FN", "AOGM_FP", "AOGM_ED", "AOGM_EA", "AOGM_EC")
@@ -160,7 +161,7 @@ def track(table: pd.DataFrame, labels: Volume, *, has_mass: bool, is_repaired: b
     overlaps = count_overlaps(objects, ((frame, refit(labels.planes(frame, 0))) for frame in range(labels.n_frames)))
     settings = TrackingSettings()
     links = link_objects(objects, settings, overlaps=overlaps)
-    repair = repair_links(objects, links, settings.max_gap_frames) if is_repaired else Repair(links, {}, {})
+    repair = repair_links(objects, links, settings, overlaps=overlaps) if is_repaired else Repair(links, {}, {})
     return tracks_of(objects, repair), links.scales
 
 

@@ -132,6 +132,20 @@ def test_as_found_leaves_everything_alone() -> None:
     assert [text for text in components.warnings if text.startswith("W-CELLS-TWO-NUCLEI: 1 cells")]
 
 
+@pytest.mark.parametrize("cells", ["hand-cells", "watershed"])
+@pytest.mark.usefixtures("library")
+def test_pressed_cells_of_one_nucleus_each_are_told_apart_if_none_has_two(cells: str) -> None:
+    """Two balls, and a third that fills the waist between them, are taken for one cell with two nuclei."""
+    between = np.minimum(balls_ri((0.0, 0.0, 0.0)), MEDIUM_RI + 0.02)
+    near = np.maximum(between, np.maximum(balls_ri((0.0, 0.0, -1.8)), balls_ri((0.0, 0.0, 1.8))))
+    one = analyse(volume(near), settings(cells)).table.query("structure == 'cell'")
+    assert list(one["flags"]) == ["two-nuclei"]
+    two = analyse(volume(near), settings(cells, has_binucleate_cells=False)).table.query("structure == 'cell'")
+    assert list(two["flags"]) == ["", ""]
+    assert two["volume_um3"].sum() == pytest.approx(one["volume_um3"].sum(), rel=0.01)
+    assert two["volume_um3"].to_numpy() == pytest.approx([two["volume_um3"].mean()] * 2, rel=0.1)
+
+
 @pytest.mark.usefixtures("library")
 def test_odd_cells_are_flagged_and_warned_of() -> None:
     image = balls_ri((0.0, 0.0, 0.0), shape=(22, 40, 64))

@@ -112,13 +112,70 @@ def test_a_cell_cut_in_one_frame_is_joined_again() -> None:
     assert (flags["track_id"] == 0).sum() == 1
 
 
+def joined(labels: NDArray[np.uint16], *members: int) -> NDArray[np.uint16]:
+    """The labels with members, and what lies between them, as one object of the first member's number."""
+    result = labels.copy()
+    places = np.argwhere(np.isin(labels, members))
+    (_, y0, x0), (_, y1, x1) = places.min(axis=0), places.max(axis=0)
+    result[:, y0 : y1 + 1, x0 : x1 + 1] = members[0]
+    return result
+
+
+ROW = ((5, 5, 12, 20), (5, 80, 12, 20), (40, 5, 12, 20), (22, 40, 10, 11), (22, 52, 10, 10), (22, 63, 10, 12))
+"""Six cells; the last three stand in a row with one free column between them."""
+
+
+def test_two_cells_that_are_seen_as_one_for_long_are_cut_all_the_while() -> None:
+    whole = [moved(index) for index in range(12)]
+    series = [joined(labels, 5, 6) if 3 <= index < 9 else labels for index, labels in enumerate(whole)]
+    tracks, numbered = tracked(series)
+    assert len(tracks.tracks) == 6
+    assert sorted(tracks.merged) == [(index, 5) for index in range(3, 9)]
+    for index in (2, 5, 8, 11):
+        for label in (5, 6):
+            values, counts = np.unique(numbered[index][whole[index] == label], return_counts=True)
+            assert values[np.argmax(counts)] == numbered[0][whole[0] == label][0]
+
+
+def test_three_cells_are_seen_as_one_and_come_out_one_by_one() -> None:
+    whole = [moved(index, ROW) for index in range(11)]
+    series = list(whole)
+    for index in range(2, 9):
+        series[index] = joined(whole[index], 4, 5) if index < 4 else joined(whole[index], 4, 5, 6)
+        if index >= 7:
+            series[index] = joined(whole[index], 5, 6)
+    tracks, numbered = tracked(series)
+    assert len(tracks.tracks) == 6
+    names = [int(numbered[0][whole[0] == label][0]) for label in (4, 5, 6)]
+    held = {key: set(members) for key, members in tracks.merged.items()}
+    assert held == {
+        **{(index, 4): set(names[:2]) for index in (2, 3)},
+        **{(index, 4): set(names) for index in (4, 5, 6)},
+        **{(index, 5): set(names[1:]) for index in (7, 8)},
+    }
+    for index, labels in enumerate(whole):
+        for label, name in zip((4, 5, 6), names, strict=True):
+            values, counts = np.unique(numbered[index][labels == label], return_counts=True)
+            assert values[np.argmax(counts)] == name
+
+
+def test_cells_that_stay_one_to_the_end_are_cut_to_the_end() -> None:
+    whole = [moved(index) for index in range(8)]
+    series = [joined(labels, 5, 6) if index >= 3 else labels for index, labels in enumerate(whole)]
+    tracks, numbered = tracked(series)
+    assert sorted(tracks.merged) == [(index, 5) for index in range(3, 8)]
+    names = [int(numbered[0][whole[0] == label][0]) for label in (5, 6)]
+    assert sorted(np.unique(numbered[7][series[7] == 5]).tolist()) == sorted(names)
+    assert tracks.tracks.set_index("track_id")["end"].loc[names].tolist().count("merge") == 1
+
+
 def test_a_true_merge_ends_the_smaller_track() -> None:
     series = [moved(index) for index in range(8)]
     for labels in series[3:]:
         box = np.argwhere((labels == 5) | (labels == 6))
         (_, y0, x0), (_, y1, x1) = box.min(axis=0), box.max(axis=0)
         labels[:, y0 : y1 + 1, x0 : x1 + 1] = 6
-    tracks, _ = tracked(series)
+    tracks, _ = tracked(series, has_fusions=True)
     merged = tracks.tracks[tracks.tracks["end"] == "merge"]
     assert merged["last_frame"].tolist() == [2]
     before = tracks.objects[(tracks.objects["frame"] == 2) & (tracks.objects["label"] == 5)]

@@ -34,6 +34,9 @@ class RunSettings(Settings):
     """How cells are told apart where a trained model finds cells and nuclei in volumes. ``auto``: by the network
     ``odt-cells``; the name of another network or the folder of its package; ``watershed`` from the nuclei;
     ``components``; ``as-found``: as the model's own settings give them."""
+    has_binucleate_cells: bool = True
+    """Whether two nuclei belong to one cell where their parts of the mask of all cells meet without a waist. ``false``
+    makes a cell of every nucleus: for crowded cultures, whose cells press against each other and have one each."""
     segmentation: SegmentationSettings | None = None
     """Settings of the classical engine; empty: those of the modality."""
     structure: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}$")

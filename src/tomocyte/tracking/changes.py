@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from tomocyte.errors import InputError
+from tomocyte.tracking.graph import Repair
 from tomocyte.tracking.objects import Objects
-from tomocyte.tracking.repair import Repair
 
 Kind = Literal["link", "unlink", "division", "death"]
 Place = tuple[int, int]

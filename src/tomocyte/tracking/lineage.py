@@ -10,9 +10,9 @@ import numpy as np
 
 from tomocyte.tables import LEADING, Column
 from tomocyte.tracking.changes import Changed, LinkChange, change_links
+from tomocyte.tracking.graph import Repair
 from tomocyte.tracking.link import Links
 from tomocyte.tracking.objects import Index, Objects
-from tomocyte.tracking.repair import Repair
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,6 +22,9 @@ class TrackingSettings(Settings):
     has_repairs: bool = True
     """Whether objects that the segmentation merged or cut in single frames are repaired in masks and tables; else they
     are only flagged."""
+    has_fusions: bool = False
+    """Whether two objects may truly become one, as myotubes or osteoclasts do. Otherwise two that do are one object of
+    the segmentation that holds both, for as long as it lasts."""
     has_drift: bool = True
     """Whether a common shift of all objects between frames is estimated and taken out."""
     division_rate: float = Field(default=0.03, gt=0, le=0.5)

@@ -79,7 +79,7 @@ def track_objects(
         shifts = _shifts(objects, voxel_size_um) if settings.has_drift and voxel_size_um is not None else None
         overlaps = count_overlaps(objects, _read(labels, frames), shifts)
     links = link_objects(objects, settings, overlaps=overlaps, callback=callback)
-    return tracks_of(objects, repair_links(objects, links, settings.max_gap_frames), changes)
+    return tracks_of(objects, repair_links(objects, links, settings, overlaps=overlaps), changes)
 
 
 def _read(labels: ReadLabels, frames: Sequence[int]) -> Iterable[tuple[int, NDArray[Any]]]:

@@ -168,6 +168,9 @@ def test_nuclei_that_claim_each_other_share_a_cell() -> None:
     assert found.flags == {1: ("two-nuclei",)}
     assert found.counts["n_joined"] == 1
     assert found.nuclei.max() == 2
+    alone = run(membrane, nuclei, predictor=claims_all, is_joining=False)
+    assert ("two-nuclei",) not in alone.flags.values()
+    assert alone.counts["n_joined"] == 0
 
 
 def test_near_nuclei_without_a_waist_share_a_cell() -> None:
@@ -181,6 +184,8 @@ def test_near_nuclei_without_a_waist_share_a_cell() -> None:
     assert found.flags == {1: ("two-nuclei",)}
     apart = run(membrane, nuclei, joined_gap_um=0.5)
     assert apart.labels.max() == 2
+    alone = run(membrane, nuclei, is_joining=False)
+    assert np.array_equal(alone.labels, apart.labels)
 
 
 def test_borders_are_flagged_at_the_sides_only() -> None:

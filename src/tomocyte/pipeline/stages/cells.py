@@ -83,10 +83,14 @@ class CellsStage(Stage):
         return replace(state, labels={**labels, **separated}, cells=result)
 
     def _settings(self) -> CellByCellSettings:
-        """Settings of the separation: from the network's card where there is one."""
+        """Settings of the separation: from the network's card where there is one, but who shares a cell."""
         if self._model is None:
-            return build_settings(CellByCellSettings, {"method": self.plan.cells})
-        return cells_settings(self._model.card, self._model.divisor)
+            settings = build_settings(CellByCellSettings, {"method": self.plan.cells})
+        else:
+            settings = cells_settings(self._model.card, self._model.divisor)
+        if self.plan.settings.has_binucleate_cells:
+            return settings
+        return settings.model_copy(update={"is_joining": False})
 
     def _count(self, result: CellsResult, voxel_size_um: VoxelSize, n_mask: int) -> Counter[str]:
         """The counts of a frame."""

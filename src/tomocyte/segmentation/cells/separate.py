@@ -242,14 +242,16 @@ class _Field:
             return self._components()
         self.depth_um = distance_um(self.membrane, self.grid.voxel_size_um)
         regions = flooded_regions(self.membrane, self.nuclei, self.depth_um)
-        self._join(shared_cells(self.nuclei, regions, self.grid.voxel_size_um, settings))
+        if settings.is_joining:
+            self._join(shared_cells(self.nuclei, regions, self.grid.voxel_size_um, settings))
         regions = self._heads()[regions]
         nuclei = self._heads()[self.nuclei]
         if settings.method == "watershed" or predictor is None:
             return regions, np.where(regions != 0, FULL, 0).astype(np.uint16)
         votes, claims = self._vote(nuclei, regions, predictor, callback)
         least = settings.joined_claim
-        self._join({pair for pair, value in claims.items() if value >= least and claims.get(pair[::-1], 0.0) >= least})
+        mutual = {pair for pair, value in claims.items() if value >= least and claims.get(pair[::-1], 0.0) >= least}
+        self._join(mutual if settings.is_joining else set())
         label = self._heads()[votes.label]
         cells = np.where(votes.best >= settings.threshold * FULL, label, 0).astype(np.uint32)
         if settings.unclaimed == "attach":

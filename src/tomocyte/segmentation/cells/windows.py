@@ -70,6 +70,8 @@ class CellByCellSettings(Settings):
     """Smaller nuclei are fragments and no seeds of cells, in µm³ (2-D: µm² of 1 µm depth)."""
     split: SplitSettings = SplitSettings(method="distance", min_separation_um=4.0, prominence=0.25)
     """How touching nuclei are split."""
+    is_joining: bool = True
+    """Whether nuclei of one cell are joined by what follows; without, every nucleus has a cell of its own."""
     joined_gap_um: float = Field(default=10.0, ge=0, le=50)
     """Two nuclei at most so far apart may be of one cell, in µm."""
     joined_contact: float = Field(default=0.85, ge=0)

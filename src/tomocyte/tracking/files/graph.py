@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tomocyte.errors import InputError
 from tomocyte.tracking.changes import LinkChange
 from tomocyte.tracking.estimate import first_scales
+from tomocyte.tracking.graph import Repair
 from tomocyte.tracking.lineage import Tracks, tracks_of
 from tomocyte.tracking.link import Links
 from tomocyte.tracking.motion import spacing_um
 from tomocyte.tracking.objects import objects_of_table
-from tomocyte.tracking.repair import Repair
 from tomocyte.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
