@@ -167,7 +167,7 @@ def test_an_image_that_is_stored_in_other_directions_is_turned_to_the_labels(
     seen = []
 
     def watched(*arguments: object, **options: object) -> object:
-        seen.append(options.pop("image"))  # the method that there is takes none
+        seen.append(options["image"])
         return propagate(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("tomocyte.runs.propagate.propagate", watched)

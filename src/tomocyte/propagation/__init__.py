@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
@@ -18,15 +19,26 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.progress import silent
-from tomocyte.propagation.method import DenseLabels, PropagationMethod, SparseLabels
+from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels
 from tomocyte.settings import Settings
 from tomocyte.volume import VoxelSize, check_voxel_size
 
-__all__ = ["DenseLabels", "PropagationMethod", "SparseLabels", "labelled_slices", "method_of", "methods", "propagate"]
+__all__ = [
+    "DenseLabels",
+    "PropagationMethod",
+    "SelfTest",
+    "SparseLabels",
+    "default_method",
+    "labelled_slices",
+    "method_of",
+    "methods",
+    "propagate",
+]
 
 Axis = Literal["z", "y", "x"]
 AXES: tuple[Axis, ...] = ("z", "y", "x")
-DEFAULT_METHOD = "signed-distance"
+WITH_IMAGE, WITHOUT_IMAGE = "image-guided", "signed-distance"
+"""Methods that are taken when none is named."""
 
 
 def methods() -> dict[str, PropagationMethod]:
@@ -62,6 +74,17 @@ def method_of(name: str) -> PropagationMethod:
     return methods()[name]
 
 
+def default_method(*, has_image: bool) -> str:
+    """The method that is taken when none is named: one that follows the image where there is one.
+
+    Examples
+    --------
+    >>> default_method(has_image=False)
+    'signed-distance'
+    """
+    return WITH_IMAGE if has_image else WITHOUT_IMAGE
+
+
 def labelled_slices(labels: NDArray[Any], axis: Axis = "z") -> tuple[int, ...]:
     """Slices that hold any label, by index along the axis.
 
@@ -86,7 +109,7 @@ def propagate(
     slices: Iterable[int] | None = None,
     image: NDArray[Any] | None = None,
     axis: Axis = "z",
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     settings: Settings | None = None,
     callback: Callable[[int, int], None] = silent,
 ) -> DenseLabels:
@@ -105,8 +128,8 @@ def propagate(
         For methods that follow an image.
     axis : {"z", "y", "x"}
         Axis along which slices were labelled.
-    method : str
-        One of :func:`methods`.
+    method : str, optional
+        One of :func:`methods`; when not given, ``image-guided`` with an image and ``signed-distance`` without.
     settings : Settings, optional
         Of the method's own class; its defaults when not given.
     callback : callable, optional
@@ -115,8 +138,8 @@ def propagate(
     Returns
     -------
     DenseLabels
-        ``labels`` in the type of the input and ``uncertainty`` (float32, 0 to 1), both (Z, Y, X). Labelled slices
-        are unchanged, with uncertainty 0.
+        ``labels`` in the type of the input and ``uncertainty`` (float32, 0 to 1, or NaN where the settings leave it
+        out), both (Z, Y, X). Labelled slices are unchanged, with uncertainty 0.
 
     Raises
     ------
@@ -136,20 +159,20 @@ def propagate(
     >>> propagate(sparse, voxel_size_um=(1.0, 0.5, 0.5)).labels[1].tolist()
     [[9, 9, 9, 0, 0, 0, 0]]
     """
-    entry = method_of(method)
+    entry = method_of(method or default_method(has_image=image is not None))
     if labels.ndim != 3 or labels.dtype.kind != "u":
         raise InputError("E-LABELS-TYPE", f"labels must be unsigned (Z, Y, X), not {labels.dtype} {labels.shape}.")
     if image is not None and image.shape != labels.shape:
         raise InputError("E-SHAPE", f"labels {labels.shape} and image {image.shape} differ in shape.")
     if image is None and entry.image == "required":
-        raise InputError("E-PROPAGATION-IMAGE", f"{method} needs the image.", cure="Give it with --image.")
+        raise InputError("E-PROPAGATION-IMAGE", f"{entry.name} needs the image.", cure="Give it with --image.")
     if image is not None and entry.image == "none":
-        problem = f"{method} does not use an image, but one was given."
+        problem = f"{entry.name} does not use an image, but one was given."
         raise InputError("E-PROPAGATION-IMAGE", problem, cure="Leave --image out, or choose another --method.")
     check_voxel_size(voxel_size_um)
     options = entry.settings() if settings is None else settings
     if not isinstance(options, entry.settings):
-        problem = f"{method} takes {entry.settings.__name__}, not {type(options).__name__}."
+        problem = f"{entry.name} takes {entry.settings.__name__}, not {type(options).__name__}."
         raise SettingsError("E-PROPAGATION-SETTINGS", problem)
     index = _axis_index(axis)
     order = (index, *(other_axis for other_axis in range(3) if other_axis != index))
@@ -161,7 +184,7 @@ def propagate(
     )
     dense = entry.propagate(sparse, options, callback)
     back = tuple(np.argsort(order).tolist())
-    return DenseLabels(dense.labels.transpose(back), dense.uncertainty.transpose(back))
+    return replace(dense, labels=dense.labels.transpose(back), uncertainty=dense.uncertainty.transpose(back))
 
 
 def _axis_index(axis: str) -> int:

@@ -38,6 +38,23 @@ class SparseLabels:
 
 
 @dataclass(frozen=True)
+class SelfTest:
+    """How well labelled slices that were left out were predicted from their neighbours, at twice the gap.
+
+    Parameters
+    ----------
+    slices : tuple of int
+        The slices left out, in turn.
+    dice, dice_by_shape : float
+        Mean over the labels on them, of the method and of shape alone; NaN without any label.
+    """
+
+    slices: tuple[int, ...]
+    dice: float
+    dice_by_shape: float
+
+
+@dataclass(frozen=True)
 class DenseLabels:
     """Labels on every slice.
 
@@ -46,11 +63,15 @@ class DenseLabels:
     labels : ndarray, unsigned integer
         Of the shape and type of the sparse labels.
     uncertainty : ndarray, float32
-        Of the same shape, 0 (as labelled) to 1 (nothing is known); the method defines the values between.
+        Of the same shape, 0 (as labelled) to 1 (nothing is known); the method defines the values between. NaN where its
+        settings leave it out.
+    test : SelfTest, optional
+        Of methods that test themselves, where three slices or more are labelled.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     uncertainty: NDArray[np.float32]
+    test: SelfTest | None = None
 
 
 @dataclass(frozen=True)

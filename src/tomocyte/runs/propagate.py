@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomocyte.datasets.orientation import oriented_like
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import ReadOptions, formats, read_volume
 from tomocyte.labels.dtypes import refit
 from tomocyte.ledger.atomic import write_atomic, writing
 from tomocyte.progress import silent
-from tomocyte.propagation import DEFAULT_METHOD, Axis, labelled_slices, method_of, propagate
+from tomocyte.propagation import Axis, SelfTest, default_method, labelled_slices, method_of, propagate
 from tomocyte.provenance import environment, now_utc, sha256_of_path
 from tomocyte.runs.convert import refuse_existing, write_whole_volume
 from tomocyte.settings import Settings, build_settings
@@ -33,8 +33,9 @@ from tomocyte.volume import Volume, VoxelSize
 class PropagateSettings(Settings):
     """How the labels of a file are propagated."""
 
-    method: str = DEFAULT_METHOD
-    """One of ``tomocyte.propagation.methods()``."""
+    method: str | None = None
+    """One of ``tomocyte.propagation.methods()``; when not given, the one that follows the image where there is one, and
+    shape alone where there is none."""
     method_settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method; what is not given keeps its default."""
     axis: Axis = "z"
@@ -72,8 +73,11 @@ class PropagationPlan:
         Labels on the labelled slices.
     n_beyond : int
         Slices before the first and after the last labelled one.
+    method : str
     method_settings : Settings
     outputs : Outputs
+    test : SelfTest, optional
+        How well slices that were left out were predicted; of methods that test themselves, once they have run.
     notes : tuple of str
         What is to be known about where labels and image lie.
     """
@@ -84,8 +88,10 @@ class PropagationPlan:
     largest_gap: int
     n_labels: int
     n_beyond: int
+    method: str
     method_settings: Settings
     outputs: Outputs
+    test: SelfTest | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -130,10 +136,12 @@ def propagate_file(
     """
     outputs = _outputs_of(output, is_map_written=settings.is_map_written)
     refuse_existing(outputs.labels, outputs.record, *([outputs.uncertainty] if outputs.uncertainty else []))
-    method_settings = build_settings(method_of(settings.method).settings, settings.method_settings)
+    method = settings.method or default_method(has_image=image is not None)
+    method_settings = build_settings(method_of(method).settings, settings.method_settings)
+    _check_map(settings, method_settings)
     volume = read_volume(labels, options)
     sparse = refit(_only_frame(volume))
-    plan = _plan(volume, sparse, settings, method_settings, outputs)
+    plan = _plan(volume, sparse, settings, method, method_settings, outputs)
     pixels = None
     if image is not None:
         pixel_volume = read_volume(image, is_size_required=False)
@@ -148,13 +156,14 @@ def propagate_file(
         slices=plan.slices,
         image=pixels,
         axis=settings.axis,
-        method=settings.method,
+        method=plan.method,
         settings=method_settings,
         callback=callback,
     )
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     same = {name: getattr(volume, name) for name in ("voxel_size_um", "origin", "affine", "affine_unit")}
+    plan = replace(plan, test=dense.test)
     if outputs.uncertainty is not None:
         uncertainty = Volume.from_array(dense.uncertainty, quantity="uncertainty", unit="1", **same)
         write_whole_volume(outputs.uncertainty, uncertainty)
@@ -162,6 +171,15 @@ def propagate_file(
     about = {"quantity": "labels", "unit": "1", "label_names": volume.label_names}
     write_whole_volume(outputs.labels, Volume.from_array(dense.labels, **about, **same))
     return plan
+
+
+def _check_map(settings: PropagateSettings, method_settings: Settings) -> None:
+    if settings.is_map_written and not getattr(method_settings, "is_uncertainty_measured", True):
+        raise SettingsError(
+            "E-PROPAGATION-SETTINGS",
+            "an uncertainty map is asked for, and is_uncertainty_measured=false leaves it out.",
+            cure="Leave --uncertainty-map or --set is_uncertainty_measured=false out.",
+        )
 
 
 def _only_frame(volume: Volume) -> NDArray[Any]:
@@ -176,7 +194,12 @@ def _only_frame(volume: Volume) -> NDArray[Any]:
 
 
 def _plan(
-    volume: Volume, sparse: NDArray[Any], settings: PropagateSettings, method_settings: Settings, outputs: Outputs
+    volume: Volume,
+    sparse: NDArray[Any],
+    settings: PropagateSettings,
+    method: str,
+    method_settings: Settings,
+    outputs: Outputs,
 ) -> PropagationPlan:
     along = np.moveaxis(sparse, "zyx".index(settings.axis), 0)
     slices = labelled_slices(sparse, settings.axis) if settings.slices is None else tuple(sorted(set(settings.slices)))
@@ -189,6 +212,7 @@ def _plan(
         largest_gap=max((last - first - 1 for first, last in pairwise(slices)), default=0),
         n_labels=int(np.count_nonzero(numbers)),
         n_beyond=slices[0] + len(along) - 1 - slices[-1] if slices else len(along),
+        method=method,
         method_settings=method_settings,
         outputs=outputs,
     )
@@ -216,11 +240,12 @@ def _record(labels: Path, image: Path | None, plan: PropagationPlan, settings: P
     content = {
         "labels": {"name": labels.name, "sha256": sha256_of_path(labels)},
         "image": None if image is None else {"name": image.name, "sha256": sha256_of_path(image)},
-        "method": settings.method,
+        "method": plan.method,
         "settings": plan.method_settings.model_dump(mode="json"),
         "axis": settings.axis,
         "slices": list(plan.slices),
         "voxel_size_um": list(plan.voxel_size_um),
+        "test": None if plan.test is None else asdict(plan.test),
         "made": now_utc(),
         "environment": environment(),
     }

@@ -1,0 +1,379 @@
+"""Propagation that follows the image: a seeded watershed over what borders look like in this very image.
+
+What a border looks like is learned from the labelled slices (:mod:`tomocyte.propagation.borders`). Labelled slices are
+walls, so that the volume falls into slabs that know nothing of each other: they are filled in parallel, one slab in
+memory per thread, and a slice that is labelled anew changes two of them. Within a slab every voxel gets the label that
+reaches it over the lowest border. Where the labels at both ends differ and the image shows no border between them at
+all, nothing is to be followed, and the shape decides (:mod:`tomocyte.propagation.signed_distance`). The cost does not
+depend on the number of labels.
+
+How often it errs is measured, not assumed: labelled slices are left out in turn and predicted from their neighbours.
+To let the errors depend on something else, add it to :func:`_situations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tomocyte.errors import InputError
+from tomocyte.propagation.borders import BorderModel, border_levels, labels_differ, learn_borders
+from tomocyte.propagation.flooding import flood, flood_twice, settle
+from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels
+from tomocyte.propagation.signed_distance import SignedDistanceSettings, interpolate_labels
+from tomocyte.settings import Settings
+
+MAX_LEFT_OUT = 4
+"""Labelled slices that are left out and predicted, at most."""
+N_BARRIERS, N_SHAPES = 6, 3
+N_SITUATIONS = N_BARRIERS * 2 * (2 * N_SHAPES)
+PRIOR_VOXELS = 30.0
+MAX_TEST_SHARE = 0.6
+"""The slices that tests fill are at most this part of all, unless that is less than one test."""
+PLAIN_DOUBT = 0.2
+"""Where both ends agree and the shape doubts less than this, no other label is looked for."""
+
+
+class ImageGuidedSettings(Settings):
+    """How far labels go on, and whether errors are measured."""
+
+    max_beyond: int | None = Field(default=None, ge=0)
+    """Slices that are filled before the first and after the last labelled one at most; as many as there are between
+    labelled slices when not given, and all where one slice is labelled."""
+    is_uncertainty_measured: bool = True
+    """Whether labelled slices are left out and predicted, which says how often a voxel is wrong; otherwise there is no
+    uncertainty, and the labels take a third of the time."""
+    n_threads: int = Field(default=0, ge=0)
+    """Slabs that are filled at the same time; 0: as many as there are cores."""
+
+
+@dataclass(frozen=True)
+class _Slab:
+    """Slices between two labelled ones, or beyond the last of one side.
+
+    Parameters
+    ----------
+    first, last : int
+        The slices to fill are ``first`` to ``last - 1``.
+    before, after : int, optional
+        The labelled slices at its ends.
+    """
+
+    first: int
+    last: int
+    before: int | None
+    after: int | None
+
+    @property
+    def n_slices(self) -> int:
+        return self.last - self.first
+
+
+def follow_image(
+    sparse: SparseLabels, settings: ImageGuidedSettings, callback: Callable[[int, int], None]
+) -> DenseLabels:
+    """Labels on every slice from labels on a few, guided by the image.
+
+    The uncertainty of a voxel is the share of wrong voxels in situations like its own (how high the border to the next
+    label is, whether the voxel lies at a border, what the shape says), measured on labelled slices that were left out,
+    and less near labelled slices. It is 0 on labelled slices, and 1 where nothing was filled.
+
+    Raises
+    ------
+    InputError
+        ``E-PROPAGATION-IMAGE``: values that are not finite; ``E-PROPAGATION-LABELS``: more than 65,000 labels on two
+        neighbouring labelled slices.
+    """
+    if sparse.image is None:
+        raise InputError("E-PROPAGATION-IMAGE", "image-guided needs the image.", cure="Give it with --image.")
+    _check_finite(sparse.image)
+    borders = learn_borders(sparse.image, sparse.labels, sparse.slices, sparse.voxel_size_um)
+    n_slices = len(sparse.labels)
+    labels = np.zeros_like(sparse.labels)
+    uncertainty = np.zeros(labels.shape, np.float32) if settings.is_uncertainty_measured else _unknown(labels.shape)
+    for index in sparse.slices:
+        labels[index] = sparse.labels[index]
+    errors = _measure_errors(sparse, borders, settings) if settings.is_uncertainty_measured else None
+    slabs = _slabs(sparse.slices, n_slices, settings.max_beyond)
+    n_done = len(sparse.slices)
+    callback(n_done, n_slices)
+    with ThreadPoolExecutor(settings.n_threads or _n_cores()) as pool:
+        tasks = [pool.submit(_fill, sparse, borders, slab, errors, labels, uncertainty) for slab in slabs]
+        try:
+            for slab, task in zip(slabs, tasks, strict=True):
+                task.result()
+                n_done += slab.n_slices
+                callback(n_done, n_slices)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if settings.is_uncertainty_measured:
+        filled = {index for slab in slabs for index in range(slab.first, slab.last)} | set(sparse.slices)
+        for index in set(range(n_slices)) - filled:
+            uncertainty[index] = 1
+    callback(n_slices, n_slices)
+    return DenseLabels(labels, uncertainty, None if errors is None else errors.test)
+
+
+def _unknown(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """NaN everywhere, in no memory."""
+    return np.broadcast_to(np.float32(np.nan), shape)
+
+
+def _n_cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_finite(image: NDArray[Any]) -> None:
+    if image.dtype.kind != "f":
+        return
+    n_bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in image)
+    if n_bad:
+        problem = f"the image has {n_bad} voxels that are not finite numbers."
+        raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or use --method signed-distance.")
+
+
+def _slabs(slices: tuple[int, ...], n_slices: int, max_beyond: int | None) -> list[_Slab]:
+    gaps = [last - first - 1 for first, last in pairwise(slices)]
+    beyond = max_beyond if max_beyond is not None else (max(gaps) if gaps else n_slices)
+    between = [_Slab(first + 1, last, first, last) for first, last in pairwise(slices) if last - first > 1]
+    ends = [
+        _Slab(max(0, slices[0] - beyond), slices[0], None, slices[0]),
+        _Slab(slices[-1] + 1, min(n_slices, slices[-1] + 1 + beyond), slices[-1], None),
+    ]
+    return sorted([*between, *(slab for slab in ends if slab.n_slices)], key=lambda slab: -slab.n_slices)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Labels at the ends of a slab as numbers from 1, and what these stand for."""
+
+    numbers: NDArray[Any]
+    before: NDArray[np.uint16] | None
+    after: NDArray[np.uint16] | None
+
+
+def _ends(labels: NDArray[Any], slab: _Slab) -> _Ends:
+    planes = [labels[index] for index in (slab.before, slab.after) if index is not None]
+    largest = max(int(plane.max()) for plane in planes)
+    if largest < 65_000:
+        numbers = np.arange(largest + 1, dtype=labels.dtype)
+        compact = [plane.astype(np.uint16) + np.uint16(1) for plane in planes]
+    else:
+        numbers, inverse = np.unique(np.stack(planes), return_inverse=True)
+        if len(numbers) > 65_000:
+            problem = f"two neighbouring labelled slices hold {len(numbers)} labels; at most 65,000 are possible."
+            raise InputError("E-PROPAGATION-LABELS", problem, cure="Use --method signed-distance.")
+        compact = list((inverse.reshape(len(planes), *planes[0].shape) + 1).astype(np.uint16))
+    before = compact.pop(0) if slab.before is not None else None
+    return _Ends(numbers, before, compact.pop() if slab.after is not None else None)
+
+
+def _seeded(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> tuple[_Ends, NDArray[Any], NDArray[Any]]:
+    """The labels at the ends, border levels and seeds of a slab with its ends; an open end holds no seed."""
+    assert_image = sparse.image
+    if assert_image is None:
+        raise InputError("E-PROPAGATION-IMAGE", "image-guided needs the image.", cure="Give it with --image.")
+    ends = _ends(sparse.labels, slab)
+    has_before, has_after = int(ends.before is not None), int(ends.after is not None)
+    shape = (slab.n_slices + has_before + has_after, *sparse.labels.shape[1:])
+    levels, seeds = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
+    inner = slice(has_before, has_before + slab.n_slices)
+    levels[inner] = border_levels(assert_image, slab.first, slab.last, borders, sparse.voxel_size_um)
+    if ends.before is not None:
+        seeds[0] = ends.before
+    if ends.after is not None:
+        seeds[-1] = ends.after
+    return ends, levels, seeds
+
+
+def _settle_borderless(
+    sparse: SparseLabels, slab: _Slab, ends: _Ends, levels: NDArray[Any], seeds: NDArray[Any]
+) -> None:
+    """Where both ends differ and no border lies between them, take the shape."""
+    if ends.before is None or ends.after is None:
+        return
+    is_borderless = (ends.before != ends.after) & ~levels[1:-1].any(axis=0)
+    if is_borderless.any():
+        shape = _shape(sparse, slab, ends).labels[1:-1] + 1
+        np.copyto(seeds[1:-1], shape, where=is_borderless[None])
+
+
+def _shape(sparse: SparseLabels, slab: _Slab, ends: _Ends) -> DenseLabels:
+    """What the shape alone says of a slab between two labelled slices, in the numbers of its ends less 1."""
+    planes = np.zeros((slab.n_slices + 2, *sparse.labels.shape[1:]), np.uint16)
+    for row, plane in ((0, ends.before), (-1, ends.after)):
+        planes[row] = plane - 1 if plane is not None else 0
+    pair = SparseLabels(planes, (0, slab.n_slices + 1), sparse.voxel_size_um)
+    return interpolate_labels(pair, SignedDistanceSettings(), lambda _done, _all: None)
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Share of wrong voxels in every situation, at which distance from a labelled slice in slices, and the test."""
+
+    rates: NDArray[np.float32]
+    n_slices_away: float
+    test: SelfTest | None
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """A slab's labels, and of every voxel the situation it is in."""
+
+    labels: NDArray[Any]
+    situations: NDArray[np.uint8]
+    shape: NDArray[Any]
+
+
+def _fill(
+    sparse: SparseLabels,
+    borders: BorderModel,
+    slab: _Slab,
+    errors: _Errors | None,
+    labels: NDArray[Any],
+    uncertainty: NDArray[np.float32],
+) -> None:
+    """Write labels and uncertainty of a slab."""
+    inner = slice(slab.first, slab.last)
+    if errors is None:
+        ends, levels, seeds = _seeded(sparse, borders, slab)
+        _settle_borderless(sparse, slab, ends, levels, seeds)
+        settle(levels, seeds)
+        start = int(ends.before is not None)
+        labels[inner] = ends.numbers[flood(levels, seeds)[start : start + slab.n_slices] - 1]
+        return
+    filled = _fill_with_situations(sparse, borders, slab)
+    labels[inner] = filled.labels
+    uncertainty[inner] = errors.rates[filled.situations]
+    if slab.before is None or slab.after is None:
+        for index in range(slab.first, slab.last):
+            away = min(abs(index - end) for end in (slab.before, slab.after) if end is not None)
+            np.maximum(uncertainty[index], 0.5 * away / (away + errors.n_slices_away), out=uncertainty[index])
+
+
+def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> _Filled:
+    ends, levels, seeds = _seeded(sparse, borders, slab)
+    _settle_borderless(sparse, slab, ends, levels, seeds)
+    start = int(ends.before is not None)
+    inner = slice(start, start + slab.n_slices)
+    quick = seeds.copy()
+    settle(levels, quick)
+    if ends.before is not None and ends.after is not None:
+        shape = _shape(sparse, slab, ends)
+        shape_labels, shape_doubt = shape.labels[1:-1] + 1, shape.uncertainty[1:-1]
+        is_sure = (shape_doubt.max(axis=0) < PLAIN_DOUBT) | ~levels[inner].any(axis=0)
+        is_plain = (ends.before == ends.after) & is_sure
+        np.copyto(seeds[inner], ends.before[None], where=is_plain[None])
+    found = flood(levels, quick)[inner]
+    barrier = flood_twice(levels, seeds).barrier[inner]
+    if ends.before is None or ends.after is None:
+        shape_labels, shape_doubt = found, np.ones(found.shape, np.float32)
+    situations = _situations(found, barrier, shape_labels, shape_doubt)
+    return _Filled(ends.numbers[found - 1], situations, ends.numbers[shape_labels - 1])
+
+
+def _situations(
+    labels: NDArray[Any], barrier: NDArray[np.uint8], shape: NDArray[Any], doubt: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """How high the border to the next label is, whether the voxel lies at a border, and what the shape says."""
+    situation = np.minimum(barrier // 43, N_BARRIERS - 1).astype(np.uint8) * np.uint8(2)
+    for index, plane in enumerate(labels):
+        at_border = labels_differ(plane)
+        for other in (index - 1, index + 1):
+            if 0 <= other < len(labels):
+                at_border |= plane != labels[other]
+        situation[index] += at_border
+    situation = situation * np.uint8(2 * N_SHAPES) + (doubt * (N_SHAPES - 1e-3)).astype(np.uint8)
+    return np.asarray(situation + np.uint8(N_SHAPES) * (labels != shape), dtype=np.uint8)
+
+
+def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageGuidedSettings) -> _Errors:
+    """Leave labelled slices out, predict them from their neighbours, and count."""
+    places = _tested(sparse)
+    if not places:
+        return _Errors(_assumed_rates(), 10.0, None)
+    slabs = [
+        _Slab(
+            sparse.slices[place - 1] + 1, sparse.slices[place + 1], sparse.slices[place - 1], sparse.slices[place + 1]
+        )
+        for place in places
+    ]
+    with ThreadPoolExecutor(settings.n_threads or _n_cores()) as pool:
+        filled = list(pool.map(lambda slab: _fill_with_situations(sparse, borders, slab), slabs))
+    counts = np.zeros((2, N_SITUATIONS))
+    predicted, by_shape, truth = [], [], []
+    for place, slab, one in zip(places, slabs, filled, strict=True):
+        left_out = sparse.slices[place]
+        row = left_out - slab.first
+        is_wrong = one.labels[row] != sparse.labels[left_out]
+        for side in (False, True):
+            counts[int(side)] += np.bincount(one.situations[row][is_wrong == side], minlength=N_SITUATIONS)
+        predicted.append(one.labels[row])
+        by_shape.append(one.shape[row])
+        truth.append(sparse.labels[left_out])
+    away = float(np.mean([slab.n_slices + 1 for slab in slabs])) / 2
+    test = SelfTest(
+        tuple(int(sparse.slices[place]) for place in places),
+        _mean_dice(np.stack(predicted), np.stack(truth)),
+        _mean_dice(np.stack(by_shape), np.stack(truth)),
+    )
+    return _Errors(_rates(counts), away, test)
+
+
+def _tested(sparse: SparseLabels) -> list[int]:
+    """Which of the labelled slices are left out: between two others, all three with labels, evenly spread."""
+    is_labelled = [bool(sparse.labels[index].any()) for index in sparse.slices]
+    places = [place for place in range(1, len(is_labelled) - 1) if all(is_labelled[place - 1 : place + 2])]
+    if not places:
+        return []
+    span = np.mean([sparse.slices[place + 1] - sparse.slices[place - 1] for place in places])
+    n_tests = max(1, min(MAX_LEFT_OUT, len(places), int(MAX_TEST_SHARE * len(sparse.labels) / span)))
+    chosen = np.unique(np.linspace(0, len(places) - 1, n_tests + 2).round().astype(int)[1:-1])
+    return [places[index] for index in chosen]
+
+
+def _rates(counts: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Share of wrong voxels per situation; rare situations lean on those with the same shape and border."""
+    grid = counts.reshape(2, N_BARRIERS, 2 * 2 * N_SHAPES)
+    pooled = grid.sum(axis=1, keepdims=True)
+    overall = (counts[1].sum() + 1) / (counts.sum() + 2)
+    prior = (pooled[1] + PRIOR_VOXELS * overall) / (pooled.sum(axis=0) + PRIOR_VOXELS)
+    rates = (grid[1] + PRIOR_VOXELS * prior) / (grid.sum(axis=0) + PRIOR_VOXELS)
+    return np.asarray(rates.reshape(-1), dtype=np.float32)
+
+
+def _assumed_rates() -> NDArray[np.float32]:
+    """Where no slice can be left out: half where the shape says otherwise or doubts, less behind a high border."""
+    barrier = np.arange(N_BARRIERS)[:, None, None]
+    at_border = np.arange(2)[None, :, None]
+    shape = np.concatenate([np.linspace(0, 0.3, N_SHAPES), np.full(N_SHAPES, 0.5)])[None, None, :]
+    rates = (shape + 0.1 * at_border) * (1 - barrier / (2 * N_BARRIERS))
+    return np.asarray(rates.reshape(-1), dtype=np.float32)
+
+
+def _mean_dice(found: NDArray[Any], truth: NDArray[Any]) -> float:
+    numbers, inverse = np.unique(np.stack([found, truth]), return_inverse=True)
+    inverse = inverse.reshape(2, -1)
+    sizes = np.bincount(inverse.ravel(), minlength=len(numbers))
+    both = np.bincount(inverse[0][inverse[0] == inverse[1]], minlength=len(numbers))
+    is_label = numbers > 0
+    return float(np.mean(2 * both[is_label] / sizes[is_label])) if is_label.any() else float("nan")
+
+
+METHOD = PropagationMethod(
+    name="image-guided",
+    description="Follows borders of the image that look like those on the labelled slices.",
+    settings=ImageGuidedSettings,
+    propagate=follow_image,
+    image="required",
+)
