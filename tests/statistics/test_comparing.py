@@ -12,7 +12,7 @@ from tests.statistics.published import SLEEP_FIRST, SLEEP_SECOND, machines
 
 from tomocyte.errors import SettingsError
 from tomocyte.statistics import ComparisonSettings, cell_means, compare_conditions, holm, replicate_means
-from tomocyte.statistics.comparing import MIXED, NO_SPREAD, ONE_REPLICATE, PAIRED_T, WELCH
+from tomocyte.statistics.comparing import MIXED, NO_PAIRS, NO_SPREAD, ONE_REPLICATE, PAIRED_T, WELCH
 
 
 def sleep(n_cells: int = 1) -> pd.DataFrame:
@@ -120,6 +120,45 @@ def test_pairs_without_a_partner_are_left_out_and_named() -> None:
     assert comparison.p == pytest.approx(expected.pvalue)
 
 
+def test_a_mixed_model_uses_what_has_no_partner() -> None:
+    """Six workers on machine A, five on B: the paired t test leaves one out, the model does not."""
+    table = machines()
+    table = table[(table["condition"] != "C") & ~((table["condition"] == "B") & (table["replicate"] == "6"))]
+    settings = {"is_paired": True, "control": "A"}
+    (paired,) = compare_conditions(table, ComparisonSettings.model_validate(settings))
+    assert (paired.n_replicates, paired.n_replicates_control) == (5, 5)
+    (mixed,) = compare_conditions(table, ComparisonSettings.model_validate({**settings, "test": "mixed"}))
+    assert (mixed.n_replicates, mixed.n_replicates_control) == (5, 6)
+    assert mixed.notes == ()
+    assert mixed.mean - mixed.mean_control == pytest.approx(mixed.difference.value)
+    assert mixed.ratio.value == pytest.approx(mixed.mean / mixed.mean_control)
+    assert mixed.df == 4
+
+
+def test_pairs_that_are_none_are_said() -> None:
+    table = sleep()
+    table["replicate"] = table["condition"].str[-1] + table["replicate"]
+    for test in ("means", "mixed"):
+        (one,) = compare_conditions(table, ComparisonSettings.model_validate({"is_paired": True, "test": test}))
+        assert one.reason == NO_PAIRS
+        assert math.isnan(one.p)
+
+
+def test_replicates_and_cells_without_a_value_are_said() -> None:
+    """Patient 0 has no value with drug 2, one of three cells of patient 1 has none with drug 1."""
+    table = sleep(3)
+    is_second, patient = table["condition"] == "drug 2", table["replicate"]
+    table.loc[is_second & (patient == "0"), "value"] = math.nan
+    table.loc[~is_second & (patient == "1") & (table["cell"] == 0), "value"] = math.nan
+    (comparison,) = compare_conditions(table)
+    assert comparison.n_replicates == 9
+    assert comparison.notes == (
+        "replicates of drug 2 without a value: 0",
+        "cells of drug 2 without a value: 3 of 30",
+        "cells of drug 1 without a value: 1 of 30",
+    )
+
+
 def test_replicates_that_do_not_differ_have_no_test() -> None:
     rows = {"condition": ["a", "a", "b", "b"], "replicate": ["1", "2", "3", "4"], "value": [0.1, 0.1, 0.3, 0.3]}
     (comparison,) = compare_conditions(pd.DataFrame(rows))
@@ -142,6 +181,8 @@ def test_advice_on_replicates() -> None:
     wide = compare_conditions(pd.DataFrame(rows), ComparisonSettings(effect_percent=50))[0]
     assert wide.n_replicates_needed == 3
     assert wide.detectable == pytest.approx(comparison.detectable)
+    absolute = compare_conditions(pd.DataFrame(rows), ComparisonSettings(effect=5.0))[0]
+    assert absolute.n_replicates_needed == wide.n_replicates_needed
 
 
 def test_holm_by_hand() -> None:

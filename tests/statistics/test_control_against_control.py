@@ -1,79 +1,62 @@
-"""Control against control: how often a comparison finds a difference where there is none.
-
-Cells are simulated once (no imaging); experiments are drawn from their true volumes: a factor for each replicate and
-each dish, one of the volumes for each cell. ``pytest -m slow -s`` on this file prints the table of docs/statistics.md.
-"""
+"""Control against control: how often a comparison finds a difference where there is none."""
 
 from __future__ import annotations
 
-import math
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from tomocyte.simulation import simulate_scene
-from tomocyte.simulation.cells.settings import SceneSettings
-from tomocyte.simulation.cells.truth import truth_table
-from tomocyte.statistics import ComparisonSettings, compare_conditions
+from tomocyte.statistics import BootstrapSettings, hierarchical_difference
 
-N_EXPERIMENTS, N_FIELDS = 200, 20
-ALPHA = 0.05
-N_DISHES, N_CELLS = 2, 10
-REPLICATE_SD, DISH_SD = 0.10, 0.05
+SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "control_against_control.py"))
+MEANS, MIXED, BOOTSTRAP, CELLS = (SCRIPT[name] for name in ("MEANS", "MIXED", "BOOTSTRAP", "CELLS"))
+THREE_ERRORS = 0.046
+"""Three standard errors of a share of 5 % in 200 experiments."""
 
 
-def true_volumes(n_fields: int, rng: np.random.Generator) -> np.ndarray:
-    """Volumes in µm³ of simulated whole RAW 264.7 cells, ten per field."""
-    settings = SceneSettings(has_organelles=False, mitotic_share=0.0, apoptotic_share=0.0)
-    tables = [
-        truth_table(simulate_scene("RAW 264.7", 10, extent_um=(25.0, 110.0, 110.0), settings=settings, rng=rng))
-        for _ in range(n_fields)
-    ]
-    table = pd.concat(tables)
-    return table.loc[(table["structure"] == "cell") & ~table["is_cut"], "volume_um3"].to_numpy()
+def test_a_small_call_prints_every_test(capsys: pytest.CaptureFixture[str]) -> None:
+    main: Callable[[list[str]], dict[int, dict[str, float]]] = SCRIPT["main"]
+    shares = main(["--experiments", "3", "--replicates", "2", "--fields", "3"])
+    assert list(shares[2]) == [MEANS, MIXED, BOOTSTRAP, CELLS]
+    assert "3 experiments with 2 replicates per condition" in capsys.readouterr().out
 
 
-def experiment(pool: np.ndarray, n_replicates: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Two conditions of the same cells, with replicates and dishes that differ by chance."""
-    rows = []
-    for condition in ("control", "also control"):
-        for replicate in range(n_replicates):
-            day = math.exp(rng.normal(0, REPLICATE_SD))
-            for dish in range(N_DISHES):
-                factor = day * math.exp(rng.normal(0, DISH_SD))
-                values = rng.choice(pool, N_CELLS, replace=False) * factor
-                rows += [(condition, str(replicate), str(dish), value) for value in values]
-    return pd.DataFrame(rows, columns=["condition", "replicate", "dish", "value"])
+def normal_experiment(rng: np.random.Generator, n_replicates: int) -> list[pd.DataFrame]:
+    """Two conditions of equal means; replicates of 4 cells scatter by 2, cells by 1."""
+    tables = []
+    for _ in range(2):
+        middles = rng.normal(10, 2, n_replicates)
+        values = (middles[:, None] + rng.normal(0, 1, (n_replicates, 4))).ravel()
+        names = np.repeat([str(number) for number in range(n_replicates)], 4)
+        tables.append(pd.DataFrame({"condition": "x", "replicate": names, "value": values}))
+    return tables
 
 
-def findings(table: pd.DataFrame) -> dict[str, bool]:
-    """Name of a test -> whether it finds a difference."""
-    found = {}
-    for name, test in (("means of replicates", "means"), ("mixed model", "mixed")):
-        settings = ComparisonSettings.model_validate({"test": test, "n_resamples": 1000})
-        comparison = compare_conditions(table, settings)[0]
-        found[name] = comparison.p < ALPHA
-        if test == "means":
-            found["hierarchical bootstrap (interval without 0)"] = not (
-                comparison.bootstrap.low <= 0 <= comparison.bootstrap.high
-            )
-    parts = [part["value"].to_numpy() for _, part in table.groupby("condition", sort=False)]
-    found["cells taken as replicates"] = bool(stats.ttest_ind(*parts).pvalue < ALPHA)
-    return found
+@pytest.mark.parametrize("n_replicates", [3, 5])
+def test_rescaled_draws_hold_the_truth_and_bare_percentiles_do_not(n_replicates: int) -> None:
+    rng = np.random.default_rng(3)
+    settings: dict[str, Any] = {"rng": rng, "settings": BootstrapSettings(n_resamples=400)}
+    missed = np.zeros(2)
+    n_experiments = 300
+    for _ in range(n_experiments):
+        drug, control = normal_experiment(rng, n_replicates)
+        for place, is_rescaled in enumerate((True, False)):
+            interval = hierarchical_difference(drug, control, is_rescaled=is_rescaled, **settings)
+            missed[place] += not interval.low <= 0 <= interval.high
+    rescaled, bare = missed / n_experiments
+    assert rescaled < 0.05 + 3 * np.sqrt(0.05 * 0.95 / n_experiments)
+    assert bare > rescaled + 0.02
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_false_findings_stay_at_the_level_for_replicates_and_not_for_cells() -> None:
-    rng = np.random.default_rng(1)
-    pool = true_volumes(N_FIELDS, rng)
-    print(f"\n{len(pool)} cells, mean {pool.mean():.0f} µm³, SD {pool.std(ddof=1):.0f} µm³")
-    for n_replicates in (3, 6):
-        shares = pd.DataFrame([findings(experiment(pool, n_replicates, rng)) for _ in range(N_EXPERIMENTS)]).mean()
-        print(f"{n_replicates} replicates\n{(100 * shares).round(1).to_string()}")
-        # Three standard errors of a share of 5 % in 200 experiments are 4.6 %.
-        assert shares["means of replicates"] < 0.05 + 0.046
-        assert shares["mixed model"] < 0.05 + 0.046
-        assert shares["cells taken as replicates"] > 0.2
+    for shares in SCRIPT["main"]([]).values():
+        for name in (MEANS, MIXED, BOOTSTRAP):
+            assert shares[name] < 0.05 + THREE_ERRORS, name
+        assert shares[CELLS] > 0.2

@@ -82,6 +82,7 @@ def test_an_input_is_left_out_on_purpose(tmp_path: Path) -> None:
          "line 4 names 'kontrol'"),
         ("path,condition,replicate\ncontrol,control,1\ndrug,drug,1\ndrug_f2,drug,2\n", "E-DESIGN-TWICE",
          "drug_f2 is named in line 3 and again in line 4"),
+        ("path,condition,replicate\ncontrol,control,1\ndrug\n", "E-DESIGN", "line 3 names no condition"),
         ("path,condition,replicate\ncontrol,control,1\n", "E-DESIGN-ROW", "3 of 5 inputs (drug_f1, drug_f10, drug_f2)"),
         ("path,condition\ncontrol,control\n", "E-DESIGN", "has no column replicate"),
         ("path,condition,replicate,dosis\ncontrol,control,1,3\n", "E-DESIGN", "unknown columns: dosis"),

@@ -16,8 +16,10 @@ from tomocyte.statistics import fit_mixed_model
 def test_lme4_machines() -> None:
     """``lmer(score ~ Machine + (1 | Worker) + (1 | Worker:Machine), Machines)``.
 
-    Pinheiro and Bates 2000, section 1.3.2: deviations 4.78105 (Worker), 3.72953 (Worker:Machine), 0.96158 (residual);
-    52.356 (SE 2.486), MachineB 7.967 (SE 2.177), MachineC 13.917 (SE 2.177).
+    Pinheiro and Bates 2000, section 1.3.2; nlme prints for ``lme(score ~ Machine, Machines, ~ 1 | Worker/Machine)``
+    the deviations 4.78105 (Worker), 3.729532 (Machine in Worker), 0.9615771 (residual), and 52.355556, MachineB
+    7.966667, MachineC 13.916667. The standard errors follow, as the data are balanced: of a difference
+    √(2 (3.7295²/6 + 0.96158²/18)) = 2.17697, of a mean √(4.78105²/6 + 3.72953²/6 + 0.96158²/18) = 2.4858.
     """
     model = fit_mixed_model(machines(), is_paired=True)
     assert model.conditions == ("A", "B", "C")
@@ -32,6 +34,45 @@ def test_lme4_machines() -> None:
         assert difference.value / t == pytest.approx(2.17697, rel=2e-4)
         assert p == pytest.approx(2 * stats.t.sf(expected / 2.17697, 10), rel=2e-3)  # (6 - 1) (3 - 1) = 10
     assert model.df == 10
+    ratio = model.ratio("B", "A")
+    assert ratio.value == pytest.approx((52.355556 + 7.966667) / 52.355556, rel=1e-6)
+    # exp(0.1416 ∓ 2.228 × 0.0392), 0.0392 the error of the logarithm by the delta method
+    assert (ratio.low, ratio.high) == pytest.approx((1.056, 1.257), abs=2e-3)
+
+
+def one_cell_per_replicate(control: np.ndarray, drug: np.ndarray) -> pd.DataFrame:
+    names = [str(number) for number in range(len(control))]
+    return pd.DataFrame(
+        {
+            "condition": ["control"] * len(control) + ["drug"] * len(drug),
+            "replicate": names * 2,
+            "value": np.concatenate([control, drug]),
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", [8, 9, 11])
+def test_one_cell_per_replicate_gives_the_t_test(seed: int) -> None:
+    """Replicates and cells cannot be told apart; an optimiser may then put all spread where it likes."""
+    rng = np.random.default_rng(seed)
+    control, drug = rng.normal(20, 0.2, 5), rng.normal(22, 0.2, 5)
+    model = fit_mixed_model(one_cell_per_replicate(control, drug))
+    expected = stats.ttest_ind(drug, control)
+    _, t, p = model.contrast("drug", "control")
+    assert (t, p, model.df) == pytest.approx((expected.statistic, expected.pvalue, 8))
+    assert model.sd_replicate == pytest.approx(math.sqrt((control.var(ddof=1) + drug.var(ddof=1)) / 2))
+    assert "each replicate is one cell" in model.notes[0]
+
+
+def test_the_interval_of_a_ratio_is_that_of_logarithms() -> None:
+    """Small spreads: the ratio's interval is the one of the difference of logarithms, which SciPy gives."""
+    rng = np.random.default_rng(8)
+    control, drug = np.exp(rng.normal(3, 0.01, 5)), np.exp(rng.normal(3.1, 0.01, 5))
+    table = one_cell_per_replicate(control, drug)
+    ratio = fit_mixed_model(table).ratio("drug", "control")
+    expected = stats.ttest_ind(np.log(drug), np.log(control)).confidence_interval(0.95)
+    assert (math.log(ratio.low), math.log(ratio.high)) == pytest.approx((expected.low, expected.high), abs=1e-3)
+    assert math.isnan(fit_mixed_model(table.assign(value=-table["value"])).ratio("drug", "control").value)
 
 
 def nested(seed: int, *, n_dishes: int = 3, n_cells: int = 5) -> pd.DataFrame:

@@ -43,7 +43,10 @@ def test_unfit_objects_are_left_out_and_counted() -> None:
         ("lipid_droplet", "cell left out"): 1,
     }
     assert sum(left_out.counts.values()) + len(kept) == len(field())
-    assert "1 cell (border)" in left_out.words
+    assert left_out.words == (
+        "Left out (of a film, each frame counts): 1 × cell cut by the border, 1 × cell flagged no-nucleus, 1 × lipid "
+        "droplet outside all cells, 1 × nucleus whose cell is left out, 1 × lipid droplet whose cell is left out."
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from tests.statistics.published import SLOPES_MS_PER_DAY
+from tests.statistics.published import REACTIONS_MS, SLOPES_MS_PER_DAY
 
 from tomocyte.errors import SettingsError
 from tomocyte.statistics import (
@@ -53,6 +53,13 @@ def test_lme4_mean_slope_of_sleepstudy() -> None:
     assert per_day.value == pytest.approx(10.467, abs=5e-4)
     error = (per_day.high - per_day.value) / stats.t.ppf(0.975, 17)
     assert error == pytest.approx(1.546, abs=5e-4)
+
+
+def test_lme4_slopes_of_single_subjects() -> None:
+    """Reaction times of subjects 308, 309 and 335 give the slopes that lme4 tests itself with, to 8 digits."""
+    rates = track_rates(film(REACTIONS_MS, times=[day * 24 * 3600.0 for day in range(10)]))
+    expected = [SLOPES_MS_PER_DAY[place] for place in (0, 1, 8)]
+    assert (rates["value"] * 24).tolist() == pytest.approx(expected, rel=1e-7)
 
 
 def test_a_rate_is_scipys_line_through_irregular_and_missing_times() -> None:

@@ -32,6 +32,14 @@ FromFoldersOption = Annotated[
         help="The folders of the inputs are the conditions, in them the replicates, in these the dishes.",
     ),
 ]
+FolderLevelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--folder-levels",
+        metavar="LEVELS",
+        help="What the folders are, the outermost first, e.g. day/condition/replicate; - for nothing.",
+    ),
+]
 ControlOption = Annotated[
     str | None,
     typer.Option("--control", help="Condition that all others are compared with. Default: all pairs."),
@@ -49,14 +57,7 @@ def analyse(
     ],
     conditions: ConditionsOption = None,
     from_folders: FromFoldersOption = False,
-    folder_levels: Annotated[
-        str | None,
-        typer.Option(
-            "--folder-levels",
-            metavar="LEVELS",
-            help="What the folders are, the outermost first, e.g. day/condition/replicate; - for nothing.",
-        ),
-    ] = None,
+    folder_levels: FolderLevelsOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results. Default: analysis in OUT.")
     ] = None,
@@ -137,31 +138,45 @@ def analyse(
             "comparison": {"test": test, "is_paired": paired, "control": control, "effect_percent": effect_percent},
         },
     )
-    levels = None if folder_levels is None else tuple(part.strip() for part in folder_levels.split("/"))
     analyse_and_print(
-        results, settings, conditions=conditions, levels=levels, is_from_folders=from_folders, output=output,
-        has_figures=not no_figures, is_dry_run=dry_run, as_json=as_json,
+        results, settings, conditions=conditions, levels=split_levels(folder_levels), is_from_folders=from_folders,
+        output=output, has_figures=not no_figures, is_dry_run=dry_run, as_json=as_json,
     )  # fmt: skip
 
 
+def split_levels(text: str | None) -> tuple[str, ...] | None:
+    """The levels of ``--folder-levels``."""
+    return None if text is None else tuple(part.strip() for part in text.split("/"))
+
+
 def show_design(
-    paths: list[Path], output: Path, *, conditions: Path | None, is_from_folders: bool, control: str | None
+    paths: list[Path],
+    output: Path,
+    *,
+    conditions: Path | None,
+    levels: tuple[str, ...] | None,
+    is_from_folders: bool,
+    control: str | None,
 ) -> None:
     """Check the design of a run before it begins, and remark how many inputs and replicates it has."""
     from tomocyte.runs.analyse import check_control, design_of, inputs_of
 
-    design = design_of(inputs_of(paths, output), conditions=conditions, levels=None, is_from_folders=is_from_folders)
+    inputs = inputs_of(paths, output)
+    design = design_of(inputs, conditions=conditions, levels=levels, is_from_folders=is_from_folders)
     check_control(design, control)
     for name in design.conditions:
         n_inputs = sum(entry.condition == name for entry in design.assignments)
         n_replicates = len(design.replicates(name))
         remark(f"condition {name}: {count_of(n_inputs, 'input')}, {count_of(n_replicates, 'replicate')}")
+    for notice in design.notices():
+        remark(str(notice))
 
 
 def compare_and_print(
     output: Path,
     *,
     conditions: Path | None,
+    levels: tuple[str, ...] | None,
     is_from_folders: bool,
     control: str | None,
     is_paired: bool,
@@ -172,7 +187,9 @@ def compare_and_print(
     from tomocyte.statistics import ComparisonSettings
 
     settings = AnalysisSettings(comparison=ComparisonSettings(control=control, is_paired=is_paired))
-    _, words, files = analyse_folder(output, conditions=conditions, is_from_folders=is_from_folders, settings=settings)
+    _, words, files = analyse_folder(
+        output, conditions=conditions, levels=levels, is_from_folders=is_from_folders, settings=settings
+    )
     show_in_report(output, files[0].parent)
     if is_printed:
         typer.echo(words.rstrip())

@@ -15,10 +15,12 @@ from tomocyte.cli import completion
 from tomocyte.cli.analyse import (
     ConditionsOption,
     ControlOption,
+    FolderLevelsOption,
     FromFoldersOption,
     PairedOption,
     compare_and_print,
     show_design,
+    split_levels,
 )
 from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
 from tomocyte.cli.figures import MovieOption, films_of_run
@@ -144,6 +146,7 @@ def run(
     ] = False,
     conditions: ConditionsOption = None,
     from_folders: FromFoldersOption = False,
+    folder_levels: FolderLevelsOption = None,
     control: ControlOption = None,
     paired: PairedOption = False,
     edits: EditsOption = None,
@@ -197,9 +200,13 @@ def run(
         },
     )
     paths = find_paths()
-    is_compared = conditions is not None or from_folders
+    is_compared = conditions is not None or from_folders or folder_levels is not None
+    design: dict[str, Any] = {
+        "conditions": conditions, "levels": split_levels(folder_levels), "is_from_folders": from_folders,
+        "control": control,
+    }  # fmt: skip
     if is_compared:
-        show_design(paths, output, conditions=conditions, is_from_folders=from_folders, control=control)
+        show_design(paths, output, **design)
     if dry_run:
         raise typer.Exit(show_plan(paths, run_settings, output, workers))
     options = {"n_workers": workers, "item_timeout_s": item_timeout_s, "is_trusting_times": trust_times}
@@ -210,10 +217,7 @@ def run(
     if movie is not None and code != EXIT_ALL_FAILED:
         films_of_run(output, movie)
     if is_compared and code != EXIT_ALL_FAILED:
-        compare_and_print(
-            output, conditions=conditions, is_from_folders=from_folders, control=control, is_paired=paired,
-            is_printed=not as_json,
-        )  # fmt: skip
+        compare_and_print(output, **design, is_paired=paired, is_printed=not as_json)
     raise typer.Exit(code)
 
 

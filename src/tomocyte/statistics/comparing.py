@@ -27,7 +27,7 @@ from tomocyte.statistics.effects import (
     ratio_of_means,
     welch_terms,
 )
-from tomocyte.statistics.levels import cell_means, replicate_means
+from tomocyte.statistics.levels import LEVELS, cell_means, replicate_means
 from tomocyte.statistics.mixed import MixedModel, fit_mixed_model
 from tomocyte.statistics.nested import hierarchical_difference
 from tomocyte.statistics.power import detectable_difference, replicates_needed
@@ -42,13 +42,14 @@ WELCH, PAIRED_T, MIXED = "Welch's t test", "paired t test", "linear mixed model"
 ONE_REPLICATE = "one replicate: nothing tells how much replicates differ"
 NO_SPREAD = "the replicates do not differ: there is no spread to compare with"
 NO_VALUES = "no values"
+NO_PAIRS = "fewer than two pairs of replicates: nothing tells how much differences vary"
 SMALLEST_SPREAD = 1e-10
 """Of the largest value: less is rounding."""
 ASSUMPTIONS = {
-    WELCH: "replicates are independent, their means about normally distributed; conditions may differ in spread",
-    PAIRED_T: "replicates are independent, the differences within each about normally distributed",
-    MIXED: "replicates are independent; effects of replicates, of dishes and of cells about normally distributed, with "
-    "the same spread in every condition",
+    WELCH: "replicates are independent and their means about normally distributed; conditions may differ in spread",
+    PAIRED_T: "replicates are independent and the differences within them about normally distributed",
+    MIXED: "replicates are independent and effects of replicates, of dishes and of cells about normally distributed, "
+    "with the same spread in every condition",
 }
 """Test -> what it assumes."""
 
@@ -66,6 +67,8 @@ class ComparisonSettings(Settings):
     """Level of confidence of intervals."""
     effect_percent: float = Field(default=20.0, gt=0, le=1000)
     """Difference, in percent of the control, that the advice on numbers of replicates aims at."""
+    effect: float | None = Field(default=None, gt=0)
+    """The same in the unit of the values, for what has no meaningful percentage of the control."""
     n_resamples: int = Field(default=2000, ge=100, le=1_000_000)
     """Resamples of the hierarchical bootstrap."""
     seed: int = Field(default=1, ge=0)
@@ -82,7 +85,7 @@ class Comparison:
     n_cells, n_cells_control, n_replicates, n_replicates_control : int
         With a value.
     mean, mean_control : float
-        Means over replicates.
+        Means over replicates; of a mixed model, its estimates.
     difference : Estimate
         Of the means, in the values' unit, with the interval of the test.
     bootstrap : Estimate
@@ -98,8 +101,9 @@ class Comparison:
     detectable : float
         Smallest true difference that such an experiment finds in 8 of 10 repetitions.
     n_replicates_needed : int or None
-        Per condition, to find a difference of ``effect_percent`` of the control in 8 of 10 experiments.
+        Per condition, to find the difference aimed at in 8 of 10 experiments.
     notes : tuple of str
+        What was left out, and what is unusual about the fit.
     """
 
     condition: str
@@ -170,7 +174,27 @@ def compare_conditions(values: pd.DataFrame, settings: ComparisonSettings | None
         pairs = [(name, options.control) for name in names if name != options.control]
     model = _mixed_model(cells, options) if options.test == "mixed" else None
     rng = np.random.default_rng(options.seed)
-    return [_compare(cells, condition, control, options, model, rng) for condition, control in pairs]
+    comparisons = [_compare(cells, condition, control, options, model, rng) for condition, control in pairs]
+    return [replace(one, notes=(*_without_value(values, one), *one.notes)) for one in comparisons]
+
+
+def _without_value(values: pd.DataFrame, comparison: Comparison) -> tuple[str, ...]:
+    """Which replicates, and how many cells, have no value at all."""
+    units = [name for name in LEVELS if name in values]
+    known = values[units].assign(is_known=values["value"].notna())
+    notes = []
+    for name in (comparison.condition, comparison.control):
+        mine = known[known["condition"] == name]
+        has_value = mine.groupby("replicate", sort=False)["is_known"].any()
+        empty = sorted(map(str, has_value.index[~has_value]), key=natural_key)
+        if empty:
+            notes.append(f"replicates of {name} without a value: {', '.join(empty)}")
+        rows = mine["is_known"]
+        of_cells = rows.groupby([mine[name] for name in units], dropna=False).any() if "cell" in units else rows
+        n_missing = int((~of_cells).sum())
+        if n_missing:
+            notes.append(f"cells of {name} without a value: {n_missing} of {len(of_cells)}")
+    return tuple(notes)
 
 
 def _mixed_model(cells: pd.DataFrame, options: ComparisonSettings) -> MixedModel | None:
@@ -191,16 +215,18 @@ def _compare(
     rng: np.random.Generator,
 ) -> Comparison:
     mine, other = (cells[cells["condition"] == name] for name in (condition, control))
-    means, other_means = replicate_means(mine), replicate_means(other)
+    means, other_means = (replicate_means(table).set_index("replicate") for table in (mine, other))
+    common = [name for name in means.index if name in set(other_means.index)]
+    paired = options.is_paired
+    is_modelled = model is not None and {condition, control} <= {*model.conditions}
     notes: tuple[str, ...] = ()
-    if options.is_paired:
-        common = [name for name in means["replicate"] if name in set(other_means["replicate"])]
-        lost = sorted(map(str, {*means["replicate"], *other_means["replicate"]} - {*common}), key=natural_key)
+    pairs = (means.loc[common, "value"].to_numpy(np.float64), other_means.loc[common, "value"].to_numpy(np.float64))
+    if paired and not is_modelled:  # a model uses what has no partner, too
+        lost = sorted(map(str, {*means.index, *other_means.index} - {*common}), key=natural_key)
         if lost:
             notes = (f"replicates without a partner are left out: {', '.join(lost)}",)
-        means, other_means = (table.set_index("replicate").loc[common].reset_index() for table in (means, other_means))
-        mine, other = (table[table["replicate"].isin(common)] for table in (mine, other))
-    first, second = means["value"].to_numpy(dtype=np.float64), other_means["value"].to_numpy(dtype=np.float64)
+        means, other_means = means.loc[common], other_means.loc[common]
+    first, second = (table["value"].to_numpy(dtype=np.float64) for table in (means, other_means))
     comparison = Comparison(
         condition,
         control,
@@ -214,19 +240,19 @@ def _compare(
         notes=notes,
     )
     if min(len(first), len(second)) == 0:
-        return replace(comparison, reason=NO_VALUES)
-    paired = options.is_paired
-    if min(len(first), len(second)) > 1 and not _has_spread(first, second, is_paired=paired):
+        return replace(comparison, reason=NO_PAIRS if notes else NO_VALUES)
+    is_matched = paired and not is_modelled
+    if min(len(first), len(second)) > 1 and not _has_spread(first, second, is_paired=is_matched):
         step = Estimate(comparison.mean - comparison.mean_control)
         ratio = Estimate(ratio_of_means(first, second).value)
         return replace(comparison, difference=step, ratio=ratio, reason=NO_SPREAD)
     comparison = replace(
         comparison,
-        difference=difference_of_means(first, second, is_paired=paired, level=options.level),
-        ratio=ratio_of_means(first, second, is_paired=paired, level=options.level),
+        difference=difference_of_means(first, second, is_paired=is_matched, level=options.level),
+        ratio=ratio_of_means(first, second, is_paired=is_matched, level=options.level),
     )
     if min(len(first), len(second)) < 2:
-        return replace(comparison, reason=ONE_REPLICATE)
+        return replace(comparison, reason=NO_PAIRS if notes else ONE_REPLICATE)
     drawn = hierarchical_difference(
         mine,
         other,
@@ -240,8 +266,9 @@ def _compare(
         bootstrap=Estimate(drawn.value, drawn.low, drawn.high),
         hedges_g=Estimate(effect.value) if paired else effect,
     )
-    comparison = _with_advice(comparison, first, second, options)
-    return _tested(comparison, first, second, options, model)
+    matched, other_matched = pairs if paired else (first, second)
+    comparison = _with_advice(comparison, matched, other_matched, options)
+    return _tested(comparison, first, second, options, model if is_modelled else None)
 
 
 def _tested(
@@ -250,13 +277,18 @@ def _tested(
     """The comparison with its test."""
     from scipy import stats
 
-    if options.test == "mixed" and model is not None:
-        difference, statistic, p = model.contrast(comparison.condition, comparison.control, options.level)
+    if model is not None:
+        condition, control = comparison.condition, comparison.control
+        difference, statistic, p = model.contrast(condition, control, options.level)
         if math.isnan(p):
-            return replace(comparison, reason=NO_SPREAD)
+            return replace(comparison, reason=NO_PAIRS if model.df < 1 else NO_SPREAD)
+        mean, mean_control = (float(model.means[model.conditions.index(name)]) for name in (condition, control))
         return replace(
             comparison,
+            mean=mean,
+            mean_control=mean_control,
             difference=difference,
+            ratio=model.ratio(condition, control, options.level),
             test=MIXED,
             assumptions=ASSUMPTIONS[MIXED],
             statistic=statistic,
@@ -292,8 +324,10 @@ def _has_spread(first: Float, second: Float, *, is_paired: bool) -> bool:
 def _with_advice(comparison: Comparison, first: Float, second: Float, options: ComparisonSettings) -> Comparison:
     """The comparison with what so many replicates can show, and how many the effect asked for needs."""
     is_paired = options.is_paired
+    if len(first) < 2 or not _has_spread(first, second, is_paired=is_paired):
+        return comparison
     sd = _spread(first, second, is_paired=is_paired)
-    aim = abs(float(second.mean())) * options.effect_percent / 100
+    aim = options.effect or abs(float(second.mean())) * options.effect_percent / 100
     n_replicates = min(len(first), len(second))
     return replace(
         comparison,

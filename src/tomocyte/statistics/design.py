@@ -23,8 +23,8 @@ from tomocyte.tables import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-LEFT_OUT = ("", "-")
-"""Conditions in ``conditions.csv`` that leave an input out on purpose."""
+LEFT_OUT = "-"
+"""Condition in ``conditions.csv`` that leaves inputs out on purpose."""
 NEEDED = ("path", "condition", "replicate")
 FOLDER_LEVELS = ("condition", "replicate", "dish")
 _SHOWN = 3
@@ -118,15 +118,22 @@ class Design:
         """What a user must know about a design before believing a comparison."""
         notices = []
         if len(self.conditions) == 1:
-            text = f"there is only one condition, {self.conditions[0]}: nothing is compared, the data are shown."
-            notices.append(Notice("W-DESIGN-ONE-CONDITION", text))
+            notices.append(
+                Notice(
+                    "W-DESIGN-ONE-CONDITION",
+                    f"there is only one condition, {self.conditions[0]}: nothing is compared, the data are shown.",
+                )
+            )
         alone = [name for name in self.conditions if len(self.replicates(name)) == 1]
         if alone:
-            text = (
-                f"one replicate of {', '.join(alone)}: the data are shown, without a p value, because nothing tells "
-                "how much replicates differ. Repeat the experiment, on another day or with another passage of cells."
+            notices.append(
+                Notice(
+                    "W-DESIGN-ONE-REPLICATE",
+                    f"one replicate of {', '.join(alone)}: the data are shown, without a p value, because nothing "
+                    "tells how much replicates differ. Repeat the experiment, on another day or with another passage "
+                    "of cells.",
+                )
             )
-            notices.append(Notice("W-DESIGN-ONE-REPLICATE", text))
         return tuple(notices)
 
     def has_common_replicates(self) -> bool:
@@ -143,7 +150,7 @@ def read_design(path: Path, inputs: Mapping[str, Sequence[str]]) -> Design:
     path : Path
         A table with the columns ``path``, ``condition``, ``replicate`` and, where needed, ``dish``, ``position``,
         ``day``, ``time_zero_s``. A ``path`` is the name of an input, the end of its path, a folder that holds it, or a
-        pattern such as ``drug/*.tif``; a condition that is empty or ``-`` leaves inputs out.
+        pattern such as ``drug/*.tif``; the condition ``-`` leaves inputs out.
     inputs : mapping of str to sequence of str
         Name of each input -> its paths, with ``/``, as it may be called.
 
@@ -185,7 +192,7 @@ def read_design(path: Path, inputs: Mapping[str, Sequence[str]]) -> Design:
                 cure = "Make the patterns narrower, so that each input stands in one line."
                 raise InputError("E-DESIGN-TWICE", problem, path=path, cure=cure)
             owner[item] = number
-            if row["condition"] in LEFT_OUT:
+            if row["condition"] == LEFT_OUT:
                 left_out.append(item)
             else:
                 places[item] = _assignment(item, row, number, path)
@@ -287,6 +294,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _assignment(item: str, row: Mapping[str, str], number: int, path: Path) -> Assignment:
+    if not row["condition"]:
+        problem = f"line {number} names no condition."
+        cure = "Write what was done to these cells, or `-` to leave them out."
+        raise InputError("E-DESIGN", problem, path=path, cure=cure)
     if not row["replicate"]:
         problem = f"line {number} names no replicate."
         cure = "Number the independent repetitions of each condition; cells of one dish are the same replicate."

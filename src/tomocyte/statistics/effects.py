@@ -126,8 +126,21 @@ def ratio_of_means(values: ArrayLike, control: ArrayLike, *, is_paired: bool = F
         error, df = float(steps.std(ddof=1)) / math.sqrt(len(steps)), float(len(steps) - 1)
     else:
         _, error, df = welch_terms(*scaled)
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
-    return Estimate(ratio, ratio * math.exp(-half), ratio * math.exp(half))
+    return ratio_interval(ratio, float(stats.t.ppf((1 + level) / 2, df)) * error)
+
+
+def ratio_interval(ratio: float, half: float) -> Estimate:
+    """A ratio with the interval whose logarithm reaches as far to both sides.
+
+    Examples
+    --------
+    >>> interval = ratio_interval(2.0, 1000.0)
+    >>> interval.low, interval.high
+    (0.0, inf)
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        low, high = ratio * np.exp([-half, half])
+    return Estimate(ratio, float(low), float(high))
 
 
 def hedges_g(values: ArrayLike, control: ArrayLike, *, level: float = LEVEL) -> Estimate:

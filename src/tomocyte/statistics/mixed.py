@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.statistics.effects import LEVEL, Estimate
+from tomocyte.statistics.effects import LEVEL, Estimate, ratio_interval
 from tomocyte.statistics.levels import cell_means
 
 if TYPE_CHECKING:
@@ -74,6 +74,27 @@ class MixedModel:
         statistic = difference / error
         return Estimate(difference, difference - half, difference + half), statistic, _two_sided(statistic, self.df)
 
+    def ratio(self, condition: str, control: str, level: float = LEVEL) -> Estimate:
+        """Ratio of two conditions with an interval from the delta method on its logarithm; NaN unless both are above 0.
+
+        Examples
+        --------
+        >>> model = MixedModel(("a", "b"), np.array([2.0, 4.0]), np.zeros((2, 2)), 4.0, 1.0, 0.0, 0.0, 1.0)
+        >>> model.ratio("b", "a").value
+        2.0
+        """
+        from scipy import stats
+
+        places = [self.conditions.index(condition), self.conditions.index(control)]
+        first, second = self.means[places].tolist()
+        if not (first > 0 and second > 0):
+            return Estimate(math.nan)
+        weights = np.array([1 / first, -1 / second])
+        variance = float(weights @ self.covariance[np.ix_(places, places)] @ weights)
+        if not variance > 0 or self.df < 1:
+            return Estimate(first / second)
+        return ratio_interval(first / second, float(stats.t.ppf((1 + level) / 2, self.df)) * math.sqrt(variance))
+
 
 def _two_sided(statistic: float, df: float) -> float:
     from scipy import stats
@@ -115,6 +136,8 @@ def fit_mixed_model(values: pd.DataFrame, *, is_paired: bool = False) -> MixedMo
     centre, scale = float(observed.mean()), float(observed.std()) or 1.0
     fixed = np.stack([(cells["condition"] == name).to_numpy(dtype=np.float64) for name in conditions], axis=1)
     unit = cells["condition"].str.cat(cells["replicate"], sep="\0").to_numpy()
+    if not is_paired and len(set(unit)) == len(cells):
+        return _without_cells(conditions, observed, fixed)
     groups = cells["replicate"].to_numpy() if is_paired else unit
     random: dict[str, NDArray[Any]] = {}
     if is_paired and len(set(unit)) < len(cells):
@@ -147,6 +170,19 @@ def fit_mixed_model(values: pd.DataFrame, *, is_paired: bool = False) -> MixedMo
         deviation(float(variances["dish"])) if "dish" in variances else math.nan,
         deviation(float(result.scale)),
         notes,
+    )
+
+
+def _without_cells(conditions: tuple[str, ...], observed: Float, fixed: Float) -> MixedModel:
+    """The model where each replicate is one cell: the two cannot be told apart, and least squares is REML."""
+    n_cells = fixed.sum(axis=0)
+    means = fixed.T @ observed / n_cells
+    df = len(observed) - len(conditions)
+    variance = float(((observed - fixed @ means) ** 2).sum()) / df if df else math.nan
+    note = "each replicate is one cell: the spread between replicates holds that between cells"
+    covariance = np.diag(variance / n_cells)
+    return MixedModel(
+        conditions, means, covariance, float(df), math.sqrt(variance), math.nan, math.nan, math.nan, (note,)
     )
 
 

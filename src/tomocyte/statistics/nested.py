@@ -1,7 +1,9 @@
 """Hierarchical bootstrap: replicates are drawn, in each its dishes, in each its cells.
 
-Drawing cells alone would treat a thousand cells of one dish as a thousand experiments. To add a level, see
-:data:`tomocyte.statistics.levels.LEVELS`.
+Drawing cells alone would treat a thousand cells of one dish as a thousand experiments. Percentiles of such draws are
+too near together with few replicates, which never show all of their spread, and too far apart where cells scatter much,
+which the means of replicates show already: the draws give the shape of the interval, the means its width. To add a
+level, see :data:`tomocyte.statistics.levels.LEVELS`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.statistics.bootstrap import BootstrapSettings, Interval
+from tomocyte.statistics.effects import welch_terms
 from tomocyte.statistics.levels import LEVELS, cell_means
 
 if TYPE_CHECKING:
@@ -31,9 +34,10 @@ def hierarchical_difference(
     *,
     rng: np.random.Generator,
     is_paired: bool = False,
+    is_rescaled: bool = True,
     settings: BootstrapSettings | None = None,
 ) -> Interval:
-    """Difference of two conditions' means with percentiles of hierarchical resamples.
+    """Difference of two conditions' means with an interval from hierarchical resamples.
 
     Parameters
     ----------
@@ -42,18 +46,22 @@ def hierarchical_difference(
     rng : numpy Generator
     is_paired : bool
         Whether replicates of the same name are drawn together, as where each is a day on which both were done.
+    is_rescaled : bool
+        Whether the draws are stretched to the standard error of the means of replicates, times Student's quantile over
+        the normal one. ``False``: bare percentiles, wrong in 10 of 100 experiments with 3 replicates.
     settings : BootstrapSettings, optional
         ``method`` is always percentiles here.
 
     Returns
     -------
     Interval
-        ``n_groups`` is the number of replicates that were resampled. With few replicates such an interval is too
-        short: drawing 3 of 3 shows less spread than there is.
+        ``n_groups`` is the number of replicates that were resampled. No interval without spread between replicates.
 
     References
     ----------
-    Saravanan, Berman, Sober, Neurons Behav Data Anal Theory 3(5) (2020), arXiv:2007.07797.
+    Saravanan, Berman, Sober, Neurons Behav Data Anal Theory 3(5) (2020), arXiv:2007.07797; Hesterberg, Am Stat 69, 371
+    (2015), doi:10.1080/00031305.2015.1089789 (why percentiles are too narrow, and Student's factor); Davison, Hinkley,
+    Bootstrap Methods and their Application, Cambridge (1997), section 3.8 (why lower levels count twice).
 
     Examples
     --------
@@ -64,6 +72,8 @@ def hierarchical_difference(
     >>> interval.value, interval.low < 1.0 < interval.high
     (1.0, True)
     """
+    from scipy import stats
+
     options = settings or BootstrapSettings()
     trees = [replicate_trees(table) for table in (values, control)]
     names = [list(tree) for tree in trees]
@@ -86,9 +96,25 @@ def hierarchical_difference(
         _drawn_means([tree[name] for name in each], pick, rng)
         for tree, each, pick in zip(trees, names, picks, strict=True)
     ]
+    steps = drawn[0] - drawn[1] - difference
     tail = (1 - options.level) / 2
-    low, high = np.quantile(drawn[0] - drawn[1], [tail, 1 - tail])
-    return Interval(difference, float(low), float(high), n_groups)
+    low, high = np.quantile(steps, [tail, 1 - tail])
+    if is_rescaled:
+        error, df = _standard_error(*(np.array(each) for each in means), is_paired=is_paired)
+        spread = float(steps.std())
+        if error == 0 or spread == 0:
+            return Interval(difference, math.nan, math.nan, n_groups, "replicates without spread")
+        factor = error / spread * float(stats.t.ppf(1 - tail, df) / stats.norm.ppf(1 - tail))
+        low, high = low * factor, high * factor
+    return Interval(difference, difference + float(low), difference + float(high), n_groups)
+
+
+def _standard_error(first: Float, second: Float, *, is_paired: bool) -> tuple[float, float]:
+    """Of the difference of means of replicates, and its degrees of freedom."""
+    if is_paired:
+        return float((first - second).std(ddof=1)) / math.sqrt(len(first)), float(len(first) - 1)
+    _, error, df = welch_terms(first, second)
+    return error, df
 
 
 def replicate_trees(table: pd.DataFrame) -> dict[str, Tree]:

@@ -27,6 +27,14 @@ FLAG_COLUMNS = ("flags", "track_flags")
 HARMLESS = ("touches-border", "after-gap", "corrected")
 """Flags that leave nothing out: what the border cuts is counted by itself, after a gap a cell is the same cell, and a
 link set by hand changes nothing of the cell."""
+HOMELESS, LOST, UNTRACKED = "outside all cells", "cell left out", "no track"
+REASONS = {
+    BORDER: "cut by the border",
+    LOST: "whose cell is left out",
+    HOMELESS: "outside all cells",
+    UNTRACKED: "without a track",
+}
+"""Reason -> in words; other reasons are flags."""
 N_PER_CELL, TOTAL_PER_CELL = "n_per_cell", "total_volume_um3"
 DERIVED = (
     Column(N_PER_CELL, "1", "Number of objects of the structure in a cell; 0 for a cell without any."),
@@ -42,7 +50,7 @@ class LeftOut:
     Parameters
     ----------
     counts : dict
-        (structure, reason) -> rows left out. Reasons: ``border``, the flags, ``cell left out``, ``outside all cells``.
+        (structure, reason) -> rows left out. Reasons: the keys of :data:`REASONS`, and flags.
     """
 
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -54,9 +62,18 @@ class LeftOut:
 
     @property
     def words(self) -> str:
-        """In a sentence; empty where nothing was left out."""
-        parts = [f"{count} {structure} ({reason})" for (structure, reason), count in self.counts.items()]
-        return f"Left out, counted per frame: {', '.join(parts)}." if parts else ""
+        """In a sentence; empty where nothing was left out.
+
+        Examples
+        --------
+        >>> LeftOut({("cell", "border"): 3, ("lipid_droplet", "cell left out"): 1}).words
+        'Left out (of a film, each frame counts): 3 × cell cut by the border, 1 × lipid droplet whose cell is left out.'
+        """
+        parts = [
+            f"{count} × {structure.replace('_', ' ')} {REASONS.get(reason, f'flagged {reason}')}"
+            for (structure, reason), count in self.counts.items()
+        ]
+        return f"Left out (of a film, each frame counts): {', '.join(parts)}." if parts else ""
 
 
 def check_objects(objects: pd.DataFrame) -> None:
@@ -121,13 +138,13 @@ def without_unfit(objects: pd.DataFrame, keep: Collection[str] = ()) -> tuple[pd
         has_owner = pd.Series((owner["owner"] == "both").to_numpy(), index=objects.index)
         is_homeless = ~is_cell & ~is_out & (objects["cell_id"].fillna(0) == 0)
         is_lost = ~is_cell & ~is_out & ~has_owner & ~is_homeless
-        for rows, reason in ((is_homeless, "outside all cells"), (is_lost, "cell left out")):
+        for rows, reason in ((is_homeless, HOMELESS), (is_lost, LOST)):
             for name, count in objects.loc[rows, "structure"].value_counts(sort=False).items():
                 left_out.add(str(name), reason, int(count))
         is_out |= is_homeless | is_lost
     if has_tracks(objects):
         is_untracked = is_cell & ~is_out & objects["track_id"].isna()
-        left_out.add(CELL, "no track", int(is_untracked.sum()))
+        left_out.add(CELL, UNTRACKED, int(is_untracked.sum()))
         is_out |= is_untracked
     return objects[~is_out], left_out
 

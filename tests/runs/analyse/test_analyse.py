@@ -16,6 +16,7 @@ from scipy import stats
 from tests.in_process import tomocyte, workers_in_this_process
 
 from tomocyte.ledger import verify
+from tomocyte.statistics import replicates_needed
 
 N_FRAMES = 5
 LPS_GROWTH = 0.4
@@ -132,10 +133,11 @@ def test_words_say_test_unit_and_assumptions(results: tuple[Path, str]) -> None:
     for part in (
         "3 replicates (0, 1, 2), 3 inputs",
         "The unit is the replicate",
-        "Assumptions of the Welch's t test: replicates are independent",
+        "Welch's t test assumes that replicates are independent",
         "Welch's t test on the means of replicates, 3 and 3 replicates (12 and 12 cells)",
         "(Holm)",
-        "6 cell (border)",
+        "6 × cell cut by the border, 6 × nucleus whose cell is left out",
+        "µm³ in LPS against ",
         "percentage points more",
         "--paired",
     ):
@@ -290,8 +292,57 @@ def test_a_dish_without_cells_is_named_and_not_counted_as_zero(tmp_path: Path) -
     assert table["mean"].iloc[0] > 80
     nothing = objects[objects["structure"] == "none"]
     nothing.to_csv(folder / "objects.csv", index=False)
-    with pytest.raises(ValueError, match="E-ANALYSE"):
+    with pytest.raises(ValueError, match=r"E-ANALYSE.*no input of the design holds an object"):
         analyse(folder, "--no-figures")
+
+
+def test_a_condition_without_cells_is_named(tmp_path: Path) -> None:
+    folder = film(tmp_path / "out", n_frames=1)
+    objects = pd.read_csv(folder / "objects.csv")
+    objects[["item", "path"]].drop_duplicates().assign(state="ok").to_csv(folder / "status.csv", index=False)
+    objects[objects["item"].str.startswith("LPS")].to_csv(folder / "objects.csv", index=False)
+    done = analyse(folder, "--no-figures", "--control", "control")
+    assert "No input of control holds an object that counts: nothing is compared with it." in done.output
+    assert pd.read_csv(folder / "analysis" / "comparison.csv").empty
+
+
+def test_short_tracks_are_counted(tmp_path: Path) -> None:
+    """One track of each of three films of LPS ends in the first of five frames."""
+    folder = film(tmp_path / "out")
+    objects = pd.read_csv(folder / "objects.csv")
+    is_gone = objects["item"].str.startswith("LPS") & (objects["track_id"] == 11) & (objects["frame"] > 0)
+    objects[~is_gone].to_csv(folder / "objects.csv", index=False)
+    asked = ("--no-figures", "--structure", "cell", "--quantity", "volume_um3")
+    analyse(folder, *asked, "--summary", "change", "--summary", "rate")
+    notes = pd.read_csv(folder / "analysis" / "comparison.csv").set_index("summary")["notes"]
+    which = "3 of 12 tracks of LPS and 0 of 12 tracks of control"
+    assert notes["change"] == f"left out because they cover less than 80 % of the film: {which}"
+    assert notes["rate"] == f"left out because they have fewer than 3 times: {which}"
+
+
+def test_what_the_advice_aims_at(results: tuple[Path, str], tmp_path: Path) -> None:
+    """Percentage points of a change; of an index, whose percentages mean nothing, what so many replicates find."""
+    table = pd.read_csv(results[0] / "analysis" / "comparison.csv")
+    row = row_of(table, structure="cell", summary="change")
+    means = {}
+    for name, rows in (
+        pd.read_csv(results[0] / "analysis" / "cells.csv")
+        .query("structure == 'cell' and summary == 'change'")
+        .groupby("condition")
+    ):
+        means[name] = rows.groupby("replicate")["value"].mean()
+    sd = math.sqrt((means["LPS"].var() + means["control"].var()) / 2)
+    assert row["n_replicates_needed"] == replicates_needed(20.0, sd)
+    assert "find a difference of 20 percentage points in 8 of 10" in results[1]
+    objects = pd.read_csv(results[0] / "objects.csv")
+    objects["mean_ri"] += 1e-4 * objects["volume_um3"] / 100
+    folder = tmp_path / "out"
+    folder.mkdir()
+    objects.to_csv(folder / "objects.csv", index=False)
+    (folder / "conditions.csv").write_bytes((results[0] / "conditions.csv").read_bytes())
+    index = analyse(folder, "--dry-run", "--quantity", "mean_ri", "--structure", "cell").output
+    assert "% of the control" not in index
+    assert "With 3 replicates per condition, 8 of 10 experiments find a difference of " in index
 
 
 def test_as_part_of_a_run(ball_file: Callable[..., Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ To add what cells are compared by, write a function in :mod:`tomocyte.statistics
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -34,7 +34,7 @@ from tomocyte.statistics import (
 )
 from tomocyte.statistics.comparing import Comparison
 from tomocyte.statistics.objects import DERIVED, has_tracks
-from tomocyte.statistics.series import as_cells
+from tomocyte.statistics.series import COVERED_SHARE, TRACK_KEYS, as_cells
 from tomocyte.structures import CELL, ancestors, find_name, in_drawing_order
 
 if TYPE_CHECKING:
@@ -154,9 +154,14 @@ def analyse_objects(measured: Measured, design: Design, settings: AnalysisSettin
     check_control(design, options.comparison.control)
     kept, left_out = without_unfit(measured.objects[measured.objects["item"].isin(_items(design))], options.keep)
     if kept.empty:
+        if left_out.counts:
+            raise InputError(
+                "E-ANALYSE", f"no object is left to compare. {left_out.words}", path=measured.source,
+                cure="Give --keep border or --keep flagged, if these count here.",
+            )  # fmt: skip
         raise InputError(
-            "E-ANALYSE", f"no object is left to compare. {left_out.words}", path=measured.source,
-            cure="Give --keep border or --keep flagged, if these count here.",
+            "E-ANALYSE", "no input of the design holds an object.", path=measured.source,
+            cure="Look at the masks, and at the report of the run.",
         )  # fmt: skip
     pairs = _quantities(kept, options)
     tracks = lineage(kept, measured.tracks)
@@ -214,9 +219,10 @@ class _Collected:
             control = options.comparison.control
             if control is not None and control not in known:
                 continue
+            aim = options.comparison.effect_percent if summary == "change" and has_zero(quantity) else None
             self.tested += [
-                Tested(structure, quantity, summary, comparison)
-                for comparison in compare_conditions(cells, options.comparison)
+                Tested(structure, quantity, summary, _with_short_tracks(comparison, summary, values, cells))
+                for comparison in compare_conditions(cells, options.comparison.model_copy(update={"effect": aim}))
             ]
         if not is_series:
             return
@@ -238,6 +244,26 @@ class _Collected:
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Series, courses, rates and sisters, each in one table."""
         return _joined(self.series), _joined(self.courses), _joined(self.rates), _joined(self.sisters)
+
+
+def _with_short_tracks(
+    comparison: Comparison, summary: Summary, values: pd.DataFrame, cells: pd.DataFrame
+) -> Comparison:
+    """The comparison with a note on tracks that are too short for a change or a rate."""
+    if summary == "mean":
+        return comparison
+    counts = []
+    for name in (comparison.condition, comparison.control):
+        all_tracks, used = (
+            table.loc[(table["condition"] == name) & table["value"].notna(), list(TRACK_KEYS)].drop_duplicates()
+            for table in (values, cells)
+        )
+        counts.append((len(all_tracks) - len(used), len(all_tracks), name))
+    if not any(missing for missing, *_ in counts):
+        return comparison
+    texts = " and ".join(f"{missing} of {total} tracks of {name}" for missing, total, name in counts)
+    why = f"cover less than {100 * COVERED_SHARE:g} % of the film" if summary == "change" else "have fewer than 3 times"
+    return replace(comparison, notes=(*comparison.notes, f"left out because they {why}: {texts}"))
 
 
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
@@ -323,26 +349,46 @@ def _notices(
     items = _items(design)
     failed = [item for item in items if item in measured.failed]
     if failed:
-        text = f"{', '.join(failed)} could not be done and takes no part."
-        notices.append(Notice("W-ANALYSE-FAILED", text))
+        notices.append(Notice("W-ANALYSE-FAILED", f"inputs that could not be done take no part: {', '.join(failed)}."))
     empty = [item for item in items if item not in set(kept["item"]) and item not in measured.failed]
     if empty:
-        text = f"{', '.join(empty)} holds no object that counts: its cells are missing from means, not counted as 0."
-        notices.append(Notice("W-ANALYSE-EMPTY", text))
-    if is_film and not has_times:
-        text = "nothing says when frames were taken: there are no series. Run again with --time-step-s."
-        notices.append(Notice("W-ANALYSE-NO-TIMES", text))
-    if is_film and not has_tracks(kept):
-        text = (
-            "objects were not tracked: a label means another cell in another frame, so that series are means over all "
-            "cells of an input."
+        notices.append(
+            Notice(
+                "W-ANALYSE-EMPTY",
+                f"inputs without an object that counts take no part (nothing is counted as 0): {', '.join(empty)}.",
+            )
         )
-        notices.append(Notice("W-ANALYSE-NO-TRACKS", text))
+    alive = {entry.condition for entry in design.assignments if entry.item not in {*failed, *empty}}
+    dead = [name for name in design.conditions if name not in alive]
+    if dead:
+        notices.append(
+            Notice(
+                "W-ANALYSE-NO-CONDITION",
+                f"no input of {', '.join(dead)} holds an object that counts: nothing is compared with it.",
+            )
+        )
+    if is_film and not has_times:
+        notices.append(
+            Notice(
+                "W-ANALYSE-NO-TIMES",
+                "nothing says when frames were taken: there are no series. Run again with --time-step-s.",
+            )
+        )
+    if is_film and not has_tracks(kept):
+        notices.append(
+            Notice(
+                "W-ANALYSE-NO-TRACKS",
+                "objects were not tracked: a label means another cell in another frame, so that series are means over "
+                "all cells of an input.",
+            )
+        )
     if design.has_common_replicates() and not options.comparison.is_paired:
         names = ", ".join(design.replicates(design.conditions[0])[:3])
-        text = (
-            f"replicates have the same names in every condition ({names}): if each is one day, donor or animal, give "
-            "--paired, which compares within it."
+        notices.append(
+            Notice(
+                "W-ANALYSE-PAIRED",
+                f"replicates have the same names in every condition ({names}): if each is one day, donor or animal, "
+                "give --paired, which compares within it.",
+            )
         )
-        notices.append(Notice("W-ANALYSE-PAIRED", text))
     return notices

@@ -11,11 +11,16 @@ from collections.abc import Callable
 from tomocyte.runs.analyse.analysis import Analysis, Summary, Tested, has_zero
 from tomocyte.runs.report.rounding import rounded
 from tomocyte.statistics import Baseline, correlation_of_pairs
-from tomocyte.statistics.comparing import MIXED, Comparison
+from tomocyte.statistics.comparing import MIXED
+from tomocyte.statistics.power import MOST_REPLICATES
 from tomocyte.tables import Column
 
 ALPHA = 0.05
 _SMALLEST_P = 0.0001
+_PLANNING = (
+    "Numbers of replicates take the scatter of these replicates as that of all; with few it may be half or twice as "
+    "large."
+)
 _SUMMARY: dict[Summary, str] = {
     "mean": "mean of each cell",
     "change": "change of each cell from the baseline to the end of the film",
@@ -53,13 +58,12 @@ def analysis_words(analysis: Analysis, column_of: Callable[[str], Column], *, ti
 
 def comparison_words(one: Tested, column: Column, analysis: Analysis) -> str:
     """One comparison in sentences: what was found, with which test, how sure, what more replicates would show."""
-    comparison = one.comparison
     text = f"**{quantity_words(column)}**"
     if one.summary != "mean" or len({other.summary for other in analysis.tested}) > 1:
         text += f" ({_SUMMARY[one.summary]})"
     text += f": {_effect(one, column, analysis.settings.comparison.level)}"
     n_tests = sum(not math.isnan(other.p_holm) for other in analysis.tested)
-    return " ".join(part for part in (text, _test(one, n_tests), _advice(comparison, analysis)) if part)
+    return " ".join(part for part in (text, _test(one, n_tests), _advice(one, column, analysis)) if part)
 
 
 def quantity_words(column: Column) -> str:
@@ -90,7 +94,7 @@ def _effect(one: Tested, column: Column, level: float) -> str:
     name = column.name if one.summary == "mean" else ""
     is_percent = one.summary == "change" and has_zero(column.name)
     mean, other = (rounded(value, name) for value in (comparison.mean, comparison.mean_control))
-    text = f"{comparison.condition} {mean}{unit} against {comparison.control} {other}{unit}"
+    text = f"{mean}{unit} in {comparison.condition} against {other}{unit} in {comparison.control}"
     difference = comparison.difference
     if math.isnan(difference.value):
         return f"{text}."
@@ -120,34 +124,41 @@ def _test(one: Tested, n_tests: int) -> str:
         f"({comparison.n_cells} and {comparison.n_cells_control} cells)"
     )
     if math.isnan(comparison.p):
-        return f"No p value for {counts}: {comparison.reason}."
+        notes = f" Also: {'; '.join(comparison.notes)}." if comparison.notes else ""
+        return f"No p value for {counts}: {comparison.reason}.{notes}"
     unit = "with the replicate as the unit" if comparison.test == MIXED else "on the means of replicates"
     text = f"{comparison.test[:1].upper()}{comparison.test[1:]} {unit}, {counts}: t({comparison.df:.3g}) = "
     text += f"{comparison.statistic:.3g}, p {_p(comparison.p)}".replace("-", "\N{MINUS SIGN}")
     text += f"; corrected for the {n_tests} tests of this analysis (Holm) p {_p(one.p_holm)}" if n_tests > 1 else ""
-    notes = f" ({'; '.join(comparison.notes)})" if comparison.notes else ""
+    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in comparison.notes)
     is_shown = one.p_holm < ALPHA
     verdict = "The conditions differ." if is_shown else "No difference is shown; that does not mean that there is none."
-    return f"{text}{notes}. {verdict}"
+    return f"{text}. {verdict}{notes}"
 
 
 def _p(value: float) -> str:
     return f"< {_SMALLEST_P}" if value < _SMALLEST_P else f"= {value:.2g}"
 
 
-def _advice(comparison: Comparison, analysis: Analysis) -> str:
+def _advice(one: Tested, column: Column, analysis: Analysis) -> str:
+    """What so many replicates can show, and how many the effect asked for needs."""
+    comparison = one.comparison
     if math.isnan(comparison.p) or math.isnan(comparison.detectable):
         return ""
-    percent = analysis.settings.comparison.effect_percent
     present = min(comparison.n_replicates, comparison.n_replicates_control)
+    if one.summary == "rate" or not has_zero(one.quantity):  # no percentage of the control has a meaning
+        size = f"{comparison.detectable:.2g}{_unit(column, one.summary)}"
+        return f"With {present} replicates per condition, 8 of 10 experiments find a difference of {size}."
+    percent = f"{analysis.settings.comparison.effect_percent:g}"
+    aim = f"{percent} percentage points" if one.summary == "change" else f"{percent} % of the control"
     needed = comparison.n_replicates_needed
     if needed is None:
-        return f"A difference of {percent:g} % of the control is out of reach with any number of replicates."
+        return f"To find a difference of {aim} in 8 of 10 experiments takes more than {MOST_REPLICATES} replicates."
     if needed <= present:
-        return f"These {present} replicates suffice to find a difference of {percent:g} % in 8 of 10 experiments."
+        return f"{present} replicates per condition suffice to find a difference of {aim} in 8 of 10 experiments."
     return (
-        f"To find a difference of {percent:g} % of the control in 8 of 10 experiments, about {needed} replicates per "
-        f"condition are needed, {needed - present} more."
+        f"To find a difference of {aim} in 8 of 10 experiments, about {needed} replicates per condition are needed, "
+        f"{needed - present} more."
     )
 
 
@@ -169,10 +180,16 @@ def _design_lines(analysis: Analysis) -> list[str]:
 def _how(analysis: Analysis) -> str:
     """The test, its unit and its assumptions."""
     texts = ["The unit is the replicate: cells of one replicate are averaged (dish by dish, where dishes are given)."]
+    if any(one.comparison.test == MIXED for one in analysis.tested):
+        texts = ["The unit is the replicate: the model of all cells knows which replicate and dish they come from."]
     assumptions = dict.fromkeys(
-        f"{one.comparison.test}: {one.comparison.assumptions}" for one in analysis.tested if one.comparison.test
+        (one.comparison.test, one.comparison.assumptions) for one in analysis.tested if one.comparison.test
     )
-    texts += [f"Assumptions of the {text}." for text in assumptions]
+    for test, assumption in assumptions:
+        name = test if test.startswith("Welch") else f"The {test}"
+        texts.append(f"{name} assumes that {assumption}.")
+    if assumptions:
+        texts.append(_PLANNING)
     if analysis.settings.comparison.is_paired and assumptions:
         texts.append("Replicates of the same name were compared with each other.")
     if len(analysis.series):
@@ -184,8 +201,14 @@ def _sister_lines(analysis: Analysis, column_of: Callable[[str], Column]) -> lis
     if not len(analysis.sisters):
         return []
     lines = ["## Sister cells", ""]
-    for (structure, quantity), rows in analysis.sisters.groupby(["structure", "quantity"], sort=False):
-        alike = correlation_of_pairs(rows["first_value"].to_numpy(float), rows["second_value"].to_numpy(float))
+    keys = ["structure", "quantity"]
+    for (structure, quantity), pairs in analysis.sisters.groupby(keys, sort=False):
+        counted = []
+        for condition, rows in pairs.groupby("condition", sort=False):
+            alike = correlation_of_pairs(rows["first_value"].to_numpy(float), rows["second_value"].to_numpy(float))
+            words = f"intraclass correlation {alike:.2f}".replace("-", "\N{MINUS SIGN}")
+            shown = "no correlation from so few" if math.isnan(alike) else words
+            counted.append(f"{condition} {len(rows)} {'pair' if len(rows) == 1 else 'pairs'}, {shown}")
         what = f"{str(structure).replace('_', ' ')}, {quantity_words(column_of(str(quantity)))}"
-        lines.append(f"- {what}: {len(rows)} pairs, intraclass correlation {alike:.2f}" + "." * (not math.isnan(alike)))
-    return [*lines, ""]
+        lines.append(f"- {what}: {'; '.join(counted)}")
+    return [*lines, "", "A correlation of 1: sisters are equal; 0: they are no more alike than any two cells.", ""]
