@@ -72,8 +72,13 @@ class Patterns:
         results : ndarray (P,)
             One per combination.
         """
-        keys = keys_of([_places(plane, self.values) for plane in planes], len(self.values))
-        found: NDArray[Any] = results[np.searchsorted(self.keys, keys)]
+        keys, own = _keys(planes, self.values), self.keys
+        if len(self.values) ** self.n_annotators <= LARGEST_COUNTED:
+            table = np.zeros(int(own[-1]) + 1, results.dtype)
+            table[own] = results
+            found: NDArray[Any] = table[keys]
+            return found
+        found = results[np.searchsorted(own, keys)]
         return found
 
 
@@ -134,7 +139,7 @@ def count_patterns(blocks: Iterable[Sequence[NDArray[Any]]], values: Index) -> P
                 cure="If each number is an object, add --instances.",
             )
         n_annotators = len(planes)
-        keys = keys_of([_places(plane, values) for plane in planes], len(values)).ravel()
+        keys = _keys(planes, values).ravel()
         if len(values) ** n_annotators <= LARGEST_COUNTED:
             counted = np.bincount(keys)
             found = np.flatnonzero(counted)
@@ -169,9 +174,13 @@ def keys_of(places: Sequence[Index] | Index, n_values: int) -> Index:
     return keys
 
 
-def _places(plane: NDArray[Any], values: Index) -> Index:
-    """Place of each label in ``values``."""
-    lookup = np.zeros(int(values[-1]) + 1, np.int64)
-    lookup[values] = np.arange(len(values))
-    places: Index = lookup[plane]
-    return places
+def _keys(planes: Sequence[NDArray[Any]], values: Index) -> NDArray[np.signedinteger[Any]]:
+    """One number per voxel for the labels of all annotators."""
+    n_values, n_annotators = len(values), len(planes)
+    dtype = np.int32 if n_values**n_annotators < 2**31 else np.int64
+    keys = np.zeros(planes[0].shape, dtype)
+    lookup = np.zeros(int(values[-1]) + 1, dtype)
+    for annotator, plane in enumerate(planes):
+        lookup[values] = np.arange(n_values, dtype=dtype) * n_values**annotator
+        keys += lookup[plane]
+    return keys

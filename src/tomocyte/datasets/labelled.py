@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images
 from tomocyte.datasets.orientation import oriented_like
 from tomocyte.datasets.settings import LabelledSettings
-from tomocyte.errors import InputError
+from tomocyte.errors import InputError, TomocyteError
 from tomocyte.formats import ReadOptions, read_volume
+from tomocyte.labels.named import named_labels, only_labels_of
 from tomocyte.names import shown_name
 from tomocyte.structures import canonical_name, find_name
-from tomocyte.volume import Volume, VoxelSize
+from tomocyte.volume import LabelName, Volume, VoxelSize
 
 LABEL_ENDINGS = ("_instances", "_labels", "_mask")
 ITEM_CARD = "card.json"
@@ -102,7 +103,8 @@ class LabelledItem:
         Raises
         ------
         InputError
-            ``E-SHAPE``: not the image's frames and voxels; ``E-LABELS-TYPE``: not integers.
+            ``E-SHAPE``: not the image's frames and voxels; ``E-LABELS-TYPE``: not integers; ``E-STRUCTURE``: it names
+        several labels, none of them so.
         """
         path = self.labels.get(structure)
         if path is None:
@@ -119,7 +121,8 @@ class LabelledItem:
             )
         if labels.dtype.kind not in "uib":
             raise InputError("E-LABELS-TYPE", f"labels must be integers, not {labels.dtype}.", path=path)
-        return labels
+        kept = () if self.ignore_label is None else (self.ignore_label,)
+        return only_labels_of(structure, labels, kept=kept)
 
     def read_labels(self, structure: str, frame: int = 0) -> NDArray[Any]:
         """Labels (Z, Y, X) of one structure in one frame; integers, 0 = background.
@@ -280,6 +283,8 @@ def _of_pairs(folder: Path, settings: LabelledSettings) -> list[LabelledItem]:
             candidates += [label_files[key] for key in keys if key in label_files]
             if settings.label_suffix is None:
                 candidates += _by_other_names(name, structure, images, label_files)
+            if not candidates and settings.label_suffix is None:
+                candidates += _by_label_names(name, structure, images, label_files)
             if candidates:
                 labels[structure] = candidates[0]
         if labels:
@@ -296,6 +301,22 @@ def _by_other_names(name: str, structure: str, *folders: Mapping[str, Path]) -> 
         for stem, path in files.items()
         if stem.startswith(start) and canonical_name(stem.removeprefix(start)) == canonical
     ]
+
+
+def _by_label_names(
+    name: str, structure: str, images: Mapping[str, Path], label_files: Mapping[str, Path]
+) -> list[Path]:
+    """Label images of several structures (``x_labels``) that name one of their labels like the structure."""
+    paths = [images[f"{name}{end}"] for end in LABEL_ENDINGS if f"{name}{end}" in images]
+    paths += [label_files[f"{name}{end}"] for end in ("", *LABEL_ENDINGS) if f"{name}{end}" in label_files]
+    return [path for path in paths if named_labels(structure, _label_names(path))]
+
+
+def _label_names(path: Path) -> tuple[LabelName, ...]:
+    try:
+        return read_volume(path, is_size_required=False).label_names
+    except TomocyteError:
+        return ()  # said when it is read
 
 
 _LAYOUTS: tuple[Callable[[Path, LabelledSettings], list[LabelledItem] | None], ...] = (_of_data_set, _of_pairs)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.datasets.orientation import oriented_like
 from tomocyte.errors import InputError, MetadataError, TomocyteError
+from tomocyte.labels.named import named_labels, only_labels_of
 from tomocyte.names import natural_key, shown_name
 from tomocyte.structures import find_name
 
@@ -145,8 +146,8 @@ class OpenPair:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to compare the two: ``W-ORIENTATION``, ``W-POSITION``, ``W-PAIR-OPTION``."""
-        codes = ("W-ORIENTATION", "W-POSITION", "W-PAIR-OPTION")
+        """What was done to compare the two: ``W-ORIENTATION``, ``W-POSITION``, ``W-PAIR-OPTION``, ``W-PAIR-LABELS``."""
+        codes = ("W-ORIENTATION", "W-POSITION", "W-PAIR-OPTION", "W-PAIR-LABELS")
         return tuple(note for note in self.prediction.notes if note.startswith(codes))
 
     def cases(self) -> Iterator[Case]:
@@ -191,8 +192,25 @@ def open_pair(pair: Pair, options: ReadOptions, *, channel: int | None, structur
             cure="Resample one to the grid of the other, or name the axes with --axes if they were read wrongly.",
         )
     channels = (channel_of(prediction, channel, structure), channel_of(truth, channel, structure))
+    if structure is not None:
+        prediction, truth = _only_labels_of(structure, (prediction, truth), channels)
     kind = _kind(prediction, channels[0], str(pair.prediction))
     return OpenPair(pair, prediction, truth, kind, channels, _voxel_size(prediction, truth))
+
+
+def _only_labels_of(structure: str, volumes: tuple[Volume, Volume], channels: tuple[int, int]) -> tuple[Volume, Volume]:
+    """Of files that name their labels only those of the structure; a note where only one file names them."""
+    ours, theirs = (
+        only_labels_of(structure, volume, channel=channel) for volume, channel in zip(volumes, channels, strict=True)
+    )
+    is_selected = [one is not volume for one, volume in zip((ours, theirs), volumes, strict=True)]
+    if any(is_selected) and not all(is_selected):
+        named, other = (theirs, ours) if is_selected[1] else (ours, theirs)
+        names = ", ".join(one.name for one in named.label_names)
+        paths = [shown_name(one.path.name) if one.path is not None else "the array" for one in (named, other)]
+        note = f"W-PAIR-LABELS: of {paths[0]} only {names} is compared, of {paths[1]}, which names none, all labels."
+        ours = ours.with_properties(notes=(*ours.notes, note))
+    return ours, theirs
 
 
 def _open_both(pair: Pair, options: ReadOptions) -> tuple[Volume, Volume]:
@@ -244,6 +262,9 @@ def channel_of(volume: Volume, channel: int | None, structure: str | None) -> in
         return 0
     if channel is not None and channel < volume.n_channels:
         return channel
+    layers = set() if structure is None else {one.channel for one in named_labels(structure, volume.label_names)}
+    if channel is None and len(layers) == 1:
+        return layers.pop()
     name = None if structure is None else find_name(structure, volume.channel_names)
     if channel is None and name is not None and volume.channel_names.count(name) == 1:
         return volume.channel_names.index(name)

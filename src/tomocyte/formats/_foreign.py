@@ -63,7 +63,7 @@ def _refuse_zarr(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return  # damaged: a ZIP archive all the same
     stores = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in ZARR_FILES}
     if not stores:

@@ -2,6 +2,8 @@ from .components import connected_components as connected_components
 from .dtypes import label_dtype as label_dtype
 from .dtypes import refit as refit
 from .extents import label_extents as label_extents
+from .named import named_labels as named_labels
+from .named import only_labels_of as only_labels_of
 from .parents import assign_parents as assign_parents
 from .renumber import renumber as renumber
 from .resample import resample_labels as resample_labels

@@ -123,9 +123,9 @@ class Annotation:
         plane = as_labels(self.volume.planes(0, 0, index, index + 1)[0], name=str(self.volume.path))
         if self.numbers is None:
             return plane
-        lookup = np.zeros(max([*self.numbers, int(plane.max(initial=0))]) + 1, np.int64)
+        lookup = np.zeros(max([0, *self.numbers]) + 1, label_dtype(max([0, *self.numbers.values()])))
         lookup[list(self.numbers)] = list(self.numbers.values())
-        found: NDArray[Any] = lookup[plane.astype(np.int64, copy=False)]
+        found: NDArray[Any] = lookup[plane]
         return found
 
     def planes(self) -> Iterator[NDArray[Any]]:
@@ -412,7 +412,9 @@ def _surface_row(
 
 
 def _patterns(annotations: Sequence[Annotation]) -> Patterns:
-    values = label_values(plane for one in annotations for plane in one.planes())
+    values = np.array(
+        sorted({0, *(number for one in annotations for number in (one.numbers or {}).values())}), np.int64
+    )
     depth = annotations[0].volume.spatial_shape[0]
     return count_patterns(([one.plane(index) for one in annotations] for index in range(depth)), values)
 
