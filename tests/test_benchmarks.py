@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score
 
 OTHERS = {
     "agreement": "compares numbers only; tests/measurements/test_other_programs.py",
+    "lineages": "compares with a simulated truth; tests/tracking/test_simulated_lineages.py",
     "networks": "below",
     "control_against_control": "no times; tests/statistics/test_control_against_control.py",
     "films": "its numbers are another program's; tests/test_films.py",

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from tomocyte.tracking.hypotheses import Candidates, Hypotheses, Scene, part_odds
 from tomocyte.tracking.motion import mutual_pairs, velocities
 from tomocyte.tracking.objects import Float, Index, Objects, features_of
-from tomocyte.tracking.scales import PART_SHARES, Scales, robust_spread
+from tomocyte.tracking.scales import PART_SHARES, Scales, likeliest_steps, robust_spread
 from tomocyte.tracking.settings import TrackingSettings
 
 NO_SIZE_SEPARATION = 0.8
 """Diameter over the distance to the second-nearest neighbour where sizes are unknown."""
 _NONE = np.zeros(0, np.int64)
 LASTING = 2
-PRIOR_DIVISIONS = 8.0
+PRIOR_DIVISIONS = 3.0
 """Weight of the starting values of divisions, in divisions."""
 
 
@@ -86,10 +86,12 @@ def next_scales(
     floor = 0.02 * _median(scene.typical_um)
     rest = (step - expected[source] * interval[:, None]) / np.sqrt(interval)[:, None]
     n_links = len(source) + len(pairs) + 1.0
+    step_um, tail = likeliest_steps(rest, floor)
     rates, weights = _rates(scene, kinds, candidates, is_lasting, settings)
     scales = replace(
         scales,
-        step_um=robust_spread(rest, floor),
+        step_um=step_um,
+        tail=tail,
         feature_spread=robust_spread(
             (objects.features[target] - objects.features[source]) / np.sqrt(interval)[:, None], 0.02
         ),
@@ -163,8 +165,8 @@ def _rates(
     ratio = candidates.evidence + np.log(before[candidates.new]) - np.log(scales.division_rate)
     ratio[~likely] = -np.inf
     division_rate, weights = _mixture(ratio, candidates.new, is_new, before, settings)
-    lost = ends & (row < objects.frames[-1].start)
     gaps = kinds[0].n_missed > 0
+    lost = ends | np.isin(row, kinds[0].sources[gaps, 0])
     start = scales.border_rate
 
     def border(events: NDArray[np.bool_]) -> float:
@@ -176,8 +178,8 @@ def _rates(
         "division_rate": division_rate,
         "border_rate": 0.5 * (border(ends) + border(appears)),
         "spurious_rate": _rate((appears & ~is_lasting)[~at_border], settings.end_rate),
-        "end_rate": _rate(ends[~at_border], settings.end_rate),
-        "return_rate": float((gaps.sum() + 3.0) / (lost.sum() + gaps.sum() + 10.0)),
+        "end_rate": _rate(lost[~at_border], settings.end_rate),
+        "return_rate": float((gaps.sum() + 3.0) / (lost.sum() + 10.0)),
     }, weights
 
 

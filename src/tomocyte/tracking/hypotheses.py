@@ -31,7 +31,8 @@ from tomocyte.tracking.scales import (
 )
 
 MOST_LINKS = 8
-MOST_PARTNERS = 5
+MOST_PARTNERS = 12
+"""Neighbours that may be the other daughter, and objects before that may be the mother: as many as touch a sphere."""
 SWAY = 0.08
 """How far the mother may lie from the line between her daughters, over their distance."""
 LEAST_EVIDENCE = -6.0
@@ -124,7 +125,7 @@ def links(scene: Scene, sources: Index, targets: Index, n_missed: Index) -> Hypo
     source, target = sources[first], targets[near[first, column]]
     missed = n_missed[first]
     away = scene.centres[target] - predicted[first]
-    cost = step_cost(away, scales.step_um, interval[first])
+    cost = step_cost(away, scales.step_um, interval[first], scales.tail)
     cost += feature_cost(objects.features[target] - objects.features[source], scales.feature_spread)
     cost += overlap_cost(scene.overlaps.iou(source, target), scales.overlap_width)
     # A lost object is found again with falling probability from frame to frame.
@@ -213,7 +214,9 @@ def _places(scene: Scene, mother: Index, a: Index, b: Index) -> Float:
     costs = []
     for part in PARTS:
         ends = (share,) if part == 0.5 else (part, 1.0 - part)
-        one_side = [-step_cost(scene.centres[a] + end * line - predicted, spread, interval) for end in ends]
+        one_side = [
+            -step_cost(scene.centres[a] + end * line - predicted, spread, interval, scales.tail) for end in ends
+        ]
         costs.append(np.log(len(ends)) - np.logaddexp.reduce(one_side, axis=0))
     return np.stack(costs)
 
@@ -260,7 +263,7 @@ def merges(scene: Scene, sources: Index, targets: Index, alone: Hypotheses) -> H
     row, column = np.nonzero(distance <= scene.max_distance_um)
     target, a, b = targets[near[row, column]], a[row], b[row]
     spread = np.sqrt(scales.step_um**2 + (0.15 * scene.typical_um[target, None]) ** 2)
-    cost = step_cost(scene.centres[target] - middle[row], spread, np.full(len(row), interval))
+    cost = step_cost(scene.centres[target] - middle[row], spread, np.full(len(row), interval), scales.tail)
     together = features_of(objects.amounts[a] + objects.amounts[b])
     cost += feature_cost(objects.features[target] - together, np.hypot(scales.feature_spread, 0.1))
     cost += overlap_cost(scene.overlaps.iou_of_sources(a, b, target), scales.overlap_width)

@@ -15,8 +15,9 @@ from scipy.special import gammaln
 
 from tomocyte.tracking.objects import Float
 
-TAIL = 4.0
-"""Degrees of freedom of Student's t: now and then an object jumps."""
+TAILS = (3.0, 4.0, 6.0, 10.0, 20.0)
+"""Degrees of freedom of Student's t among which a series chooses: few where objects jump now and then."""
+FIRST_TAIL = 4.0
 PARTS = (0.0, 0.15, 0.3, 0.5)
 """Where on the line between daughters the mother lay, from either end."""
 PART_SHARES = (0.2, 0.15, 0.15, 0.5)
@@ -38,6 +39,8 @@ class Scales:
         Spread of the features of both daughters together against the mother's.
     feature_mean, feature_width : (k,) float
         Of all objects.
+    tail : float
+        Degrees of freedom of the steps.
     separation : float
         Typical distance of new daughters over the diameter of the mother.
     separation_spread : float
@@ -62,6 +65,7 @@ class Scales:
     division_spread: Float
     feature_mean: Float
     feature_width: Float
+    tail: float = FIRST_TAIL
     separation: float = 0.85
     separation_spread: float = 0.4
     share_spread: float = 0.35
@@ -79,7 +83,7 @@ class Scales:
     return_rate: float = 0.3
 
 
-def step_cost(away_um: Float, spread_um: Float, interval: Float) -> Float:
+def step_cost(away_um: Float, spread_um: Float, interval: Float, tail: float) -> Float:
     """(m,): cost of a displacement: Student's t with the spread growing with the square root of the time.
 
     Parameters
@@ -89,18 +93,45 @@ def step_cost(away_um: Float, spread_um: Float, interval: Float) -> Float:
     spread_um : (d,) or (m, d) float
         After one interval.
     interval : (m,) float
+    tail : float
+        Degrees of freedom.
     """
     n_dimensions = away_um.shape[1]
     scale = spread_um * np.sqrt(interval)[:, None]
     squares = ((away_um / scale) ** 2).sum(axis=1)
     constant = (
-        gammaln((TAIL + n_dimensions) / 2)
-        - gammaln(TAIL / 2)
-        - 0.5 * n_dimensions * math.log(TAIL * math.pi)
+        gammaln((tail + n_dimensions) / 2)
+        - gammaln(tail / 2)
+        - 0.5 * n_dimensions * math.log(tail * math.pi)
         - np.log(scale).sum(axis=1)
     )
-    cost: Float = 0.5 * (TAIL + n_dimensions) * np.log1p(squares / TAIL) - constant
+    cost: Float = 0.5 * (tail + n_dimensions) * np.log1p(squares / tail) - constant
     return cost
+
+
+def likeliest_steps(away_um: Float, floor_um: float) -> tuple[Float, float]:
+    """Spread per axis and degrees of freedom under which displacements are likeliest.
+
+    Parameters
+    ----------
+    away_um : (m, d) float
+        Of true links, after one interval.
+    floor_um : float
+        Least spread.
+    """
+    spread, n_dimensions = robust_spread(away_um, floor_um), away_um.shape[1]
+    if len(away_um) < 30:
+        return spread, FIRST_TAIL
+    squares = ((away_um / spread) ** 2).sum(axis=1)
+    best = (math.inf, 1.0, FIRST_TAIL)
+    for tail in TAILS:
+        scale = 1.0
+        for _ in range(30):
+            weight = (tail + n_dimensions) / (tail + squares / scale**2)
+            scale = max(math.sqrt(float((weight * squares).mean()) / n_dimensions), 1e-3)
+        cost = float(step_cost(away_um, scale * spread, np.ones(len(away_um)), tail).sum())
+        best = min(best, (cost, scale, tail))
+    return np.maximum(best[1] * spread, floor_um), best[2]
 
 
 def feature_cost(change: Float, spread: Float) -> Float:
