@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,21 @@ def test_what_is_not_there_cannot_be_decided() -> None:
     lines = claim_words(table).splitlines()
     assert "| nucleolus | volume_um3 | volume slightly up at first, then kept | no value | cannot be decided |" in lines
     assert f"exact truth: 1 of {len(table)} claims hold." in lines
+
+
+def test_a_structure_without_any_size_cannot_be_decided() -> None:
+    """Nucleoli are in the table, but none of the control's has a volume, and then none at all."""
+    about = {"structure": "cell", "quantity": "volume_um3", "says": "up-then-constant", "words": "so"}
+    recipe = shipped().model_copy(update={"claims": (type(shipped().claims[0]).model_validate(about),)})
+    settings = AnalysisSettings(
+        summaries=("change",), quantities=("volume_um3", "mean_ri"), comparison=ComparisonSettings(control="control")
+    )
+    found = measured({"control": [1.0, 1.0, 1.0], "LPS": [1.0, 1.2, 1.2]})
+    is_control = found.objects["item"].str.startswith("control")
+    for is_empty in (is_control, is_control | True):
+        objects = found.objects.assign(mean_ri=1.36, volume_um3=found.objects["volume_um3"].where(~is_empty))
+        analysis = analyse_objects(replace(found, objects=objects), design_of_films(recipe), settings)
+        assert set(claim_table({"exact truth": analysis}, recipe)["verdict"]) == {"cannot be decided"}
 
 
 def test_a_small_figure_4_from_truth(tmp_path: Path) -> None:

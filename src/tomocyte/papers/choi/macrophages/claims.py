@@ -57,7 +57,8 @@ def effects_of(analysis: Analysis, claim: Claim, recipe: MacrophagesRecipe) -> l
     rows = analysis.series
     if rows.empty:
         return []
-    rows = rows[(rows["structure"] == claim.structure) & (rows["quantity"] == claim.quantity)]
+    chosen = (rows["structure"] == claim.structure) & (rows["quantity"] == claim.quantity)
+    rows = rows[chosen & rows["value"].notna()]
     turn_s = 3600 * recipe.early_h
     parts = {
         f"first {recipe.early_h:g} h": rows[rows["time_s"] <= turn_s],
