@@ -234,3 +234,12 @@ def test_an_end_without_a_mark_of_its_own_has_one(monkeypatch: pytest.MonkeyPatc
     n_plain, n_odd = (blobs(lineage_trees(table), "#333333").sum() for table in (plain, odd))
     assert n_odd > n_plain + 20
     assert "fixed (2)" in texts_of(monkeypatch, "lineage", odd)
+
+
+def test_a_long_title_has_several_lines_and_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    title = "first frame, without 28 cut by the border, and more that is worth saying"
+    (shown,) = [text for text in texts_of(monkeypatch, "superplot", cells(), title=title) if text.startswith("first")]
+    assert shown.replace("\n", " ") == title
+    picture = np.asarray(Image.open(io.BytesIO(superplot(cells(), quantity="v", unit="", title=title))).convert("L"))
+    assert "\n" in shown
+    assert (picture[:45, [0, 1, -2, -1]] == 255).all(), "nothing is cut off at the sides"

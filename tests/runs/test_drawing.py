@@ -20,7 +20,7 @@ from tomocyte.figures.experiment import draw_again
 from tomocyte.formats import write_volume
 from tomocyte.ledger import verify
 from tomocyte.runs.drawing import DrawSettings, draw_run
-from tomocyte.runs.drawing.charts import course_bands, first_frame
+from tomocyte.runs.drawing.charts import chart_run, course_bands, first_frame
 from tomocyte.runs.drawing.montages import own_outlines, side_of
 from tomocyte.runs.drawing.view import view_item
 from tomocyte.runs.finished import finished_run
@@ -103,12 +103,22 @@ def test_folders_are_conditions_and_the_unit_is_there(drawn: Path, finished: Pat
 
 
 def test_a_table_of_conditions_counts_before_folders(finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.csv").write_text("path,condition,replicate\ncontrol/*,LPS,1\ndrug/f.ome.tif,none,2\n")
+    (tmp_path / "c.csv").write_text("path,condition,replicate\ndrug/f.ome.tif,none,2\ncontrol/*,LPS,1\n")
     done = tomocyte("figures", finished / "out", "-o", tmp_path / "f", "--conditions", tmp_path / "c.csv",
                     "--quantity", "mean_ri")  # fmt: skip
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "f" / "cell_mean_ri_superplot.csv")
-    assert table["condition"].tolist() == ["LPS", "none"]
+    assert table["condition"].tolist() == ["none", "LPS"], "the order of the table"
+
+
+def test_what_the_border_cuts_is_counted_for_each_figure(tmp_path: Path) -> None:
+    """Of three cells in each of two frames one is cut: one of those of the first frame, two of all."""
+    rows = [(frame, 60.0 * frame, label, label == 3, 1.36) for frame in (0, 1) for label in (1, 2, 3)]
+    table = pd.DataFrame(rows, columns=["frame", "time_s", "label", "is_cut", "mean_ri"])
+    list(chart_run(table.assign(item="a", structure="cell"), tmp_path, ["mean_ri"], "cell"))
+    titles = {path.stem: set(pd.read_csv(path)["title"]) for path in tmp_path.glob("*.csv")}
+    assert titles["cell_mean_ri_superplot"] == {"first frame, without 1 cut by the border"}
+    assert titles["cell_mean_ri_course"] == {"without 2 cut by the border"}
 
 
 def test_bands_are_mean_and_deviation() -> None:

@@ -5,6 +5,7 @@ Colours are those of Okabe & Ito, which differ with every kind of colour blindne
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Okabe & Ito without yellow, which vanishes on white; then the same again, dashed.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LETTERS_PER_INCH = 11.0
+"""Of a title in bold."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Of series that have points; they change with the colour, so that either says which."""
 
@@ -36,13 +39,20 @@ def line_style(number: int) -> dict[str, Any]:
     return {"color": LINE_COLOURS[number % n_colours], "linestyle": style, "linewidth": 1.5, "markersize": 3.5}
 
 
-def panels_figure(n_panels: int, title: str, *, width: float, height: float = 3.0) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side; sizes in inches, the width of one panel."""
+def titled_figure(size_inches: tuple[float, float], title: str) -> Figure:
+    """An empty figure of a size, with its title in as many lines as it needs."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * n_panels, height), dpi=DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=size_inches, dpi=DPI, facecolor="white", layout="constrained")
     if title:
-        figure.suptitle(drawable(title), fontsize=10, fontweight="bold", parse_math=False)
+        lines = textwrap.wrap(drawable(title), max(12, round(_LETTERS_PER_INCH * size_inches[0])))
+        figure.suptitle("\n".join(lines), fontsize=10, fontweight="bold", parse_math=False)
+    return figure
+
+
+def panels_figure(n_panels: int, title: str, *, width: float, height: float = 3.0) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side; sizes in inches, the width of one panel."""
+    figure = titled_figure((width * n_panels, height), title)
     return figure, list(np.atleast_1d(figure.subplots(1, n_panels)))
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tomocyte.figures.axes import LINE_COLOURS, finish_axes, time_scale
-from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, value_label
+from tomocyte.figures.axes import LINE_COLOURS, finish_axes, time_scale, titled_figure
+from tomocyte.figures.canvas import PictureFormat, defaults, drawable, picture, value_label
 from tomocyte.figures.experiment.tables import complete_rows, in_order, shown_count
 
 if TYPE_CHECKING:
@@ -57,15 +57,13 @@ def lineage_trees(
     SettingsError
         ``E-PICTURE``: a column is missing, or there is no track.
     """
-    from matplotlib.figure import Figure
-
     rows = complete_rows(table, _COLUMNS, ("track_id", "first_frame", "last_frame"))
     heights, generations = lineage_layout(rows)
     shown, label = _on_axis(rows[rows["track_id"].isin(list(heights)[:_MOST_TRACKS])], value_label(quantity, unit))
     n_rows = 1 + max(heights[number] for number in shown["track_id"].tolist())
     with defaults():
         size = (6.4, min(40.0, 1.3 + 0.16 * n_rows))
-        figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
+        figure = titled_figure(size, title)
         axes = figure.subplots()
         _draw_tracks(axes, shown, heights, generations, is_named=len(shown) <= _MOST_NAMED)
         _draw_ends(axes, shown, heights)
@@ -76,8 +74,6 @@ def lineage_trees(
         axes.spines["left"].set_visible(False)
         part = "" if len(shown) == len(rows) else f"{len(shown):,} of "
         axes.set_title(f"{part}{shown_count(len(rows), 'track')}", fontsize=8, loc="right")
-        if title:
-            figure.suptitle(drawable(title), fontsize=10, fontweight="bold", parse_math=False)
         return picture(figure, file_format)
 
 

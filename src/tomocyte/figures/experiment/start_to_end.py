@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tomocyte.figures.axes import finish_axes, time_scale
-from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, value_label
+from tomocyte.figures.axes import finish_axes, time_scale, titled_figure
+from tomocyte.figures.canvas import PictureFormat, defaults, drawable, picture, value_label
 from tomocyte.figures.experiment.tables import (
     TRACK,
     colours_of,
@@ -50,14 +50,12 @@ def start_to_end(
     SettingsError
         ``E-PICTURE``: a column is missing, or there is no value.
     """
-    from matplotlib.figure import Figure
-
     rows = complete_rows(rows_of(table, TRACK, is_default=True), _COLUMNS, ("time_s", "value"))
     conditions = in_order(rows["condition"])
     colours = colours_of(conditions)
     with defaults():
         size = (max(3.4, 1.1 + 1.45 * len(conditions)), 3.6)
-        figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
+        figure = titled_figure(size, title)
         axes = figure.subplots()
         labels = [
             _draw_pair(axes, place, rows[rows["condition"] == condition], colours[condition])
@@ -72,8 +70,6 @@ def start_to_end(
         axes.set_ylabel(drawable(value_label(quantity, unit)), fontsize=9, parse_math=False)
         axes.set_title(_duration(rows), fontsize=8, loc="right")
         finish_axes(axes, legend="none")
-        if title:
-            figure.suptitle(drawable(title), fontsize=10, fontweight="bold", parse_math=False)
         return picture(figure, file_format)
 
 

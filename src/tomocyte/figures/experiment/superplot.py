@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tomocyte.figures.axes import finish_axes
-from tomocyte.figures.canvas import DPI, PictureFormat, defaults, drawable, picture, value_label
+from tomocyte.figures.axes import finish_axes, titled_figure
+from tomocyte.figures.canvas import PictureFormat, defaults, drawable, picture, value_label
 from tomocyte.figures.experiment.tables import (
     CELL,
     DIFFERENCE,
@@ -62,8 +62,6 @@ def superplot(
     Lord, Velle, Mullins, Fritz-Laylin, J. Cell Biol. 219, e202001064 (2020), doi:10.1083/jcb.202001064; Ho et al.,
     Nat. Methods 16, 565 (2019), doi:10.1038/s41592-019-0470-3 (estimation plots).
     """
-    from matplotlib.figure import Figure
-
     cells = complete_rows(rows_of(table, CELL, is_default=True), ("condition", "replicate", "value"), ("value",))
     differences = rows_of(table, DIFFERENCE)
     conditions = in_order(cells["condition"])
@@ -71,7 +69,7 @@ def superplot(
     widths = [1.1 + 1.0 * len(conditions), 1.1 + 0.8 * len(differences)][:n_panels]
     with defaults():
         size = (max(3.2, sum(widths)), 3.9)
-        figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
+        figure = titled_figure(size, title)
         panels = np.atleast_1d(figure.subplots(1, n_panels, width_ratios=widths))
         _draw_cells(panels[0], cells, conditions)
         panels[0].set_ylabel(drawable(value_label(quantity, unit)), fontsize=9, parse_math=False)
@@ -81,8 +79,6 @@ def superplot(
             label = f"difference from {conditions[0]}" + (f" ({unit})" if unit not in ("", "1") else "")
             panels[1].set_ylabel(drawable(label), fontsize=9, parse_math=False)
             finish_axes(panels[1], legend="none")
-        if title:
-            figure.suptitle(drawable(title), fontsize=10, fontweight="bold", parse_math=False)
         return picture(figure, file_format)
 
 

@@ -53,32 +53,45 @@ def chart_run(
     Path
         Of each file.
     """
-    cells, title = cells_of(objects, structure, design)
+    cells, n_cut = cells_of(objects, structure, design)
     for quantity in quantities:
         unit = unit_of(quantity)
         name = heading(quantity, unit)
         stem = folder / f"{structure}_{quantity}"
         rows = cells.rename(columns={quantity: "value"})
-        about = {"quantity": f"{name} of {structure.replace('_', ' ')}", "unit": unit, "title": title}
+        about = {"quantity": f"{name} of {structure.replace('_', ' ')}", "unit": unit, "title": _left_out(n_cut)}
         kept = [column for column in ("item", "frame", "label", "condition", "replicate", "value") if column in rows]
         first = first_frame(rows)[kept]
-        once = {**about, "title": _joined("first frame" if len(first) < len(rows) else "", title)}
+        once = about
+        if len(first) < len(rows):
+            own = objects[objects["structure"] == structure]
+            once = {**about, "title": _joined("first frame", _left_out(len(first_frame(own)) - len(first)))}
         yield from write_figure(_named(stem, "distribution"), "distribution", first, **once)
         yield from write_figure(_named(stem, "superplot"), "superplot", first, **once)
         yield from _course_files(rows, stem, about)
 
 
-def cells_of(objects: pd.DataFrame, structure: str, design: Design | None) -> tuple[pd.DataFrame, str]:
-    """The whole objects of a structure with ``condition`` and ``replicate``, and what was left out in words."""
+def cells_of(objects: pd.DataFrame, structure: str, design: Design | None) -> tuple[pd.DataFrame, int]:
+    """The whole objects of a structure with ``condition`` and ``replicate``, and how many the border cuts.
+
+    With a design, its first condition comes first.
+    """
     rows = objects[objects["structure"] == structure]
-    rows = _with_folders(rows) if design is None else design.join(rows)
+    if design is None:
+        rows = _with_folders(rows)
+    else:
+        order = list(design.conditions)
+        rows = design.join(rows).sort_values("condition", key=lambda part: part.map(order.index), kind="stable")
     if "time_zero_s" in rows and "time_s" in rows:
         rows = rows.assign(time_s=rows["time_s"] - rows["time_zero_s"])
     if "is_cut" not in rows:
-        return rows, ""
+        return rows, 0
     is_cut = rows["is_cut"].astype(bool)
-    n_cut = int(is_cut.sum())
-    return rows[~is_cut], f"without {n_cut} cut by the border" if n_cut else ""
+    return rows[~is_cut], int(is_cut.sum())
+
+
+def _left_out(n_cut: int) -> str:
+    return f"without {n_cut} cut by the border" if n_cut else ""
 
 
 def first_frame(rows: pd.DataFrame) -> pd.DataFrame:
