@@ -99,7 +99,8 @@ ROOMS = {
     "organelles": set(),
     "plausibility": {"confidence"},
     "confidence": {"confidence"},
-    "tracking": {"tracking", "measurements"},
+    "repair": {"tracking", "corrections"},
+    "tracking": {"tracking", "measurements", "corrections"},
     "draw": {"figures"},
 }
 """Which rooms a stage enters; to mark columns, ``cells`` asks the corrections which objects are still the model's."""
@@ -114,12 +115,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 STAGES = {
-    "classical": ["classical", "measure", "missing_cone", "organelles", "plausibility", "tracking", "draw"],
+    "classical": ["classical", "repair", "measure", "missing_cone", "organelles", "plausibility", "tracking", "draw"],
     "trained": [
         "model",
         "cells",
         "classical",
         "corrections",
+        "repair",
         "measure",
         "missing_cone",
         "organelles",

@@ -137,10 +137,13 @@ def analyse(
     frames = _Frames(plan, volume)
     for index in range(volume.n_frames):
         frames.add(walk(plan, volume, index, stages, frames.notices, callback), stages)
+    state = frames.state()
     for stage in stages:
-        for index in sorted(stage.again(frames.state())):
+        repeated = sorted(stage.again(state))
+        for index in repeated:
             frames.add(walk(plan, volume, index, stages, frames.notices, callback), stages)
-    return _finish(plan, volume, stages, frames)
+        state = frames.state() if repeated else state
+    return _finish(plan, volume, stages, frames, state)
 
 
 def segment_frame(
@@ -234,8 +237,7 @@ def complete_table(state: FrameState, structure: str, stages: Sequence[Stage]) -
     return table
 
 
-def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames) -> Analysis:
-    state = frames.state()
+def _finish(plan: Plan, volume: Volume, stages: Sequence[Stage], frames: _Frames, state: VolumeState) -> Analysis:
     for stage in stages:
         state = stage.after_all(state)
     counts = state.table.groupby("structure").size().reindex(list(state.labels), fill_value=0)
