@@ -84,6 +84,13 @@ def analyse(
         str,
         typer.Option("--baseline", help="What series are divided by: first (frame), or START:END in seconds."),
     ] = "first",
+    band: Annotated[
+        str,
+        typer.Option(
+            "--band",
+            help="Bands about the mean of replicates in figures over time: interval, sd or sem; tables hold all three.",
+        ),
+    ] = "interval",
     control: ControlOption = None,
     paired: PairedOption = False,
     test: Annotated[
@@ -134,6 +141,7 @@ def analyse(
             "quantities": quantities or (),
             "summaries": summaries or (),
             "baseline": baseline,
+            "band": band,
             "keep": keep or (),
             "comparison": {"test": test, "is_paired": paired, "control": control, "effect_percent": effect_percent},
         },

@@ -16,6 +16,9 @@ from scipy import stats
 from tests.in_process import tomocyte, workers_in_this_process
 
 from tomocyte.ledger import verify
+from tomocyte.runs.analyse.analysis import AnalysisSettings, analyse_objects
+from tomocyte.runs.analyse.drawing import figure_tables
+from tomocyte.runs.analyse.reading import make_design, read_measured
 from tomocyte.statistics import replicates_needed
 
 N_FRAMES = 5
@@ -304,6 +307,37 @@ def test_a_condition_without_cells_is_named(tmp_path: Path) -> None:
     done = analyse(folder, "--no-figures", "--control", "control")
     assert "No input of control holds an object that counts: nothing is compared with it." in done.output
     assert pd.read_csv(folder / "analysis" / "comparison.csv").empty
+
+
+@pytest.mark.parametrize(("band", "words"), [("sd", "mean ± SD of replicates"), ("sem", "mean ± SEM over replicates")])
+def test_bands_over_time(band: str, words: str, results: tuple[Path, str]) -> None:
+    """Their ends from the values of the cells: means of cells per film, then mean and spread of the three films."""
+    measured = read_measured(results[0])
+    design = make_design(measured, conditions=results[0] / "conditions.csv", levels=None)
+    settings = AnalysisSettings.model_validate({"band": band, "quantities": ["volume_um3"], "structures": ["nucleus"]})
+    tables = {one.name: one.table for one in figure_tables(measured, analyse_objects(measured, design, settings))}
+    table = tables["nucleus_volume_um3_over_time"]
+    last = table[(table["condition"] == "LPS") & (table["part"] == "band")].iloc[-1]
+    objects = pd.read_csv(results[0] / "objects.csv").query("structure == 'nucleus' and frame == 4")
+    means = objects[objects["item"].str.startswith("LPS")].groupby("item")["volume_um3"].mean()
+    half = means.std() / (math.sqrt(3) if band == "sem" else 1)
+    assert (last["low"], last["high"]) == pytest.approx((means.mean() - half, means.mean() + half))
+    assert last["band"] == words
+
+
+def test_a_run_reads_folders_in_another_order(ball_file: Callable[..., Path], tmp_path: Path) -> None:
+    source = ball_file("ball.ome.tif")
+    for place in ("day 1/control", "day 1/drug", "day 2/control", "day 2/drug"):
+        target = tmp_path / "data" / place / "f.ome.tif"
+        target.parent.mkdir(parents=True)
+        target.write_bytes(source.read_bytes())
+    asked = ("run", tmp_path / "data", "--recursive", "-o", tmp_path / "out", "--model", "classical", "--dry-run")
+    done = tomocyte(*asked, "--folder-levels", "replicate/condition")
+    assert "condition drug: 2 inputs, 2 replicates" in done.output
+    alone = tomocyte(*asked, "--folder-levels", "condition")
+    assert "condition day 1: 2 inputs, 1 replicate" in alone.output
+    assert "W-DESIGN-ONE-REPLICATE" in alone.output
+    assert "E-DESIGN-LEVELS" in str(tomocyte(*asked, "--folder-levels", "plate").exception)
 
 
 def test_short_tracks_are_counted(tmp_path: Path) -> None:

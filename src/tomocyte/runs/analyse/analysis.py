@@ -81,6 +81,9 @@ class AnalysisSettings(Settings):
     mean."""
     baseline: str = "first"
     """What series are divided by: ``first`` frame, or a window START:END in seconds."""
+    band: Literal["interval", "sd", "sem"] = "interval"
+    """What figures over time show about the mean of replicates: its interval, their standard deviation, or its standard
+    error."""
     keep: tuple[str, ...] = ()
     """What is not left out: ``border``, ``flagged``, or the name of a flag."""
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings)

@@ -94,17 +94,29 @@ def figure_tables(measured: Measured, analysis: Analysis) -> Iterator[FigureTabl
         if bands["mean"].isna().all():
             continue
         unit = "" if column.unit == "1" or of == "normalised" else column.unit
-        level = analysis.settings.comparison.level
+        kind = analysis.settings.band
+        if kind != "interval":
+            bands = bands.assign(low=bands["mean"] - bands[kind], high=bands["mean"] + bands[kind])
         band = bands[["condition", "time_s", "mean", "low", "high", "n_replicates", "n_cells"]]
         words = quantity_words(column)
         yield FigureTable(
             f"{structure}_{quantity}_over_time" + ("_normalised" if of == "normalised" else ""),
             "time-course",
-            course_table(band.assign(band=f"{100 * level:g} % interval over replicates")),
+            course_table(band.assign(band=_band_words(analysis))),
             _normalised_words(words, quantity) if of == "normalised" else words,
             unit,
             structure.replace("_", " "),
         )
+
+
+def _band_words(analysis: Analysis) -> str:
+    """What a band is."""
+    level = analysis.settings.comparison.level
+    return {
+        "interval": f"{100 * level:g} % interval over replicates",
+        "sd": "mean ± SD of replicates",
+        "sem": "mean ± SEM over replicates",
+    }[analysis.settings.band]
 
 
 def _normalised_words(words: str, quantity: str) -> str:
