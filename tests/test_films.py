@@ -73,6 +73,14 @@ def test_what_errors_of_a_film_cost(films) -> None:
     assert table["division F1 (0)"].tolist() == pytest.approx([2 / 3])
 
 
+def test_a_film_is_thinned(films) -> None:
+    thin = films["thinned"](volume(FILM), 2)
+    assert thin.spatial_shape == (1, 20, 30)
+    assert thin.require_voxel_size() == (2.0, 2.0, 2.0)
+    assert np.array_equal(thin.planes(3, 0)[0], FILM[3][0, ::2, ::2])
+    assert films["thinned"](volume(FILM), 1).spatial_shape == (2, 40, 60)
+
+
 def test_objects_are_matched_as_by_the_challenge(films, tmp_path) -> None:
     rng = np.random.default_rng(4)
     truth, result = (rng.integers(0, 9, (2, 12, 15)).astype(np.uint16) // 2 for _ in range(2))
