@@ -85,7 +85,7 @@ def by_tomocyte(variant: str) -> Callable[[Case], Result]:
         dense = propagate(
             case["sparse"], voxel_size_um=size, slices=slices, image=image, method=name, settings=settings
         )  # fmt: skip
-        return dense.labels, dense.uncertainty
+        return dense.labels, None if np.isnan(dense.uncertainty).any() else dense.uncertainty
 
     return run
 
