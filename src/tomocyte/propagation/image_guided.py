@@ -82,8 +82,8 @@ def follow_image(
     """Labels on every slice from labels on a few, guided by the image.
 
     The uncertainty of a voxel is the share of wrong voxels in situations like its own (how high the border to the next
-    label is, whether the voxel lies at a border, what the shape says), measured on labelled slices that were left out,
-    and less near labelled slices. It is 0 on labelled slices, and 1 where nothing was filled.
+    label is, whether the voxel lies at a border, what the shape says), measured on labelled slices that were left out.
+    It is 0 on labelled slices, and 1 where nothing was filled.
 
     Raises
     ------
@@ -217,12 +217,24 @@ def _shape(sparse: SparseLabels, slab: _Slab, ends: _Ends) -> DenseLabels:
     return interpolate_labels(pair, SignedDistanceSettings(), lambda _done, _all: None)
 
 
+def _shape_beyond(sparse: SparseLabels, slab: _Slab, ends: _Ends) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Beyond the last labelled slice its shape goes on, and is doubted near its borders and far from it."""
+    import edt
+
+    plane = ends.before if ends.before is not None else ends.after
+    height, *pixel = sparse.voxel_size_um
+    distance = edt.edt(np.ascontiguousarray(plane), anisotropy=tuple(pixel), parallel=1)
+    steps = np.arange(1, slab.n_slices + 1)[:: 1 if ends.before is not None else -1]
+    spread = (steps * height).astype(np.float32)[:, None, None]
+    labels = np.broadcast_to(np.asarray(plane), (slab.n_slices, *distance.shape))
+    return labels, spread / (distance + spread)
+
+
 @dataclass(frozen=True)
 class _Errors:
-    """Share of wrong voxels in every situation, at which distance from a labelled slice in slices, and the test."""
+    """Share of wrong voxels in every situation, and the test that it was counted in."""
 
     rates: NDArray[np.float32]
-    n_slices_away: float
     test: SelfTest | None
 
 
@@ -255,10 +267,6 @@ def _fill(
     filled = _fill_with_situations(sparse, borders, slab)
     labels[inner] = filled.labels
     uncertainty[inner] = errors.rates[filled.situations]
-    if slab.before is None or slab.after is None:
-        for index in range(slab.first, slab.last):
-            away = min(abs(index - end) for end in (slab.before, slab.after) if end is not None)
-            np.maximum(uncertainty[index], 0.5 * away / (away + errors.n_slices_away), out=uncertainty[index])
 
 
 def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> _Filled:
@@ -277,7 +285,7 @@ def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: _Sla
     found = flood(levels, quick)[inner]
     barrier = flood_twice(levels, seeds).barrier[inner]
     if ends.before is None or ends.after is None:
-        shape_labels, shape_doubt = found, np.ones(found.shape, np.float32)
+        shape_labels, shape_doubt = _shape_beyond(sparse, slab, ends)
     situations = _situations(found, barrier, shape_labels, shape_doubt)
     return _Filled(ends.numbers[found - 1], situations, ends.numbers[shape_labels - 1])
 
@@ -301,7 +309,7 @@ def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageG
     """Leave labelled slices out, predict them from their neighbours, and count."""
     places = _tested(sparse)
     if not places:
-        return _Errors(_assumed_rates(), 10.0, None)
+        return _Errors(_assumed_rates(), None)
     slabs = [
         _Slab(
             sparse.slices[place - 1] + 1, sparse.slices[place + 1], sparse.slices[place - 1], sparse.slices[place + 1]
@@ -321,13 +329,12 @@ def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageG
         predicted.append(one.labels[row])
         by_shape.append(one.shape[row])
         truth.append(sparse.labels[left_out])
-    away = float(np.mean([slab.n_slices + 1 for slab in slabs])) / 2
     test = SelfTest(
         tuple(int(sparse.slices[place]) for place in places),
         _mean_dice(np.stack(predicted), np.stack(truth)),
         _mean_dice(np.stack(by_shape), np.stack(truth)),
     )
-    return _Errors(_rates(counts), away, test)
+    return _Errors(_rates(counts), test)
 
 
 def _tested(sparse: SparseLabels) -> list[int]:
