@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import maker_samples
 import numpy as np
 import pytest
+import roifile
 import tifffile
 from container_samples import COUNTS, RI, SAMPLES, SIZE_UM, Sample
 
@@ -50,10 +52,26 @@ def _ctc(folder: Path) -> Sample:
     return Sample(path, "ctc", voxels, ReadOptions(voxel_size_um=SIZE_UM), quantity="labels")
 
 
-ALL: dict[str, Callable[[Path], Sample]] = {**SAMPLES, "tiff": _tiff, "folder": _folder, "ctc": _ctc}
+def _roi(folder: Path) -> Sample:
+    """A polygon of ImageJ on the fourth plane of an image beside it."""
+    image, labels = _tiff(folder), np.zeros_like(COUNTS, np.uint8)
+    labels[3, 2:9, 1:10] = 1
+    roi = roifile.ImagejRoi.frompoints([(1, 2), (10, 2), (10, 9), (1, 9)], name="cell", position=3)
+    path = folder / "sample.roi"
+    path.write_bytes(roi.tobytes())
+    return Sample(path, "roi", labels, ReadOptions(region_image=image.path), quantity="labels")
 
 
-ONE_PLANE = {"png", "mat"}
+ALL: dict[str, Callable[[Path], Sample]] = {
+    **SAMPLES,
+    "tiff": _tiff,
+    "folder": _folder,
+    "ctc": _ctc,
+    "roi": _roi,
+}
+
+
+ONE_PLANE = {"png", "mat", "roi"}
 """Formats whose files hold a single plane, or one of whose versions only comes whole: nothing could be left unread."""
 
 PLUGINS = {"bioio"}
@@ -125,7 +143,7 @@ def test_volume_travels_to_another_process(sample: Sample) -> None:
 
 
 def test_what_the_user_says_wins(sample: Sample) -> None:
-    options = ReadOptions(voxel_size_um=(1.5, 0.7, 0.6), dataset=sample.options.dataset, axes=sample.options.axes)
+    options = replace(sample.options, voxel_size_um=(1.5, 0.7, 0.6))
     volume = read_volume(sample.path, options)
     assert volume.voxel_size_um == (1.5, 0.7, 0.6)
     assert volume.origin["voxel_size_um"] == "user"

@@ -16,6 +16,7 @@ from tomocyte.cli.options import (
     LabelTableOption,
     MediumOption,
     PixelSizeOption,
+    RegionImageOption,
     TimeStepOption,
     VoxelSizeOption,
     voxel_size,
@@ -35,6 +36,7 @@ def info(
     time_step_s: TimeStepOption = None,
     medium_ri: MediumOption = None,
     label_table: LabelTableOption = None,
+    region_image: RegionImageOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
@@ -48,7 +50,9 @@ def info(
     from tomocyte.formats import ReadOptions, detect, read_volume
     from tomocyte.volume import CHOICES
 
-    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table)
+    options = ReadOptions(
+        voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table, region_image
+    )
     volume = read_volume(file, options, is_size_required=False)
     header: dict[str, Any] = {
         "file": shown_name(file),
@@ -100,6 +104,7 @@ def convert(
     time_step_s: TimeStepOption = None,
     medium_ri: MediumOption = None,
     label_table: LabelTableOption = None,
+    region_image: RegionImageOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
@@ -108,7 +113,9 @@ def convert(
     from tomocyte.formats import ReadOptions
     from tomocyte.runs.convert import convert as convert_file
 
-    options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table)
+    options = ReadOptions(
+        voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table, region_image
+    )
     with count_progress(f"{shown_name(source.name)} -> {shown_name(target.name)}", None) as bar:
         lost = convert_file(
             source,

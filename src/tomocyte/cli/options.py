@@ -56,6 +56,12 @@ LabelTableOption = Annotated[
         help="Names and colours of the labels: a label description file of ITK-SNAP or a colour table of 3D Slicer.",
     ),
 ]
+RegionImageOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--region-image", help="The image on which the regions (ROIs) of Fiji were drawn, whose size they need."
+    ),
+]
 TimeStepOption = Annotated[
     float | None, typer.Option("--time-step-s", help="Seconds between frames; replaces those in the file.", min=0.0)
 ]

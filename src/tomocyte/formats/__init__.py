@@ -45,6 +45,8 @@ class ReadOptions:
         Path of the array inside a container (HDF5, Zarr).
     label_table : Path, optional
         A table with the names and colours of labels: a label description of ITK-SNAP, a colour table of 3D Slicer.
+    region_image : Path, optional
+        The image on which regions (ROIs) were drawn, whose size they do not say.
     """
 
     voxel_size_um: VoxelSize | None = None
@@ -53,6 +55,7 @@ class ReadOptions:
     medium_ri: float | None = None
     dataset: str | None = None
     label_table: Path | None = None
+    region_image: Path | None = None
 
 
 @dataclass(frozen=True)

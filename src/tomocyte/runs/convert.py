@@ -63,8 +63,9 @@ def convert(
     volume = read_volume(source, options)
     on_open(volume)
     write_whole_volume(target, volume, on_planes=on_planes)
+    written = ReadOptions(region_image=options.region_image or source)  # regions need their image again
     left = () if options.dataset is not None else _images_left(volume)
-    return left + losses(volume, read_volume(target, is_size_required=False))
+    return left + losses(volume, read_volume(target, written, is_size_required=False))
 
 
 def _images_left(volume: Volume) -> tuple[str, ...]:
