@@ -353,7 +353,8 @@ def _notices(
     failed = [item for item in items if item in measured.failed]
     if failed:
         notices.append(Notice("W-ANALYSE-FAILED", f"inputs that could not be done take no part: {', '.join(failed)}."))
-    empty = [item for item in items if item not in set(kept["item"]) and item not in measured.failed]
+    with_objects = {*kept["item"].unique()}
+    empty = [item for item in items if item not in with_objects and item not in measured.failed]
     if empty:
         notices.append(
             Notice(
