@@ -163,7 +163,7 @@ def _inputs(
     """Every input with its paths, and those that failed."""
     paths: dict[str, list[str]] = {}
     for table in (status, objects):
-        for item in dict.fromkeys(table["item"].astype(str)):
+        for item in map(str, table["item"].unique()):
             paths.setdefault(item, [])
         if "path" in table:
             known = table[["item", "path"]].dropna().drop_duplicates()
