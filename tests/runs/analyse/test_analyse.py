@@ -154,6 +154,25 @@ def test_figures_have_their_data(results: tuple[Path, str]) -> None:
         assert {f"{stem}.svg", f"{stem}.png", f"{stem}.csv"} <= names
     points = pd.read_csv(folder / "cell_volume_um3_mean.csv")
     assert (points["part"] == "cell").sum() == 24
+    course = pd.read_csv(folder / "cell_volume_um3_over_time.csv")
+    assert (course["part"] == "track").sum() == 2 * 3 * (4 * N_FRAMES - 1)  # one frame of a cell in each input is cut
+    assert course["track_id"].nunique() == 24
+
+
+def test_divisions_are_marked_on_courses(tmp_path: Path) -> None:
+    """A cell of each film divides after frame 2: the mark lies on its last value and the daughters' first."""
+    folder = film(tmp_path / "out")
+    objects = pd.read_csv(folder / "objects.csv").assign(parent_id=0)
+    is_daughter = (objects["track_id"] == 11) & (objects["frame"] > 2)
+    daughters = objects[is_daughter]
+    twice = [daughters.assign(track_id=number, label=number, cell_id=number, parent_id=11) for number in (21, 22)]
+    pd.concat([objects[~is_daughter], *twice]).to_csv(folder / "objects.csv", index=False)
+    analyse(folder, "--quantity", "volume_um3")
+    course = pd.read_csv(folder / "analysis" / "figures" / "cell_volume_um3_over_time.csv")
+    marked = course[course["event"].notna()]
+    assert set(marked.loc[marked["event"] == "division", "track_id"].str.split("/").str[1]) == {"11"}
+    assert marked.loc[marked["event"] == "division", "time_s"].tolist() == [3600.0] * 6
+    assert set(marked.loc[marked["event"] == "born", "track_id"].str.split("/").str[1]) == {"21", "22"}
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tomocyte.ledger import PublishedFiles
 
 FOLDER = "figures"
+MAX_TRACKS = 150
+"""More thin lines than this hide the bands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +104,26 @@ def figure_tables(measured: Measured, analysis: Analysis) -> Iterator[FigureTabl
         yield FigureTable(
             f"{structure}_{quantity}_over_time" + ("_normalised" if of == "normalised" else ""),
             "time-course",
-            course_table(band.assign(band=_band_words(analysis))),
+            course_table(band.assign(band=_band_words(analysis)), _tracks(analysis, structure, quantity, str(of))),
             _normalised_words(words, quantity) if of == "normalised" else words,
             unit,
             structure.replace("_", " "),
         )
+
+
+def _tracks(analysis: Analysis, structure: str, quantity: str, of: str) -> pd.DataFrame | None:
+    """Single tracks beneath the bands, with their events: all, or where these are too many those that divide or die."""
+    series = analysis.series
+    rows = series[(series["structure"] == structure) & (series["quantity"] == quantity)]
+    rows = rows[(rows["track"].astype(str) != "field") & rows[of].notna()]
+    if rows.empty:
+        return None
+    rows = rows.assign(track_id=rows["item"].astype(str) + "/" + rows["track"].astype(str), value=rows[of])
+    if rows["track_id"].nunique() > MAX_TRACKS:
+        rows = rows[rows["track_id"].isin(rows.loc[rows["event"].fillna("") != "", "track_id"])]
+        if rows.empty or rows["track_id"].nunique() > MAX_TRACKS:
+            return None
+    return rows[["track_id", "condition", "replicate", "time_s", "value", "event"]]
 
 
 def _band_words(analysis: Analysis) -> str:
