@@ -73,9 +73,11 @@ class BorderModel:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Looks of pixels on labelled slices: (n, 3) values, whether at a border, and in which of two halves."""
+    """Looks of pixels on labelled slices: (n, 3) values, their range, whether at a border, in which half."""
 
     values: Float
+    lows: Float
+    highs: Float
     is_border: NDArray[np.bool_]
     half: NDArray[np.bool_]
 
@@ -106,7 +108,7 @@ def learn_borders(
     sample, entropy = samples[sigma_px], entropies[sigma_px, look]
     lows, steps = _bins(sample, look)
     keys = _keys(sample.values, lows, steps, LOOKS[look])
-    log_odds = _log_odds(keys, sample.is_border, LOOKS[look])
+    log_odds = _log_odds(_counts(keys, sample.is_border, LOOKS[look]), LOOKS[look])
     return BorderModel(look, sigma_px, lows, steps, _as_levels(log_odds, keys, sample.is_border), entropy)
 
 
@@ -179,50 +181,58 @@ def _looks_at_slices(
         borders.append(border.ravel())
         y, x = np.ogrid[: image.shape[1], : image.shape[2]]
         halves.append(((y // TILE + x // TILE + order) % 2 == 1)[rows].ravel())
-    return _Sample(np.concatenate(values), np.concatenate(borders), np.concatenate(halves))
+    every = np.concatenate(values)
+    lows, highs = np.quantile(every[:: max(1, len(every) // 50_000)], [0.001, 0.999], axis=0)
+    return _Sample(every, lows, highs, np.concatenate(borders), np.concatenate(halves))
 
 
 def _bins(sample: _Sample, look: str) -> tuple[Float, Float]:
-    lows, highs = np.quantile(sample.values[:: max(1, len(sample.values) // 50_000)], [0.001, 0.999], axis=0)
-    steps = np.maximum(highs - lows, 1e-12) / np.array(LOOKS[look])
-    return lows.astype(np.float32), np.where(highs > lows, steps, 1.0).astype(np.float32)
+    """Where bins begin, and how wide they are."""
+    steps = (sample.highs - sample.lows) / np.array(LOOKS[look])
+    return sample.lows.astype(np.float32), np.where(steps > 0, steps, 1.0).astype(np.float32)
 
 
-def _keys(values: Float, lows: Float, steps: Float, n_bins: tuple[int, int, int]) -> NDArray[np.int64]:
-    keys = np.zeros(len(values), np.int64)
+def _keys(values: Float, lows: Float, steps: Float, n_bins: tuple[int, int, int]) -> NDArray[np.int32]:
+    keys = np.zeros(len(values), np.int32)
     for column, count in enumerate(n_bins):
         if count > 1:
-            bins = ((values[:, column] - lows[column]) / steps[column]).astype(np.int64).clip(0, count - 1)
-            keys = keys * count + bins
+            bins = ((values[:, column] - lows[column]) * (1 / steps[column])).astype(np.int32)
+            keys *= count
+            keys += bins.clip(0, count - 1)
     return keys
 
 
-def _log_odds(keys: NDArray[np.int64], is_border: NDArray[np.bool_], n_bins: tuple[int, int, int]) -> Float:
+def _counts(keys: NDArray[np.int32], is_border: NDArray[np.bool_], n_bins: tuple[int, int, int]) -> NDArray[np.float64]:
+    """How many pixels of every bin lie elsewhere and at a border, (2, n_bins)."""
+    size = int(np.prod(n_bins))
+    return np.bincount(keys + size * is_border, minlength=2 * size).reshape(2, size).astype(np.float64)
+
+
+def _log_odds(counts: NDArray[np.float64], n_bins: tuple[int, int, int]) -> NDArray[np.float64]:
     """Of a border, for every bin; where few pixels fell, the bins around speak."""
-    shape = tuple(count for count in n_bins if count > 1)
-    counts = np.stack([np.bincount(keys[is_border == side], minlength=np.prod(shape)) for side in (False, True)])
-    counts = counts.reshape(2, *shape).astype(np.float64)
-    share = (counts[1].sum() + 1) / (counts.sum() + 2)
-    near = np.stack([ndimage.gaussian_filter(count, 1.0) for count in counts])
-    wide = np.stack([ndimage.gaussian_filter(count, 3.0) for count in counts])
+    grid = counts.reshape(2, *(count for count in n_bins if count > 1))
+    share = (grid[1].sum() + 1) / (grid.sum() + 2)
+    near = np.stack([ndimage.gaussian_filter(count, 1.0) for count in grid])
+    wide = np.stack([ndimage.gaussian_filter(count, 3.0) for count in grid])
     prior = (wide[1] + share) / (wide.sum(axis=0) + 1)
     chance = ((near[1] + PRIOR_PIXELS * prior) / (near.sum(axis=0) + PRIOR_PIXELS)).clip(1e-4, 1 - 1e-4)
-    return np.asarray(np.log(chance / (1 - chance)).ravel(), dtype=np.float32)
+    return np.asarray(np.log(chance / (1 - chance)).ravel())
 
 
 def _held_out_entropy(sample: _Sample, look: str) -> float:
     lows, steps = _bins(sample, look)
     keys = _keys(sample.values, lows, steps, LOOKS[look])
+    halves = [_counts(keys[part], sample.is_border[part], LOOKS[look]) for part in (sample.half, ~sample.half)]
     total = 0.0
-    for half in (False, True):
-        is_fitted = sample.half == half
-        log_odds = _log_odds(keys[is_fitted], sample.is_border[is_fitted], LOOKS[look])[keys[~is_fitted]]
-        signs = np.where(sample.is_border[~is_fitted], -1, 1)
-        total += float(np.logaddexp(0, signs * log_odds.astype(np.float64)).sum())
+    for fitted, left_out in (halves, halves[::-1]):
+        log_odds = _log_odds(fitted, LOOKS[look])
+        total += float((left_out[0] * np.logaddexp(0, log_odds) + left_out[1] * np.logaddexp(0, -log_odds)).sum())
     return total / len(keys)
 
 
-def _as_levels(log_odds: Float, keys: NDArray[np.int64], is_border: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _as_levels(
+    log_odds: NDArray[np.float64], keys: NDArray[np.int32], is_border: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     seen = log_odds[keys]
     elsewhere = seen[~is_border] if not is_border.all() else seen
     low, high = np.quantile(elsewhere, FLAT_QUANTILE), np.quantile(seen, TOP_QUANTILE)
