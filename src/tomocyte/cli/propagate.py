@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,17 @@ def propagate(
             "--labelled-slices",
             metavar="SLICES",
             help="The labelled slices from 0, e.g. 0,20,40 or 0:261:20 (start:stop:step, stop not included); a slice "
-            "without labels is then background. Default: every slice that holds a label.",
+            "without labels is then background. With --image also along several axes: z=0:261:20,y=100,x=40. "
+            "Default: every slice that holds a label.",
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        int | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="VALUE",
+            help="The value of voxels that are not labelled, for scribbles and partly labelled slices with --image; "
+            "all others are known and stay, 0 as background. One slice or more is to be labelled wholly.",
         ),
     ] = None,
     uncertainty_map: Annotated[
@@ -64,13 +75,16 @@ def propagate(
     from tomocyte.runs.propagate import PropagateSettings, propagate_file
     from tomocyte.settings import build_settings, with_overrides
 
+    named = {} if labelled_slices is None else parse_labelled_slices(labelled_slices, axis)
     settings = build_settings(
         PropagateSettings,
         {
             "method": method,
             "method_settings": with_overrides({}, overrides or []),
             "axis": axis,
-            "slices": None if labelled_slices is None else parse_slices(labelled_slices),
+            "slices": named.pop(axis, None),
+            "other_slices": named,
+            "unlabelled": unlabelled,
             "is_map_written": uncertainty_map,
         },
     )
@@ -95,6 +109,8 @@ def propagate(
         f"{plan.n_labels} labels on {len(plan.slices)} slices along {axis}, at most {plan.largest_gap} slices between "
         f"them; {plan.n_beyond} slices before the first and after the last."
     )
+    if plan.n_known:
+        typer.echo(f"{plan.n_known} voxels are known beside these slices ({plan.n_known / math.prod(plan.shape):.2%}).")
     typer.echo(f"{plan.method}: {', '.join(f'{key}={value}' for key, value in plan.method_settings) or 'no settings'}")
     if plan.test is not None:
         typer.echo(_tested(plan.test))
@@ -110,6 +126,26 @@ def _tested(test: SelfTest) -> str:
     if test.dice_by_shape > test.dice:
         words += "; shape alone does better here: consider --method signed-distance without --image"
     return words
+
+
+def parse_labelled_slices(text: str, axis: str) -> dict[str, tuple[int, ...]]:
+    """Labelled slices by axis from ``z=0:261:20,y=100``; what has no axis before it lies along ``axis``.
+
+    Raises
+    ------
+    SettingsError
+        ``E-USAGE``: neither numbers nor ranges, or another axis than z, y and x.
+    """
+    lists: dict[str, list[str]] = {}
+    name = axis
+    for part in text.split(","):
+        before, sign, after = part.partition("=")
+        name = before.strip() if sign else name
+        if sign and name not in {"z", "y", "x"}:
+            cure = "Write slices along several axes like z=0:261:20,y=100,x=40."
+            raise SettingsError("E-USAGE", f"--labelled-slices {text!r}: there is no axis {name!r}.", cure=cure)
+        lists.setdefault(name, []).append(after if sign else part)
+    return {name: parse_slices(",".join(parts)) for name, parts in lists.items()}
 
 
 def parse_slices(text: str) -> tuple[int, ...]:

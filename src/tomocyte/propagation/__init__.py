@@ -28,6 +28,7 @@ __all__ = [
     "PropagationMethod",
     "SelfTest",
     "SparseLabels",
+    "check_known_is_used",
     "default_method",
     "labelled_slices",
     "method_of",
@@ -74,6 +75,21 @@ def method_of(name: str) -> PropagationMethod:
     return methods()[name]
 
 
+def check_known_is_used(entry: PropagationMethod) -> None:
+    """Refuse voxels that are known beside the labelled slices where the method cannot use them.
+
+    Raises
+    ------
+    InputError
+        ``E-PROPAGATION-KNOWN`` with the methods that can.
+    """
+    if not entry.uses_known:
+        names = " or ".join(sorted(name for name, other in methods().items() if other.uses_known))
+        problem = f"{entry.name} cannot use labels beside the labelled slices: scribbles, or slices along another axis."
+        cure = f"Give the image with --image and take --method {names}, or name slices along one axis only."
+        raise InputError("E-PROPAGATION-KNOWN", problem, cure=cure)
+
+
 def default_method(*, has_image: bool) -> str:
     """The method that is taken when none is named: one that follows the image where there is one.
 
@@ -108,6 +124,7 @@ def propagate(
     voxel_size_um: VoxelSize,
     slices: Iterable[int] | None = None,
     image: NDArray[Any] | None = None,
+    known: NDArray[np.bool_] | None = None,
     axis: Axis = "z",
     method: str | None = None,
     settings: Settings | None = None,
@@ -126,6 +143,9 @@ def propagate(
         slice without any label as background, or to hold slices back.
     image : ndarray (Z, Y, X), real, optional
         For methods that follow an image.
+    known : ndarray (Z, Y, X), bool, optional
+        Voxels beside the labelled slices whose label is given, 0 = background included: scribbles, or slices along
+        other axes. They keep their label.
     axis : {"z", "y", "x"}
         Axis along which slices were labelled.
     method : str, optional
@@ -139,7 +159,7 @@ def propagate(
     -------
     DenseLabels
         ``labels`` in the type of the input and ``uncertainty`` (float32, 0 to 1, or NaN where the settings leave it
-        out), both (Z, Y, X). Labelled slices are unchanged, with uncertainty 0.
+        out), both (Z, Y, X). Labelled slices and known voxels are unchanged, with uncertainty 0.
 
     Raises
     ------
@@ -148,7 +168,7 @@ def propagate(
         or outside the volume.
     InputError
         ``E-LABELS-TYPE``, ``E-SHAPE``, or ``E-PROPAGATION-IMAGE``: the method needs an image, or
-        does not use the one given.
+        does not use the one given; ``E-PROPAGATION-KNOWN``: it does not use known voxels.
     MetadataError
         ``E-VOXEL-SIZE``.
 
@@ -169,6 +189,8 @@ def propagate(
     if image is not None and entry.image == "none":
         problem = f"{entry.name} does not use an image, but one was given."
         raise InputError("E-PROPAGATION-IMAGE", problem, cure="Leave --image out, or choose another --method.")
+    if known is not None and (known.shape != labels.shape or known.dtype != bool):
+        raise InputError("E-SHAPE", f"known must be bool {labels.shape}, not {known.dtype} {known.shape}.")
     check_voxel_size(voxel_size_um)
     options = entry.settings() if settings is None else settings
     if not isinstance(options, entry.settings):
@@ -176,11 +198,13 @@ def propagate(
         raise SettingsError("E-PROPAGATION-SETTINGS", problem)
     index = _axis_index(axis)
     order = (index, *(other_axis for other_axis in range(3) if other_axis != index))
+    checked = _checked_slices(labelled_slices(labels, axis) if slices is None else slices, labels.shape[index])
     sparse = SparseLabels(
         labels=labels.transpose(order),
-        slices=_checked_slices(labelled_slices(labels, axis) if slices is None else slices, labels.shape[index]),
+        slices=checked,
         voxel_size_um=(voxel_size_um[order[0]], voxel_size_um[order[1]], voxel_size_um[order[2]]),
         image=None if image is None else image.transpose(order),
+        known=None if known is None else _beside(known.transpose(order), checked, entry),
     )
     dense = entry.propagate(sparse, options, callback)
     back = tuple(np.argsort(order).tolist())
@@ -191,6 +215,16 @@ def _axis_index(axis: str) -> int:
     if axis not in AXES:
         raise SettingsError("E-PROPAGATION-AXIS", f"there is no axis {axis!r}.", cure=f"Axes: {', '.join(AXES)}.")
     return AXES.index(axis)
+
+
+def _beside(known: NDArray[np.bool_], slices: tuple[int, ...], entry: PropagationMethod) -> NDArray[np.bool_] | None:
+    """Known voxels that do not lie on labelled slices."""
+    beside = known.copy()
+    beside[list(slices)] = False
+    if not beside.any():
+        return None
+    check_known_is_used(entry)
+    return beside
 
 
 def _checked_slices(slices: Iterable[int], n_slices: int) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ What a border looks like is learned from the labelled slices (:mod:`tomocyte.pro
 walls, so that the volume falls into slabs that know nothing of each other: they are filled in parallel, one slab in
 memory per thread, and a slice that is labelled anew changes two of them. Within a slab every voxel gets the label that
 reaches it over the lowest border. Where the labels at both ends differ and the image shows no border between them at
-all, nothing is to be followed, and the shape decides (:mod:`tomocyte.propagation.signed_distance`). The cost does not
+all, nothing is to be followed, and the shape decides (:mod:`tomocyte.propagation.signed_distance`). Voxels that are
+known within a slab (scribbles, slices along another axis) are more places that labels come from. The cost does not
 depend on the number of labels.
 
 How often it errs is measured, not assumed: labelled slices are left out in turn and predicted from their neighbours.
@@ -45,8 +46,8 @@ class ImageGuidedSettings(Settings):
     """How far labels go on, and whether errors are measured."""
 
     max_beyond: int | None = Field(default=None, ge=0)
-    """Slices that are filled before the first and after the last labelled one at most; as many as there are between
-    labelled slices when not given, and all where one slice is labelled."""
+    """Slices that are filled before the first and after the last labelled one at most; when not given, as many as there
+    are between labelled slices, at least as far as voxels are known, and all where one slice is labelled."""
     is_uncertainty_measured: bool = True
     """Whether labelled slices are left out and predicted, which says how often a voxel is wrong; otherwise there is no
     uncertainty, and the labels take a third of the time."""
@@ -83,7 +84,7 @@ def follow_image(
 
     The uncertainty of a voxel is the share of wrong voxels in situations like its own (how high the border to the next
     label is, whether the voxel lies at a border, what the shape says), measured on labelled slices that were left out.
-    It is 0 on labelled slices, and 1 where nothing was filled.
+    It is 0 on labelled slices and known voxels, and 1 where nothing was filled.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def follow_image(
     for index in sparse.slices:
         labels[index] = sparse.labels[index]
     errors = _measure_errors(sparse, borders, settings) if settings.is_uncertainty_measured else None
-    slabs = _slabs(sparse.slices, n_slices, settings.max_beyond)
+    slabs = _slabs(sparse, settings.max_beyond)
     n_done = len(sparse.slices)
     callback(n_done, n_slices)
     with ThreadPoolExecutor(settings.n_threads or _n_cores()) as pool:
@@ -118,6 +119,10 @@ def follow_image(
         filled = {index for slab in slabs for index in range(slab.first, slab.last)} | set(sparse.slices)
         for index in set(range(n_slices)) - filled:
             uncertainty[index] = 1
+    if sparse.known is not None:
+        np.copyto(labels, sparse.labels, where=sparse.known)
+        if settings.is_uncertainty_measured:
+            uncertainty[sparse.known] = 0
     callback(n_slices, n_slices)
     return DenseLabels(labels, uncertainty, None if errors is None else errors.test)
 
@@ -142,48 +147,69 @@ def _check_finite(image: NDArray[Any]) -> None:
         raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or use --method signed-distance.")
 
 
-def _slabs(slices: tuple[int, ...], n_slices: int, max_beyond: int | None) -> list[_Slab]:
+def _slabs(sparse: SparseLabels, max_beyond: int | None) -> list[_Slab]:
+    slices, n_slices = sparse.slices, len(sparse.labels)
     gaps = [last - first - 1 for first, last in pairwise(slices)]
     beyond = max_beyond if max_beyond is not None else (max(gaps) if gaps else n_slices)
+    start, stop = max(0, slices[0] - beyond), min(n_slices, slices[-1] + 1 + beyond)
+    if max_beyond is None and sparse.known is not None:
+        with_known = np.flatnonzero(sparse.known.any(axis=(1, 2)))
+        start, stop = min(start, int(with_known[0])), max(stop, int(with_known[-1]) + 1)
     between = [_Slab(first + 1, last, first, last) for first, last in pairwise(slices) if last - first > 1]
-    ends = [
-        _Slab(max(0, slices[0] - beyond), slices[0], None, slices[0]),
-        _Slab(slices[-1] + 1, min(n_slices, slices[-1] + 1 + beyond), slices[-1], None),
-    ]
+    ends = [_Slab(start, slices[0], None, slices[0]), _Slab(slices[-1] + 1, stop, slices[-1], None)]
     return sorted([*between, *(slab for slab in ends if slab.n_slices)], key=lambda slab: -slab.n_slices)
 
 
 @dataclass(frozen=True)
 class _Ends:
-    """Labels at the ends of a slab as numbers from 1, and what these stand for."""
+    """Labels at the ends of a slab and of known voxels in it as numbers from 1, and what these stand for.
+
+    Parameters
+    ----------
+    numbers : ndarray (n_labels,)
+    before, after : ndarray (H, W), uint16, optional
+    is_known : ndarray (N, H, W), bool, optional
+        Known voxels of the slab, where there are any.
+    known : ndarray (n_known,), uint16
+        Their labels.
+    """
 
     numbers: NDArray[Any]
     before: NDArray[np.uint16] | None
     after: NDArray[np.uint16] | None
+    is_known: NDArray[np.bool_] | None
+    known: NDArray[np.uint16]
 
 
-def _ends(labels: NDArray[Any], slab: _Slab) -> _Ends:
-    planes = [labels[index] for index in (slab.before, slab.after) if index is not None]
-    largest = max(int(plane.max()) for plane in planes)
+def _ends(sparse: SparseLabels, slab: _Slab) -> _Ends:
+    labels, inner = sparse.labels, slice(slab.first, slab.last)
+    is_known = None if sparse.known is None or not sparse.known[inner].any() else sparse.known[inner]
+    parts = [labels[index] for index in (slab.before, slab.after) if index is not None]
+    parts.append(np.zeros(0, labels.dtype) if is_known is None else labels[inner][is_known])
+    largest = max(int(part.max(initial=0)) for part in parts)
     if largest < 65_000:
         numbers = np.arange(largest + 1, dtype=labels.dtype)
-        compact = [plane.astype(np.uint16) + np.uint16(1) for plane in planes]
+        compact = [part.astype(np.uint16) + np.uint16(1) for part in parts]
     else:
-        numbers, inverse = np.unique(np.stack(planes), return_inverse=True)
+        numbers = np.unique(np.concatenate([part.ravel() for part in parts]))
         if len(numbers) > 65_000:
             problem = f"two neighbouring labelled slices hold {len(numbers)} labels; at most 65,000 are possible."
             raise InputError("E-PROPAGATION-LABELS", problem, cure="Use --method signed-distance.")
-        compact = list((inverse.reshape(len(planes), *planes[0].shape) + 1).astype(np.uint16))
+        compact = [(np.searchsorted(numbers, part) + 1).astype(np.uint16) for part in parts]
+    known = compact.pop()
     before = compact.pop(0) if slab.before is not None else None
-    return _Ends(numbers, before, compact.pop() if slab.after is not None else None)
+    return _Ends(numbers, before, compact.pop() if slab.after is not None else None, is_known, known)
 
 
 def _seeded(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> tuple[_Ends, NDArray[Any], NDArray[Any]]:
-    """The labels at the ends, border levels and seeds of a slab with its ends; an open end holds no seed."""
+    """The labels of a slab, border levels and seeds of it with its ends; an open end holds no seed.
+
+    Where both ends differ and no border lies between them, the shape is taken; what is known stays.
+    """
     assert_image = sparse.image
     if assert_image is None:
         raise InputError("E-PROPAGATION-IMAGE", "image-guided needs the image.", cure="Give it with --image.")
-    ends = _ends(sparse.labels, slab)
+    ends = _ends(sparse, slab)
     has_before, has_after = int(ends.before is not None), int(ends.after is not None)
     shape = (slab.n_slices + has_before + has_after, *sparse.labels.shape[1:])
     levels, seeds = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
@@ -193,16 +219,21 @@ def _seeded(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> tuple[_E
         seeds[0] = ends.before
     if ends.after is not None:
         seeds[-1] = ends.after
+    _settle_borderless(sparse, slab, ends, levels, seeds)
+    if ends.is_known is not None:
+        seeds[inner][ends.is_known] = ends.known
     return ends, levels, seeds
 
 
 def _settle_borderless(
     sparse: SparseLabels, slab: _Slab, ends: _Ends, levels: NDArray[Any], seeds: NDArray[Any]
 ) -> None:
-    """Where both ends differ and no border lies between them, take the shape."""
+    """Where both ends differ and neither a border nor a known voxel lies between them, take the shape."""
     if ends.before is None or ends.after is None:
         return
     is_borderless = (ends.before != ends.after) & ~levels[1:-1].any(axis=0)
+    if ends.is_known is not None:
+        is_borderless &= ~ends.is_known.any(axis=0)
     if is_borderless.any():
         shape = _shape(sparse, slab, ends).labels[1:-1] + 1
         np.copyto(seeds[1:-1], shape, where=is_borderless[None])
@@ -259,8 +290,8 @@ def _fill(
     inner = slice(slab.first, slab.last)
     if errors is None:
         ends, levels, seeds = _seeded(sparse, borders, slab)
-        _settle_borderless(sparse, slab, ends, levels, seeds)
-        settle(levels, seeds)
+        if ends.is_known is None:
+            settle(levels, seeds)
         start = int(ends.before is not None)
         labels[inner] = ends.numbers[flood(levels, seeds)[start : start + slab.n_slices] - 1]
         return
@@ -271,17 +302,18 @@ def _fill(
 
 def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> _Filled:
     ends, levels, seeds = _seeded(sparse, borders, slab)
-    _settle_borderless(sparse, slab, ends, levels, seeds)
     start = int(ends.before is not None)
     inner = slice(start, start + slab.n_slices)
     quick = seeds.copy()
-    settle(levels, quick)
+    if ends.is_known is None:
+        settle(levels, quick)
     if ends.before is not None and ends.after is not None:
         shape = _shape(sparse, slab, ends)
         shape_labels, shape_doubt = shape.labels[1:-1] + 1, shape.uncertainty[1:-1]
         is_sure = (shape_doubt.max(axis=0) < PLAIN_DOUBT) | ~levels[inner].any(axis=0)
         is_plain = (ends.before == ends.after) & is_sure
-        np.copyto(seeds[inner], ends.before[None], where=is_plain[None])
+        if ends.is_known is None:
+            np.copyto(seeds[inner], ends.before[None], where=is_plain[None])
     found = flood(levels, quick)[inner]
     barrier = flood_twice(levels, seeds).barrier[inner]
     if ends.before is None or ends.after is None:
@@ -383,4 +415,5 @@ METHOD = PropagationMethod(
     settings=ImageGuidedSettings,
     propagate=follow_image,
     image="required",
+    uses_known=True,
 )

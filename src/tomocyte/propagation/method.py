@@ -29,12 +29,16 @@ class SparseLabels:
     voxel_size_um : tuple of 3 float
         Distance between slices, then the size within a slice along H and W, in µm.
     image : ndarray (N, H, W), real, optional
+    known : ndarray (N, H, W), bool, optional
+        Voxels beside the labelled slices whose label is given, 0 = background included: scribbles, or slices along
+        other axes. False on labelled slices; not given where there are none.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     slices: tuple[int, ...]
     voxel_size_um: VoxelSize
     image: NDArray[Any] | None = None
+    known: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class PropagationMethod:
         the number of slices done and of all.
     image : {"none", "optional", "required"}
         Whether it follows an image.
+    uses_known : bool
+        Whether it uses voxels that are known beside the labelled slices.
     """
 
     name: str
@@ -98,3 +104,4 @@ class PropagationMethod:
     settings: type[Settings]
     propagate: Callable[[SparseLabels, Any, Callable[[int, int], None]], DenseLabels]
     image: Literal["none", "optional", "required"] = "none"
+    uses_known: bool = False

@@ -23,7 +23,16 @@ from tomocyte.formats import ReadOptions, formats, read_volume
 from tomocyte.labels.dtypes import refit
 from tomocyte.ledger.atomic import write_atomic, writing
 from tomocyte.progress import silent
-from tomocyte.propagation import Axis, SelfTest, default_method, labelled_slices, method_of, propagate
+from tomocyte.propagation import (
+    AXES,
+    Axis,
+    SelfTest,
+    check_known_is_used,
+    default_method,
+    labelled_slices,
+    method_of,
+    propagate,
+)
 from tomocyte.provenance import environment, now_utc, sha256_of_path
 from tomocyte.runs.convert import refuse_existing, write_whole_volume
 from tomocyte.settings import Settings, build_settings
@@ -41,7 +50,12 @@ class PropagateSettings(Settings):
     axis: Axis = "z"
     """Axis along which slices were labelled."""
     slices: tuple[int, ...] | None = None
-    """The labelled slices, from 0; those that hold any label when not given."""
+    """The labelled slices, from 0; when not given, those that hold any label, or, with ``unlabelled``, those without a
+    voxel of that value."""
+    other_slices: dict[Axis, tuple[int, ...]] = Field(default_factory=dict)
+    """Slices that are labelled along other axes; ``slices`` are then to be given, too."""
+    unlabelled: int | None = Field(default=None, ge=0)
+    """The value of voxels that are not labelled; all others are known, 0 as background."""
     is_map_written: bool = False
     """Whether the uncertainty of every voxel is written, too."""
 
@@ -73,6 +87,8 @@ class PropagationPlan:
         Labels on the labelled slices.
     n_beyond : int
         Slices before the first and after the last labelled one.
+    n_known : int
+        Voxels that are known beside the labelled slices.
     method : str
     method_settings : Settings
     outputs : Outputs
@@ -88,6 +104,7 @@ class PropagationPlan:
     largest_gap: int
     n_labels: int
     n_beyond: int
+    n_known: int
     method: str
     method_settings: Settings
     outputs: Outputs
@@ -126,7 +143,8 @@ def propagate_file(
     Raises
     ------
     InputError
-        A file cannot be read; ``E-PROPAGATION-AXES``: more than one frame or channel; ``E-LABELS-TYPE``.
+        A file cannot be read; ``E-PROPAGATION-AXES``: more than one frame or channel; ``E-LABELS-TYPE``;
+        ``E-PROPAGATION-UNLABELLED``: no voxel has the value of unlabelled ones, or a labelled slice has some.
     MetadataError
         ``E-ORIENTATION``: image and labels are rotated against each other.
     SettingsError
@@ -141,7 +159,10 @@ def propagate_file(
     _check_map(settings, method_settings)
     volume = read_volume(labels, options)
     sparse = refit(_only_frame(volume))
-    plan = _plan(volume, sparse, settings, method, method_settings, outputs)
+    slices, known = _known(sparse, settings)
+    plan = _plan(volume, sparse, known, slices, settings, method, method_settings, outputs)
+    if plan.n_known:
+        check_known_is_used(method_of(method))
     pixels = None
     if image is not None:
         pixel_volume = read_volume(image, is_size_required=False)
@@ -155,6 +176,7 @@ def propagate_file(
         voxel_size_um=plan.voxel_size_um,
         slices=plan.slices,
         image=pixels,
+        known=known,
         axis=settings.axis,
         method=plan.method,
         settings=method_settings,
@@ -193,18 +215,76 @@ def _only_frame(volume: Volume) -> NDArray[Any]:
     return volume.planes(0, 0)
 
 
+def _known(sparse: NDArray[Any], settings: PropagateSettings) -> tuple[tuple[int, ...], NDArray[np.bool_] | None]:
+    """The labelled slices along the axis, and which voxels are known, where labels stand beside these slices, too."""
+    named = {settings.axis: settings.slices or (), **settings.other_slices}
+    _check_other_slices(sparse.shape, settings)
+    if settings.unlabelled is None:
+        slices = labelled_slices(sparse, settings.axis) if settings.slices is None else settings.slices
+        if not settings.other_slices:
+            return tuple(sorted(set(slices))), None
+        known = np.zeros(sparse.shape, bool)
+        for axis, others in settings.other_slices.items():
+            np.moveaxis(known, AXES.index(axis), 0)[list(others)] = True
+        return tuple(sorted(set(slices))), known
+    known = sparse != settings.unlabelled
+    if known.all():
+        problem = f"no voxel has the value {settings.unlabelled} that means not labelled: all are labelled."
+        raise InputError("E-PROPAGATION-UNLABELLED", problem, cure="Check --unlabelled; leave it out for slices.")
+    whole = {axis: _whole_slices(known, axis) for axis in named}
+    for axis, slices in named.items():
+        partly = [index for index in slices if index not in whole[axis]]
+        if partly and 0 <= partly[0] < sparse.shape[AXES.index(axis)]:
+            problem = f"slice {axis}={partly[0]} has voxels of the value {settings.unlabelled}, which are not labelled."
+            cure = "Name wholly labelled slices only; what is known on others is used all the same."
+            raise InputError("E-PROPAGATION-UNLABELLED", problem, cure=cure)
+    slices = whole[settings.axis] if settings.slices is None else settings.slices
+    if not slices:
+        problem = f"no slice along {settings.axis} is wholly labelled: all have voxels of {settings.unlabelled}."
+        cure = "Label one slice wholly; where it lies along another axis, name that with --axis."
+        raise SettingsError("E-PROPAGATION-SLICES", problem, cure=cure)
+    return tuple(sorted(set(slices))), known
+
+
+def _whole_slices(known: NDArray[np.bool_], axis: Axis) -> tuple[int, ...]:
+    others = tuple(index for index, name in enumerate(AXES) if name != axis)
+    return tuple(np.flatnonzero(known.all(axis=others)).tolist())
+
+
+def _check_other_slices(shape: tuple[int, ...], settings: PropagateSettings) -> None:
+    axis, others = settings.axis, settings.other_slices
+    if others and settings.slices is None and settings.unlabelled is None:
+        first = next(iter(others))
+        problem = f"slices along {first} are named, and none along {axis}."
+        cure = f"Name these, too, as in {axis}=0:261:20,{first}=100, or let the main axis be --axis {first}."
+        raise SettingsError("E-PROPAGATION-SLICES", problem, cure=cure)
+    for name, slices in others.items():
+        size = shape[AXES.index(name)]
+        if any(not 0 <= index < size for index in slices):
+            problem = f"slices {name}={min(slices)} to {max(slices)} are not within 0 to {size - 1}."
+            raise SettingsError("E-PROPAGATION-SLICES", problem, cure="Count slices from 0; check the axis.")
+
+
 def _plan(
     volume: Volume,
     sparse: NDArray[Any],
+    known: NDArray[np.bool_] | None,
+    slices: tuple[int, ...],
     settings: PropagateSettings,
     method: str,
     method_settings: Settings,
     outputs: Outputs,
 ) -> PropagationPlan:
     along = np.moveaxis(sparse, "zyx".index(settings.axis), 0)
-    slices = labelled_slices(sparse, settings.axis) if settings.slices is None else tuple(sorted(set(settings.slices)))
     within = [index for index in slices if 0 <= index < len(along)]
-    numbers = np.unique(np.concatenate([np.unique(along[index]) for index in within])) if within else np.zeros(0)
+    parts = [np.unique(along[index]) for index in within]
+    n_known = 0
+    if known is not None:
+        beside = np.moveaxis(known, "zyx".index(settings.axis), 0).copy()
+        beside[within] = False
+        n_known = int(np.count_nonzero(beside))
+        parts.append(np.unique(along[beside]))
+    numbers = np.unique(np.concatenate(parts)) if parts else np.zeros(0)
     return PropagationPlan(
         shape=volume.spatial_shape,
         voxel_size_um=volume.require_voxel_size(),
@@ -212,6 +292,7 @@ def _plan(
         largest_gap=max((last - first - 1 for first, last in pairwise(slices)), default=0),
         n_labels=int(np.count_nonzero(numbers)),
         n_beyond=slices[0] + len(along) - 1 - slices[-1] if slices else len(along),
+        n_known=n_known,
         method=method,
         method_settings=method_settings,
         outputs=outputs,
@@ -244,6 +325,8 @@ def _record(labels: Path, image: Path | None, plan: PropagationPlan, settings: P
         "settings": plan.method_settings.model_dump(mode="json"),
         "axis": settings.axis,
         "slices": list(plan.slices),
+        "other_slices": {axis: list(slices) for axis, slices in settings.other_slices.items()},
+        "unlabelled": settings.unlabelled,
         "voxel_size_um": list(plan.voxel_size_um),
         "test": None if plan.test is None else asdict(plan.test),
         "made": now_utc(),
