@@ -206,15 +206,15 @@ def _seeded(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> tuple[_E
 
     Where both ends differ and no border lies between them, the shape is taken; what is known stays.
     """
-    assert_image = sparse.image
-    if assert_image is None:
+    image = sparse.image
+    if image is None:
         raise InputError("E-PROPAGATION-IMAGE", "image-guided needs the image.", cure="Give it with --image.")
     ends = _ends(sparse, slab)
     has_before, has_after = int(ends.before is not None), int(ends.after is not None)
     shape = (slab.n_slices + has_before + has_after, *sparse.labels.shape[1:])
     levels, seeds = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
     inner = slice(has_before, has_before + slab.n_slices)
-    levels[inner] = border_levels(assert_image, slab.first, slab.last, borders, sparse.voxel_size_um)
+    levels[inner] = border_levels(image, slab.first, slab.last, borders, sparse.voxel_size_um)
     if ends.before is not None:
         seeds[0] = ends.before
     if ends.after is not None:
