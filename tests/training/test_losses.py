@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import monai.losses
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -266,3 +267,55 @@ def test_wrong_numbers_and_shapes_are_refused() -> None:
             build_loss(LossSettings(kind=kind), K)(logits, bad)
     with pytest.raises(InputError, match="E-LOSS-SHAPE"):
         build_loss(LossSettings(), 2)(logits, target)
+
+
+@pytest.mark.parametrize("kind", SIGMOID + SOFTMAX)
+def test_a_weight_of_zero_is_unlabelled(kind: str) -> None:
+    """The same value and gradients, bit for bit, also where the network gives NaN; exactly none in those voxels."""
+    logits, target = sample(kind)
+    hidden = torch.rand(target.shape, generator=torch.Generator().manual_seed(6)) < 0.4
+    everywhere = hidden if kind in SIGMOID else hidden.unsqueeze(1).expand(logits.shape)
+    loss = build_loss(LossSettings(kind=kind), K)
+    results = []
+    for masked, weights in ((target.clone(), None), (target.clone(), (~hidden).double())):
+        if weights is None:
+            masked[hidden] = IGNORED
+        odd = logits.masked_fill(everywhere, float("nan")).requires_grad_()
+        value_ = loss(odd, masked, weights)
+        value_.backward()
+        assert (odd.grad[everywhere] == 0).all()
+        results.append((value_.detach(), odd.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+    assert float(loss(logits, target, torch.zeros(target.shape))) == 0
+
+
+@pytest.mark.parametrize("kind", ["bce", "focal", "cross-entropy", "softmax-focal"])
+def test_weights_weigh_the_mean_over_voxels(kind: str) -> None:
+    """As torch's and MONAI's values per voxel in NumPy's weighted mean."""
+    logits, target = sample(kind)
+    weights = torch.rand(target.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    if kind == "bce":
+        each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    elif kind == "focal":
+        each = monai.losses.FocalLoss(gamma=2.0, reduction="none")(logits, target)
+    elif kind == "cross-entropy":
+        each = functional.cross_entropy(logits, target, reduction="none")
+    else:
+        classes_ = monai.losses.FocalLoss(gamma=2.0, use_softmax=True, to_onehot_y=True, reduction="none")
+        each = classes_(logits, target.unsqueeze(1)).sum(1)
+    loss = build_loss(LossSettings(kind=kind), K)
+    wanted = np.average(each.numpy(), weights=weights.numpy())
+    assert float(loss(logits, target, weights)) == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_weighted_dice_of_a_countable_case(reduction: str) -> None:
+    """Prediction 1 1 0, truth 1 0 1, weights 1, 1/2, 1/4: common 1, sizes 3/2 and 5/4, so 1 - 2 / 2.75."""
+    logits = torch.tensor([[[100.0, 100.0, -100.0]]], dtype=torch.float64)
+    target = torch.tensor([[[1.0, 0.0, 1.0]]], dtype=torch.float64)
+    weights = torch.tensor([[[1.0, 0.5, 0.25]]])
+    loss = build_loss(LossSettings(kind="dice", smoothing=1e-9, head_reduction=reduction), 1)
+    assert float(loss(logits, target, weights)) == pytest.approx(1 - 2 / 2.75, abs=1e-8)
+    with pytest.raises(InputError, match=r"E-LOSS-SHAPE.*weights"):
+        loss(logits, target, weights[0])

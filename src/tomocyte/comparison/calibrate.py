@@ -150,6 +150,13 @@ class Examiner:
         result = self._result(item)
         frame = item.read_frame(0)
         partial = [name for name in frame.labels if not frame.is_labelled(name).all()]
+        if item.uncertainty:
+            raise InputError(
+                "E-LABELS-PARTIAL",
+                "labels have a map of uncertainty: they are no truth.",
+                path=item.image,
+                cure="Calibrate on images that are labelled throughout by hand; trainings: --set calibrate=false.",
+            )
         if partial:
             raise InputError(
                 "E-LABELS-PARTIAL",

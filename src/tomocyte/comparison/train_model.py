@@ -219,7 +219,7 @@ def _can_be_recalibrated(card: ModelCard, recipe: Recipe, held_out: Sequence[Lab
     for item in held_out if card.calibration and not is_refused else ():
         frame = item.read_frame(0)
         for name in n_objects.keys() & frame.labels.keys():
-            if not frame.is_labelled(name).all():
+            if item.uncertainty or not frame.is_labelled(name).all():
                 return False
             n_objects[name] += len(np.unique(frame.labels[name][frame.labels[name] > 0]))
     return any(count >= FEWEST_OBJECTS for count in n_objects.values())

@@ -5,7 +5,7 @@ Two layouts are read: a data set that tomocyte wrote (``items/<item>/`` with ``l
 :func:`_of_pairs` and add it to ``_LAYOUTS``.
 
 Sparse labels (some slices of a volume, some frames) are label images in which all other voxels carry the item's
-``ignore_label``.
+``ignore_label``; or, as the user painted them, label images of which slices without any label are not labelled.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images
+from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.datasets.orientation import oriented_like
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, TomocyteError
@@ -35,6 +35,8 @@ ITEM_CARD = "card.json"
 """In an item's folder: split, domain and how it was made."""
 SET_CARD = "labelled.json"
 """In a data set's folder: what holds for the labels of all items."""
+UNPAINTED = 2**32 - 1
+"""Ignore label of slices that were not painted, where the user gives none."""
 TRACKS = "tracks.parquet"
 TRUTH = "truth.parquet"
 
@@ -65,6 +67,10 @@ class LabelledItem:
         Voxel size z, y, x in µm given by the user for all files of the item.
     axes : str, optional
         Axes given by the user for files that do not name theirs, as ``CZYX``; labels have the same without C.
+    are_empty_slices_unlabelled : bool
+        Whether slices without any label have the ignore label when they are read.
+    uncertainty : dict
+        Structure -> map of how uncertain its labels are, 0 to 1; only where the settings weight by it.
     """
 
     name: str
@@ -80,6 +86,13 @@ class LabelledItem:
     pixel_size_um: tuple[float, float] | None = None
     voxel_size_um: VoxelSize | None = None
     axes: str | None = None
+    are_empty_slices_unlabelled: bool = False
+    uncertainty: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is learned from: image, label images, maps of uncertainty."""
+        return (self.image, *self.labels.values(), *self.uncertainty.values())
 
     def open_image(self) -> Volume:
         """The image, lazily, with a voxel size.
@@ -109,20 +122,45 @@ class LabelledItem:
         path = self.labels.get(structure)
         if path is None:
             return None
+        labels = self._open_beside(path, f"labels of {structure} have", image)
+        if labels.dtype.kind not in "uib":
+            raise InputError("E-LABELS-TYPE", f"labels must be integers, not {labels.dtype}.", path=path)
+        kept = () if self.ignore_label is None else (self.ignore_label,)
+        chosen = only_labels_of(structure, labels, kept=kept)
+        if self.ignore_label is None or not self.are_empty_slices_unlabelled:
+            return chosen
+        dtype = np.promote_types(chosen.dtype, np.min_scalar_type(self.ignore_label))
+        return chosen.with_properties(read_planes=PaintedPlanes(labels, chosen, self.ignore_label, dtype), dtype=dtype)
+
+    def open_uncertainty(self, structure: str, image: Volume) -> Volume | None:
+        """How uncertain the labels of a structure are, lazily; ``None`` where no map lies beside them.
+
+        Parameters
+        ----------
+        structure : str
+        image : Volume
+            From :meth:`open_image`.
+
+        Raises
+        ------
+        InputError
+            ``E-SHAPE``: not the image's frames and voxels.
+        """
+        path = self.uncertainty.get(structure)
+        return None if path is None else self._open_beside(path, "the map of uncertainty has", image)
+
+    def _open_beside(self, path: Path, subject: str, image: Volume) -> Volume:
         axes = None if self.axes is None else re.sub("[cC]", "", self.axes)
-        labels = oriented_like(self._open(path, axes, is_size_required=False), image)
-        if (labels.n_frames, labels.spatial_shape) != (image.n_frames, image.spatial_shape):
+        volume = oriented_like(self._open(path, axes, is_size_required=False), image)
+        if (volume.n_frames, volume.spatial_shape) != (image.n_frames, image.spatial_shape):
             raise InputError(
                 "E-SHAPE",
-                f"labels of {structure} have {labels.n_frames} frames of {labels.spatial_shape}, "
+                f"{subject} {volume.n_frames} frames of {volume.spatial_shape}, "
                 f"the image {self.image.name} has {image.n_frames} of {image.spatial_shape}.",
                 path=path,
                 cure="Give label images of the same shape as their image.",
             )
-        if labels.dtype.kind not in "uib":
-            raise InputError("E-LABELS-TYPE", f"labels must be integers, not {labels.dtype}.", path=path)
-        kept = () if self.ignore_label is None else (self.ignore_label,)
-        return only_labels_of(structure, labels, kept=kept)
+        return volume
 
     def read_labels(self, structure: str, frame: int = 0) -> NDArray[Any]:
         """Labels (Z, Y, X) of one structure in one frame; integers, 0 = background.
@@ -164,6 +202,37 @@ class LabelledItem:
             if axes is None or "axes" not in {fact.name for fact in problem.missing}:
                 raise
         return read_volume(path, replace(options, axes=axes), is_size_required=is_size_required)
+
+
+@dataclass(frozen=True)
+class PaintedPlanes:
+    """Planes of a label image in which those without any label have the ignore label throughout; picklable.
+
+    Parameters
+    ----------
+    labels : Volume
+        As they are in the file: a slice with a label of any structure was painted.
+    chosen : Volume
+        The labels that are read.
+    ignore_label : int
+    dtype : dtype
+        One that holds the ignore label.
+    """
+
+    labels: Volume
+    chosen: Volume
+    ignore_label: int
+    dtype: np.dtype[Any]
+
+    def __call__(self, frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Planes (z_stop - z_start, Y, X)."""
+        planes = self.labels.planes(frame, channel, z_start, z_stop)
+        is_painted = planes.any(axis=(1, 2))
+        if self.chosen is not self.labels:
+            planes = self.chosen.planes(frame, channel, z_start, z_stop)
+        planes = planes.astype(self.dtype)
+        planes[~is_painted] = self.ignore_label
+        return planes
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,17 +393,27 @@ _LAYOUTS: tuple[Callable[[Path, LabelledSettings], list[LabelledItem] | None], .
 
 
 def _item(name: str, image: Path, labels: dict[str, Path], settings: LabelledSettings, **more: Any) -> LabelledItem:
+    has_unlabelled = settings.slices_without_labels == "unlabelled"
+    maps = {structure: _map_beside(path) for structure, path in labels.items() if settings.weights == "certainty"}
     return LabelledItem(
         shown_name(name),
         image,
         labels,
         settings.group_of(name),
-        ignore_label=settings.ignore_label,
+        ignore_label=UNPAINTED if has_unlabelled and settings.ignore_label is None else settings.ignore_label,
+        are_empty_slices_unlabelled=has_unlabelled,
+        uncertainty={structure: path for structure, path in maps.items() if path.is_file()},
         pixel_size_um=settings.stored_pixel_size_um,
         voxel_size_um=settings.stored_voxel_size_um,
         axes=settings.stored_axes,
         **more,
     )
+
+
+def _map_beside(labels: Path) -> Path:
+    """Where the map of uncertainty of a label image lies, if there is one."""
+    stem = stem_of(labels)
+    return labels.with_name(f"{stem}_uncertainty{labels.name[len(stem) :]}")
 
 
 def _item_card(path: Path) -> dict[str, str]:
@@ -382,7 +461,7 @@ def describe_items(items: Sequence[LabelledItem], hashes: dict[str, str]) -> lis
             "group": item.group,
             "split": item.split,
             "domain": item.domain,
-            "files": {shown_name(path.name): hashes[str(path)] for path in (item.image, *item.labels.values())},
+            "files": {shown_name(path.name): hashes[str(path)] for path in item.files},
         }
         for item in items
     ]

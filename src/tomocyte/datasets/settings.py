@@ -6,6 +6,7 @@ To add a setting, add a field with its meaning here and use it in :mod:`tomocyte
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -34,6 +35,12 @@ class LabelledSettings(Settings):
     the same without C."""
     ignore_label: int | None = Field(default=None, ge=1)
     """Label value of unlabelled voxels; they give no loss."""
+    slices_without_labels: Literal["background", "unlabelled"] = "background"
+    """What a z slice without any label is in a label image: empty, or not labelled yet (only some slices were painted);
+    unlabelled slices give no loss and no score."""
+    weights: Literal["equal", "certainty"] = "equal"
+    """``certainty``: the loss counts each voxel by 1 - uncertainty where ``NAME_uncertainty`` lies beside the label
+    image NAME, as ``tomocyte propagate --uncertainty-map`` writes it; in full where there is no map."""
 
     @model_validator(mode="after")
     def _one_stored_size(self) -> LabelledSettings:

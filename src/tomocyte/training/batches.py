@@ -15,7 +15,7 @@ import torch
 
 from tomocyte.training.data.augmentation import augment, augmented_order
 from tomocyte.training.data.samples import Image, Samples, Target, batch_shape, pad_pair
-from tomocyte.training.data.settings import IGNORE
+from tomocyte.training.data.settings import FULL_WEIGHT, IGNORE
 from tomocyte.training.recipe import Recipe
 
 Order = list[tuple[int, bool]]
@@ -79,6 +79,19 @@ def as_loss_target(target: torch.Tensor, *, is_softmax: bool) -> torch.Tensor:
         classes[target[:, head] == 1] = head + 1
     classes[(target == IGNORE).any(dim=1)] = IGNORE
     return classes
+
+
+def loss_arguments(target: torch.Tensor, *, n_heads: int, is_softmax: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Target and weights for the loss; weights lie behind the heads, where uncertain labels count less.
+
+    With softmax, which has one class per voxel, the least certain head decides how much a voxel counts.
+    """
+    heads, weights = target[:, :n_heads], target[:, n_heads:]
+    wanted = as_loss_target(heads, is_softmax=is_softmax)
+    if not weights.shape[1]:
+        return wanted, None
+    shares = weights.float().div(FULL_WEIGHT).clamp(max=1)  # padding is above, and ignored
+    return wanted, shares.amin(dim=1) if is_softmax else shares
 
 
 class Prefetcher:

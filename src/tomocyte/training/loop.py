@@ -22,7 +22,7 @@ from tomocyte.networks import build_network
 from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
-from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
+from tomocyte.training.batches import Prefetcher, epoch_order, loss_arguments
 from tomocyte.training.checkpoint import Tensors, TrainingState, load_training, save_training
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
@@ -197,7 +197,8 @@ class Trainer:
         images, target = images.to(self.device, memory_format=self.layout), target.to(self.device)
         with self.autocast():
             logits = self.parallel(images)
-        loss = self.loss(logits, as_loss_target(target, is_softmax=self.is_softmax))
+        n_heads = int(self.module.n_outputs) - self.is_softmax  # type: ignore[arg-type]
+        loss = self.loss(logits, *loss_arguments(target, n_heads=n_heads, is_softmax=self.is_softmax))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         is_taken = step_if_finite(self.optimiser, self.guard, self.recipe.loop.optimiser)

@@ -1,15 +1,16 @@
 """Losses on logits, which training minimises; unlabelled voxels are left out exactly.
 
 A target value of 255 means "not labelled": such a voxel adds nothing to the value and its gradient is exactly zero. A
-head that a sample has no labels for is simply 255 everywhere. Everything is computed in float32 (float64 stays), also
-under autocast. To add a loss, write a function ``(logits, target, settings) -> scalar``, name it in
-``LossSettings.kind`` and in ``_LOSSES``, and list in ``_APPLIES`` the settings it reads.
+head that a sample has no labels for is simply 255 everywhere. Voxels may have weights, by how certain their labels are;
+a weight of 0 is the same as "not labelled". Everything is computed in float32 (float64 stays), also under autocast. To
+add a loss, write a function ``(logits, target, weights, settings) -> scalar``, name it in ``LossSettings.kind`` and in
+``_LOSSES``, and list in ``_APPLIES`` the settings it reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from pydantic import Field, model_validator
@@ -21,8 +22,15 @@ from tomocyte.settings import Settings
 IGNORED = 255
 """Target value of an unlabelled voxel."""
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-_Rule = Callable[[torch.Tensor, torch.Tensor, "LossSettings"], torch.Tensor]
+_Rule = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, "LossSettings"], torch.Tensor]
+
+
+class Loss(Protocol):
+    """A loss as :func:`build_loss` makes it."""
+
+    def __call__(self, logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Scalar."""
+
 
 _SIGMOID = ("bce", "dice", "dice+bce", "focal")
 _APPLIES = {
@@ -100,10 +108,10 @@ def build_loss(settings: LossSettings, n_outputs: int) -> Loss:
     Returns
     -------
     callable
-        ``loss(logits, target) -> scalar``. Logits (B, K, \\*S) float; target for sigmoid losses (B, K, \\*S)
-        in [0, 1], for softmax losses class indices (B, \\*S); 255 is ignored in both. Where everything is ignored the
-        value is 0 and so is every gradient. The call raises ``InputError`` (``E-LOSS-SHAPE``) if the shapes do not
-        belong together.
+        ``loss(logits, target, weights=None) -> scalar``. Logits (B, K, \\*S) float; target for sigmoid losses
+        (B, K, \\*S) in [0, 1], for softmax losses class indices (B, \\*S); 255 is ignored in both. Weights, in [0, 1],
+        have the target's shape; 0 is ignored. Where everything is ignored the value is 0 and so is every gradient. The
+        call raises ``InputError`` (``E-LOSS-SHAPE``) if the shapes do not belong together.
 
     Raises
     ------
@@ -128,7 +136,7 @@ def build_loss(settings: LossSettings, n_outputs: int) -> Loss:
         function = _summed(function)
     is_softmax = settings.activation == "softmax"
 
-    def loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         shape = (logits.shape[0], *logits.shape[2:]) if is_softmax else tuple(logits.shape)
         if logits.ndim < 3 or logits.shape[1] != n_outputs or tuple(target.shape) != shape:
             raise InputError(
@@ -136,8 +144,16 @@ def build_loss(settings: LossSettings, n_outputs: int) -> Loss:
                 f"logits {tuple(logits.shape)} with {n_outputs} outputs and target {tuple(target.shape)}.",
                 cure=f"The target of {settings.kind} must be {'(B, *S)' if is_softmax else '(B, K, *S)'}.",
             )
+        if weights is not None and weights.shape != target.shape:
+            raise InputError(
+                "E-LOSS-SHAPE",
+                f"target {tuple(target.shape)} and weights {tuple(weights.shape)}.",
+                cure="Give one weight for each value of the target.",
+            )
         with torch.autocast(logits.device.type, enabled=False):
-            return function(logits if logits.dtype == torch.float64 else logits.float(), target, settings)
+            logits = logits if logits.dtype == torch.float64 else logits.float()
+            counted = (target != IGNORED).to(logits.dtype)
+            return function(logits, target, counted if weights is None else counted * weights, settings)
 
     return loss
 
@@ -145,7 +161,7 @@ def build_loss(settings: LossSettings, n_outputs: int) -> Loss:
 def _summed(function: _Rule) -> _Rule:
     """The same loss for each head alone, added up with the weights of the heads."""
 
-    def loss(logits: torch.Tensor, target: torch.Tensor, settings: LossSettings) -> torch.Tensor:
+    def loss(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, settings: LossSettings) -> torch.Tensor:
         n_outputs = logits.shape[1]
         positive = settings.positive_weights
         total = logits.new_zeros(())
@@ -153,21 +169,16 @@ def _summed(function: _Rule) -> _Rule:
             own = None if positive is None else (positive[head if len(positive) > 1 else 0],)
             single = settings.model_copy(update={"head_weights": None, "positive_weights": own})
             part = slice(head, head + 1)
-            total = total + weight * function(logits[:, part], target[:, part], single)
+            total = total + weight * function(logits[:, part], target[:, part], weights[:, part], single)
         return total
 
     return loss
 
 
-def _labelled(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits and target with zeros in unlabelled voxels, and where voxels are labelled (as numbers)."""
-    is_labelled = target != IGNORED
+def _labelled(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and target with zeros in voxels of weight 0, the unlabelled ones among them."""
     zero = torch.zeros((), dtype=logits.dtype, device=logits.device)
-    return (
-        torch.where(is_labelled, logits, zero),
-        torch.where(is_labelled, target.to(logits.dtype), zero),
-        is_labelled.to(logits.dtype),
-    )
+    return torch.where(weights > 0, logits, zero), torch.where(weights > 0, target.to(logits.dtype), zero)
 
 
 def _per_head(weights: tuple[float, ...] | None, logits: torch.Tensor) -> torch.Tensor:
@@ -183,56 +194,61 @@ def _weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (values * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
 
 
-def _bce(logits: torch.Tensor, target: torch.Tensor, settings: LossSettings) -> torch.Tensor:
-    logits, target, labelled = _labelled(logits, target)
+def _bce(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, settings: LossSettings) -> torch.Tensor:
+    logits, target = _labelled(logits, target, weights)
     positive = None if settings.positive_weights is None else _per_head(settings.positive_weights, logits)
     values = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=positive, reduction="none")
-    return _weighted_mean(values, labelled * _per_head(settings.head_weights, logits))
+    return _weighted_mean(values, weights * _per_head(settings.head_weights, logits))
 
 
-def _dice(logits: torch.Tensor, target: torch.Tensor, settings: LossSettings) -> torch.Tensor:
+def _dice(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, settings: LossSettings) -> torch.Tensor:
     """One minus soft Dice, the mean over heads (and samples) that have any label.
 
     References
     ----------
     .. [1] F. Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79 (here with sums, not sums of squares, below).
     """
-    logits, target, labelled = _labelled(logits, target)
+    logits, target = _labelled(logits, target, weights)
     axes = tuple(range(2, logits.ndim))
     axes = (0, *axes) if settings.is_batch_dice else axes
-    probability = torch.sigmoid(logits) * labelled
+    probability = torch.sigmoid(logits) * weights
     common = (probability * target).sum(axes)
-    sizes = probability.sum(axes) + target.sum(axes)  # (K,) or (B, K)
-    counts = (target if settings.is_present_only else labelled).sum(axes) > 0
+    sizes = probability.sum(axes) + (target * weights).sum(axes)  # (K,) or (B, K)
+    counts = (target if settings.is_present_only else weights).sum(axes) > 0
     below = sizes + settings.smoothing
     losses = 1 - (2 * common + settings.smoothing) / torch.where(below > 0, below, torch.ones_like(below))
     return _weighted_mean(losses, counts.to(losses.dtype) * _per_head(settings.head_weights, logits).flatten())
 
 
-def _dice_and_bce(logits: torch.Tensor, target: torch.Tensor, settings: LossSettings) -> torch.Tensor:
-    return settings.dice_weight * _dice(logits, target, settings) + settings.bce_weight * _bce(logits, target, settings)
+def _dice_and_bce(
+    logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, settings: LossSettings
+) -> torch.Tensor:
+    dice, bce = _dice(logits, target, weights, settings), _bce(logits, target, weights, settings)
+    return settings.dice_weight * dice + settings.bce_weight * bce
 
 
-def _focal(logits: torch.Tensor, target: torch.Tensor, settings: LossSettings) -> torch.Tensor:
+def _focal(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, settings: LossSettings) -> torch.Tensor:
     """Binary focal loss, (1 - p_t)^gamma times the cross-entropy.
 
     References
     ----------
     .. [1] T.-Y. Lin et al., Focal loss for dense object detection, ICCV 2017, eq. 4 and 5, doi:10.1109/ICCV.2017.324
     """
-    logits, target, labelled = _labelled(logits, target)
+    logits, target = _labelled(logits, target, weights)
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     # log(1 - p_t), from logits: p_t is the sigmoid of ±logit for a positive or negative voxel
     log_wrong = functional.logsigmoid(-logits * (2 * target - 1))
     values = torch.exp(settings.gamma * log_wrong) * entropy
     if settings.alpha is not None:
         values = values * (settings.alpha * target + (1 - settings.alpha) * (1 - target))
-    return _weighted_mean(values, labelled * _per_head(settings.head_weights, logits))
+    return _weighted_mean(values, weights * _per_head(settings.head_weights, logits))
 
 
-def _softmax_focal(logits: torch.Tensor, target: torch.Tensor, settings: LossSettings) -> torch.Tensor:
+def _softmax_focal(
+    logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, settings: LossSettings
+) -> torch.Tensor:
     """Focal loss over exclusive classes; with gamma 0 the cross-entropy with class weights."""
-    is_labelled = target != IGNORED
+    is_labelled = weights > 0
     indices = torch.where(is_labelled, target, torch.zeros_like(target)).long()
     logits = torch.where(is_labelled.unsqueeze(1), logits, torch.zeros_like(logits))
     logs = functional.log_softmax(logits, dim=1).gather(1, indices.unsqueeze(1)).squeeze(1)  # (B, *S)
@@ -240,13 +256,12 @@ def _softmax_focal(logits: torch.Tensor, target: torch.Tensor, settings: LossSet
     if settings.kind == "softmax-focal":
         # the clamp keeps the gradient of a gamma below 1 finite where the network is certain
         values = (1 - torch.exp(logs)).clamp_min(1e-12) ** settings.gamma * values
-    weights = is_labelled.to(logits.dtype)
     if settings.class_weights is not None:
         weights = weights * logits.new_tensor(settings.class_weights)[indices]
     return _weighted_mean(values, weights)
 
 
-_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, LossSettings], torch.Tensor]] = {
+_LOSSES: dict[str, _Rule] = {
     "bce": _bce,
     "dice": _dice,
     "dice+bce": _dice_and_bce,

@@ -132,7 +132,7 @@ class RunFolder:
             ``E-DATA-CHANGED``.
         """
         items = [*train, *validation]
-        files = {str(path): path for item in items for path in (item.image, *item.labels.values())}
+        files = {str(path): path for item in items for path in item.files}
         hashes = {name: sha256_of_path(path) for name, path in files.items()}
         content = {"train": describe_items(train, hashes), "validation": describe_items(validation, hashes)}
         path = self.folder / "data.json"

@@ -27,6 +27,7 @@ from tomocyte.progress import Callback, silent
 from tomocyte.training.checkpoint import Tensors
 from tomocyte.training.core_depth import with_core_depth
 from tomocyte.training.data.cell_samples import CellSamples, make_samples
+from tomocyte.training.data.patches import is_object
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.distributed import Processes
@@ -170,6 +171,25 @@ def _check(recipe: Recipe, data: LabelledData, n_axes: int) -> None:
         raise SettingsError("E-RECIPE", "`select: best` needs validation data.", cure="Give some, or select: last.")
     if not data.train:
         raise InputError("E-NO-DATA", f"no labelled image of {kind.name} to train on.", cure="Give labelled images.")
+    _check_sparse(recipe, data, n_axes)
+
+
+def _check_sparse(recipe: Recipe, data: LabelledData, n_axes: int) -> None:
+    is_sparse = any(item.are_empty_slices_unlabelled for item in data.train)
+    if n_axes == 3 and is_sparse and recipe.data.targets == "mask-and-core":
+        raise SettingsError(
+            "E-RECIPE",
+            "how deep voxels lie in their objects is not known from single slices, and a 3-D network learns cores.",
+            cure="Fill the slices between with `tomocyte propagate`, or --set data.targets=masks.",
+        )
+    if recipe.data.weights == "certainty" and not any(item.uncertainty for item in data.train):
+        raise InputError(
+            "E-UNCERTAINTY-MAP",
+            "data.weights is certainty, and no label image has a map of uncertainty.",
+            path=data.train[0].image,
+            cure="Put NAME_STRUCTURE_uncertainty beside NAME_STRUCTURE, as `tomocyte propagate --uncertainty-map` "
+            "writes it, or --set data.weights=equal.",
+        )
 
 
 def check_values(samples: Samples) -> None:
@@ -205,7 +225,9 @@ def check_positives(samples: Samples, *, may_lack: bool = False) -> None:
         image, labels = samples.volume(item)
         for name in list(missing):
             volume = labels[name]
-            if volume is not None and any(volume.planes(frame, 0).any() for frame in range(image.n_frames)):
+            ignored = samples.items[item].ignore_label
+            frames = () if volume is None else range(image.n_frames)
+            if volume is not None and any(is_object(volume.planes(frame, 0), ignored).any() for frame in frames):
                 missing.discard(name)
         if not missing:
             return
@@ -252,7 +274,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         is_trained_on_simulated=any(simulated),
         training_data=(
             f"{len(samples)} {_sample_noun(samples)} of {len(samples.items)} "
-            f"{'simulated ' if all(simulated) else ''}images: {', '.join(names)[:1500]}"
+            f"{'simulated ' if all(simulated) else ''}images{_labels_of(samples)}: {', '.join(names)[:1500]}"
         ),
         date=datetime.now(tz=UTC).date(),
         figures={VALIDATION: validation} if validation else {},
@@ -260,6 +282,17 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         recipe=recipe.model_dump(mode="json"),
         **_input_of(recipe, samples),
     )
+
+
+def _labels_of(samples: Samples) -> str:
+    """What is not plain about the labels, for the card."""
+    parts = []
+    if any(item.are_empty_slices_unlabelled for item in samples.items):
+        parts.append("only painted slices")
+    n_maps = sum(bool(item.uncertainty) for item in samples.items)
+    if n_maps:
+        parts.append(f"labels of {n_maps} weighted by 1 - uncertainty")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _sample_noun(samples: Samples) -> str:

@@ -7,14 +7,15 @@ another manner, change :func:`draw_window`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.training.data.settings import DataSettings
-from tomocyte.training.data.targets import make_targets
+from tomocyte.training.data.targets import make_targets, make_weights, stored_weight
 from tomocyte.volume import Volume
 
 MOST_OBJECT_VOXELS = 4096
@@ -36,12 +37,15 @@ class Labelled:
     frame : int
     ignore_label : int, optional
         Label value of unlabelled voxels.
+    uncertainty : dict
+        Structure -> how uncertain its labels are, where that is known and weighs.
     """
 
     image: Volume
     labels: dict[str, Volume | None]
     frame: int
     ignore_label: int | None = None
+    uncertainty: dict[str, Volume] = field(default_factory=dict)
 
 
 def object_voxels(source: Labelled) -> NDArray[np.int64]:
@@ -65,9 +69,34 @@ def object_voxels(source: Labelled) -> NDArray[np.int64]:
 
 
 def _inside(source: Labelled, z: int) -> NDArray[np.bool_]:
-    planes = [v.planes(source.frame, 0, z, z + 1)[0] for v in source.labels.values() if v is not None]
-    result: NDArray[np.bool_] = np.logical_or.reduce([is_object(plane, source.ignore_label) for plane in planes])
+    result: NDArray[np.bool_] = np.logical_or.reduce(object_planes(source, z))
     return result
+
+
+def object_planes(source: Labelled, z: int) -> list[NDArray[np.bool_]]:
+    """Voxels (Y, X) of a plane that are labelled as an object, for each structure that has labels."""
+    return [is_object(plane, source.ignore_label) & _counts(source, name, z) for name, plane in _planes(source, z)]
+
+
+def is_plane_labelled(source: Labelled, z: int) -> bool:
+    """Whether any voxel of a plane is labelled, as an object or as background, and counts."""
+    if source.ignore_label is None and not source.uncertainty:
+        return True
+    return any(((plane != source.ignore_label) & _counts(source, name, z)).any() for name, plane in _planes(source, z))
+
+
+def _planes(source: Labelled, z: int) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name, volume in source.labels.items():
+        if volume is not None:
+            yield name, volume.planes(source.frame, 0, z, z + 1)[0]
+
+
+def _counts(source: Labelled, name: str, z: int) -> NDArray[np.bool_]:
+    """Where labels are not so uncertain that their weight is 0."""
+    volume = source.uncertainty.get(name)
+    if volume is None:
+        return np.ones(source.image.spatial_shape[1:], np.bool_)
+    return np.asarray(stored_weight(volume.planes(source.frame, 0, z, z + 1)[0]) > 0)
 
 
 def is_object(labels: NDArray[Any], ignore_label: int | None) -> NDArray[np.bool_]:
@@ -150,6 +179,17 @@ def read_window(source: Labelled, window: Window, settings: DataSettings) -> tup
         ]
     )
     return voxels, target
+
+
+def read_weights(source: Labelled, window: Window, settings: DataSettings) -> Target | None:
+    """Weights (K, Z, Y, X) of a window as :func:`make_weights` gives them; ``None`` where all voxels count equally."""
+    if settings.weights == "equal":
+        return None
+    maps = {
+        name: volume.planes(source.frame, 0, window[0].start, window[0].stop)[:, window[1], window[2]]
+        for name, volume in source.uncertainty.items()
+    }
+    return make_weights(maps, settings, tuple(part.stop - part.start for part in window))
 
 
 def _margin(depth_um: float | None, size_um: float, part: slice) -> int:

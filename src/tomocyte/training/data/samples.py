@@ -1,7 +1,8 @@
 """Training samples: sections for 2-D networks, patches for 3-D ones, read lazily and the same for the same seed.
 
-A sample is (image, target): float32 as the network sees it, and uint8 with 255 in unlabelled voxels. To add a kind of
-sample, write a class with ``__len__``, ``groups`` and ``read``.
+A sample is (image, target): float32 as the network sees it, and uint8 with 255 in unlabelled voxels. Where uncertain
+labels count less, the target of a sample for training has their weights behind its outputs, one plane for each. To add
+a kind of sample, write a class with ``__len__``, ``groups`` and ``read``.
 """
 
 from __future__ import annotations
@@ -17,14 +18,25 @@ from numpy.typing import NDArray
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError
 from tomocyte.segmentation.prediction.normalization import offset_and_scale
-from tomocyte.training.data.patches import Labelled, draw_window, is_object, object_voxels, read_window, stored_window
+from tomocyte.training.data.patches import (
+    Labelled,
+    draw_window,
+    is_plane_labelled,
+    object_planes,
+    object_voxels,
+    read_weights,
+    read_window,
+    stored_window,
+)
 from tomocyte.training.data.settings import IGNORE, DataSettings
-from tomocyte.training.data.targets import make_targets
+from tomocyte.training.data.targets import make_targets, output_names
 from tomocyte.volume import Volume
 
 Image = NDArray[np.float32]
 Target = NDArray[np.uint8]
 CACHE_BYTES = 1_500_000_000
+N_DRAWS = 8
+"""How often a patch is drawn until it holds a labelled voxel; the last time around an object."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class Samples:
         self._volumes: dict[int, tuple[Volume, dict[str, Volume | None]]] = {}
         self._cache: OrderedDict[Place, tuple[Image, Target]] = OrderedDict()
         self._cached_bytes = 0
+        self._uncertainty: dict[int, dict[str, Volume]] = {}
         self._centres: dict[Place, NDArray[np.int64]] = {}
         self._scales: dict[tuple[int, int], list[tuple[float, float]]] = {}
         self.places = [place for index in range(len(items)) for place in self._places(index)]
@@ -114,6 +127,11 @@ class Samples:
 
     def whole(self, index: int) -> tuple[Image, Target]:
         """A whole section (C, Y, X), or a whole frame (C, Z, Y, X), with its target, at the network's voxel size."""
+        image, target = self._weighted(index)
+        return image, target[: len(output_names(self.settings))]
+
+    def _weighted(self, index: int) -> tuple[Image, Target]:
+        """As :meth:`whole`, with the weights behind the outputs."""
         place = self.places[index]
         if place in self._cache:
             self._cache.move_to_end(place)
@@ -129,15 +147,24 @@ class Samples:
     def read(self, index: int, rng: np.random.Generator) -> tuple[Image, Target]:
         """One sample for training: a whole section, or a patch of ``patch_shape`` at a random place.
 
-        Patches of volumes are read from disk, window by window; the volume does not stay in memory.
+        Patches of volumes are read from disk, window by window; the volume does not stay in memory. Patches hold a
+        labelled voxel.
         """
-        shape = self.settings.patch_shape
-        if shape is None:
-            return self.whole(index)
-        if self.n_axes == 2:
-            return crop_patch(*self.whole(index), self.settings, rng)
+        if self.settings.patch_shape is None:
+            return self._weighted(index)
+        for share in (*[self.settings.object_share] * (N_DRAWS - 1), 1.0):
+            settings = self.settings.model_copy(update={"object_share": share})
+            image, target = self._drawn_patch(index, settings, rng)
+            if (target[: len(output_names(settings))] != IGNORE).any():
+                break
+        return image, target
+
+    def _drawn_patch(self, index: int, settings: DataSettings, rng: np.random.Generator) -> tuple[Image, Target]:
+        shape = settings.patch_shape
+        if self.n_axes == 2 or shape is None:
+            return crop_patch(*self._weighted(index), settings, rng)
         place = self.places[index]
-        source = Labelled(*self.volume(place.item), place.frame, self.items[place.item].ignore_label)
+        source = self._source(place)
         stored, working = source.image.require_voxel_size(), self.pixel_size_um(index)
         if place not in self._centres:
             self._centres[place] = object_voxels(source)
@@ -145,12 +172,12 @@ class Samples:
             source.image.spatial_shape,
             stored_window(shape, stored, working),
             self._centres[place],
-            object_share=self.settings.object_share,
+            object_share=settings.object_share,
             rng=rng,
         )
-        voxels, target = read_window(source, window, self.settings)
+        voxels, target = read_window(source, window, settings)
         normalized = self._normalized(voxels, place, (window[0].start, window[0].stop))
-        image, target = resample_pair(normalized, target, stored, working)
+        image, target = _resampled(normalized, target, read_weights(source, window, settings), stored, working)
         inside = (slice(None), *(slice(n) for n in shape))
         return pad_pair(image[inside], target[inside], shape)
 
@@ -162,25 +189,31 @@ class Samples:
             self._volumes[item] = (image, labels)
         return self._volumes[item]
 
+    def _source(self, place: Place) -> Labelled:
+        entry = self.items[place.item]
+        image, labels = self.volume(place.item)
+        if place.item not in self._uncertainty:
+            opened = {name: entry.open_uncertainty(name, image) for name in self.settings.structures}
+            self._uncertainty[place.item] = {name: volume for name, volume in opened.items() if volume is not None}
+        return Labelled(image, labels, place.frame, entry.ignore_label, self._uncertainty[place.item])
+
     def _places(self, item: int) -> list[Place]:
-        image, labels = self.volume(item)
+        image, _ = self.volume(item)
         depth = image.spatial_shape[0]
         voxel = image.require_voxel_size()
         smallest = self.settings.min_section_area_um2 / (voxel[1] * voxel[2])
         places: list[Place] = []
+        sources = [self._source(Place(item, frame, 0)) for frame in range(image.n_frames)]
         if self.n_axes == 3:
-            return [Place(item, frame, 0) for frame in range(image.n_frames)]
-        for frame in range(image.n_frames):
-            areas = np.zeros(depth, dtype=np.int64)
-            for volume in labels.values():
-                if volume is not None:
-                    planes = (volume.planes(frame, 0, z, z + 1) for z in range(depth))
-                    counts = [np.count_nonzero(is_object(plane, self.items[item].ignore_label)) for plane in planes]
-                    areas = np.maximum(areas, counts)
+            return [Place(item, frame, 0) for frame, source in enumerate(sources) if _has_labels(source)]
+        for frame, source in enumerate(sources):
+            counts = [[np.count_nonzero(plane) for plane in object_planes(source, z)] for z in range(depth)]
+            areas = np.asarray(counts, dtype=np.int64).reshape(depth, -1).max(axis=1, initial=0)
             shown = np.flatnonzero((areas > 0) & (areas >= smallest))
             sections = _with_margin(shown, depth, self.settings.section_margin_um / voxel[0])
             if self.settings.sections == "all":
                 sections = np.arange(depth)
+            sections = sections[[is_plane_labelled(source, int(z)) for z in sections]]
             most = self.settings.max_sections_per_item
             if most is not None and len(sections) > most:
                 sections = sections[np.linspace(0, len(sections) - 1, most).round().astype(int)]
@@ -200,7 +233,11 @@ class Samples:
             normalized = normalized[:, 0]
             read = {name: None if array is None else array[0] for name, array in read.items()}
         target = make_targets(read, self.settings, stored, ignore_label=self.items[place.item].ignore_label)
-        return resample_pair(normalized, target, stored, self._working_size_um(place.item))
+        window = (slice(*planes), slice(0, image.spatial_shape[1]), slice(0, image.spatial_shape[2]))
+        weights = read_weights(self._source(place), window, self.settings)
+        if self.n_axes == 2 and weights is not None:
+            weights = weights[:, 0]
+        return _resampled(normalized, target, weights, stored, self._working_size_um(place.item))
 
     def _normalized(self, voxels: NDArray[Any], place: Place, planes: tuple[int, int]) -> Image:
         """Values as the network sees them, with the offset and scale of the whole frame, as when it is applied."""
@@ -227,6 +264,10 @@ class Samples:
         for channel, (offset, scale) in enumerate(self._scales[key]):
             result[channel] = (voxels[channel].astype(np.float64) - offset) / scale
         return result
+
+
+def _has_labels(source: Labelled) -> bool:
+    return any(is_plane_labelled(source, z) for z in range(source.image.spatial_shape[0]))
 
 
 def _with_margin(shown: NDArray[np.intp], depth: int, margin: float) -> NDArray[np.intp]:
@@ -256,6 +297,19 @@ def resample_pair(
     return smaller, result
 
 
+def _resampled(
+    image: Image, target: Target, weights: Target | None, stored_um: tuple[float, ...], working_um: tuple[float, ...]
+) -> tuple[Image, Target]:
+    """As :func:`resample_pair`; weights, if there are any, behind the outputs, and what has no weight unlabelled."""
+    image, target = resample_pair(image, target, stored_um, working_um)
+    if weights is None:
+        return image, target
+    shape = image.shape[1:]
+    if weights.shape[1:] != shape:
+        weights = np.stack([np.rint(_resized(plane.astype(np.float32), shape)) for plane in weights]).astype(np.uint8)
+    return image, np.concatenate([np.where(weights == 0, np.uint8(IGNORE), target), weights])
+
+
 def _resized(plane: NDArray[Any], shape: tuple[int, ...]) -> Image:
     from skimage.transform import resize
 
@@ -275,7 +329,7 @@ def crop_patch(image: Image, target: Target, settings: DataSettings, rng: np.ran
     room = [size - length for size, length in zip(image.shape[1:], shape, strict=True)]
     start = [int(rng.integers(0, free + 1)) for free in room]
     if rng.random() < settings.object_share:
-        inside = np.flatnonzero((target == 1).any(axis=0))
+        inside = np.flatnonzero((target[: len(output_names(settings))] == 1).any(axis=0))
         if inside.size:
             centre = np.unravel_index(int(inside[rng.integers(inside.size)]), image.shape[1:])
             jitter = [int(rng.integers(-(length // 4), length // 4 + 1)) for length in shape]

@@ -17,6 +17,8 @@ from tomocyte.settings import Settings
 
 IGNORE = 255
 """Value of an unlabelled target voxel: no loss, no score."""
+FULL_WEIGHT = 254
+"""Weight, as it is stored, of a voxel that counts in full; 0: like an unlabelled one."""
 
 
 class CellSampleSettings(Settings):
@@ -96,4 +98,6 @@ class DataSettings(LabelledSettings):
     def _cells_need_nuclei(self) -> DataSettings:
         if self.targets == "cell-by-cell" and (len(self.structures) != 2 or self.patch_shape is None):
             raise ValueError("'cell-by-cell' needs two 'structures', cell and nucleus, and a 'patch_shape'")
+        if self.targets == "cell-by-cell" and (self.weights, self.slices_without_labels) != ("equal", "background"):
+            raise ValueError("'cell-by-cell' needs labels of whole frames, without 'weights' and unlabelled slices")
         return self

@@ -5,12 +5,14 @@ To add a kind of target, add it to ``DataSettings.targets`` and to :func:`make_t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.training.data.settings import IGNORE, DataSettings
+from tomocyte.errors import InputError
+from tomocyte.training.data.settings import FULL_WEIGHT, IGNORE, DataSettings
 
 Target = NDArray[np.uint8]
 
@@ -54,6 +56,61 @@ def make_targets(
         first = labels.get(settings.structures[0])
         outputs = [outputs[0], _core(first, outputs[0], settings, pixel_size_um)]
     return np.stack(outputs)
+
+
+def make_weights(
+    uncertainty: Mapping[str, NDArray[Any] | None], settings: DataSettings, shape: tuple[int, ...]
+) -> Target:
+    """How much each voxel of each output counts in the loss: 1 - uncertainty, in steps of 1 / 254.
+
+    Parameters
+    ----------
+    uncertainty : mapping
+        Structure -> uncertainty of its labels, 0 to 1, of the given shape; ``None`` or missing: certain.
+    settings : DataSettings
+    shape : tuple of int
+        (Y, X) or (Z, Y, X).
+
+    Returns
+    -------
+    ndarray (K, Y, X) or (K, Z, Y, X), uint8
+        0 to 254; :data:`FULL_WEIGHT` counts in full.
+
+    Raises
+    ------
+    InputError
+        As :func:`stored_weight`.
+    """
+    outputs = []
+    for name in settings.structures:
+        values = uncertainty.get(name)
+        if values is None:
+            outputs.append(np.full(shape, FULL_WEIGHT, np.uint8))
+            continue
+        outputs.append(stored_weight(values))
+    return np.stack(outputs * (len(output_names(settings)) // len(outputs)))
+
+
+def stored_weight(uncertainty: NDArray[Any]) -> Target:
+    """1 - uncertainty as a weight from 0 to :data:`FULL_WEIGHT`.
+
+    Raises
+    ------
+    InputError
+        ``E-UNCERTAINTY-MAP``: NaN, or values outside 0 to 1.
+
+    Examples
+    --------
+    >>> stored_weight(np.array([0.0, 0.5, 1.0])).tolist()
+    [254, 127, 0]
+    """
+    if not ((uncertainty >= 0) & (uncertainty <= 1)).all():
+        raise InputError(
+            "E-UNCERTAINTY-MAP",
+            "a map of uncertainty has NaN or values outside 0 to 1.",
+            cure="Write it again with `tomocyte propagate --uncertainty-map`, or --set data.weights=equal.",
+        )
+    return np.asarray(np.rint((1 - uncertainty) * FULL_WEIGHT), dtype=np.uint8)
 
 
 def _mask(labels: NDArray[Any] | None, shape: tuple[int, ...], ignore_label: int | None) -> Target:

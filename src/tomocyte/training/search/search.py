@@ -24,7 +24,7 @@ from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.networks.scnas.genotype import Genotype
 from tomocyte.networks.scnas.supernet import SuperNetwork
 from tomocyte.progress import Callback, Progress, silent
-from tomocyte.training.batches import Prefetcher, as_loss_target, epoch_order
+from tomocyte.training.batches import Prefetcher, epoch_order, loss_arguments
 from tomocyte.training.checkpoint import TrainingState, load_training, save_training
 from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.data.samples import Samples
@@ -283,7 +283,8 @@ class Search:
         images, target = (part.to(self.device) for part in batch)
         with self.autocast():
             logits = self.module(images, drawn)
-        return self.loss(logits, as_loss_target(target, is_softmax=self.recipe.loss.activation == "softmax"))
+        is_softmax = self.recipe.loss.activation == "softmax"
+        return self.loss(logits, *loss_arguments(target, n_heads=self.n_outputs, is_softmax=is_softmax))
 
     def _add(self, name: str, loss: torch.Tensor) -> None:
         value = float(loss.detach())
