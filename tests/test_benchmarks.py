@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
+from tests.training.conftest import write_pair
+
+from tomocyte.datasets.labelled import find_items
+from tomocyte.datasets.settings import LabelledSettings
 
 OTHERS = {
     "agreement": "compares numbers only; tests/measurements/test_other_programs.py",
@@ -18,6 +22,7 @@ OTHERS = {
     "films": "its numbers are another program's; tests/test_films.py",
     "propagation": "below",
     "propagation_inputs": "what it propagates labels in",
+    "sparse_training": "compares trainings; below",
     "propagation_worker": "one method in a process of its own",
 }
 SCRIPTS = sorted(path for path in (Path(__file__).parent.parent / "benchmarks").glob("*.py") if path.stem not in OTHERS)
@@ -64,3 +69,23 @@ def test_the_benchmark_of_propagation_scores_what_it_ran(tmp_path: Path, capsys)
     before = path.stat().st_mtime_ns
     main([*line, "--peer", "scikit-image:cg_j"])
     assert path.stat().st_mtime_ns == before
+
+
+def test_the_comparison_of_sparse_labels_paints_every_nth_slice(tmp_path: Path) -> None:
+    """A block in planes 17 to 28 is in planes 16 to 27 of what is cut out: the 20th and the 25th were painted."""
+    script = runpy.run_path(str(SCRIPTS[0].parent / "sparse_training.py"))
+    labels = np.zeros((46, 80, 80), np.uint32)
+    labels[17:29, 30:50, 30:50] = 3
+    image = np.random.default_rng(0).normal(1.337, 0.0005, labels.shape) + 0.02 * (labels > 0)
+    write_pair(tmp_path / "fields", "a", image, labels)
+    items = find_items(tmp_path / "fields", LabelledSettings(structures=("nucleus",)))
+    facts = script["write_kinds"](items, "nucleus", 5, tmp_path / "out")
+    assert (facts["n_painted"], facts["n_slices"]) == (2, 12)
+    assert facts["dice_of_propagated"] > 0.5
+    for kind in script["KINDS"]:
+        recipe = script["recipe_for"](kind, "unet3d", structure="nucleus", n_epochs=1, seed=1)
+        (item,) = find_items(tmp_path / "out" / script["FOLDERS"].get(kind, kind), recipe.data)
+        shown = (item.read_labels("nucleus") == 1).any((1, 2))
+        assert shown.sum() == 2 if kind.startswith("painted") else shown.sum() > 2, kind
+        assert bool(item.uncertainty) == (kind == "propagated, weights")
+        assert item.are_empty_slices_unlabelled == (kind == "painted")
