@@ -36,13 +36,16 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.zeros((41, 30, 20), dtype=np.uint8)
     labels[::20, 5:20, 4:15] = 3
     write_volume("sparse.ome.tif", Volume.from_array(labels, voxel_size_um=(0.7, 0.3, 0.2)))
+    edited = labels.copy()
+    edited[20, 3:18] = labels[20, 5:20]
+    write_volume("edited.ome.tif", Volume.from_array(edited, voxel_size_um=(0.7, 0.3, 0.2)))
     scribbles = np.where(np.arange(41)[:, None, None] % 20 == 0, labels, 255).astype(np.uint8)
     scribbles[10, 8, 6:12] = 3
     write_volume("scribbles.ome.tif", Volume.from_array(scribbles, voxel_size_um=(0.7, 0.3, 0.2)))
     image = np.random.default_rng(0).normal(size=labels.shape).astype(np.float32)
     write_volume("image.ome.tif", Volume.from_array(image, voxel_size_um=(0.7, 0.3, 0.2)))
     commands = [line for line in blocks("")[0].splitlines() if line]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         result = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
         assert result.exit_code == 0, command

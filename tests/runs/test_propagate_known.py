@@ -115,3 +115,47 @@ def test_what_cannot_be_used_is_refused_with_a_cure(tmp_path: Path, image: Path,
     assert "--axis y" in refused("E-PROPAGATION-SLICES", alone, SettingsError)
     outside = PropagateSettings(slices=(0,), other_slices={"x": (24,)})
     assert "axis" in refused("E-PROPAGATION-SLICES", outside, SettingsError)
+
+
+def test_an_edited_slice_updates_what_was_written(tmp_path: Path, image: Path, truth: np.ndarray) -> None:
+    labels = written(tmp_path / "labels.ome.tif", truth, "labels")
+    slices = ("--image", image, "--labelled-slices", "0,2,4,6,8", "--uncertainty-map")
+    assert command(labels, "-o", tmp_path / "old.ome.tif", *slices)[0] == 0
+    edited = truth.copy()
+    edited[6, 4:14, 10:15] = 2
+    newer = written(tmp_path / "newer.ome.tif", edited, "labels")
+    words = (newer, "-o", tmp_path / "new.ome.tif", *slices, "--update", tmp_path / "old.ome.tif")
+    code, output = command(*words)
+    assert (code, "2 of 4 stretches between labelled slices were filled again" in output) == (0, True)
+    old, new = (read_volume(tmp_path / f"{name}.ome.tif").planes(0, 0) for name in ("old", "new"))
+    assert np.array_equal(new[:5], old[:5])
+    assert np.array_equal(new[6], edited[6])
+    assert (new[[5, 7]] == 2).any(axis=(1, 2)).all()
+    maps = [read_volume(tmp_path / f"{name}_uncertainty.ome.tif").planes(0, 0) for name in ("old", "new")]
+    assert np.array_equal(maps[0][:5], maps[1][:5])
+    records = [
+        json.loads((tmp_path / f"{name}.propagation.json").read_text(encoding="utf-8")) for name in ("old", "new")
+    ]
+    assert records[0]["memory"]["borders"] == records[1]["memory"]["borders"]
+    assert records[0]["test"] == records[1]["test"]
+
+
+def test_an_earlier_result_that_does_not_fit_is_refused(tmp_path: Path, image: Path, truth: np.ndarray) -> None:
+    labels = written(tmp_path / "labels.ome.tif", truth, "labels")
+    settings = PropagateSettings(slices=(0, 4, 8))
+    old, new = tmp_path / "old.ome.tif", tmp_path / "new.ome.tif"
+    propagate_file(labels, old, settings, image=image)
+    other = written(tmp_path / "other.ome.tif", np.ones(SHAPE, np.float32), "intensity")
+    with pytest.raises(InputError, match=r"E-PROPAGATION-PREVIOUS.*another image"):
+        propagate_file(labels, new, settings, image=other, previous=old)
+    with_map = settings.model_copy(update={"is_map_written": True})
+    with pytest.raises(InputError, match=r"E-PROPAGATION-PREVIOUS.*lacks"):
+        propagate_file(labels, new, with_map, image=image, previous=old)
+    with pytest.raises(InputError, match=r"E-PROPAGATION-PREVIOUS.*settings"):
+        propagate_file(
+            labels, new, settings.model_copy(update={"method_settings": {"max_beyond": 1}}), image=image, previous=old
+        )
+    (tmp_path / "old.propagation.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(InputError, match=r"E-PROPAGATION-PREVIOUS.*not a record"):
+        propagate_file(labels, new, settings, image=image, previous=old)
+    assert not new.exists()

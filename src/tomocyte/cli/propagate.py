@@ -53,6 +53,16 @@ def propagate(
         bool,
         typer.Option("--uncertainty-map", help="Also write how uncertain each voxel is, from 0 to 1 (float32)."),
     ] = False,
+    update: Annotated[
+        Path | None,
+        typer.Option(
+            "--update",
+            metavar="OLD",
+            help="The dense labels that this command wrote before some labels changed, with their record beside them: "
+            "only the slices that the changed labels concern are filled again, by the borders learned then. Give the "
+            "other options as then. For image-guided.",
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting of the method, e.g. is_tapered=false.")
     ] = None,
@@ -99,6 +109,7 @@ def propagate(
             output,
             settings,
             image=image,
+            previous=update,
             options=ReadOptions(voxel_size_um=voxel_size_um, axes=axes, dataset=dataset),
             is_dry_run=dry_run,
             callback=callback,
@@ -112,6 +123,8 @@ def propagate(
     if plan.n_known:
         typer.echo(f"{plan.n_known} voxels are known beside these slices ({plan.n_known / math.prod(plan.shape):.2%}).")
     typer.echo(f"{plan.method}: {', '.join(f'{key}={value}' for key, value in plan.method_settings) or 'no settings'}")
+    if plan.n_refilled is not None:
+        typer.echo(f"{plan.n_refilled[0]} of {plan.n_refilled[1]} stretches between labelled slices were filled again.")
     if plan.test is not None:
         typer.echo(_tested(plan.test))
     files = [plan.outputs.labels, plan.outputs.record, *([plan.outputs.uncertainty] if uncertainty_map else [])]

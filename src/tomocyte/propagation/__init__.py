@@ -128,6 +128,7 @@ def propagate(
     axis: Axis = "z",
     method: str | None = None,
     settings: Settings | None = None,
+    previous: DenseLabels | None = None,
     callback: Callable[[int, int], None] = silent,
 ) -> DenseLabels:
     """Labels on every slice from labels on a few.
@@ -152,6 +153,9 @@ def propagate(
         One of :func:`methods`; when not given, ``image-guided`` with an image and ``signed-distance`` without.
     settings : Settings, optional
         Of the method's own class; its defaults when not given.
+    previous : DenseLabels, optional
+        The result of the same call before some labels changed: only what the changed ones concern is filled again, by
+        what was learned then. The image must be the same.
     callback : callable, optional
         Called with the number of slices done and of all.
 
@@ -167,8 +171,9 @@ def propagate(
         ``E-PROPAGATION-METHOD``, ``E-PROPAGATION-AXIS``, ``E-PROPAGATION-SETTINGS``, or ``E-PROPAGATION-SLICES``: none,
         or outside the volume.
     InputError
-        ``E-LABELS-TYPE``, ``E-SHAPE``, or ``E-PROPAGATION-IMAGE``: the method needs an image, or
-        does not use the one given; ``E-PROPAGATION-KNOWN``: it does not use known voxels.
+        ``E-LABELS-TYPE``, ``E-SHAPE``, ``E-PROPAGATION-PREVIOUS``: an earlier result that does not fit, or
+        ``E-PROPAGATION-IMAGE``: the method needs an image, or does not use the one given; ``E-PROPAGATION-KNOWN``: it
+        does not use known voxels.
     MetadataError
         ``E-VOXEL-SIZE``.
 
@@ -199,16 +204,50 @@ def propagate(
     index = _axis_index(axis)
     order = (index, *(other_axis for other_axis in range(3) if other_axis != index))
     checked = _checked_slices(labelled_slices(labels, axis) if slices is None else slices, labels.shape[index])
+    origin = _origin(entry, options, axis, voxel_size_um, labels.shape)
+    if previous is not None:
+        _check_previous(previous, labels.shape, origin)
+        turned = previous.labels.transpose(order), previous.uncertainty.transpose(order)
+        previous = replace(previous, labels=turned[0], uncertainty=turned[1])
     sparse = SparseLabels(
         labels=labels.transpose(order),
         slices=checked,
         voxel_size_um=(voxel_size_um[order[0]], voxel_size_um[order[1]], voxel_size_um[order[2]]),
         image=None if image is None else image.transpose(order),
         known=None if known is None else _beside(known.transpose(order), checked, entry),
+        previous=previous,
     )
     dense = entry.propagate(sparse, options, callback)
     back = tuple(np.argsort(order).tolist())
-    return replace(dense, labels=dense.labels.transpose(back), uncertainty=dense.uncertainty.transpose(back))
+    memory = None if dense.memory is None else {"origin": origin, **dense.memory}
+    labels, uncertainty = dense.labels.transpose(back), dense.uncertainty.transpose(back)
+    return replace(dense, labels=labels, uncertainty=uncertainty, memory=memory)
+
+
+def _origin(
+    entry: PropagationMethod, settings: Settings, axis: Axis, voxel_size_um: VoxelSize, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """What must be the same for an earlier result to be gone on from."""
+    return {
+        "method": entry.name,
+        "settings": settings.model_dump(mode="json", exclude={"n_threads"}),
+        "axis": axis,
+        "voxel_size_um": list(voxel_size_um),
+        "shape": list(shape),
+    }
+
+
+def _check_previous(previous: DenseLabels, shape: tuple[int, ...], origin: dict[str, Any]) -> None:
+    if previous.memory is None:
+        problem = "the earlier result holds nothing to go on from; image-guided leaves it."
+        raise InputError("E-PROPAGATION-PREVIOUS", problem, cure="Propagate without the earlier result.")
+    before = previous.memory.get("origin", {})
+    differing = [name for name in origin if before.get(name) != origin[name]]
+    if differing or previous.labels.shape != shape or previous.uncertainty.shape != shape:
+        words = ", ".join(name.replace("_um", "").replace("_", " ") for name in differing) or "shape"
+        problem = f"the earlier result was made differently: {words}."
+        cure = "Use the options that it was made with, or propagate without it."
+        raise InputError("E-PROPAGATION-PREVIOUS", problem, cure=cure)
 
 
 def _axis_index(axis: str) -> int:

@@ -2,11 +2,11 @@
 
 What a border looks like is learned from the labelled slices (:mod:`tomocyte.propagation.borders`). Labelled slices are
 walls, so that the volume falls into slabs that know nothing of each other: they are filled in parallel, one slab in
-memory per thread, and a slice that is labelled anew changes two of them. Within a slab every voxel gets the label that
-reaches it over the lowest border. Where the labels at both ends differ and the image shows no border between them at
-all, nothing is to be followed, and the shape decides (:mod:`tomocyte.propagation.signed_distance`). Voxels that are
-known within a slab (scribbles, slices along another axis) are more places that labels come from. The cost does not
-depend on the number of labels.
+memory per thread, and a slice that is labelled anew changes two of them (:mod:`tomocyte.propagation.memory`). Within a
+slab every voxel gets the label that reaches it over the lowest border. Where the labels at both ends differ and the
+image shows no border between them at all, nothing is to be followed, and the shape decides
+(:mod:`tomocyte.propagation.signed_distance`). Voxels that are known within a slab (scribbles, slices along another
+axis) are more places that labels come from. The cost does not depend on the number of labels.
 
 How often it errs is measured, not assumed: labelled slices are left out in turn and predicted from their neighbours.
 To let the errors depend on something else, add it to :func:`_situations`.
@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,10 @@ from pydantic import Field
 from tomocyte.errors import InputError
 from tomocyte.propagation.borders import BorderModel, border_levels, labels_differ, learn_borders
 from tomocyte.propagation.flooding import flood, flood_twice, settle
+from tomocyte.propagation.memory import Memory, SlabDigests, memory_as_json, memory_from_json
 from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels
 from tomocyte.propagation.signed_distance import SignedDistanceSettings, interpolate_labels
+from tomocyte.propagation.slabs import Slab, given_digest, labels_digest, slabs_of
 from tomocyte.settings import Settings
 
 MAX_LEFT_OUT = 4
@@ -55,28 +56,6 @@ class ImageGuidedSettings(Settings):
     """Slabs that are filled at the same time; 0: as many as there are cores."""
 
 
-@dataclass(frozen=True)
-class _Slab:
-    """Slices between two labelled ones, or beyond the last of one side.
-
-    Parameters
-    ----------
-    first, last : int
-        The slices to fill are ``first`` to ``last - 1``.
-    before, after : int, optional
-        The labelled slices at its ends.
-    """
-
-    first: int
-    last: int
-    before: int | None
-    after: int | None
-
-    @property
-    def n_slices(self) -> int:
-        return self.last - self.first
-
-
 def follow_image(
     sparse: SparseLabels, settings: ImageGuidedSettings, callback: Callable[[int, int], None]
 ) -> DenseLabels:
@@ -94,22 +73,25 @@ def follow_image(
     """
     if sparse.image is None:
         raise InputError("E-PROPAGATION-IMAGE", "image-guided needs the image.", cure="Give it with --image.")
-    _check_finite(sparse.image)
-    borders = learn_borders(sparse.image, sparse.labels, sparse.slices, sparse.voxel_size_um)
+    if sparse.previous is None:
+        _check_finite(sparse.image)
+        memory, test = _learn(sparse, sparse.image, settings)
+    else:
+        memory, test = memory_from_json(sparse.previous.memory or {}), sparse.previous.test
     n_slices = len(sparse.labels)
     labels = np.zeros_like(sparse.labels)
     uncertainty = np.zeros(labels.shape, np.float32) if settings.is_uncertainty_measured else _unknown(labels.shape)
     for index in sparse.slices:
         labels[index] = sparse.labels[index]
-    errors = _measure_errors(sparse, borders, settings) if settings.is_uncertainty_measured else None
-    slabs = _slabs(sparse, settings.max_beyond)
+    slabs = slabs_of(sparse, settings.max_beyond)
     n_done = len(sparse.slices)
     callback(n_done, n_slices)
     with ThreadPoolExecutor(settings.n_threads or _n_cores()) as pool:
-        tasks = [pool.submit(_fill, sparse, borders, slab, errors, labels, uncertainty) for slab in slabs]
+        tasks = [pool.submit(_fill, sparse, memory, slab, labels, uncertainty) for slab in slabs]
+        digests = []
         try:
             for slab, task in zip(slabs, tasks, strict=True):
-                task.result()
+                digests.append(task.result())
                 n_done += slab.n_slices
                 callback(n_done, n_slices)
         except BaseException:
@@ -124,7 +106,16 @@ def follow_image(
         if settings.is_uncertainty_measured:
             uncertainty[sparse.known] = 0
     callback(n_slices, n_slices)
-    return DenseLabels(labels, uncertainty, None if errors is None else errors.test)
+    return DenseLabels(labels, uncertainty, test, memory_as_json(replace(memory, slabs=tuple(digests))))
+
+
+def _learn(sparse: SparseLabels, image: NDArray[Any], settings: ImageGuidedSettings) -> tuple[Memory, SelfTest | None]:
+    """What borders look like, and how often labels are wrong."""
+    borders = learn_borders(image, sparse.labels, sparse.slices, sparse.voxel_size_um)
+    if not settings.is_uncertainty_measured:
+        return Memory(borders, None, ()), None
+    errors = _measure_errors(sparse, borders, settings)
+    return Memory(borders, errors.rates, ()), errors.test
 
 
 def _unknown(shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -145,19 +136,6 @@ def _check_finite(image: NDArray[Any]) -> None:
     if n_bad:
         problem = f"the image has {n_bad} voxels that are not finite numbers."
         raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or use --method signed-distance.")
-
-
-def _slabs(sparse: SparseLabels, max_beyond: int | None) -> list[_Slab]:
-    slices, n_slices = sparse.slices, len(sparse.labels)
-    gaps = [last - first - 1 for first, last in pairwise(slices)]
-    beyond = max_beyond if max_beyond is not None else (max(gaps) if gaps else n_slices)
-    start, stop = max(0, slices[0] - beyond), min(n_slices, slices[-1] + 1 + beyond)
-    if max_beyond is None and sparse.known is not None:
-        with_known = np.flatnonzero(sparse.known.any(axis=(1, 2)))
-        start, stop = min(start, int(with_known[0])), max(stop, int(with_known[-1]) + 1)
-    between = [_Slab(first + 1, last, first, last) for first, last in pairwise(slices) if last - first > 1]
-    ends = [_Slab(start, slices[0], None, slices[0]), _Slab(slices[-1] + 1, stop, slices[-1], None)]
-    return sorted([*between, *(slab for slab in ends if slab.n_slices)], key=lambda slab: -slab.n_slices)
 
 
 @dataclass(frozen=True)
@@ -181,7 +159,7 @@ class _Ends:
     known: NDArray[np.uint16]
 
 
-def _ends(sparse: SparseLabels, slab: _Slab) -> _Ends:
+def _ends(sparse: SparseLabels, slab: Slab) -> _Ends:
     labels, inner = sparse.labels, slice(slab.first, slab.last)
     is_known = None if sparse.known is None or not sparse.known[inner].any() else sparse.known[inner]
     parts = [labels[index] for index in (slab.before, slab.after) if index is not None]
@@ -201,7 +179,7 @@ def _ends(sparse: SparseLabels, slab: _Slab) -> _Ends:
     return _Ends(numbers, before, compact.pop() if slab.after is not None else None, is_known, known)
 
 
-def _seeded(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> tuple[_Ends, NDArray[Any], NDArray[Any]]:
+def _seeded(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> tuple[_Ends, NDArray[Any], NDArray[Any]]:
     """The labels of a slab, border levels and seeds of it with its ends; an open end holds no seed.
 
     Where both ends differ and no border lies between them, the shape is taken; what is known stays.
@@ -226,7 +204,7 @@ def _seeded(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> tuple[_E
 
 
 def _settle_borderless(
-    sparse: SparseLabels, slab: _Slab, ends: _Ends, levels: NDArray[Any], seeds: NDArray[Any]
+    sparse: SparseLabels, slab: Slab, ends: _Ends, levels: NDArray[Any], seeds: NDArray[Any]
 ) -> None:
     """Where both ends differ and neither a border nor a known voxel lies between them, take the shape."""
     if ends.before is None or ends.after is None:
@@ -239,7 +217,7 @@ def _settle_borderless(
         np.copyto(seeds[1:-1], shape, where=is_borderless[None])
 
 
-def _shape(sparse: SparseLabels, slab: _Slab, ends: _Ends) -> DenseLabels:
+def _shape(sparse: SparseLabels, slab: Slab, ends: _Ends) -> DenseLabels:
     """What the shape alone says of a slab between two labelled slices, in the numbers of its ends less 1."""
     planes = np.zeros((slab.n_slices + 2, *sparse.labels.shape[1:]), np.uint16)
     for row, plane in ((0, ends.before), (-1, ends.after)):
@@ -248,7 +226,7 @@ def _shape(sparse: SparseLabels, slab: _Slab, ends: _Ends) -> DenseLabels:
     return interpolate_labels(pair, SignedDistanceSettings(), lambda _done, _all: None)
 
 
-def _shape_beyond(sparse: SparseLabels, slab: _Slab, ends: _Ends) -> tuple[NDArray[Any], NDArray[np.float32]]:
+def _shape_beyond(sparse: SparseLabels, slab: Slab, ends: _Ends) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Beyond the last labelled slice its shape goes on, and is doubted near its borders and far from it."""
     import edt
 
@@ -280,27 +258,35 @@ class _Filled:
 
 def _fill(
     sparse: SparseLabels,
-    borders: BorderModel,
-    slab: _Slab,
-    errors: _Errors | None,
+    memory: Memory,
+    slab: Slab,
     labels: NDArray[Any],
     uncertainty: NDArray[np.float32],
-) -> None:
-    """Write labels and uncertainty of a slab."""
+) -> SlabDigests:
+    """Write labels and uncertainty of a slab: those from before, where nothing has changed since."""
     inner = slice(slab.first, slab.last)
-    if errors is None:
-        ends, levels, seeds = _seeded(sparse, borders, slab)
+    given, before = given_digest(sparse, slab), sparse.previous
+    if before is not None:
+        digest = memory.filled_from(slab, given)
+        if digest is not None and digest == labels_digest(before.labels[inner]):
+            np.copyto(labels[inner], before.labels[inner], casting="unsafe")
+            if memory.error_rates is not None:
+                uncertainty[inner] = before.uncertainty[inner]
+            return SlabDigests(slab, given, digest)
+    if memory.error_rates is None:
+        ends, levels, seeds = _seeded(sparse, memory.borders, slab)
         if ends.is_known is None:
             settle(levels, seeds)
         start = int(ends.before is not None)
         labels[inner] = ends.numbers[flood(levels, seeds)[start : start + slab.n_slices] - 1]
-        return
-    filled = _fill_with_situations(sparse, borders, slab)
-    labels[inner] = filled.labels
-    uncertainty[inner] = errors.rates[filled.situations]
+    else:
+        filled = _fill_with_situations(sparse, memory.borders, slab)
+        labels[inner] = filled.labels
+        uncertainty[inner] = memory.error_rates[filled.situations]
+    return SlabDigests(slab, given, labels_digest(labels[inner]))
 
 
-def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: _Slab) -> _Filled:
+def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> _Filled:
     ends, levels, seeds = _seeded(sparse, borders, slab)
     start = int(ends.before is not None)
     inner = slice(start, start + slab.n_slices)
@@ -343,9 +329,7 @@ def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageG
     if not places:
         return _Errors(_assumed_rates(), None)
     slabs = [
-        _Slab(
-            sparse.slices[place - 1] + 1, sparse.slices[place + 1], sparse.slices[place - 1], sparse.slices[place + 1]
-        )
+        Slab(sparse.slices[place - 1] + 1, sparse.slices[place + 1], sparse.slices[place - 1], sparse.slices[place + 1])
         for place in places
     ]
     with ThreadPoolExecutor(settings.n_threads or _n_cores()) as pool:

@@ -32,6 +32,8 @@ class SparseLabels:
     known : ndarray (N, H, W), bool, optional
         Voxels beside the labelled slices whose label is given, 0 = background included: scribbles, or slices along
         other axes. False on labelled slices; not given where there are none.
+    previous : DenseLabels, optional
+        The result before some labels changed, of the same method, settings and image, its ``memory`` among it.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
@@ -39,6 +41,7 @@ class SparseLabels:
     voxel_size_um: VoxelSize
     image: NDArray[Any] | None = None
     known: NDArray[np.bool_] | None = None
+    previous: DenseLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,14 @@ class DenseLabels:
         settings leave it out.
     test : SelfTest, optional
         Of methods that test themselves, where three slices or more are labelled.
+    memory : dict, optional
+        Plain JSON, of methods that fill again only what changed labels concern.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     uncertainty: NDArray[np.float32]
     test: SelfTest | None = None
+    memory: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tomocyte.progress import silent
 from tomocyte.propagation import (
     AXES,
     Axis,
+    DenseLabels,
     SelfTest,
     check_known_is_used,
     default_method,
@@ -92,6 +93,8 @@ class PropagationPlan:
     method : str
     method_settings : Settings
     outputs : Outputs
+    n_refilled : tuple of 2 int, optional
+        With an earlier result: slabs that were filled again, and all.
     test : SelfTest, optional
         How well slices that were left out were predicted; of methods that test themselves, once they have run.
     notes : tuple of str
@@ -108,6 +111,7 @@ class PropagationPlan:
     method: str
     method_settings: Settings
     outputs: Outputs
+    n_refilled: tuple[int, int] | None = None
     test: SelfTest | None = None
     notes: tuple[str, ...] = ()
 
@@ -118,6 +122,7 @@ def propagate_file(
     settings: PropagateSettings,
     *,
     image: Path | None = None,
+    previous: Path | None = None,
     options: ReadOptions | None = None,
     is_dry_run: bool = False,
     callback: Callable[[int, int], None] = silent,
@@ -133,6 +138,9 @@ def propagate_file(
     settings : PropagateSettings
     image : Path, optional
         The image that was labelled, for methods that follow it.
+    previous : Path, optional
+        What this function wrote before some labels changed, with its record beside it: only what the changed labels
+        concern is filled again. Method, settings, axis and image must be the same.
     options : ReadOptions, optional
         What the user says about the label image.
     is_dry_run : bool
@@ -144,7 +152,8 @@ def propagate_file(
     ------
     InputError
         A file cannot be read; ``E-PROPAGATION-AXES``: more than one frame or channel; ``E-LABELS-TYPE``;
-        ``E-PROPAGATION-UNLABELLED``: no voxel has the value of unlabelled ones, or a labelled slice has some.
+        ``E-PROPAGATION-UNLABELLED``: no voxel has the value of unlabelled ones, or a labelled slice has some;
+        ``E-PROPAGATION-PREVIOUS``: an earlier result that does not fit or lacks its record.
     MetadataError
         ``E-ORIENTATION``: image and labels are rotated against each other.
     SettingsError
@@ -169,6 +178,7 @@ def propagate_file(
         turned = oriented_like(pixel_volume, volume)
         plan = replace(plan, notes=turned.notes[len(pixel_volume.notes) :])
         pixels = _only_frame(turned)
+    earlier = None if previous is None else _earlier(previous, image, is_map_read=settings.is_map_written)
     if is_dry_run:
         return plan
     dense = propagate(
@@ -180,16 +190,17 @@ def propagate_file(
         axis=settings.axis,
         method=plan.method,
         settings=method_settings,
+        previous=earlier,
         callback=callback,
     )
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     same = {name: getattr(volume, name) for name in ("voxel_size_um", "origin", "affine", "affine_unit")}
-    plan = replace(plan, test=dense.test)
+    plan = replace(plan, test=dense.test, n_refilled=None if earlier is None else _n_refilled(earlier, dense))
     if outputs.uncertainty is not None:
         uncertainty = Volume.from_array(dense.uncertainty, quantity="uncertainty", unit="1", **same)
         write_whole_volume(outputs.uncertainty, uncertainty)
-    write_atomic(outputs.record, _record(labels, image, plan, settings))
+    write_atomic(outputs.record, _record(labels, image, plan, settings, dense))
     about = {"quantity": "labels", "unit": "1", "label_names": volume.label_names}
     write_whole_volume(outputs.labels, Volume.from_array(dense.labels, **about, **same))
     return plan
@@ -316,7 +327,39 @@ def _outputs_of(output: Path, *, is_map_written: bool) -> Outputs:
     )
 
 
-def _record(labels: Path, image: Path | None, plan: PropagationPlan, settings: PropagateSettings) -> bytes:
+def _earlier(previous: Path, image: Path | None, *, is_map_read: bool) -> DenseLabels:
+    """What was written before; its uncertainty is NaN where it is not asked for."""
+    outputs = _outputs_of(previous, is_map_written=is_map_read)
+    cure = "Give the dense labels that tomocyte propagate wrote, with their files beside them, or leave --update out."
+    missing = [path for path in (outputs.labels, outputs.record, outputs.uncertainty) if path and not path.exists()]
+    if missing:
+        raise InputError("E-PROPAGATION-PREVIOUS", "the earlier result lacks this file.", path=missing[0], cure=cure)
+    try:
+        record = json.loads(outputs.record.read_text(encoding="utf-8"))
+        before, memory, test = record["image"], record["memory"], record["test"]
+        self_test = None if test is None else SelfTest(**{**test, "slices": tuple(test["slices"])})
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"is not a record of a propagation that can be gone on from ({type(error).__name__}: {error})."
+        raise InputError("E-PROPAGATION-PREVIOUS", problem, path=outputs.record, cure=cure) from error
+    if image is not None and before is not None and before["sha256"] != sha256_of_path(image):
+        problem = "the earlier result was made from another image."
+        raise InputError("E-PROPAGATION-PREVIOUS", problem, path=image, cure="Leave --update out.")
+    labels = refit(_only_frame(read_volume(previous)))
+    uncertainty = np.broadcast_to(np.float32(np.nan), labels.shape)
+    if outputs.uncertainty is not None:
+        uncertainty = _only_frame(read_volume(outputs.uncertainty))
+    return DenseLabels(labels, uncertainty, self_test, memory)
+
+
+def _n_refilled(earlier: DenseLabels, dense: DenseLabels) -> tuple[int, int]:
+    """Slabs that were filled from other labels than before, and all."""
+    before, after = (result.memory["slabs"] if result.memory else [] for result in (earlier, dense))
+    return sum(slab not in before for slab in after), len(after)
+
+
+def _record(
+    labels: Path, image: Path | None, plan: PropagationPlan, settings: PropagateSettings, dense: DenseLabels
+) -> bytes:
     """Who made the labels, from what and how; paths are left out, hashes name the files."""
     content = {
         "labels": {"name": labels.name, "sha256": sha256_of_path(labels)},
@@ -329,6 +372,7 @@ def _record(labels: Path, image: Path | None, plan: PropagationPlan, settings: P
         "unlabelled": settings.unlabelled,
         "voxel_size_um": list(plan.voxel_size_um),
         "test": None if plan.test is None else asdict(plan.test),
+        "memory": dense.memory,
         "made": now_utc(),
         "environment": environment(),
     }
