@@ -240,13 +240,13 @@ def _origin(
 def _check_previous(previous: DenseLabels, shape: tuple[int, ...], origin: dict[str, Any]) -> None:
     if previous.memory is None:
         problem = "the earlier result holds nothing to go on from; image-guided leaves it."
-        raise InputError("E-PROPAGATION-PREVIOUS", problem, cure="Propagate without the earlier result.")
+        raise InputError("E-PROPAGATION-PREVIOUS", problem, cure="Leave --update out.")
     before = previous.memory.get("origin", {})
     differing = [name for name in origin if before.get(name) != origin[name]]
     if differing or previous.labels.shape != shape or previous.uncertainty.shape != shape:
         words = ", ".join(name.replace("_um", "").replace("_", " ") for name in differing) or "shape"
         problem = f"the earlier result was made differently: {words}."
-        cure = "Use the options that it was made with, or propagate without it."
+        cure = "Give the options that it was made with, or leave --update out."
         raise InputError("E-PROPAGATION-PREVIOUS", problem, cure=cure)
 
 

@@ -88,4 +88,4 @@ def memory_from_json(content: dict[str, Any]) -> Memory:
         return Memory(model, None if rates is None else np.array(rates, np.float32), slabs)
     except (KeyError, TypeError, ValueError) as error:
         problem = f"what the earlier result remembers cannot be read ({type(error).__name__}: {error})."
-        raise InputError("E-PROPAGATION-PREVIOUS", problem, cure="Propagate without the earlier result.") from error
+        raise InputError("E-PROPAGATION-PREVIOUS", problem, cure="Leave --update out.") from error
