@@ -113,7 +113,7 @@ def test_unknown_experiments_are_refused() -> None:
 def test_an_unknown_name_lists_what_ships_and_a_folder_of_the_name_is_no_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SettingsError, match=r"E-RECIPE.*osnet-nucleus.*crossval: .*osnet-tables.*paper: choi-fig2c"):
+    with pytest.raises(SettingsError, match=r"E-RECIPE.*osnet-nucleus.*crossval: .*osnet-tables.*paper: .*choi-fig2c"):
         load_recipe("no-such")
     for name in ("benchmark", "osnet-published"):  # tables beside the recipes
         with pytest.raises(SettingsError, match="E-RECIPE"):

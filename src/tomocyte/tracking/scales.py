@@ -18,6 +18,8 @@ from tomocyte.tracking.objects import Float
 TAILS = (3.0, 4.0, 6.0, 10.0, 20.0)
 """Degrees of freedom of Student's t among which a series chooses: few where objects jump now and then."""
 FIRST_TAIL = 4.0
+MIN_STEPS = 100
+"""Fewer even steps do not say that none will jump."""
 PARTS = (0.0, 0.15, 0.3, 0.5)
 """Where on the line between daughters the mother lay, from either end."""
 PART_SHARES = (0.2, 0.15, 0.15, 0.5)
@@ -120,7 +122,7 @@ def likeliest_steps(away_um: Float, floor_um: float) -> tuple[Float, float]:
         Least spread.
     """
     spread, n_dimensions = robust_spread(away_um, floor_um), away_um.shape[1]
-    if len(away_um) < 30:
+    if len(away_um) < MIN_STEPS:
         return spread, FIRST_TAIL
     squares = ((away_um / spread) ** 2).sum(axis=1)
     best = (math.inf, 1.0, FIRST_TAIL)
