@@ -66,6 +66,24 @@ def propagate(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting of the method, e.g. is_tapered=false.")
     ] = None,
+    smooth: Annotated[
+        int, typer.Option("--smooth", help="Steps of curvature flow that smooth borders of labels, e.g. 100; 0: none.")
+    ] = 0,
+    clean: Annotated[
+        float,
+        typer.Option(
+            "--clean",
+            help="Remove pieces of a label that reach no labelled slice and are not larger than this part of its "
+            "largest piece, e.g. 0.1; 0: none.",
+        ),
+    ] = 0.0,
+    fill: Annotated[
+        float,
+        typer.Option(
+            "--fill",
+            help="Fill holes that reach no labelled slice, up to this part of the label's size, e.g. 0.9; 0: none.",
+        ),
+    ] = 0.0,
     voxel_size_um: VoxelSizeOption = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
@@ -95,6 +113,7 @@ def propagate(
             "slices": named.pop(axis, None),
             "other_slices": named,
             "unlabelled": unlabelled,
+            "finishing": {"smooth": smooth, "clean": clean, "fill": fill},
             "is_map_written": uncertainty_map,
         },
     )

@@ -55,7 +55,7 @@ def large_enough(objects: Components | Extents, min_voxels: float) -> Mask:
     return keep & (objects.n_voxels > 0)
 
 
-def fill_holes(labels: Labels, *, max_voxels: float = math.inf) -> None:
+def fill_holes(labels: Labels, *, max_voxels: float = math.inf, max_share: float = math.inf) -> None:
     """Give background that an object encloses to that object, in place.
 
     Parameters
@@ -64,13 +64,16 @@ def fill_holes(labels: Labels, *, max_voxels: float = math.inf) -> None:
         Changed in place; only background voxels change. A single plane is filled in 2-D.
     max_voxels : float
         Larger holes stay.
+    max_share : float
+        Holes larger than this part of the object's own voxels stay.
     """
     extents = label_extents(labels)
     axes = slice(1, None) if labels.shape[0] == 1 else slice(None)
     widths = (extents.upper - extents.lower)[:, axes]
     for label in np.flatnonzero((extents.n_voxels > 0) & (widths.min(axis=1) > 2)):
         if label:
-            _fill_object(labels, int(label), extents.box(int(label), labels.shape), max_voxels)
+            largest = min(max_voxels, max_share * int(extents.n_voxels[label]))
+            _fill_object(labels, int(label), extents.box(int(label), labels.shape), largest)
 
 
 def _fill_object(labels: Labels, label: int, box: Box, max_voxels: float) -> None:

@@ -34,6 +34,7 @@ from tomocyte.propagation import (
     method_of,
     propagate,
 )
+from tomocyte.propagation.finishing import FinishingSettings, finish_labels
 from tomocyte.provenance import environment, now_utc, sha256_of_path
 from tomocyte.runs.convert import refuse_existing, write_whole_volume
 from tomocyte.settings import Settings, build_settings
@@ -57,6 +58,8 @@ class PropagateSettings(Settings):
     """Slices that are labelled along other axes; ``slices`` are then to be given, too."""
     unlabelled: int | None = Field(default=None, ge=0)
     """The value of voxels that are not labelled; all others are known, 0 as background."""
+    finishing: FinishingSettings = FinishingSettings()
+    """What is done to labels once they are propagated."""
     is_map_written: bool = False
     """Whether the uncertainty of every voxel is written, too."""
 
@@ -193,6 +196,10 @@ def propagate_file(
         previous=earlier,
         callback=callback,
     )
+    if settings.finishing != FinishingSettings():
+        is_given = np.zeros(sparse.shape, bool) if known is None else known.copy()
+        np.moveaxis(is_given, AXES.index(settings.axis), 0)[list(plan.slices)] = True
+        dense = replace(dense, labels=finish_labels(dense.labels, is_given, settings.finishing))
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     same = {name: getattr(volume, name) for name in ("voxel_size_um", "origin", "affine", "affine_unit")}
@@ -366,6 +373,7 @@ def _record(
         "image": None if image is None else {"name": image.name, "sha256": sha256_of_path(image)},
         "method": plan.method,
         "settings": plan.method_settings.model_dump(mode="json"),
+        "finishing": settings.finishing.model_dump(mode="json"),
         "axis": settings.axis,
         "slices": list(plan.slices),
         "other_slices": {axis: list(slices) for axis, slices in settings.other_slices.items()},
