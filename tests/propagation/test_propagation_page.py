@@ -51,6 +51,7 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert result.exit_code == 0, command
     assert (tmp_path / "guided_uncertainty.ome.tif").exists()
     assert (tmp_path / "dense.ome.tif").exists()
+    assert (tmp_path / "finished.ome.tif").exists()
     assert (tmp_path / "dense.propagation.json").exists()
     assert (tmp_path / "checked_uncertainty.ome.tif").exists()
     assert not (tmp_path / "along-y.ome.tif").exists()

@@ -9,14 +9,14 @@ import pytest
 from scipy import ndimage
 
 from tomocyte.errors import InputError
-from tomocyte.propagation import propagate
+from tomocyte.propagation import DenseLabels, propagate
 from tomocyte.propagation.random_walk import RandomWalkSettings, count_visits
 
 SIZE = (0.7, 0.3, 0.2)
 STEPS = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
 
 
-def walked(image: np.ndarray, sparse: np.ndarray, **settings: float | bool):
+def walked(image: np.ndarray, sparse: np.ndarray, **settings: float | bool) -> DenseLabels:
     options = RandomWalkSettings.model_validate(settings)
     return propagate(sparse, voxel_size_um=SIZE, image=image, method="random-walk", settings=options)
 
@@ -98,7 +98,7 @@ def test_labels_and_uncertainty_are_those_of_the_visits() -> None:
             window = padded[z, y - 1 : y + 2, x - 1 : x + 2].astype(float)
             same = window[drawn[z, y - 1 : y + 2, x - 1 : x + 2] == label]
             variances.append(max(1.0, np.mean((padded[z, y, x] - same) ** 2)))
-        starts = np.ravel_multi_index(np.transpose(places), padded.shape)
+        starts = np.asarray(np.ravel_multi_index(tuple(np.transpose(places)), padded.shape))
         hits.append(visits(padded, starts, np.array(variances), n_walks=3, n_steps=40)[1:-1, 1:-1, 1:-1])
     most = np.sort(hits, axis=0)[::-1].astype(float)
     first = np.where(most[0] == 0, 1, most[0])
@@ -157,9 +157,9 @@ def test_an_interrupt_is_quick() -> None:
         raise KeyboardInterrupt
 
     options = RandomWalkSettings(n_walks=1000, n_steps=100_000)
-    arguments = {"voxel_size_um": SIZE, "image": np.full(sparse.shape, 9, np.uint8), "method": "random-walk"}
+    image = np.full(sparse.shape, 9, np.uint8)
     with pytest.raises(KeyboardInterrupt):
-        propagate(sparse, settings=options, callback=interrupt, **arguments)
+        propagate(sparse, voxel_size_um=SIZE, image=image, method="random-walk", settings=options, callback=interrupt)
     assert time.monotonic() - begin < 30
 
 

@@ -177,3 +177,20 @@ def test_an_image_that_is_stored_in_other_directions_is_turned_to_the_labels(
     assert "note: W-ORIENTATION" in result.output
     np.testing.assert_array_equal(seen[0], image.T)
     np.testing.assert_allclose(nib.load(tmp_path / "d.nii").affine, affine, atol=1e-6)
+
+
+def test_finishing_of_a_file_spares_labelled_slices(tmp_path: Path) -> None:
+    """The hole between labelled slices is filled, that on the labelled one stays; the record says what was done."""
+    labels = np.zeros((9, 12, 12), dtype=np.uint8)
+    labels[[1, 7], 2:10, 2:10] = 1
+    labels[1, 5, 5] = 0
+    write_volume(tmp_path / "s.ome.tif", Volume.from_array(labels, voxel_size_um=SIZE, quantity="labels", unit="1"))
+    command = ["propagate", str(tmp_path / "s.ome.tif"), "-o", str(tmp_path / "d.ome.tif")]
+    result = CliRunner().invoke(app, [*command, "--smooth", "300", "--clean", "0.2", "--fill", "0.9"])
+    assert result.exit_code == 0
+    dense = read_volume(tmp_path / "d.ome.tif").planes(0, 0)
+    assert np.array_equal(dense[[1, 7]], labels[[1, 7]])
+    assert not dense[2:7, [2, 2, 9, 9], [2, 9, 2, 9]].any()
+    assert dense[2:7, 4:8, 4:8].all()
+    record = json.loads((tmp_path / "d.propagation.json").read_text(encoding="utf-8"))
+    assert record["finishing"] == {"smooth": 300, "clean": 0.2, "fill": 0.9}

@@ -77,7 +77,7 @@ def smooth_labels(labels: NDArray[np.unsignedinteger[Any]], n_steps: int) -> NDA
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _flow_step(here, there):
+def _flow_step(here: NDArray[np.float32], there: NDArray[np.float32]) -> None:
     """One step: curvature times the length of the gradient, from central differences."""
     depth, height, width = here.shape
     for z in range(depth):

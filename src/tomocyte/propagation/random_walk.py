@@ -254,7 +254,16 @@ def _mixed(number: np.uint64) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _walk(image, shape, starts, variances, units, key, visited, bounds):
+def _walk(
+    image: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    starts: NDArray[np.int64],
+    variances: NDArray[np.float64],
+    units: tuple[int, int, int, int],
+    key: np.uint64,
+    visited: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+) -> int:
     """Walks ``units[0]`` to ``units[1] - 1`` of all; fills ``visited`` with flat indices, returns how many.
 
     Walk ``u`` starts at seed ``u // n_walks``. A step goes to one of six neighbours ``q`` with probability proportional
@@ -326,7 +335,7 @@ def _walk(image, shape, starts, variances, units, key, visited, bounds):
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _count(hits, visited):
+def _count(hits: NDArray[np.uint32], visited: NDArray[np.int64]) -> None:
     for at in visited:
         hits[at] += 1
 
@@ -373,7 +382,13 @@ class _Ranks:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _rank(label, hits, visits, labels, is_label_written):
+def _rank(
+    label: int,
+    hits: NDArray[np.uint32],
+    visits: NDArray[np.uint32],
+    labels: NDArray[Any],
+    is_label_written: bool,
+) -> None:
     for z in range(hits.shape[0]):
         for y in range(hits.shape[1]):
             for x in range(hits.shape[2]):

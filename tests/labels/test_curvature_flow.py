@@ -10,7 +10,7 @@ from tomocyte.labels.smoothing import curvature_flow, smooth_labels
 
 def distance_from_middle(n: int) -> np.ndarray:
     z, y, x = np.meshgrid(*[np.arange(n) - (n - 1) / 2] * 3, indexing="ij")
-    return np.sqrt(z**2 + y**2 + x**2)
+    return np.asarray(np.sqrt(z**2 + y**2 + x**2))
 
 
 @pytest.mark.parametrize(("radius", "n_steps"), [(8.0, 400), (10.0, 900)])
