@@ -20,6 +20,7 @@ OTHERS = {
     "networks": "below",
     "control_against_control": "no times; tests/statistics/test_control_against_control.py",
     "films": "its numbers are another program's; tests/test_films.py",
+    "next_slice": "below",
     "propagation": "below",
     "propagation_inputs": "what it propagates labels in",
     "sparse_training": "compares trainings; below",
@@ -89,3 +90,11 @@ def test_the_comparison_of_sparse_labels_paints_every_nth_slice(tmp_path: Path) 
         assert shown.sum() == 2 if kind.startswith("painted") else shown.sum() > 2, kind
         assert bool(item.uncertainty) == (kind == "propagated, weights")
         assert item.are_empty_slices_unlabelled == (kind == "painted")
+
+
+def test_the_benchmark_of_next_slices_compares_at_equal_labour(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
+    runpy.run_path(str(SCRIPTS[0].parent / "next_slice.py"))["main"](["--small"])
+    rows = re.findall(r"^(?:easy|hard)-0 +4  ([\d.]+)  ([\d.]+)    ([\d.]+) ", capsys.readouterr().out, re.MULTILINE)
+    assert len(rows) == 2
+    assert all(0 < float(score) < 1 for row in rows for score in row)

@@ -45,7 +45,7 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).normal(size=labels.shape).astype(np.float32)
     write_volume("image.ome.tif", Volume.from_array(image, voxel_size_um=(0.7, 0.3, 0.2)))
     commands = [line for line in blocks("")[0].splitlines() if line]
-    assert len(commands) == 7
+    assert len(commands) == 10
     for command in commands:
         result = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
         assert result.exit_code == 0, command
@@ -54,4 +54,6 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "finished.ome.tif").exists()
     assert (tmp_path / "dense.propagation.json").exists()
     assert (tmp_path / "checked_uncertainty.ome.tif").exists()
+    assert (tmp_path / "named_next.csv").read_text(encoding="utf-8").startswith("index,axis-0,axis-1,axis-2,")
+    assert (tmp_path / "next.csv").exists()
     assert not (tmp_path / "along-y.ome.tif").exists()

@@ -28,6 +28,7 @@ from tomocyte.cli import (
     measurements,
     models,
     networks,
+    next_slices,
     plan,
     propagate,
     reproduce,
@@ -66,6 +67,7 @@ app.command(cls=LongCommand, short_help="Compare numbers with the exact truth of
 app.command(cls=ListingCommand, short_help="How many more volumes to label for a score.")(plan.plan)
 app.command(cls=LongCommand, short_help="Compare annotators and make one label image of theirs.")(consensus.consensus)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
+app.command("next", cls=ListingCommand, short_help="Which slice to label next.")(next_slices.next_)
 app.command(cls=LongCommand, short_help="Follow objects over time.")(track.track)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to a few images of your own.")(

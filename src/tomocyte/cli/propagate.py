@@ -63,6 +63,10 @@ def propagate(
             "other options as then. For image-guided.",
         ),
     ] = None,
+    n_next: Annotated[
+        int,
+        typer.Option("--next", min=0, help="Name so many slices to label next; NAME_next.csv has them for napari."),
+    ] = 0,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting of the method, e.g. is_tapered=false.")
     ] = None,
@@ -98,8 +102,12 @@ def propagate(
     are filled as far as labelled slices are apart; without, nothing is labelled there. Beside the labels,
     NAME.propagation.json records the input, the method and its settings. Existing files are never overwritten.
     """
+    from dataclasses import astuple
+
+    from tomocyte.cli.next_slices import lines_of
     from tomocyte.cli.progress import count_progress
     from tomocyte.formats import ReadOptions
+    from tomocyte.propagation.next_slice import labour_saved
     from tomocyte.runs.propagate import PropagateSettings, propagate_file
     from tomocyte.settings import build_settings, with_overrides
 
@@ -115,6 +123,7 @@ def propagate(
             "unlabelled": unlabelled,
             "finishing": {"smooth": smooth, "clean": clean, "fill": fill},
             "is_map_written": uncertainty_map,
+            "n_next": n_next,
         },
     )
     with count_progress("propagate", None) as bar:
@@ -141,12 +150,17 @@ def propagate(
     )
     if plan.n_known:
         typer.echo(f"{plan.n_known} voxels are known beside these slices ({plan.n_known / math.prod(plan.shape):.2%}).")
+    else:
+        along = plan.shape["zyx".index(axis)]
+        typer.echo(f"{labour_saved(len(plan.slices), along):.1%} of {along} slices need no painting")
     typer.echo(f"{plan.method}: {', '.join(f'{key}={value}' for key, value in plan.method_settings) or 'no settings'}")
     if plan.n_refilled is not None:
         typer.echo(f"{plan.n_refilled[0]} of {plan.n_refilled[1]} stretches between labelled slices were filled again.")
     if plan.test is not None:
         typer.echo(_tested(plan.test))
-    files = [plan.outputs.labels, plan.outputs.record, *([plan.outputs.uncertainty] if uncertainty_map else [])]
+    if n_next and not dry_run:
+        typer.echo("\n".join(lines_of(plan.suggested)))
+    files = [path for path in astuple(plan.outputs) if path is not None]
     typer.echo(f"{'would write' if dry_run else 'wrote'} {', '.join(str(path) for path in files)}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,10 @@ from tomocyte.propagation import (
     propagate,
 )
 from tomocyte.propagation.finishing import FinishingSettings, finish_labels
+from tomocyte.propagation.next_slice import ErrorProfile, profile_errors
 from tomocyte.provenance import environment, now_utc, sha256_of_path
 from tomocyte.runs.convert import refuse_existing, write_whole_volume
+from tomocyte.runs.next_slices import PropagatedVolume, Suggestion, points_csv, profile_content, suggestions
 from tomocyte.settings import Settings, build_settings
 from tomocyte.volume import Volume, VoxelSize
 
@@ -62,6 +64,8 @@ class PropagateSettings(Settings):
     """What is done to labels once they are propagated."""
     is_map_written: bool = False
     """Whether the uncertainty of every voxel is written, too."""
+    n_next: int = Field(default=0, ge=0)
+    """Slices to label next that are named and written as points."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Outputs:
     labels: Path
     record: Path
     uncertainty: Path | None
+    next_slices: Path | None
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class PropagationPlan:
         How well slices that were left out were predicted; of methods that test themselves, once they have run.
     notes : tuple of str
         What is to be known about where labels and image lie.
+    suggested : tuple of Suggestion
+        The slices to label next, once the method has run.
     """
 
     shape: tuple[int, int, int]
@@ -117,6 +124,7 @@ class PropagationPlan:
     n_refilled: tuple[int, int] | None = None
     test: SelfTest | None = None
     notes: tuple[str, ...] = ()
+    suggested: tuple[Suggestion, ...] = ()
 
 
 def propagate_file(
@@ -164,11 +172,11 @@ def propagate_file(
     OutputError
         ``E-EXISTS``: something of that name exists.
     """
-    outputs = _outputs_of(output, is_map_written=settings.is_map_written)
-    refuse_existing(outputs.labels, outputs.record, *([outputs.uncertainty] if outputs.uncertainty else []))
+    outputs = _outputs_of(output, settings)
+    refuse_existing(*(path for path in astuple(outputs) if path is not None))
     method = settings.method or default_method(has_image=image is not None)
     method_settings = build_settings(method_of(method).settings, settings.method_settings)
-    _check_map(settings, method_settings)
+    _check_uncertainty(settings, method_settings)
     volume = read_volume(labels, options)
     sparse = refit(_only_frame(volume))
     slices, known = _known(sparse, settings)
@@ -181,7 +189,11 @@ def propagate_file(
         turned = oriented_like(pixel_volume, volume)
         plan = replace(plan, notes=turned.notes[len(pixel_volume.notes) :])
         pixels = _only_frame(turned)
-    earlier = None if previous is None else _earlier(previous, image, is_map_read=settings.is_map_written)
+    earlier = (
+        None
+        if previous is None
+        else _earlier(previous, image, is_map_read=settings.is_map_written or settings.n_next > 0)
+    )
     if is_dry_run:
         return plan
     dense = propagate(
@@ -204,21 +216,30 @@ def propagate_file(
         output.parent.mkdir(parents=True, exist_ok=True)
     same = {name: getattr(volume, name) for name in ("voxel_size_um", "origin", "affine", "affine_unit")}
     plan = replace(plan, test=dense.test, n_refilled=None if earlier is None else _n_refilled(earlier, dense))
+    profile = (
+        None if np.isnan(dense.uncertainty.sum(dtype=np.float64)) else profile_errors(dense, plan.slices, settings.axis)
+    )
+    if outputs.next_slices is not None and profile is not None:
+        named = PropagatedVolume(labels.name, settings.axis, profile, is_measured=dense.test is not None)
+        plan = replace(plan, suggested=tuple(suggestions([named], settings.n_next)))
+        write_atomic(outputs.next_slices, points_csv(plan.suggested))
     if outputs.uncertainty is not None:
         uncertainty = Volume.from_array(dense.uncertainty, quantity="uncertainty", unit="1", **same)
         write_whole_volume(outputs.uncertainty, uncertainty)
-    write_atomic(outputs.record, _record(labels, image, plan, settings, dense))
+    write_atomic(outputs.record, _record(labels, image, plan, settings, dense, profile))
     about = {"quantity": "labels", "unit": "1", "label_names": volume.label_names}
     write_whole_volume(outputs.labels, Volume.from_array(dense.labels, **about, **same))
     return plan
 
 
-def _check_map(settings: PropagateSettings, method_settings: Settings) -> None:
-    if settings.is_map_written and not getattr(method_settings, "is_uncertainty_measured", True):
+def _check_uncertainty(settings: PropagateSettings, method_settings: Settings) -> None:
+    options = {"--uncertainty-map": settings.is_map_written, "--next": settings.n_next > 0}
+    asked = [option for option, is_given in options.items() if is_given]
+    if asked and not getattr(method_settings, "is_uncertainty_measured", True):
         raise SettingsError(
             "E-PROPAGATION-SETTINGS",
-            "an uncertainty map is asked for, and is_uncertainty_measured=false leaves it out.",
-            cure="Leave --uncertainty-map or --set is_uncertainty_measured=false out.",
+            "the uncertainty is asked for, and is_uncertainty_measured=false leaves it out.",
+            cure=f"Leave {' and '.join(asked)} or --set is_uncertainty_measured=false out.",
         )
 
 
@@ -317,7 +338,7 @@ def _plan(
     )
 
 
-def _outputs_of(output: Path, *, is_map_written: bool) -> Outputs:
+def _outputs_of(output: Path, settings: PropagateSettings) -> Outputs:
     name = output.name.lower()
     suffixes = [suffix for entry in formats().values() if entry.write for suffix in entry.suffixes]
     suffix = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len, default="")
@@ -330,13 +351,14 @@ def _outputs_of(output: Path, *, is_map_written: bool) -> Outputs:
     return Outputs(
         labels=output,
         record=output.with_name(f"{stem}.propagation.json"),
-        uncertainty=output.with_name(f"{stem}_uncertainty{ending}") if is_map_written else None,
+        uncertainty=output.with_name(f"{stem}_uncertainty{ending}") if settings.is_map_written else None,
+        next_slices=output.with_name(f"{stem}_next.csv") if settings.n_next else None,
     )
 
 
 def _earlier(previous: Path, image: Path | None, *, is_map_read: bool) -> DenseLabels:
     """What was written before; its uncertainty is NaN where it is not asked for."""
-    outputs = _outputs_of(previous, is_map_written=is_map_read)
+    outputs = _outputs_of(previous, PropagateSettings(is_map_written=is_map_read))
     cure = "Give the dense labels that tomocyte propagate wrote, with their files beside them, or leave --update out."
     missing = [path for path in (outputs.labels, outputs.record, outputs.uncertainty) if path and not path.exists()]
     if missing:
@@ -365,7 +387,12 @@ def _n_refilled(earlier: DenseLabels, dense: DenseLabels) -> tuple[int, int]:
 
 
 def _record(
-    labels: Path, image: Path | None, plan: PropagationPlan, settings: PropagateSettings, dense: DenseLabels
+    labels: Path,
+    image: Path | None,
+    plan: PropagationPlan,
+    settings: PropagateSettings,
+    dense: DenseLabels,
+    profile: ErrorProfile | None,
 ) -> bytes:
     """Who made the labels, from what and how; paths are left out, hashes name the files."""
     content = {
@@ -381,6 +408,7 @@ def _record(
         "voxel_size_um": list(plan.voxel_size_um),
         "test": None if plan.test is None else asdict(plan.test),
         "memory": dense.memory,
+        "expected": None if profile is None else profile_content(profile),
         "made": now_utc(),
         "environment": environment(),
     }
