@@ -269,7 +269,11 @@ def _beside(known: NDArray[np.bool_], slices: tuple[int, ...], entry: Propagatio
 def _checked_slices(slices: Iterable[int], n_slices: int) -> tuple[int, ...]:
     checked = tuple(sorted(set(slices)))
     if not checked:
-        raise SettingsError("E-PROPAGATION-SLICES", "no slice is labelled.", cure="Label two or more slices.")
+        raise SettingsError(
+            "E-PROPAGATION-SLICES",
+            "no slice is labelled.",
+            cure="Label one slice or more with --image, two or more without.",
+        )
     if checked[0] < 0 or checked[-1] >= n_slices:
         problem = f"slices {checked[0]} to {checked[-1]} are not within 0 to {n_slices - 1}."
         raise SettingsError("E-PROPAGATION-SLICES", problem, cure="Count slices from 0; check the axis.")

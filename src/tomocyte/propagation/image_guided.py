@@ -135,7 +135,7 @@ def _check_finite(image: NDArray[Any]) -> None:
     n_bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in image)
     if n_bad:
         problem = f"the image has {n_bad} voxels that are not finite numbers."
-        raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or use --method signed-distance.")
+        raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or leave --image out.")
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _eight_bit(image: NDArray[Any], *, is_denoised: bool) -> NDArray[np.uint8]:
         low, high = float(image.min()), float(image.max())
         if not np.isfinite(low + high):
             problem = "the image has voxels that are not finite numbers."
-            raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or use --method signed-distance.")
+            raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or leave --image out.")
         scale = 255 / (high - low) if high > low else 0.0
         stretched = np.empty(image.shape, np.uint8)
         for plane, row in zip(image, stretched, strict=True):
