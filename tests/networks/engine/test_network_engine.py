@@ -37,6 +37,7 @@ CASES = [
     ("unet3d", {"width": 8, "n_outputs": 2}, (2, 1, 8, 32, 24)),
     ("unet3d", {"width": 8, "norm": "instance", "has_stem_norm": True}, (1, 1, 8, 32, 24)),
     ("unet3d", {"width": 8, "n_outputs": 2, "stem_stride": (1, 2, 2)}, (1, 1, 8, 32, 48)),
+    ("biomedisa", {"width": 8, "n_levels": 3, "n_outputs": 3}, (2, 1, 8, 16, 24)),
 ]
 
 
