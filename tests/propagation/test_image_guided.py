@@ -191,6 +191,13 @@ def test_the_barrier_is_the_lowest_pass_to_another_label() -> None:
             first, second = costs[1][place], costs[2][place]
             assert both.barrier[place] == max(first, second)
             assert first == second or both.labels[place] == (1 if first < second else 2)
+    left_half = np.zeros(levels.shape, bool)
+    left_half[:, :, :4] = True
+    partly = flood_twice(levels, seeds, left_half & (seeds == 0))
+    assert np.array_equal(partly.labels, both.labels)
+    assert (partly.barrier[:, :, 4:] == 255).all()
+    assert (partly.barrier[:, :, :4] >= both.barrier[:, :, :4]).all()
+    assert (partly.barrier[:, :, :4] < 255).any()
 
 
 def test_settled_voxels_are_those_that_the_flood_would_give() -> None:

@@ -2,8 +2,8 @@
 
 The barrier of a way is the highest border level on it. Levels are bytes, so that the voxels waiting at one level are a
 first-in-first-out list, kept in chunks that lie together in memory; where a level is flat, the nearer label wins. The
-second flood also remembers the second label that reaches a voxel, and over which barrier. To flood by another rule,
-write one more kernel on the same padded, flattened arrays.
+second flood starts where two labels met and goes back into both: over which barrier could the other have come? To flood
+by another rule, write one more kernel on the same padded, flattened arrays.
 
 References
 ----------
@@ -35,7 +35,7 @@ class Flood:
     labels : ndarray (N, H, W), uint16
         The label that came over the lowest barrier; 0 where none came.
     barrier : ndarray (N, H, W), uint8
-        Over which the second label came; 255 where none did.
+        Over which any other label could have come; 255 where none could, or it was not looked for.
     """
 
     labels: Labels
@@ -81,18 +81,20 @@ def flood(levels: NDArray[np.uint8], seeds: Labels) -> Labels:
     [[[4, 4, 4, 2, 2, 2]]]
     """
     height, labels = _padded(levels, 0), _padded(seeds, WALL)
-    _flood_first(height.ravel(), labels.ravel(), labels.shape[2], labels.shape[1] * labels.shape[2])
+    _flood_first(height.ravel(), labels.ravel(), np.empty(0, np.uint8), *_strides(labels))
     return labels[1:-1, 1:-1, 1:-1]
 
 
-def flood_twice(levels: NDArray[np.uint8], seeds: Labels) -> Flood:
-    """Every open voxel's label, and over which barrier another label comes next.
+def flood_twice(levels: NDArray[np.uint8], seeds: Labels, is_sought: NDArray[np.bool_] | None = None) -> Flood:
+    """Every open voxel's label, and over which barrier another label could have come.
 
     Parameters
     ----------
     levels : ndarray (N, H, W), uint8
     seeds : ndarray (N, H, W), uint16
         As for :func:`flood`.
+    is_sought : ndarray (N, H, W), bool, optional
+        Where the barrier is looked for; by default wherever no seed is.
 
     Examples
     --------
@@ -101,10 +103,20 @@ def flood_twice(levels: NDArray[np.uint8], seeds: Labels) -> Flood:
     >>> both.labels.tolist(), both.barrier.tolist()
     ([[[4, 4, 4, 2, 2, 2]]], [[[255, 9, 9, 9, 9, 255]]])
     """
+    sought = seeds == 0 if is_sought is None else is_sought
     height, labels = _padded(levels, 0), _padded(seeds, WALL)
-    barrier = np.full(labels.shape, N_LEVELS - 1, np.uint8)
-    _flood_second(height.ravel(), labels.ravel(), barrier.ravel(), labels.shape[2], labels.shape[1] * labels.shape[2])
-    return Flood(labels[1:-1, 1:-1, 1:-1], barrier[1:-1, 1:-1, 1:-1])
+    first = np.zeros(labels.size, np.uint8)
+    _flood_first(height.ravel(), labels.ravel(), first, *_strides(labels))
+    barrier = _padded(sought, False).view(np.uint8)
+    barrier *= np.uint8(N_LEVELS - 1)
+    _flood_second(height.ravel(), labels.ravel(), first, barrier.ravel(), *_strides(labels))
+    inner = barrier[1:-1, 1:-1, 1:-1]
+    np.copyto(inner, np.uint8(N_LEVELS - 1), where=~sought)
+    return Flood(labels[1:-1, 1:-1, 1:-1], inner)
+
+
+def _strides(array: NDArray[Any]) -> tuple[int, int]:
+    return array.shape[2], array.shape[1] * array.shape[2]
 
 
 def _padded(array: NDArray[Any], border: int) -> NDArray[Any]:
@@ -165,7 +177,11 @@ def _append(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _flood_first(levels: NDArray[np.uint8], labels: Labels, stride_y: int, stride_z: int) -> None:
+def _flood_first(
+    levels: NDArray[np.uint8], labels: Labels, barrier: NDArray[np.uint8], stride_y: int, stride_z: int
+) -> None:
+    """Labels, and over which barrier they came where ``barrier`` has room for it."""
+    is_kept = barrier.size > 0
     n_chunks = labels.size // CHUNK + 2 * N_LEVELS + 8
     pool = np.empty(n_chunks * CHUNK, np.int32)
     following = np.empty(n_chunks, np.int32)
@@ -202,6 +218,8 @@ def _flood_first(levels: NDArray[np.uint8], labels: Labels, stride_y: int, strid
                     if labels[neighbour] == 0:
                         labels[neighbour] = label
                         level = max(int(levels[neighbour]), lowest)
+                        if is_kept:
+                            barrier[neighbour] = level
                         _append(neighbour, level, first, last, n_in_last, following, pool, spare)
             done, chunk = chunk, following[chunk]
             if chunk >= 0:
@@ -211,9 +229,18 @@ def _flood_first(levels: NDArray[np.uint8], labels: Labels, stride_y: int, strid
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _flood_second(
-    levels: NDArray[np.uint8], labels: Labels, barrier: NDArray[np.uint8], stride_y: int, stride_z: int
+    levels: NDArray[np.uint8],
+    labels: Labels,
+    first_barrier: NDArray[np.uint8],
+    barrier: NDArray[np.uint8],
+    stride_y: int,
+    stride_z: int,
 ) -> None:
-    """Entries are ``2 voxel`` for the first label of a voxel and ``2 voxel + 1`` for the second."""
+    """Lower ``barrier`` from 255 to that of the next label; it is 0 where none is looked for.
+
+    Where two labels meet, the other one need only cross the voxel itself; from there it goes back through its
+    neighbours of the same label. A voxel waits twice at most: from where labels meet, and over a lower barrier.
+    """
     n_chunks = 2 * labels.size // CHUNK + 2 * N_LEVELS + 8
     pool = np.empty(n_chunks * CHUNK, np.int32)
     following = np.empty(n_chunks, np.int32)
@@ -221,48 +248,35 @@ def _flood_second(
     last = np.full(N_LEVELS, -1, np.int32)
     n_in_last = np.full(N_LEVELS, CHUNK, np.int32)
     spare = np.array([-1, 0], np.int32)
-    second = np.zeros(labels.size, np.uint16)
-    for voxel in range(labels.size):
-        if labels[voxel] != 0:
-            second[voxel] = WALL
-    for voxel in range(labels.size):
-        label = labels[voxel]
-        if (
-            label != 0
-            and label != WALL
-            and (
-                labels[voxel - 1] == 0
-                or labels[voxel + 1] == 0
-                or labels[voxel - stride_y] == 0
-                or labels[voxel + stride_y] == 0
-                or labels[voxel - stride_z] == 0
-                or labels[voxel + stride_z] == 0
-            )
-        ):
-            _append(2 * voxel, 0, first, last, n_in_last, following, pool, spare)
     offsets = (-stride_z, -stride_y, -1, 1, stride_y, stride_z)
-    for lowest in range(N_LEVELS):
+    for voxel in range(labels.size):
+        if barrier[voxel] != 0 and labels[voxel] != 0:
+            label = labels[voxel]
+            level = N_LEVELS - 1
+            for offset in offsets:
+                other = labels[voxel + offset]
+                if other != label and other != WALL and other != 0:
+                    level = min(level, int(first_barrier[voxel + offset]))
+            level = max(level, int(levels[voxel]))
+            if level < N_LEVELS - 1:
+                barrier[voxel] = level
+                _append(voxel, level, first, last, n_in_last, following, pool, spare)
+    for lowest in range(N_LEVELS - 1):
         chunk = first[lowest]
         while chunk >= 0:
             place = 0
             while place < (n_in_last[lowest] if last[lowest] == chunk else CHUNK):
-                entry = pool[chunk * CHUNK + place]
+                voxel = pool[chunk * CHUNK + place]
                 place += 1
-                voxel = entry >> 1
-                label = second[voxel] if entry & 1 else labels[voxel]
+                if barrier[voxel] < lowest:
+                    continue
                 for offset in offsets:
                     neighbour = voxel + offset
-                    if second[neighbour] != 0 or labels[neighbour] == label:
-                        continue
-                    level = max(int(levels[neighbour]), lowest)
-                    if labels[neighbour] == 0:
-                        labels[neighbour] = label
-                        entry = 2 * neighbour
-                    else:
-                        second[neighbour] = label
-                        barrier[neighbour] = level
-                        entry = 2 * neighbour + 1
-                    _append(entry, level, first, last, n_in_last, following, pool, spare)
+                    if labels[neighbour] == labels[voxel]:
+                        level = max(int(levels[neighbour]), lowest)
+                        if level < barrier[neighbour]:
+                            barrier[neighbour] = level
+                            _append(neighbour, level, first, last, n_in_last, following, pool, spare)
             done, chunk = chunk, following[chunk]
             if chunk >= 0:
                 following[done] = spare[0]

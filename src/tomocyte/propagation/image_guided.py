@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomocyte.errors import InputError
+from tomocyte.progress import silent
 from tomocyte.propagation.borders import BorderModel, border_levels, labels_differ, learn_borders
 from tomocyte.propagation.flooding import flood, flood_twice, settle
 from tomocyte.propagation.memory import Memory, SlabDigests, memory_as_json, memory_from_json
@@ -158,6 +159,12 @@ class _Ends:
     is_known: NDArray[np.bool_] | None
     known: NDArray[np.uint16]
 
+    def labels_of(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """The labels that these numbers, from 1, stand for."""
+        if int(self.numbers[-1]) == len(self.numbers) - 1:
+            return np.asarray((numbers - np.uint16(1)).astype(self.numbers.dtype))
+        return np.asarray(self.numbers[numbers - 1])
+
 
 def _ends(sparse: SparseLabels, slab: Slab) -> _Ends:
     labels, inner = sparse.labels, slice(slab.first, slab.last)
@@ -179,8 +186,28 @@ def _ends(sparse: SparseLabels, slab: Slab) -> _Ends:
     return _Ends(numbers, before, compact.pop() if slab.after is not None else None, is_known, known)
 
 
-def _seeded(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> tuple[_Ends, NDArray[Any], NDArray[Any]]:
-    """The labels of a slab, border levels and seeds of it with its ends; an open end holds no seed.
+@dataclass(frozen=True)
+class _Shape:
+    """What the shape alone says of a slab, (N, H, W): labels in the numbers of its ends, and its doubt in classes."""
+
+    labels: NDArray[Any]
+    doubt: NDArray[np.uint8]
+    is_sure: NDArray[np.bool_]
+    """(H, W): where it doubts less than ``PLAIN_DOUBT`` on all slices."""
+
+
+@dataclass(frozen=True)
+class _Seeded:
+    """Ends of a slab, border levels and seeds of it with its ends, and its shape where it was needed."""
+
+    ends: _Ends
+    levels: NDArray[np.uint8]
+    seeds: NDArray[np.uint16]
+    shape: _Shape | None
+
+
+def _seeded(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> _Seeded:
+    """What a flood starts from; an open end holds no seed.
 
     Where both ends differ and no border lies between them, the shape is taken; what is known stays.
     """
@@ -197,36 +224,42 @@ def _seeded(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> tuple[_En
         seeds[0] = ends.before
     if ends.after is not None:
         seeds[-1] = ends.after
-    _settle_borderless(sparse, slab, ends, levels, seeds)
+    shape_of_it = _settle_borderless(sparse, slab, ends, levels, seeds)
     if ends.is_known is not None:
         seeds[inner][ends.is_known] = ends.known
-    return ends, levels, seeds
+    return _Seeded(ends, levels, seeds, shape_of_it)
 
 
 def _settle_borderless(
     sparse: SparseLabels, slab: Slab, ends: _Ends, levels: NDArray[Any], seeds: NDArray[Any]
-) -> None:
+) -> _Shape | None:
     """Where both ends differ and neither a border nor a known voxel lies between them, take the shape."""
     if ends.before is None or ends.after is None:
-        return
+        return None
     is_borderless = (ends.before != ends.after) & ~levels[1:-1].any(axis=0)
     if ends.is_known is not None:
         is_borderless &= ~ends.is_known.any(axis=0)
-    if is_borderless.any():
-        shape = _shape(sparse, slab, ends).labels[1:-1] + 1
-        np.copyto(seeds[1:-1], shape, where=is_borderless[None])
+    if not is_borderless.any():
+        return None
+    shape = _shape(sparse, slab, ends)
+    np.copyto(seeds[1:-1], shape.labels, where=is_borderless[None])
+    return shape
 
 
-def _shape(sparse: SparseLabels, slab: Slab, ends: _Ends) -> DenseLabels:
-    """What the shape alone says of a slab between two labelled slices, in the numbers of its ends less 1."""
+def _shape(sparse: SparseLabels, slab: Slab, ends: _Ends) -> _Shape:
+    """What the shape alone says of a slab between two labelled slices, or beyond the last of one side."""
+    if ends.before is None or ends.after is None:
+        return _shape_beyond(sparse, slab, ends)
     planes = np.zeros((slab.n_slices + 2, *sparse.labels.shape[1:]), np.uint16)
-    for row, plane in ((0, ends.before), (-1, ends.after)):
-        planes[row] = plane - 1 if plane is not None else 0
+    planes[0], planes[-1] = ends.before - 1, ends.after - 1
     pair = SparseLabels(planes, (0, slab.n_slices + 1), sparse.voxel_size_um)
-    return interpolate_labels(pair, SignedDistanceSettings(), lambda _done, _all: None)
+    dense = interpolate_labels(pair, SignedDistanceSettings(), silent)
+    labels, doubt = dense.labels[1:-1], dense.uncertainty[1:-1]
+    labels += np.uint16(1)
+    return _Shape(labels, _doubt_class(doubt), doubt.max(axis=0) < PLAIN_DOUBT)
 
 
-def _shape_beyond(sparse: SparseLabels, slab: Slab, ends: _Ends) -> tuple[NDArray[Any], NDArray[np.float32]]:
+def _shape_beyond(sparse: SparseLabels, slab: Slab, ends: _Ends) -> _Shape:
     """Beyond the last labelled slice its shape goes on, and is doubted near its borders and far from it."""
     import edt
 
@@ -234,9 +267,16 @@ def _shape_beyond(sparse: SparseLabels, slab: Slab, ends: _Ends) -> tuple[NDArra
     height, *pixel = sparse.voxel_size_um
     distance = edt.edt(np.ascontiguousarray(plane), anisotropy=tuple(pixel), parallel=1)
     steps = np.arange(1, slab.n_slices + 1)[:: 1 if ends.before is not None else -1]
-    spread = (steps * height).astype(np.float32)[:, None, None]
-    labels = np.broadcast_to(np.asarray(plane), (slab.n_slices, *distance.shape))
-    return labels, spread / (distance + spread)
+    doubt = np.empty((slab.n_slices, *distance.shape), np.uint8)
+    for step, classes in zip(steps, doubt, strict=True):
+        spread = np.float32(step * height)
+        classes[:] = _doubt_class(spread / (distance + spread))
+    labels = np.broadcast_to(np.asarray(plane), doubt.shape)
+    return _Shape(labels, doubt, np.zeros(distance.shape, bool))
+
+
+def _doubt_class(doubt: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.asarray((doubt * np.float32(N_SHAPES - 1e-3)).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -249,8 +289,9 @@ class _Errors:
 
 @dataclass(frozen=True)
 class _Filled:
-    """A slab's labels, and of every voxel the situation it is in."""
+    """A slab's labels and those of its shape, in the numbers of its ends, and of every voxel the situation it is in."""
 
+    ends: _Ends
     labels: NDArray[Any]
     situations: NDArray[np.uint8]
     shape: NDArray[Any]
@@ -274,43 +315,37 @@ def _fill(
                 uncertainty[inner] = before.uncertainty[inner]
             return SlabDigests(slab, given, digest)
     if memory.error_rates is None:
-        ends, levels, seeds = _seeded(sparse, memory.borders, slab)
-        if ends.is_known is None:
-            settle(levels, seeds)
-        start = int(ends.before is not None)
-        labels[inner] = ends.numbers[flood(levels, seeds)[start : start + slab.n_slices] - 1]
+        seeded = _seeded(sparse, memory.borders, slab)
+        if seeded.ends.is_known is None:
+            settle(seeded.levels, seeded.seeds)
+        start = int(seeded.ends.before is not None)
+        found = flood(seeded.levels, seeded.seeds)[start : start + slab.n_slices]
+        labels[inner] = seeded.ends.labels_of(found)
     else:
         filled = _fill_with_situations(sparse, memory.borders, slab)
-        labels[inner] = filled.labels
-        uncertainty[inner] = memory.error_rates[filled.situations]
+        labels[inner] = filled.ends.labels_of(filled.labels)
+        np.take(memory.error_rates, filled.situations, out=uncertainty[inner], mode="clip")
     return SlabDigests(slab, given, labels_digest(labels[inner]))
 
 
 def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> _Filled:
-    ends, levels, seeds = _seeded(sparse, borders, slab)
+    seeded = _seeded(sparse, borders, slab)
+    ends, levels, seeds = seeded.ends, seeded.levels, seeded.seeds
+    shape = seeded.shape or _shape(sparse, slab, ends)
     start = int(ends.before is not None)
     inner = slice(start, start + slab.n_slices)
-    quick = seeds.copy()
+    is_sought = seeds == 0
     if ends.is_known is None:
-        settle(levels, quick)
-    if ends.before is not None and ends.after is not None:
-        shape = _shape(sparse, slab, ends)
-        shape_labels, shape_doubt = shape.labels[1:-1] + 1, shape.uncertainty[1:-1]
-        is_sure = (shape_doubt.max(axis=0) < PLAIN_DOUBT) | ~levels[inner].any(axis=0)
-        is_plain = (ends.before == ends.after) & is_sure
-        if ends.is_known is None:
-            np.copyto(seeds[inner], ends.before[None], where=is_plain[None])
-    found = flood(levels, quick)[inner]
-    barrier = flood_twice(levels, seeds).barrier[inner]
-    if ends.before is None or ends.after is None:
-        shape_labels, shape_doubt = _shape_beyond(sparse, slab, ends)
-    situations = _situations(found, barrier, shape_labels, shape_doubt)
-    return _Filled(ends.numbers[found - 1], situations, ends.numbers[shape_labels - 1])
+        if ends.before is not None and ends.after is not None:
+            is_sure = shape.is_sure | ~levels[inner].any(axis=0)
+            is_sought &= ~((ends.before == ends.after) & is_sure)
+        settle(levels, seeds)
+    both = flood_twice(levels, seeds, is_sought)
+    found = both.labels[inner]
+    return _Filled(ends, found, _situations(found, both.barrier[inner], shape), shape.labels)
 
 
-def _situations(
-    labels: NDArray[Any], barrier: NDArray[np.uint8], shape: NDArray[Any], doubt: NDArray[np.float32]
-) -> NDArray[np.uint8]:
+def _situations(labels: NDArray[Any], barrier: NDArray[np.uint8], shape: _Shape) -> NDArray[np.uint8]:
     """How high the border to the next label is, whether the voxel lies at a border, and what the shape says."""
     situation = np.minimum(barrier // 43, N_BARRIERS - 1).astype(np.uint8) * np.uint8(2)
     for index, plane in enumerate(labels):
@@ -319,8 +354,10 @@ def _situations(
             if 0 <= other < len(labels):
                 at_border |= plane != labels[other]
         situation[index] += at_border
-    situation = situation * np.uint8(2 * N_SHAPES) + (doubt * (N_SHAPES - 1e-3)).astype(np.uint8)
-    return np.asarray(situation + np.uint8(N_SHAPES) * (labels != shape), dtype=np.uint8)
+    situation *= np.uint8(2 * N_SHAPES)
+    situation += shape.doubt
+    situation += np.uint8(N_SHAPES) * (labels != shape.labels)
+    return situation
 
 
 def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageGuidedSettings) -> _Errors:
@@ -339,11 +376,12 @@ def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageG
     for place, slab, one in zip(places, slabs, filled, strict=True):
         left_out = sparse.slices[place]
         row = left_out - slab.first
-        is_wrong = one.labels[row] != sparse.labels[left_out]
+        labels = one.ends.labels_of(one.labels[row])
+        is_wrong = labels != sparse.labels[left_out]
         for side in (False, True):
             counts[int(side)] += np.bincount(one.situations[row][is_wrong == side], minlength=N_SITUATIONS)
-        predicted.append(one.labels[row])
-        by_shape.append(one.shape[row])
+        predicted.append(labels)
+        by_shape.append(one.ends.labels_of(one.shape[row]))
         truth.append(sparse.labels[left_out])
     test = SelfTest(
         tuple(int(sparse.slices[place]) for place in places),
