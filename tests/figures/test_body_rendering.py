@@ -13,7 +13,7 @@ from PIL import Image
 
 from tomocyte.errors import SettingsError
 from tomocyte.figures import Body, BodyPanel, body_figure, surface_mesh
-from tomocyte.figures.rendering import PREDICTION_BODY_COLOUR, TRUTH_BODY_COLOUR
+from tomocyte.figures.rendering import PREDICTION_BODY_COLOUR, TRUTH_BODY_COLOUR, box_edges
 
 SIZE = (0.3, 0.2, 0.15)
 
@@ -102,3 +102,33 @@ def test_nothing_found_is_drawn_and_grids_must_agree() -> None:
         body_figure([BodyPanel((empty, Body(np.zeros((5, 6, 8), bool), TRUTH_BODY_COLOUR)))], SIZE)
     with pytest.raises(SettingsError, match="E-SHAPE"):
         body_figure([], SIZE)
+
+
+def test_painted_parts_and_close_ups() -> None:
+    """The upper half of a ball is painted red; in the close-up of its top nothing has another colour."""
+    mask = ball((6.0, 7.0, 5.5), 4.0, (40, 70, 80))
+    is_upper = np.zeros_like(mask)
+    is_upper[20:] = True
+    body = Body(mask, "#3050C0", paint=((is_upper, "#FF0000"),))
+    top = np.where(np.arange(40)[:, None, None] > 28, mask, False)
+    panels = [
+        BodyPanel((body,)),
+        BodyPanel((Body(top, "#3050C0", paint=body.paint),), is_close_up=True),
+    ]
+    picture = body_figure(panels, SIZE, view_deg=(0.0, -60.0))
+    pixels = np.array(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+    is_red = (pixels[..., 0] > 120) & (pixels[..., 1:].max(axis=-1) < 60)
+    is_blue = (pixels[..., 2] > 90) & (pixels[..., 0] < 60)
+    middle = pixels.shape[1] // 2
+    rows = [np.flatnonzero(mask[:, :middle].any(axis=1)) for mask in (is_red, is_blue)]
+    assert rows[0].max() == pytest.approx(rows[1].min(), abs=12)
+    assert is_red[:, :middle].sum() == pytest.approx(is_blue[:, :middle].sum(), rel=0.2)
+    assert not is_blue[:, middle:].any()
+    widths = [np.ptp(np.flatnonzero(is_red[:, side].any(axis=0))) for side in (slice(middle), slice(middle, None))]
+    assert widths[1] > 0.8 * widths[0]  # 2.9 of 4 um of radius, drawn larger
+
+
+def test_a_frame_has_twelve_edges_of_a_box() -> None:
+    edges = box_edges(np.array([[0.0, 1.0], [2.0, 5.0], [0.0, 7.0]]))
+    lengths = sorted(np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1).tolist())
+    assert lengths == [1.0] * 4 + [3.0] * 4 + [7.0] * 4

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from tests.in_process import tomocyte
 
-from tomocyte.errors import MetadataError
+from tomocyte.errors import InputError, MetadataError
 from tomocyte.evaluation import Case
+from tomocyte.papers.acseg.differences import CellPair, close_up_box, missing_and_added
+from tomocyte.papers.acseg.fields import field_pairs, labelled_items, segmented_fields
 from tomocyte.papers.acseg.recipe import SegmentationsRecipe
-from tomocyte.papers.acseg.segmentations import agreement_table, compare_case
+from tomocyte.papers.acseg.segmentations import agreement_table, compare_case, compare_masks
 from tomocyte.training.recipe import build_recipe, load_recipe
 
 SIZE = (0.5, 0.2, 0.1)
@@ -150,7 +152,68 @@ def test_the_cure_for_a_missing_voxel_size_works(tmp_path: Path) -> None:
     assert tomocyte(*words, "--set", "voxel_size_um=[0.5, 0.2, 0.1]").exit_code == 0
 
 
-@pytest.mark.parametrize("words", [("--data", "a"), ("--data", "a", "--data", "b", "--model", "x"), ("--from-truth",)])
-def test_half_a_comparison_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--data", "a"), "E-NO-DATA"),
+        (("--data", "a", "--data", "b", "--model", "x"), "E-USAGE"),
+        (("--from-truth",), "E-USAGE"),
+    ],
+)
+def test_half_a_comparison_is_refused(words: tuple[str, ...], code: str, tmp_path: Path) -> None:
     done = tomocyte("reproduce", "acseg-fig3", "-o", tmp_path / "out", *words, "--dry-run")
-    assert "E-USAGE" in str(done.exception)
+    assert code in str(done.exception)
+
+
+def test_all_cells_of_a_tomogram_are_one_mask() -> None:
+    first, second = boxes()
+    row = compare_masks(case(first, second), shipped())
+    voxel = 0.5 * 0.2 * 0.1
+    assert row["volume_um3_first"] == pytest.approx((3 * 1000 + 600) * voxel)
+    assert row["volume_um3_second"] == pytest.approx((2 * 1000 + 800 + 600) * voxel)
+    assert row["dice"] == pytest.approx(2 * (1000 + 800 + 600) / (3600 + 3400))
+
+
+def test_what_is_missing_lies_beyond_the_tolerance() -> None:
+    """A rod of 20 voxels sticks out of a box in the first alone; the second is one voxel thicker on one side."""
+    first, second = np.zeros((20, 20, 50), bool), np.zeros((20, 20, 50), bool)
+    first[5:15, 5:15, 5:15] = second[5:15, 5:16, 5:15] = True
+    first[9:11, 9:11, 15:35] = True
+    missing, added = missing_and_added(CellPair("a", first, second, (0.1, 0.1, 0.1)), 0.15)
+    assert not added.any()
+    places = np.argwhere(missing)
+    assert places[:, 2].min() == 16  # the first voxel of the rod touches the box, the next lies 0.2 um from it
+    assert len(places) == 2 * 2 * 19
+    everything, thicker = missing_and_added(CellPair("a", first, second, (0.1, 0.1, 0.1)), 0.0)
+    assert (everything.sum(), thicker.sum()) == (2 * 2 * 20, 10 * 10)
+    z, y, x = close_up_box(missing, (0.1, 0.1, 0.1))
+    assert x.stop - x.start == round(0.35 * 50)
+    assert missing[z, y, x].sum() == 2 * 2 * round(0.35 * 50)
+
+
+def labelled_folder(folder: Path, first: NDArray[np.uint8]) -> Path:
+    """A tomogram in which the labelled cells absorb more, and its labels beside it."""
+    image = np.where(first > 0, 0.3, 0.1).astype(np.float32)
+    sizes = {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", SIZE, strict=True)}
+    folder.mkdir()
+    for name, array in (("x", image), ("x_mask", first)):
+        tifffile.imwrite(folder / f"{name}.ome.tif", array, metadata={"axes": "ZYX", **sizes})
+    return folder
+
+
+def test_tomograms_with_masks_need_no_second_segmentation(tmp_path: Path) -> None:
+    first, second = boxes()
+    data, masks = labelled_folder(tmp_path / "data", first), write(tmp_path / "masks", {"x": second})
+    words = ["reproduce", "acseg-fig3", "-o", tmp_path / "out", "--data", data]
+    dry = tomocyte(*words, "--dry-run")
+    assert "1 images with labels" in dry.output
+    pairs = field_pairs(shipped(), labelled_items(shipped(), data), masks)
+    assert [(pair.name, pair.prediction.name, pair.truth.name) for pair in pairs] == [
+        ("x", "x.ome.tif", "x_mask.ome.tif")
+    ]
+    (field,) = segmented_fields(shipped(), labelled_items(shipped(), data), masks)
+    assert (field.case, field.voxel_size_um, field.is_simulated) == ("x", SIZE, False)
+    assert np.array_equal(field.truth, first)
+    assert np.array_equal(field.found, second)
+    with pytest.raises(InputError, match="E-PAIR"):
+        field_pairs(shipped(), labelled_items(shipped(), data), write(tmp_path / "others", {"y": second}))

@@ -83,6 +83,24 @@ def find_pairs(prediction: Path, truth: Path, structure: str | None) -> Pairs:
     )
 
 
+def label_images(path: Path, structure: str | None) -> dict[str, Path]:
+    """The label images of a folder by name, those of a run or of simulated data by item; of a file itself.
+
+    Parameters
+    ----------
+    path : Path
+    structure : str or None
+        Which label image of each item.
+
+    Raises
+    ------
+    InputError
+        ``E-NOT-FOUND``, ``E-STRUCTURE``, ``E-PAIR`` (one name twice).
+    """
+    files = _files(path, structure)
+    return {shown_name(stem_of(files)): files} if isinstance(files, Path) else files
+
+
 def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
     """The path itself when it is one volume, else its files by name."""
     from tomocyte.datasets.inputs import find_inputs
@@ -90,7 +108,7 @@ def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
     if not path.exists():
         raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
     if path.is_dir() and (path / ITEMS).is_dir():
-        return _label_images(path, structure)
+        return _of_items(path, structure)
     inputs = find_inputs([str(path)])
     if inputs == [path]:
         return path
@@ -105,7 +123,7 @@ def _files(path: Path, structure: str | None) -> Path | dict[str, Path]:
     return files
 
 
-def _label_images(folder: Path, structure: str | None) -> dict[str, Path]:
+def _of_items(folder: Path, structure: str | None) -> dict[str, Path]:
     """The label image of one structure in each item of a result folder or a simulated data set."""
     paths: dict[str, Path] = {}
     structures: set[str] = set()

@@ -51,19 +51,34 @@ class Body:
     colour : str
         ``#RRGGBB``.
     opacity : float in (0, 1]
+    paint : tuple of (ndarray (Z, Y, X), bool, and str)
+        Parts of the mask whose surface has a colour of its own, ``#RRGGBB``; the last counts.
     """
 
     mask: NDArray[Any]
     colour: str
     opacity: float = 1.0
+    paint: tuple[tuple[NDArray[np.bool_], str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class BodyPanel:
-    """One view: bodies of one grid, and its caption."""
+    """One view: bodies of one grid, and its caption.
+
+    Parameters
+    ----------
+    bodies : tuple of Body
+    caption : str
+    frame_um : ndarray (3, 2), float, optional
+        A box drawn around a part: first and last z, y, x in µm.
+    is_close_up : bool
+        Whether the view has limits of its own instead of those of the others.
+    """
 
     bodies: tuple[Body, ...]
     caption: str = ""
+    frame_um: Float | None = None
+    is_close_up: bool = False
 
 
 def surface_mesh(
@@ -137,9 +152,11 @@ def body_figure(
     n_columns: int = 3,
     title: str = "",
     view_deg: tuple[float, float] = (28.0, -60.0),
+    smoothing_um: float = 0.45,
+    largest_side: int = 56,
     file_format: PictureFormat = "png",
 ) -> bytes:
-    """Panels of shaded surfaces, all seen from the same side and at the same scale.
+    """Panels of shaded surfaces, all seen from the same side and, but for close-ups, at the same scale.
 
     Parameters
     ----------
@@ -152,6 +169,8 @@ def body_figure(
         Above everything; say there that data are simulated.
     view_deg : tuple of 2 float
         Elevation and azimuth of the eye; z points up.
+    smoothing_um, largest_side
+        As :func:`surface_mesh`.
     file_format : {"png", "pdf", "svg"}
 
     Returns
@@ -166,8 +185,12 @@ def body_figure(
     shapes = {body.mask.shape for panel in panels for body in panel.bodies}
     if len(shapes) != 1:
         raise SettingsError("E-SHAPE", f"bodies must be of one grid Z, Y, X, not {sorted(shapes)}.")
-    meshes = [[surface_mesh(body.mask, voxel_size_um) for body in panel.bodies] for panel in panels]
-    low, high = _limits([vertices for panel in meshes for vertices, _ in panel], shapes.pop(), voxel_size_um)
+    detail: dict[str, Any] = {"smoothing_um": smoothing_um, "largest_side": largest_side}
+    meshes = [[surface_mesh(body.mask, voxel_size_um, **detail) for body in panel.bodies] for panel in panels]
+    shape = shapes.pop()
+    shown = zip(panels, meshes, strict=True)
+    common = [vertices for panel, parts in shown if not panel.is_close_up for vertices, _ in parts]
+    limits = _limits(common, shape, voxel_size_um)
     n_columns = min(n_columns, len(panels))
     n_rows = math.ceil(len(panels) / n_columns)
     with defaults():
@@ -179,9 +202,10 @@ def body_figure(
             figure.suptitle(drawable(title), fontsize=10, fontweight="bold", parse_math=False)
         for number, (panel, parts) in enumerate(zip(panels, meshes, strict=True)):
             axes: Any = figure.add_subplot(n_rows, n_columns, number + 1, projection="3d")
-            _draw_bodies(axes, panel, parts)
-            _finish(axes, low, high, view_deg)
-            axes.set_title(drawable(panel.caption), fontsize=9, parse_math=False)
+            _draw_bodies(axes, panel, parts, voxel_size_um)
+            own = _limits([vertices for vertices, _ in parts], shape, voxel_size_um) if panel.is_close_up else limits
+            _finish(axes, *own, view_deg)
+            axes.set_title(drawable(panel.caption), fontsize=9, y=0.94, parse_math=False)
         return picture(figure, file_format)
 
 
@@ -216,7 +240,7 @@ def turning_pictures(
         figure = Figure(figsize=(side, side), dpi=DPI * _SAMPLES, facecolor="white")
         canvas: Any = FigureCanvasAgg(figure)
         axes: Any = figure.add_axes((0, 0, 1, 0.96), projection="3d", proj_type="ortho")
-        _draw_bodies(axes, panel, parts)
+        _draw_bodies(axes, panel, parts, voxel_size_um)
         figure.text(0.02, 0.97, drawable(panel.caption), fontsize=10, va="top", parse_math=False)
         for number in range(n_views):
             _finish(axes, low, high, (_TURNING_ELEVATION, -60.0 + 360.0 * number / n_views), zoom=_TURNING_ZOOM)
@@ -263,16 +287,17 @@ def _reduced(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _limits(parts: list[Float], shape: tuple[int, ...], voxel_size_um: VoxelSize) -> tuple[Float, Float]:
-    points = np.concatenate(parts)
+    points = np.concatenate(parts) if parts else np.zeros((0, 3))
     if not len(points):
         return np.zeros(3), np.asarray(shape) * np.asarray(voxel_size_um)
     return points.min(axis=0), points.max(axis=0)
 
 
-def _draw_bodies(axes: Any, panel: BodyPanel, parts: list[tuple[Float, NDArray[np.int64]]]) -> None:
+def _draw_bodies(
+    axes: Any, panel: BodyPanel, parts: list[tuple[Float, NDArray[np.int64]]], voxel_size_um: VoxelSize
+) -> None:
     """All triangles in one collection, because only within one are they sorted by depth."""
-    from matplotlib.colors import to_rgb
-    from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
+    from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
     triangles, colours = [], []
     for body, (vertices, faces) in zip(panel.bodies, parts, strict=True):
@@ -282,7 +307,7 @@ def _draw_bodies(axes: Any, panel: BodyPanel, parts: list[tuple[Float, NDArray[n
         slope = np.abs((normals / np.maximum(lengths, 1e-12)) @ (_LIGHT / np.linalg.norm(_LIGHT)))
         shade = np.minimum(_AMBIENT + 1.2 * (1 - _AMBIENT) * slope, 1)[:, np.newaxis]
         opacity = np.full((len(faces), 1), body.opacity)
-        colours.append(np.hstack([np.asarray(to_rgb(body.colour)) * shade, opacity]))
+        colours.append(np.hstack([_face_colours(body, corners, voxel_size_um) * shade, opacity]))
         triangles.append(corners[..., ::-1])
     faces_rgba = np.concatenate(colours)
     if len(faces_rgba):
@@ -290,6 +315,33 @@ def _draw_bodies(axes: Any, panel: BodyPanel, parts: list[tuple[Float, NDArray[n
             np.concatenate(triangles), facecolors=faces_rgba, edgecolors="none", antialiased=False
         )
         axes.add_collection3d(collection)
+    if panel.frame_um is not None:
+        axes.add_collection3d(Line3DCollection(box_edges(panel.frame_um)[..., ::-1], colors="black", linewidths=1.2))
+
+
+def _face_colours(body: Body, corners: Float, voxel_size_um: VoxelSize) -> Float:
+    """Colour of every triangle (m, 3): that of the painted part to which the nearest voxel of the mask belongs."""
+    from matplotlib.colors import to_rgb
+    from scipy import ndimage, spatial
+
+    rgb = np.broadcast_to(to_rgb(body.colour), (len(corners), 3)).astype(np.float64)
+    if not body.paint or not len(corners):
+        return rgb
+    inside = np.asarray(body.mask) != 0
+    rim = np.argwhere(inside & ~ndimage.binary_erosion(inside))
+    tree = spatial.cKDTree((rim + 0.5) * np.asarray(voxel_size_um))
+    nearest = tuple(rim[tree.query(corners.mean(axis=1))[1]].T)
+    for mask, colour in body.paint:
+        rgb[mask[nearest]] = to_rgb(colour)
+    return rgb
+
+
+def box_edges(frame_um: Float) -> Float:
+    """The twelve edges of a box given by its first and last z, y, x: (12, 2, 3)."""
+    corners = np.array(np.meshgrid(*frame_um, indexing="ij")).reshape(3, 8).T
+    pairs = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
+    edges: Float = corners[np.array(pairs)]
+    return edges
 
 
 def _finish(axes: Any, low: Float, high: Float, view_deg: tuple[float, float], *, zoom: float = 1.15) -> None:

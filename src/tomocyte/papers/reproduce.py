@@ -15,9 +15,8 @@ from tomocyte.figures.canvas import PictureFormat
 from tomocyte.ledger import refuse_other_kind
 from tomocyte.models import find_model, load_package
 from tomocyte.models.loaded import load_from_package
-from tomocyte.papers.acseg.recipe import SegmentationsRecipe
-from tomocyte.papers.acseg.segmentations import segmentations_experiment
-from tomocyte.papers.acseg.simulated import segment_simulated
+from tomocyte.papers.acseg.experiment import describe_fields, fields_experiment
+from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
 from tomocyte.papers.choi.macrophages import MacrophagesRecipe, describe_macrophages, macrophages_experiment
 from tomocyte.papers.choi.recipe import OrganellesRecipe, training_folder
@@ -64,10 +63,10 @@ def reproduce(
     output : Path
         Made if missing; the same call resumes where it was interrupted.
     data : Path, optional
-        A simulated data set; without it, the recipe's own is made in ``output / "data"``. Of two segmentations that are
-        compared, the first.
+        A simulated data set, or images with labels; without it, the recipe's own is made in ``output / "data"``. Of two
+        segmentations that are compared, the first.
     second : Path, optional
-        The second of two segmentations.
+        Of ACSeg's figures: segmentations of the data, instead of those of a model.
     model : str, optional
         Model by name or folder, instead of the recipe's.
     is_from_truth : bool
@@ -107,22 +106,20 @@ def reproduce(
         made = {"recipe": recipe.model_dump(mode="json"), "is_from_truth": is_from_truth, "model": model}
         write_result(films, output, about=made)
         return films
-    _check_pair(recipe, data, second, model)
+    about: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}
+    if isinstance(recipe, FieldsRecipe):
+        compared, facts = fields_experiment(
+            recipe, output, data=data, second=second, model=model, file_format=file_format, device=device,
+            n_workers=n_workers, callback=callback,
+        )  # fmt: skip
+        write_result(compared, output, about={**about, **facts})
+        return compared
+    _refuse_second(second)
     if data is None:
         plans, structures = _plans(recipe)
         folder = simulate_plans(plans, output / "data", structures=structures, n_workers=n_workers, callback=callback)
     else:
         folder = data
-    about: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}
-    if isinstance(recipe, SegmentationsRecipe):
-        other = second or segment_simulated(
-            recipe, folder, output / "run", model=model, device=device, n_workers=n_workers, callback=callback
-        )
-        compared = segmentations_experiment(recipe, folder, other, file_format=file_format, callback=callback)
-        write_result(
-            compared, output, about={**about, "model": model or recipe.model, "compared": [str(folder), str(other)]}
-        )
-        return compared
     if isinstance(recipe, OrganellesRecipe):
         entries = compare_trainings(recipe, folder, output, device=device, callback=callback)
         simulated = is_simulated(recipe, folder)
@@ -164,15 +161,14 @@ def describe_experiment(
     if isinstance(recipe, MacrophagesRecipe):
         _refuse_data(data)
         return describe_macrophages(recipe, is_from_truth=is_from_truth)
-    _check_pair(recipe, data, second, model)
+    if isinstance(recipe, FieldsRecipe):
+        return describe_fields(recipe, data=data, second=second, model=model)
+    _refuse_second(second)
     source = str(data)
     if data is None:
         plans, structures = _plans(recipe)
         name = recipe.benchmark + "," if isinstance(recipe, OrganellesRecipe) else "data"
         source = f"{name} simulated for it: {len(plans)} items with the truth of {', '.join(structures)}"
-    if isinstance(recipe, SegmentationsRecipe):
-        other = str(second) if second is not None else f"masks of the model {model or recipe.model}"
-        return [f"{recipe.name}: {source} against {other}, cell by cell."]
     if isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
         card = load_package(model or recipe.model).card
         return [f"{recipe.name}: {recipe.experiment} with {card.name} {card.version} on {source}."]
@@ -193,18 +189,9 @@ def _check_options(recipe: PaperRecipe, model: str | None, *, is_from_truth: boo
         raise SettingsError("E-USAGE", "this experiment trains its own models.", cure="Leave --model out.")
 
 
-def _check_pair(recipe: PaperRecipe, data: Path | None, second: Path | None, model: str | None) -> None:
-    """Two segmentations are needed where they are compared, and nowhere else."""
-    if not isinstance(recipe, SegmentationsRecipe):
-        if second is not None:
-            raise SettingsError("E-USAGE", "this experiment takes one data set.", cure="Give --data once.")
-        return
-    if data is not None and second is None:
-        raise SettingsError(
-            "E-USAGE", "two segmentations are compared, and one is given.", cure="Give --data twice, or leave it out."
-        )
-    if data is not None and model is not None:
-        raise SettingsError("E-USAGE", "two segmentations need no model.", cure="Leave --model or --data out.")
+def _refuse_second(second: Path | None) -> None:
+    if second is not None:
+        raise SettingsError("E-USAGE", "this experiment takes one data set.", cure="Give --data once.")
 
 
 def _refuse_data(data: Path | None) -> None:
@@ -228,14 +215,11 @@ def _plans(recipe: PaperRecipe) -> tuple[list[ItemPlan], tuple[str, ...]]:
         experiment, _, size = recipe.benchmark.partition("/")
         splits = SPLITS if recipe.rows else tuple({test.split: None for test in recipe.tests.values()})
         return benchmark_plan(experiment, size, splits), _learned(recipe)
-    if not isinstance(recipe, SectionsRecipe | TimeLapseRecipe | SegmentationsRecipe):
+    if not isinstance(recipe, SectionsRecipe | TimeLapseRecipe):
         return [], ()
     source = recipe.data
-    if isinstance(recipe, SegmentationsRecipe):
-        structures: tuple[str, ...] = (recipe.structure,)
-    else:
-        settings = recipe.sections if isinstance(recipe, SectionsRecipe) else recipe.time_lapse
-        structures = (settings.around, settings.structure)
+    settings = recipe.sections if isinstance(recipe, SectionsRecipe) else recipe.time_lapse
+    structures = (settings.around, settings.structure)
     if source.benchmark is None:
         return dataset_plan(dict(source.dataset or {}), source.n_items, seed=source.seed), structures
     experiment, _, size = source.benchmark.partition("/")

@@ -1,42 +1,30 @@
-"""Two segmentations of the same cells: volume and surface to volume per cell, agreement, paired tests, differences.
+"""Fig. 3, two segmentations of the same cells: volume and surface to volume, agreement, paired tests, differences.
 
-Objects of both label images that overlap most are the same cell. To compare another quantity, add a claim about it to
-the recipe.
+Objects of both label images that overlap most are the same cell; a whole tomogram counts once more, as in the paper. To
+compare another quantity, add a claim about it to the recipe.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tomocyte.datasets.pairs import find_pairs, open_pair
+from tomocyte.datasets.pairs import Pair, open_pair
 from tomocyte.errors import InputError, MetadataError
-from tomocyte.evaluation import match_instances
+from tomocyte.evaluation import dice, match_instances
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.experiment import FIGURES
-from tomocyte.figures.rendering import (
-    CELL_BODY_COLOUR,
-    CELL_OPACITY,
-    PREDICTION_BODY_COLOUR,
-    TRUTH_BODY_COLOUR,
-    Body,
-    BodyPanel,
-    body_figure,
-)
 from tomocyte.formats import ReadOptions
 from tomocyte.measurements import measure
+from tomocyte.papers.acseg.differences import difference_figure, most_different
 from tomocyte.papers.acseg.recipe import MethodClaim, SegmentationsRecipe
 from tomocyte.papers.result import ExperimentResult
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.runs.analyse.reading import unit_of
 from tomocyte.statistics import MethodComparison, compare_methods, paired_agreement
-from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,26 +32,12 @@ if TYPE_CHECKING:
     from tomocyte.evaluation.case import Case
 
 ALPHA = 0.05
-ONLY_FIRST_COLOUR, ONLY_SECOND_COLOUR = "#D55E00", "#0072B2"
-"""What only one of the two holds."""
-_MARGIN_VOXELS = 3
 SHAPE = ("volume_um3", "surface_area_um2", "surface_to_volume_per_um")
-
-
-@dataclass(frozen=True, eq=False)
-class CellPair:
-    """One cell in both segmentations, cut out: masks (Z, Y, X) on one grid."""
-
-    name: str
-    first: NDArray[np.bool_]
-    second: NDArray[np.bool_]
-    voxel_size_um: VoxelSize
 
 
 def segmentations_experiment(
     recipe: SegmentationsRecipe,
-    first: Path,
-    second: Path,
+    pairs: Sequence[Pair],
     *,
     file_format: PictureFormat = "png",
     callback: Callback = silent,
@@ -73,8 +47,8 @@ def segmentations_experiment(
     Parameters
     ----------
     recipe : SegmentationsRecipe
-    first, second : Path
-        Two files, two folders with files of the same names, or folders of a run or of simulated data.
+    pairs : sequence of Pair
+        The first segmentation as truth, the second as prediction.
     file_format : {"png", "pdf", "svg"}
     callback : callable
         Receives an event of the step ``compare`` after each pair of files.
@@ -82,8 +56,8 @@ def segmentations_experiment(
     Returns
     -------
     ExperimentResult
-        Tables ``cells`` (one row per cell), ``unmatched``, ``agreement``; Bland-Altman charts and renderings of
-        the cells that differ most.
+        Tables ``cells`` (one row per cell), ``tomograms``, ``unmatched``, ``agreement``; Bland-Altman charts and
+        renderings of the cells that differ most.
 
     Raises
     ------
@@ -94,8 +68,7 @@ def segmentations_experiment(
     """
     import pandas as pd
 
-    pairs = find_pairs(second, first, recipe.structure).pairs
-    tables, lonely, is_simulated = [], [], False
+    tables, lonely, whole_masks, is_simulated = [], [], [], False
     for number, pair in enumerate(pairs, start=1):
         opened = open_pair(
             pair, ReadOptions(voxel_size_um=recipe.voxel_size_um), channel=None, structure=recipe.structure
@@ -105,24 +78,30 @@ def segmentations_experiment(
             table, alone = compare_case(case, recipe)
             tables.append(table)
             lonely.append(alone)
+            whole_masks.append(compare_masks(case, recipe))
         callback(Progress(pair.name, "compare", state="done", done=number, total=len(pairs)))
     cells = pd.concat(tables, ignore_index=True)
     if cells.empty or not (~cells["is_cut"]).any():
         raise InputError(
-            "E-NO-CELLS", "no whole cell is in both segmentations.", path=second,
+            "E-NO-CELLS", "no whole cell is in both segmentations.", path=pairs[0].prediction if pairs else None,
             cure="Give label images of the same cells, or lower --set min_iou=0.5.",
         )  # fmt: skip
     whole = cells[~cells["is_cut"]]
-    agreement = agreement_table(whole, recipe)
+    tomograms = pd.DataFrame(whole_masks)
+    agreement = pd.concat(
+        [agreement_table(whole, recipe).assign(of="cells"), agreement_table(tomograms, recipe).assign(of="tomograms")],
+        ignore_index=True,
+    )
     words = f"{recipe.title}{' (simulated)' if is_simulated else ''}"
     pictures = _charts(whole, recipe, title=words, file_format=file_format)
-    for cell in _most_different(pairs, whole, recipe):
-        pictures[f"difference-{cell.name}"] = _difference_figure(cell, recipe, title=words, file_format=file_format)
+    for cell in most_different(pairs, whole, recipe):
+        pictures[f"difference-{cell.name}"] = difference_figure(
+            cell, recipe.names, title=words, tolerance_voxels=recipe.tolerance_voxels, file_format=file_format
+        )
     unmatched = pd.concat(lonely, ignore_index=True)
     summary = _summary(words, cells, unmatched, agreement, recipe)
-    return ExperimentResult(
-        {"cells": cells, "unmatched": unmatched, "agreement": agreement}, pictures, summary, file_format
-    )
+    result = {"cells": cells, "tomograms": tomograms, "unmatched": unmatched, "agreement": agreement}
+    return ExperimentResult(result, pictures, summary, file_format)
 
 
 def compare_case(case: Case, recipe: SegmentationsRecipe) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -147,7 +126,7 @@ def compare_case(case: Case, recipe: SegmentationsRecipe) -> tuple[pd.DataFrame,
             cure="Give --set 'voxel_size_um=[Z, Y, X]' in um.",
         )  # fmt: skip
     z, y, x = case.voxel_size_um
-    names = list(dict.fromkeys([*SHAPE, *(claim.quantity for claim in recipe.claims)]))
+    names = _quantities(recipe)
     sides = [
         measure(labels, None, (z, y, x), structure=recipe.structure, names=names).set_index("label")
         for labels in (case.truth, case.prediction)
@@ -173,6 +152,25 @@ def compare_case(case: Case, recipe: SegmentationsRecipe) -> tuple[pd.DataFrame,
         for label, volume in table.loc[~table.index.isin(used), "volume_um3"].items():
             alone.append((case.item, case.frame, recipe.names[side], label, volume))
     return cells, pd.DataFrame(alone, columns=["item", "frame", "side", "label", "volume_um3"])
+
+
+def compare_masks(case: Case, recipe: SegmentationsRecipe) -> dict[str, Any]:
+    """All cells of one frame together, in both segmentations: one row as in ``cells``, without labels."""
+    if case.prediction is None or case.voxel_size_um is None:
+        raise InputError("E-LABELS-TYPE", "holds no labels with a voxel size.", path=case.item)
+    z, y, x = case.voxel_size_um
+    masks = [(labels != 0).astype(np.uint8) for labels in (case.truth, case.prediction)]
+    row: dict[str, Any] = {"item": case.item, "frame": case.frame, "dice": dice(*masks)}
+    names = _quantities(recipe)
+    tables = [measure(mask, None, (z, y, x), structure=recipe.structure, names=names) for mask in masks]
+    for name in names:
+        values = [float(table[name].iloc[0]) if len(table) else math.nan for table in tables]
+        row |= {f"{name}_first": values[0], f"{name}_second": values[1]}
+    return row
+
+
+def _quantities(recipe: SegmentationsRecipe) -> list[str]:
+    return list(dict.fromkeys([*SHAPE, *(claim.quantity for claim in recipe.claims)]))
 
 
 def agreement_table(cells: pd.DataFrame, recipe: SegmentationsRecipe) -> pd.DataFrame:
@@ -251,44 +249,6 @@ def _words(quantity: str) -> str:
     return quantity.replace("_", " ")
 
 
-def _most_different(pairs: Sequence[Any], cells: pd.DataFrame, recipe: SegmentationsRecipe) -> Iterator[CellPair]:
-    """The cells whose volumes differ most, read again and cut out."""
-    steps = (cells["volume_um3_second"] / cells["volume_um3_first"] - 1).abs()
-    by_name = {pair.name: pair for pair in pairs}
-    for index in steps.sort_values(ascending=False, kind="stable").index[: recipe.n_shown]:
-        row = cells.loc[index]
-        opened = open_pair(
-            by_name[row["item"]], ReadOptions(voxel_size_um=recipe.voxel_size_um), channel=None,
-            structure=recipe.structure,
-        )  # fmt: skip
-        case = next(case for case in opened.cases() if case.frame == row["frame"])
-        size = case.voxel_size_um
-        if case.prediction is None or size is None or math.isnan(size[0]):
-            continue
-        masks = case.truth == row["label_first"], case.prediction == row["label_second"]
-        places = np.argwhere(masks[0] | masks[1])
-        low = np.maximum(places.min(axis=0) - _MARGIN_VOXELS, 0)
-        box = tuple(slice(int(a), int(b) + _MARGIN_VOXELS + 1) for a, b in zip(low, places.max(axis=0), strict=True))
-        name = f"{row['item']}-{int(row['label_first'])}" + (f"-frame{int(row['frame'])}" if row["frame"] else "")
-        yield CellPair(name, masks[0][box], masks[1][box], (size[0], size[1], size[2]))
-
-
-def _difference_figure(cell: CellPair, recipe: SegmentationsRecipe, *, title: str, file_format: PictureFormat) -> bytes:
-    """Both bodies, and what only one of them holds inside the shell of both."""
-    both = Body(cell.first | cell.second, CELL_BODY_COLOUR, CELL_OPACITY)
-    only = (
-        both,
-        Body(cell.first & ~cell.second, ONLY_FIRST_COLOUR, 0.9),
-        Body(cell.second & ~cell.first, ONLY_SECOND_COLOUR, 0.9),
-    )
-    panels = [
-        BodyPanel((Body(cell.first, TRUTH_BODY_COLOUR),), recipe.names[0]),
-        BodyPanel((Body(cell.second, PREDICTION_BODY_COLOUR),), recipe.names[1]),
-        BodyPanel(only, f"only {recipe.names[0]}: orange, only {recipe.names[1]}: blue"),
-    ]
-    return body_figure(panels, cell.voxel_size_um, title=title, file_format=file_format)
-
-
 def _summary(
     title: str, cells: pd.DataFrame, unmatched: pd.DataFrame, agreement: pd.DataFrame, recipe: SegmentationsRecipe
 ) -> str:
@@ -301,23 +261,24 @@ def _summary(
         f"{counts[first]} only in {first}, {counts[second]} only in {second}. Mean Dice {cells['dice'].mean():.4f}. "
         f"Differences: {second} minus {first}.",
         "",
-        f"| quantity | {first} | {second} | difference (95 % interval) | limits of agreement | paired t | Wilcoxon | "
-        f"equivalent within {recipe.margin_percent:g} % | the paper says | |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| of | quantity | {first} | {second} | difference (95 % interval) | limits of agreement | paired t | "
+        f"Wilcoxon | equivalent within {recipe.margin_percent:g} % | the paper says | |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in agreement.to_dict("records"):
         published = "" if math.isnan(row["p_published"]) else f" (p = {row['p_published']:.4g})"
         lines.append(
-            f"| {_words(row['quantity'])} ({row['unit']}) | {row['mean_first']:.4g} | {row['mean_second']:.4g} | "
-            f"{row['difference']:+.3g} ({row['low']:.3g} to {row['high']:.3g}) | {row['lower_limit']:.3g} to "
+            f"| {row['of']} | {_words(row['quantity'])} ({row['unit']}) | {row['mean_first']:.4g} | "
+            f"{row['mean_second']:.4g} | {row['difference']:+.3g} ({row['low']:.3g} to {row['high']:.3g}) | "
+            f"{row['lower_limit']:.3g} to "
             f"{row['upper_limit']:.3g} | p = {row['p_paired_t']:.2g} | p = {row['p_wilcoxon']:.2g} | "
             f"p = {row['p_equivalence']:.2g} | {row['words']}{published} | {row['verdict']} |"
         )
     lines += [
         "",
-        "The paper calls its test a t test and does not say whether of pairs; here it is. Cells of one image count as "
-        "independent, as there. A large p of the t test does not show that both agree; a small one of equivalence "
-        "does.",
+        "The paper's test is the paired t test of 10 tomograms, each of which is one mask: the rows of tomograms. In "
+        "the rows of cells, those of one tomogram count as independent. A large p of the t test does not show that "
+        "both agree; a small one of equivalence does.",
         "",
     ]
     return "\n".join(lines)

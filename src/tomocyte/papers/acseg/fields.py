@@ -1,0 +1,179 @@
+"""Fields of ACSeg's experiments: what is simulated, and images with their true and their found labels.
+
+To take the cases of a data set from elsewhere than its cards, change :func:`case_of`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.datasets.files import ITEMS
+from tomocyte.datasets.labelled import LABEL_ENDINGS, LabelledItem, find_items
+from tomocyte.datasets.pairs import Pair, label_images, open_pair
+from tomocyte.datasets.settings import LabelledSettings
+from tomocyte.errors import InputError
+from tomocyte.formats import ReadOptions
+from tomocyte.papers.acseg.recipe import FieldsRecipe
+from tomocyte.papers.analysed import run_all
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.progress import Callback, silent
+from tomocyte.runs.simulate import ItemPlan, dataset_plan
+from tomocyte.settings import build_settings
+from tomocyte.volume import VoxelSize
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedField:
+    """One tomogram with its labels, the first frame.
+
+    Parameters
+    ----------
+    name, case : str
+        Of the item, and of what it is an example of.
+    image : ndarray (Z, Y, X), float32
+        In the unit of ``unit``.
+    truth, found : ndarray (Z, Y, X), unsigned integer
+        Labels of the structure that is compared.
+    others : dict of str to ndarray (Z, Y, X)
+        Further true labels, where there are any: beads, the capillary, nuclei.
+    voxel_size_um : tuple of 3 float
+    quantity, unit : str
+        Of the image.
+    is_simulated : bool
+    """
+
+    name: str
+    case: str
+    image: NDArray[np.float32]
+    truth: NDArray[Any]
+    found: NDArray[Any]
+    others: dict[str, NDArray[Any]]
+    voxel_size_um: VoxelSize
+    quantity: str
+    unit: str
+    is_simulated: bool
+
+
+def field_plans(recipe: FieldsRecipe) -> list[ItemPlan]:
+    """What is simulated for a recipe: the items of every case, whose name is their domain."""
+    grid = recipe.grids[recipe.size].model_dump(mode="json")
+    plans = []
+    for case, one in recipe.fields.items():
+        settings = {**_merged(recipe.dataset, one.dataset), "modality": recipe.modality, **grid}
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", case)
+        for plan in dataset_plan(settings, one.n_items, seed=one.seed):
+            plans.append(plan.model_copy(update={"name": f"{stem}-{plan.index}", "domain": case}))
+    return plans
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Both mappings, the second over the first, also inside mappings."""
+    both = dict(base)
+    for key, value in over.items():
+        is_deeper = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = _merged(both[key], value) if is_deeper else value
+    return both
+
+
+def labelled_items(recipe: FieldsRecipe, data: Path) -> list[LabelledItem]:
+    """The items of a folder that have labels of what is compared.
+
+    Raises
+    ------
+    InputError
+        ``E-NO-DATA``.
+    """
+    names = dict.fromkeys((recipe.structure, *(recipe.labelled if (data / ITEMS).is_dir() else ())))
+    content = {"structures": tuple(names), "stored_voxel_size_um": recipe.voxel_size_um}
+    items = find_items(data, build_settings(LabelledSettings, content))
+    if any(recipe.structure not in item.labels for item in items):
+        raise InputError(
+            "E-NO-DATA", f"not every image has a label image of {recipe.structure}.", path=data,
+            cure="Give --set structure=NAME, a structure that is labelled.",
+        )  # fmt: skip
+    return items
+
+
+def segment_items(
+    recipe: FieldsRecipe,
+    items: Sequence[LabelledItem],
+    output: Path,
+    *,
+    model: str | None = None,
+    device: str = "cpu",
+    n_workers: int = 1,
+    callback: Callback = silent,
+) -> Path:
+    """Run every image that is not done yet; the folder is that of a run.
+
+    Raises
+    ------
+    InputError
+        ``E-REPRODUCE-RUN``: an image could not be analysed; the others are kept.
+    """
+    content = {
+        "modality": recipe.modality,
+        "model": model or recipe.model,
+        "inference": {"device": device},
+        "voxel_size_um": recipe.voxel_size_um,
+    }
+    paths = [item.image for item in items]
+    return run_all(paths, build_settings(RunSettings, content), output, n_workers=n_workers, callback=callback)
+
+
+def field_pairs(recipe: FieldsRecipe, items: Sequence[LabelledItem], masks: Path) -> list[Pair]:
+    """The true label image of every item with the one of the same name in a run or a folder of masks.
+
+    Raises
+    ------
+    InputError
+        ``E-PAIR``: an item without one.
+    """
+    found = label_images(masks, recipe.structure)
+    endings = ("", *LABEL_ENDINGS, f"_{recipe.structure}")
+    pairs = []
+    for item in items:
+        path = next((found[item.name + end] for end in endings if item.name + end in found), None)
+        if path is None:
+            raise InputError(
+                "E-PAIR", f"no segmentation of {item.name}; there are: {', '.join(sorted(found)[:3])}.", path=masks,
+                cure="Give the folder of a run of these images, or label images of the same names.",
+            )  # fmt: skip
+        pairs.append(Pair(item.name, path, item.labels[recipe.structure]))
+    return pairs
+
+
+def segmented_fields(recipe: FieldsRecipe, items: Sequence[LabelledItem], masks: Path) -> Iterator[SegmentedField]:
+    """Every item with what was found in it, read when it is needed.
+
+    Raises
+    ------
+    InputError
+        ``E-PAIR``, ``E-SHAPE``, ``E-LABELS-TYPE``.
+    """
+    options = ReadOptions(voxel_size_um=recipe.voxel_size_um)
+    for item, pair in zip(items, field_pairs(recipe, items, masks), strict=True):
+        opened = open_pair(pair, options, channel=None, structure=recipe.structure)
+        volume = item.open_image()
+        case = next(iter(opened.cases()))
+        if case.prediction is None:
+            problem = "holds probabilities, not labels."
+            raise InputError("E-LABELS-TYPE", problem, path=pair.prediction, cure="Give label images.")
+        others = {name: item.read_labels(name) for name in item.labels if name != recipe.structure}
+        yield SegmentedField(
+            item.name, case_of(item), np.asarray(volume.planes(0, 0), np.float32), case.truth, case.prediction,
+            others, volume.require_voxel_size(), volume.quantity or "value", volume.unit or "1",
+            volume.is_simulated or opened.is_simulated,
+        )  # fmt: skip
+
+
+def case_of(item: LabelledItem) -> str:
+    """What an item is an example of: its domain, its cell line, or itself."""
+    return item.domain or item.cell_line or item.name
