@@ -174,6 +174,13 @@ class _TaskBar:
             self._title = f"{event.item}, fold {event.done + 1} of {event.total}: "
             self._show(event.step, self._title)
             self._line(self._title)
+        elif kind == "training":
+            left = f", about {event.values['minutes_left']:.0f} min left" if "minutes_left" in event.values else ""
+            self._title = f"{event.item} (training {event.done + 1} of {event.total}{left}): "
+            self._show(event.step, self._title)
+            self._line(self._title)
+        elif kind == "score":
+            self._show(event.step, f"{self._title}scoring {event.item}")
         elif kind == "epoch":
             self._line(f"{self._title}{_epoch_line(event)}")
         elif kind == "train":

@@ -1,21 +1,83 @@
-"""A chart of learning curves: scores, every family through them, the goal, and how far apart they end.
+"""Charts of learning curves: every family through scores, the goal, and how far apart they end; and several series.
 
-To add something to it, draw it in :func:`learning_figure`.
+To add something to one, draw it in its function.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tomocyte.figures.axes import finish_axes, line_style, panels_figure
+from tomocyte.figures.axes import MARKERS, finish_axes, line_style, panels_figure, refuse_nothing
 from tomocyte.figures.canvas import PictureFormat, defaults, drawable, picture
 from tomocyte.statistics.learning_curves import Plan
 
 FARTHEST = 10.0
 """The axis ends at most at this many times the largest training."""
+
+
+@dataclass(frozen=True)
+class ScoreSeries:
+    """Scores after training on several numbers of volumes.
+
+    Parameters
+    ----------
+    name : str
+    n_volumes : sequence of float (N,)
+    means, deviations : sequence of float (N,)
+        Over test volumes; NaN: no bar.
+    is_published : bool
+        Drawn in grey, for comparison.
+    """
+
+    name: str
+    n_volumes: Sequence[float]
+    means: Sequence[float]
+    deviations: Sequence[float]
+    is_published: bool = False
+
+
+def score_series_figure(
+    series: Sequence[ScoreSeries], *, score: str, title: str = "", file_format: PictureFormat = "png"
+) -> bytes:
+    """Means with their standard deviations against the number of training volumes, one line per series.
+
+    Parameters
+    ----------
+    series : sequence of ScoreSeries
+    score : str
+        Its name.
+    title : str
+    file_format : {"png", "pdf", "svg"}
+
+    Raises
+    ------
+    SettingsError
+        ``E-PICTURE``: no series.
+    """
+    refuse_nothing(series, "series")
+    with defaults():
+        figure, (axes,) = panels_figure(1, title, width=6.4, height=4.4)
+        ticks = {n for one in series for n in one.n_volumes}
+        step = 0.006 * (max(ticks) - min(ticks))
+        for number, one in enumerate(series):
+            style: dict[str, Any] = line_style(number) | {"marker": MARKERS[number % len(MARKERS)]}
+            if one.is_published:
+                style |= {"color": "#999999", "linestyle": ("--", ":")[number % 2], "linewidth": 1}
+            places = np.asarray(one.n_volumes) + step * (number - (len(series) - 1) / 2)
+            bars = np.nan_to_num(np.asarray(one.deviations, np.float64))
+            axes.errorbar(places, one.means, yerr=bars, label=drawable(one.name), capsize=2, elinewidth=0.8, **style)
+        axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
+        lowest = min(float(np.nanmin(one.means)) for one in series)
+        axes.set_ylim(max(0.0, lowest - max(0.02, 0.6 * (1 - lowest))), 1.005)
+        axes.set_xlabel("number of training volumes", fontsize=9)
+        axes.set_ylabel(drawable(score), fontsize=9, parse_math=False)
+        finish_axes(axes, legend="below")
+        return picture(figure, file_format)
 
 
 def learning_figure(plan: Plan, *, score: str, file_format: PictureFormat = "png") -> bytes:

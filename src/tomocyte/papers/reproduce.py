@@ -16,6 +16,11 @@ from tomocyte.ledger import refuse_other_kind
 from tomocyte.models import find_model, load_package
 from tomocyte.models.loaded import load_from_package
 from tomocyte.papers.acseg.experiment import describe_fields, fields_experiment
+from tomocyte.papers.acseg.learning_curve import (
+    LearningCurveRecipe,
+    describe_learning_curve,
+    learning_curve_experiment,
+)
 from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
 from tomocyte.papers.choi.macrophages import MacrophagesRecipe, describe_macrophages, macrophages_experiment
@@ -37,6 +42,7 @@ EXPERIMENTS: tuple[type[PaperRecipe], ...] = (
     OrganellesRecipe,
     MacrophagesRecipe,
     SegmentationsRecipe,
+    LearningCurveRecipe,
 )
 """Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
 
@@ -115,6 +121,12 @@ def reproduce(
         write_result(compared, output, about={**about, **facts})
         return compared
     _refuse_second(second)
+    if isinstance(recipe, LearningCurveRecipe):
+        curve = learning_curve_experiment(
+            recipe, output, data=data, file_format=file_format, device=device, n_workers=n_workers, callback=callback
+        )
+        write_result(curve, output, about={**about, "data": str(data or "simulated")})
+        return curve
     if data is None:
         plans, structures = _plans(recipe)
         folder = simulate_plans(plans, output / "data", structures=structures, n_workers=n_workers, callback=callback)
@@ -164,6 +176,8 @@ def describe_experiment(
     if isinstance(recipe, FieldsRecipe):
         return describe_fields(recipe, data=data, second=second, model=model)
     _refuse_second(second)
+    if isinstance(recipe, LearningCurveRecipe):
+        return describe_learning_curve(recipe, data)
     source = str(data)
     if data is None:
         plans, structures = _plans(recipe)
@@ -185,7 +199,7 @@ def _check_options(recipe: PaperRecipe, model: str | None, *, is_from_truth: boo
         raise SettingsError("E-USAGE", "this experiment is about images.", cure="Leave --from-truth out.")
     if is_from_truth and model is not None:
         raise SettingsError("E-USAGE", "the truth needs no model.", cure="Leave --model or --from-truth out.")
-    if isinstance(recipe, OrganellesRecipe) and model is not None:
+    if isinstance(recipe, OrganellesRecipe | LearningCurveRecipe) and model is not None:
         raise SettingsError("E-USAGE", "this experiment trains its own models.", cure="Leave --model out.")
 
 
