@@ -84,6 +84,10 @@ _ENTRIES = (
         "bead", "polystyrene bead that normalises soft X-ray tomograms", None, "#FF00FF",
         refraction_increment_ml_per_g=None, aliases=("microsphere", "polystyrene_bead"),
     ),
+    Structure(
+        "debris", "remains of dead cells between the cells", None, "#A0522D", 0.05, 0.1,
+        aliases=("cell_debris", "apoptotic_debris"),
+    ),
     Structure("object", "bright object: a stained cell, nucleus or organelle", None, "#CAB2D6"),
     Structure(
         "cell", "whole cell, inside the plasma membrane", None, "#56B4E9",

@@ -28,7 +28,15 @@ def help_of(*command: str) -> str:
         ("run", ("fluorescence, nile_red, odt, qpi or sxt", "watershed, components, as-found")),
         ("settings", ("fluorescence, nile_red, odt, qpi or sxt",)),
         ("convert", (".nii.gz .nii (nifti)",)),
-        ("simulate", ("odt (tomograms) or qpi (images)", "ome-tiff or tcf", "HeLa", "macrophage-lps")),
+        (
+            "simulate",
+            (
+                "odt (tomograms), qpi (images) or sxt (soft X-ray tomograms)",
+                "ome-tiff or tcf",
+                "HeLa",
+                "macrophage-lps",
+            ),
+        ),
         ("propagate", ("signed-distance: ",)),
         ("train", ("odt-organelles", "osnet-nucleus")),
         ("search", ("scnas-search",)),

@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from tomocyte.runs.simulate import ItemPlan
 
 EXPERIMENT_SHAPE = (64, 448, 448)  # room for a dozen cells
-DEFAULT_STRUCTURES = "cell,nucleus,nucleolus,lipid_droplet"
 
 
 def simulate(
     modality: Annotated[str, typer.Argument(help="Kind of microscopy: {instruments}.", metavar="MODALITY")],
     output: Output,
     preset: Annotated[
-        str | None, typer.Option("--preset", "-p", help="Cell line: {cell_lines}. Default: HeLa.")
+        str | None, typer.Option("--preset", "-p", help="Cell line: {cell_lines}. Default: HeLa; for sxt T cell.")
     ] = None,
     n_items: Annotated[int, typer.Option("-n", help="Number of fields of view.", min=1)] = 1,
     frames: Annotated[int | None, typer.Option("--frames", help="Number of time points of each field.", min=1)] = None,
@@ -61,8 +60,13 @@ def simulate(
         typer.Option("--benchmark", help="Simulate the shipped benchmark instead: EXPERIMENT[/SIZE[/SPLIT]]."),
     ] = None,
     structures: Annotated[
-        str, typer.Option("--structures", help="Label images to write, separated by commas, or `all`.")
-    ] = DEFAULT_STRUCTURES,
+        str | None,
+        typer.Option(
+            "--structures",
+            help="Label images to write, separated by commas, or `all`. Default: cell,nucleus,nucleolus,lipid_droplet; "
+            "for sxt cell,nucleus,mitochondrion,lipid_droplet,bead,capillary.",
+        ),
+    ] = None,
     file_format: Annotated[str, typer.Option("--format", help="File format: {simulated_formats}.")] = "ome-tiff",
     backend: Annotated[
         str, typer.Option("--backend", help="What computes the optics: numpy, torch or torch:cuda.")
@@ -104,7 +108,7 @@ def simulate(
         given["scene"] = {"shift": shift}
         plans = dataset_plan(with_overrides(_experiment(experiment) | given, overrides or []), n_items, seed=seed)
     plans = [with_backend(plan, backend) for plan in plans]
-    names = _structures(structures)
+    names = _structures(structures, modality)
     if dry_run:
         for plan in plans:
             typer.echo(plan.name)
@@ -195,18 +199,22 @@ def _experiment(name: str | None) -> dict[str, Any]:
     }
 
 
-def _structures(text: str) -> tuple[str, ...]:
+def _structures(text: str | None, modality: str) -> tuple[str, ...]:
+    """The structures named; those of the instrument where none is, and where `all` are."""
     from tomocyte.errors import SettingsError
-    from tomocyte.simulation.cells.scene import STRUCTURES
+    from tomocyte.simulation.cells.scene import STRUCTURES, SURROUNDINGS
+    from tomocyte.simulation.instruments import instrument
     from tomocyte.structures import canonical_name
 
-    typed = STRUCTURES if text == "all" else [part.strip() for part in text.split(",") if part.strip()]
-    names = tuple(dict.fromkeys(map(canonical_name, typed)))
-    unknown = [name for name in names if name not in STRUCTURES]
+    usual = instrument(modality).structures
+    known = (*STRUCTURES, *SURROUNDINGS) if set(usual) & set(SURROUNDINGS) else STRUCTURES
+    typed = usual if text is None else known if text == "all" else [part.strip() for part in text.split(",")]
+    names = tuple(dict.fromkeys(canonical_name(part) for part in typed if part))
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise SettingsError(
             "E-STRUCTURE",
             f"unknown structures: {', '.join(unknown) or 'none given'}.",
-            cure=f"Known: {', '.join(STRUCTURES)}.",
+            cure=f"Known: {', '.join(known)}.",
         )
     return names

@@ -43,9 +43,10 @@ class SimulatedFrame:
     Parameters
     ----------
     channels : ndarray (C, Z, Y, X), float32
-        In the instrument's quantity: refractive index (odt), or dry-mass density in pg/µm² with Z = 1 (qpi).
+        In the instrument's quantity: refractive index (odt), dry-mass density in pg/µm² with Z = 1 (qpi) or linear
+        absorption coefficient in 1/µm (sxt).
     truth : Rendered
-        Labels and true refractive index of the whole height.
+        Labels of the whole height and the true refractive index there, or the coefficient that X-rays see.
     quantity : str
         Of the channels.
     """
@@ -136,7 +137,8 @@ class SimulatedItem:
             See :func:`~tomocyte.simulation.physics.formation.simulate_odt`.
         """
         scene = self.scenes[frame]
-        truth = render_scene(scene, self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
+        seen = self.instrument.scene(scene, self.optics)
+        truth = render_scene(seen, self.settings.voxel_size_um, self.settings.shape, origin_um=self.origins_um[frame])
         # The noise follows the frame's own number, so that a lost frame changes no other.
         rng = _stream(self.seed, self.index, NOISE_STREAM, scene.frame)
         conditions = Conditions(is_multiple_scattering=self.settings.is_multiple_scattering, backend=backend)
@@ -295,6 +297,12 @@ def _scenes_of(settings: DatasetSettings, n_cells: int, rng: np.random.Generator
 
     extent = [size * step for size, step in zip(settings.shape, settings.voxel_size_um, strict=True)]
     extent_um = (extent[0], extent[1], extent[2])
+    if settings.n_frames > 1 and settings.scene.capillary is not None:
+        raise SettingsError(
+            "E-SIM-FROZEN",
+            "cells in a capillary are frozen and do not move.",
+            cure="Ask for one frame, or set scene.capillary to null.",
+        )
     if settings.n_frames > 1:
         return simulate_timelapse(
             settings.preset,

@@ -34,11 +34,12 @@ class DatasetSettings(Settings):
 
     modality: str = "odt"
     """Instrument, a file of :mod:`tomocyte.simulation.instruments`: ``odt`` makes tomograms of refractive index,
-    ``qpi`` images of dry-mass density."""
+    ``qpi`` images of dry-mass density, ``sxt`` soft X-ray tomograms of linear absorption coefficients."""
     preset: str = "HeLa"
     """Cell line, a name of :data:`tomocyte.simulation.cells.presets.CELL_LINES`."""
     instrument: str = ""
-    """Microscope, a variant of the instrument; empty for its default one, ``HT-2H`` (odt) or ``HT-2H-2D`` (qpi)."""
+    """Microscope, a variant of the instrument; empty for its default one, ``HT-2H`` (odt), ``HT-2H-2D`` (qpi) or
+    ``XM-2`` (sxt)."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 192, 192)
     """Z, Y, X of the field; for qpi, Z planes are what the light goes through."""
     voxel_size_um: VoxelSize = (0.39, 0.195, 0.195)
@@ -82,6 +83,22 @@ class DatasetSettings(Settings):
                 raise ValueError(f"both ranges and {name}_ranges are given")
             result["ranges"] = value
         return result
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_defaults(cls, content: Any) -> Any:
+        """What the instrument's variant has instead of the defaults above, where nothing is given."""
+        if not isinstance(content, dict) or content.get("modality", "odt") not in instrument_names():
+            return content
+        kind = instrument(content.get("modality", "odt"))
+        defaults = dict(kind.defaults.get(content.get("instrument") or kind.default, {}))
+        scene = defaults.pop("scene", {})
+        if not scene:
+            return {**defaults, **content}
+        given = content.get("scene", {})
+        if isinstance(given, SceneSettings):
+            given = {name: getattr(given, name) for name in given.model_fields_set}
+        return {**defaults, **content, "scene": {**scene, **given} if isinstance(given, dict) else given}
 
     @field_validator("modality")
     @classmethod

@@ -12,18 +12,18 @@ from tomocyte.simulation.instruments.odt import OdtRanges
 
 
 def test_the_instruments_that_ship():
-    assert instrument_names() == ("odt", "qpi")
+    assert instrument_names() == ("odt", "qpi", "sxt")
     assert all(entry.name == name and entry.default in entry.variants for name, entry in instruments().items())
     assert all(set(entry.ranges) == {"none", "mild", "strong"} for entry in instruments().values())
 
 
-@pytest.mark.parametrize("name", ["odt", "qpi"])
-def test_an_unknown_variant_or_shift_lists_the_known(name):
-    with pytest.raises(SettingsError, match="HT-2H"):
+@pytest.mark.parametrize(("name", "known"), [("odt", "HT-2H"), ("qpi", "HT-2H"), ("sxt", "XM-2, flat-holder")])
+def test_an_unknown_variant_or_shift_lists_the_known(name, known):
+    with pytest.raises(SettingsError, match=known):
         instrument(name).variant("HT-9000")
     with pytest.raises(SettingsError, match="none, mild, strong"):
         instrument(name).ranges_of("wild")
-    with pytest.raises(SettingsError, match="odt, qpi"):
+    with pytest.raises(SettingsError, match="odt, qpi, sxt"):
         instrument("microwave")
 
 
@@ -35,9 +35,9 @@ def test_ranges_stand_under_the_name_of_their_instrument():
     assert content["odt_ranges"]["noise_ri_std"] == [1e-5, 1e-4]
     assert content["qpi_ranges"] is None
     assert "ranges" not in content
-    assert list(content)[-6:] == [
-        "odt_ranges", "qpi_ranges", "is_multiple_scattering", "is_coarse_grid_allowed", "frame_drop_share",
-        "stage_drift_um",
+    assert list(content)[-7:] == [
+        "odt_ranges", "qpi_ranges", "sxt_ranges", "is_multiple_scattering", "is_coarse_grid_allowed",
+        "frame_drop_share", "stage_drift_um",
     ]  # fmt: skip
     assert DatasetSettings.model_validate(content) == given
     assert DatasetSettings.model_validate_json(given.model_dump_json()) == given
@@ -49,7 +49,7 @@ def test_ranges_stand_under_the_name_of_their_instrument():
         ({"qpi_ranges": {}}, "qpi_ranges belongs to qpi"),
         ({"odt_ranges": {}, "ranges": {}}, "both ranges and odt_ranges"),
         ({"odt_ranges": {"noise": 1}}, "ranges.noise"),
-        ({"modality": "microwave"}, "odt or qpi"),
+        ({"modality": "microwave"}, "odt or qpi or sxt"),
     ],
 )
 def test_ranges_that_belong_elsewhere_are_refused(content, message):

@@ -56,10 +56,11 @@ def rotated_axes(angle: float, semi_axes_um: Float) -> Float:
     return axes
 
 
-def cut_by(body: StarBody, free: StarBody, others: list[StarBody]) -> StarBody:
+def cut_by(body: StarBody, free: StarBody, others: list[StarBody], *, gap_um: float = _GAP_UM) -> StarBody:
     """The body pressed against its neighbours: it ends where a neighbour's free level is as low as its own.
 
-    The border between two cells is the surface of equal level, so it bends with both membranes; 60 nm stay open.
+    The border between two cells is the surface of equal level, so it bends with both membranes; ``gap_um`` stay open
+    on either side.
     """
     nodes = free.nodes_um.reshape(-1, 3)
     share = np.ones(len(nodes))
@@ -68,7 +69,7 @@ def cut_by(body: StarBody, free: StarBody, others: list[StarBody]) -> StarBody:
         if np.any(other.bounds_um[0] > free.bounds_um[1]) or np.any(other.bounds_um[1] < free.bounds_um[0]):
             continue
         frames = np.stack([free.frame, other.frame])
-        gap = _GAP_UM / reach + _GAP_UM / _lateral_reach(other)
+        gap = gap_um / reach + gap_um / _lateral_reach(other)
         share = kernels.cut_radii(share, nodes, frames, other.radii, gap)
     if np.all(share == 1.0):
         return body

@@ -18,6 +18,7 @@ from tomocyte.simulation.cells.presets import cell_line
 from tomocyte.simulation.cells.scene import Cell, Scene, Vector
 from tomocyte.simulation.cells.settings import SceneSettings, shifted
 from tomocyte.simulation.cells.shapes import Float, StarBody
+from tomocyte.simulation.cells.suspension import simulate_suspension
 
 MAX_CELLS = 40
 _CLOSEST = 0.5
@@ -67,6 +68,8 @@ def simulate_scene(
     ranges = shifted(settings or SceneSettings())
     line = cell_line(preset)
     check_count(n_cells)
+    if ranges.capillary is not None:
+        return simulate_suspension(line, n_cells, extent_um=extent_um, settings=ranges, rng=rng)
     seeds = rng.integers(2**63, size=n_cells)
     medium_ri = float(rng.uniform(*ranges.medium_ri))
     plans = [

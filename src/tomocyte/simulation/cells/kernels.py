@@ -370,3 +370,31 @@ def touching(tubes: Any, owner: Any, n_owners: int, gap: float) -> Any:
                 out[i, j] = True
                 out[j, i] = True
     return out
+
+
+@njit(**JIT)  # type: ignore[untyped-decorator]
+def paint_wall(volumes: tuple[Any, Any], grid: Any, frame: Any, paint: Any) -> None:
+    """Paint the wall of a capillary along z into (objects, ri), anti-aliased in y and x, and what lies beyond it.
+
+    ``frame`` (7,) is the axis (2) at z = 0, its slope (2), inner radius, taper and thickness; ``grid`` as in
+    :func:`paint_body`; ``paint`` (3,) the value of the glass, that beyond it and the object's index.
+    """
+    objects, ri = volumes
+    for i in range(objects.shape[0]):
+        z = grid[0, 0] + (i + 0.5) * grid[1, 0]
+        y0, x0 = frame[0] + frame[2] * z, frame[1] + frame[3] * z
+        inner = frame[4] + frame[5] * z
+        outer = inner + frame[6]
+        for j in range(objects.shape[1]):
+            dy = grid[0, 1] + (j + 0.5) * grid[1, 1] - y0
+            for k in range(objects.shape[2]):
+                dx = grid[0, 2] + (k + 0.5) * grid[1, 2] - x0
+                away = math.sqrt(dy * dy + dx * dx)
+                width = math.sqrt((dy * grid[1, 1]) ** 2 + (dx * grid[1, 2]) ** 2) / max(away, 1e-9)
+                width = max(width, 1e-12)
+                if inner <= away < outer:
+                    objects[i, j, k] = np.uint32(paint[2])
+                share = min(1.0, max(0.0, 0.5 + (away - inner) / width))
+                if share > 0.0:
+                    beyond = min(1.0, max(0.0, 0.5 + (away - outer) / width))
+                    ri[i, j, k] = (1.0 - share) * ri[i, j, k] + (share - beyond) * paint[0] + beyond * paint[1]

@@ -30,6 +30,9 @@ _STREAMS = (
     "texture",
     "fragment",
     "motion",
+    "orientation",
+    "protrusion",
+    "surface",
 )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.simulation.cells import kernels
-from tomocyte.simulation.cells.scene import IN_NUCLEUS, STRUCTURES, Cell, Part, Scene, Vector
+from tomocyte.simulation.cells.scene import IN_NUCLEUS, STRUCTURES, SURROUNDINGS, Cell, Part, Scene, Vector
 from tomocyte.simulation.cells.shapes import Float, StarBody
 
 Volumes = tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]
@@ -65,7 +65,8 @@ class Rendered:
     Parameters
     ----------
     labels : mapping of str to ndarray (Z, Y, X) uint32
-        Every name of ``scene.STRUCTURES``; an array is made at each access (8 bytes per voxel are kept in all).
+        Every name of ``scene.STRUCTURES`` and ``scene.SURROUNDINGS``; an array is made at each access (8 bytes per
+        voxel are kept in all).
         ``extracellular`` is a mask of 0 and 1.
     cell_of : mapping of str to ndarray (n_labels + 1,) uint32
         Per structure, object label -> cell label; entry 0 is 0.
@@ -129,6 +130,14 @@ def render_scene(
     for particle in scene.debris:
         paint = np.array([particle[7], 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])  # object 0: no label
         _paint_tube((objects, ri, scene.texture), grid, tube=particle[:7], paint=paint)
+    n_in_cells = sum(len(cell.parts) for cell in scene.cells)
+    for index, part in enumerate(scene.surroundings, start=n_in_cells + 1):
+        paint = np.array([part.ri, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, index])  # no texture
+        _paint((objects, ri, scene.texture), grid, part=part, paint=paint)
+    if scene.capillary is not None:
+        index = n_in_cells + len(scene.surroundings) + 1
+        glass = np.array([scene.capillary.ri, scene.capillary.outside_ri, index])
+        kernels.paint_wall((objects, ri), grid, scene.capillary.frame, glass)
     for is_filopodium in (True, False):
         index = 0
         for cell in scene.cells:
@@ -190,10 +199,17 @@ def _voxel_box(bounds_um: Float, grid: Float, shape: tuple[int, ...]) -> NDArray
 def _label_tables(scene: Scene) -> tuple[dict[str, NDArray[np.uint32]], dict[str, NDArray[np.uint32]]]:
     """Object index -> label per structure, and object label -> cell label per structure."""
     parts = list(scene.parts())
-    tables = {name: np.zeros(len(parts) + 1, np.uint32) for name in STRUCTURES}
+    names = (*STRUCTURES, *SURROUNDINGS)
+    n_objects = len(parts) + (scene.capillary is not None)
+    tables = {name: np.zeros(n_objects + 1, np.uint32) for name in names}
     tables["extracellular"][0] = 1
-    owners: dict[str, dict[int, int]] = {name: {0: 0} for name in STRUCTURES}
+    owners: dict[str, dict[int, int]] = {name: {0: 0} for name in names}
     for index, part in enumerate(parts, start=1):
+        if part.structure in SURROUNDINGS:
+            tables[part.structure][index] = part.label
+            tables["extracellular"][index] = 1
+            owners[part.structure][part.label] = 0
+            continue
         containers = {"cell": part.cell_label}
         if part.structure in IN_NUCLEUS:
             containers["nucleus"] = part.nucleus_label
@@ -202,6 +218,9 @@ def _label_tables(scene: Scene) -> tuple[dict[str, NDArray[np.uint32]], dict[str
         for name, label in containers.items():
             tables[name][index] = label
             owners[name][label] = part.cell_label
+    if scene.capillary is not None:
+        tables["capillary"][n_objects] = tables["extracellular"][n_objects] = 1
+        owners["capillary"][1] = 0
     cell_of = {}
     for name, owner in owners.items():
         lookup = np.zeros(max(owner) + 1, np.uint32)

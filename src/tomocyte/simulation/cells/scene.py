@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from tomocyte.structures import ancestors
 
 if TYPE_CHECKING:
+    from tomocyte.simulation.cells.capillary import Capillary
     from tomocyte.simulation.cells.shapes import StarBody
 
 Float = NDArray[np.float64]
@@ -62,7 +63,10 @@ STRUCTURES: tuple[str, ...] = (
     *(name for name in PAINT_ORDER if name != "nucleoplasm"),
     "extracellular",
 )
-"""Names of the label images."""
+"""Names of the label images of every scene."""
+
+SURROUNDINGS: tuple[str, ...] = ("bead", "capillary", "debris")
+"""Names of the label images that a scene in a capillary has as well; they count as extracellular."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +76,12 @@ class Part:
     Parameters
     ----------
     structure : str
-        A name of :data:`PAINT_ORDER`.
+        A name of :data:`PAINT_ORDER`, or of :data:`SURROUNDINGS`.
     label : int
         From 1, unique within the structure and the scene. Cytosol and plasma membrane carry their cell's label, the
         nuclear membrane its nucleus's.
     cell_label, nucleus_label : int
-        The containers; ``nucleus_label`` is 0 outside nuclei.
+        The containers; ``nucleus_label`` is 0 outside nuclei, both are 0 outside cells.
     shape : StarBody or ndarray (N, 7) float64
         A star-shaped body, or a union of capsules (z0, y0, x0, z1, y1, x1, radius) in µm; a sphere has equal ends.
     ri : float
@@ -149,6 +153,10 @@ class Scene:
     time_s : float
     debris : ndarray (n, 8)
         Particles in the medium, capsules and their index; they have no label and count as extracellular.
+    surroundings : tuple of Part
+        Beads and labelled debris around suspended cells; they overlap no cell.
+    capillary : Capillary, optional
+        The glass around suspended cells; its object index is one more than the last part's.
     """
 
     cells: tuple[Cell, ...]
@@ -159,13 +167,22 @@ class Scene:
     frame: int = 0
     time_s: float = 0.0
     debris: Float = field(default_factory=lambda: np.zeros((0, 8)))
+    surroundings: tuple[Part, ...] = ()
+    capillary: Capillary | None = None
 
     def parts(self) -> Iterator[Part]:
-        """Every part, cell by cell, in painting order; the n-th has object index n (from 1)."""
+        """Every part, cell by cell, in painting order, then the surroundings; the n-th has object index n (from 1)."""
         for cell in self.cells:
             yield from cell.parts
+        yield from self.surroundings
 
-    def with_values(self, value_of: Callable[[Part], tuple[float, float]], medium_value: float) -> Scene:
+    def with_values(
+        self,
+        value_of: Callable[[Part], tuple[float, float]],
+        medium_value: float,
+        *,
+        capillary_values: tuple[float, float] | None = None,
+    ) -> Scene:
         """The same geometry for another modality: its value and texture sigma per part instead of the index.
 
         Parameters
@@ -173,19 +190,25 @@ class Scene:
         value_of : callable
             ``Part -> (mean, texture sigma)``, e.g. a linear absorption coefficient from ``part.structure``.
         medium_value : float
-            The value outside the cells. Debris is left out.
+            The value outside the cells. Unlabelled debris is left out.
+        capillary_values : tuple of 2 float, optional
+            The values of the glass and beyond it; ``medium_value`` for both when not given.
 
         Returns
         -------
         Scene
             Rendering it gives that quantity where the index was.
         """
-        cells = []
-        for cell in self.cells:
-            values = [value_of(part) for part in cell.parts]
-            parts = [
-                replace(part, ri=value, texture_sigma=sigma)
-                for part, (value, sigma) in zip(cell.parts, values, strict=True)
-            ]
-            cells.append(replace(cell, parts=tuple(parts)))
-        return replace(self, cells=tuple(cells), medium_ri=medium_value, debris=np.zeros((0, 8)))
+
+        def with_value(part: Part) -> Part:
+            value, sigma = value_of(part)
+            return replace(part, ri=value, texture_sigma=sigma)
+
+        return replace(
+            self,
+            cells=tuple(replace(cell, parts=tuple(map(with_value, cell.parts))) for cell in self.cells),
+            surroundings=tuple(map(with_value, self.surroundings)),
+            medium_ri=medium_value,
+            capillary=self.capillary and self.capillary.with_values(*(capillary_values or (medium_value,) * 2)),
+            debris=np.zeros((0, 8)),
+        )

@@ -23,6 +23,54 @@ Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 Shift = Literal["none", "mild", "strong"]
 
 
+class CapillarySettings(Settings):
+    """Cells suspended in a glass capillary along z, with beads and the remains of dead cells."""
+
+    inner_radius_um: Range = (5.3, 7.1)
+    """Inner radius at the field's middle height in µm, per field; above half of the field the glass is partly or
+    wholly out of view."""
+    wall_um: Range = (0.15, 0.4)
+    """Thickness of the glass in µm, per field."""
+    offset_um: Range = (0.0, 0.6)
+    """Distance of the axis from the field's middle in µm, per field."""
+    tilt_deg: Range = (0.0, 2.0)
+    """Angle between the axis and z in degrees, per field."""
+    taper: Range = (-0.015, 0.015)
+    """Growth of the radius per µm along z, per field."""
+    glass_share: float = Field(default=0.35, ge=0, le=1)
+    """Share of cells that lie against the glass."""
+    glass_press: Range = (0.02, 0.15)
+    """How far such a cell is flattened, as a share of its radius, per cell."""
+    end_overhang: Range = (0.0, 0.5)
+    """Share of a cell's radius that may lie beyond the ends of the field in z, per field."""
+    n_beads: tuple[int, int] = (0, 3)
+    """Polystyrene beads per field, both ends included; fewer where they do not fit."""
+    bead_radius_um: Range = (0.75, 1.6)
+    """Radius of a bead in µm, per field (beads of one field differ by 2 %)."""
+    bead_contact_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of beads that touch a cell."""
+    debris_radius_um: Range = (0.15, 1.4)
+    """Radius of pieces of dead cells in µm, per piece; ``n_debris`` is their number."""
+    elongation: Range = (1.0, 1.3)
+    """Length over width of a suspended cell, per cell, besides its unevenness."""
+    ruffles: Range = (0.004, 0.02)
+    """Standard deviation of fine folds of the membrane as a share of the radius, per cell."""
+    n_blebs: tuple[int, int] = (0, 8)
+    """Broad bulges of a cell, both ends included."""
+    indented_share: float = Field(default=0.35, ge=0, le=1)
+    """Share of cells with an indented or lobed nucleus."""
+    n_microvilli: tuple[int, int] = (30, 140)
+    """Microvilli per cell, both ends included."""
+    microvillus_um: Range = (0.25, 0.9)
+    """Length of a microvillus in µm."""
+    n_filopodia: tuple[int, int] = (2, 14)
+    """Filopodia per cell, both ends included."""
+    filopodium_um: Range = (0.8, 4.0)
+    """Length of a filopodium in µm."""
+    protrusion_radius_um: Range = (0.07, 0.11)
+    """Radius of microvilli and filopodia in µm, per cell (a filopodium may be half as thick again)."""
+
+
 class SceneSettings(Settings):
     """Ranges of the geometry and composition of a scene (starting values: the project's simulation design)."""
 
@@ -86,6 +134,9 @@ class SceneSettings(Settings):
     """Thickness of the labelled plasma membrane in µm (optical, not the bilayer's 5 nm)."""
     nuclear_membrane_um: float = Field(default=0.3, gt=0, le=1)
     """Thickness of the labelled nuclear membrane in µm (optical)."""
+    capillary: CapillarySettings | None = None
+    """Glass capillary that the cells are suspended in; ``None``: they sit on a coverslip. With it ``floor_um``,
+    ``border_overhang`` and ``height_scale`` have no part."""
     has_organelles: bool = True
     """Whether vesicles, mitochondria, endoplasmic reticulum, Golgi and reticulum are made (droplets always are)."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tomocyte.simulation.cells import kernels
+from tomocyte.simulation.cells.capillary import Capillary
 from tomocyte.simulation.cells.rendering import texture_at
 from tomocyte.simulation.cells.scene import Cell, Part, Scene
 from tomocyte.simulation.cells.shapes import Float, StarBody
@@ -39,8 +40,8 @@ COLUMNS = (
     Column("frame", "1", "Frame, from 0.", kind="integer"),
     Column("structure", "", "What the object is: cell, nucleus, …", kind="text"),
     Column("label", "1", "Label of the object in the structure's label volume.", kind="integer"),
-    Column("cell_id", "1", "Label of the cell that holds it.", kind="integer"),
-    Column("track_id", "1", "Identity of that cell over time.", kind="integer"),
+    Column("cell_id", "1", "Label of the cell that holds it; 0 for what lies between cells.", kind="integer"),
+    Column("track_id", "1", "Identity of that cell over time; 0 without one.", kind="integer"),
     Column("volume_um3", "µm³", "Volume of the continuous shape."),
     Column("surface_area_um2", "µm²", "Area of its whole boundary, inner walls of shells included."),
     Column("height_um", "µm", "Extent of the continuous shape along z."),
@@ -126,6 +127,9 @@ def truth_table(scene: Scene, *, item: str = "") -> pd.DataFrame:
     for cell in scene.cells:
         n_contacts, area_um2 = contacts[cell.label]
         rows += _cell_rows(scene, cell, n_contacts=n_contacts, contact_area_um2=area_um2)
+    rows += [_surrounding_row(scene, part) for part in scene.surroundings]
+    if scene.capillary is not None:
+        rows.append(_glass_row(scene, scene.capillary))
     fixed = {"item": item, "frame": scene.frame}
     return table_from_rows([{**fixed, **row} for row in rows], COLUMNS)
 
@@ -302,6 +306,63 @@ def height_um(shapes: Sequence[StarBody | Float]) -> float:
     return float(max(high for _, high in ends) - min(low for low, _ in ends)) if ends else 0.0
 
 
+def _surrounding_row(scene: Scene, part: Part) -> dict[str, object]:
+    """A bead or a piece of debris."""
+    solid, total = measure(part.shape), _Sum()
+    mass = _dry_mass(part.structure, part.ri - scene.medium_ri, solid.volume_um3)
+    total.add(solid.volume_um3, solid.moment, ri=part.ri, mass=mass)
+    height = height_um([part.shape])
+    is_cut = _reaches_out(scene, [_bounds_um(part.shape)])
+    return _free_row(part.structure, part.label, total, solid.surface_area_um2, height, is_cut=is_cut)
+
+
+def _glass_row(scene: Scene, capillary: Capillary) -> dict[str, object]:
+    """The capillary over the height of the field."""
+    total, middle = _Sum(), 0.5 * capillary.height_um
+    volume = capillary.volume_um3
+    total.add(volume, volume * np.array([middle, *capillary.centre_um(middle)]), ri=capillary.ri, mass=0.0)
+    return _free_row("capillary", 1, total, capillary.surface_area_um2, scene.extent_um[0], is_cut=True)
+
+
+def _free_row(
+    structure_name: str, label: int, total: _Sum, area_um2: float, height: float, *, is_cut: bool
+) -> dict[str, object]:
+    """What belongs to no cell."""
+    centre = np.asarray(total.moment) / total.volume
+    return {
+        "structure": structure_name,
+        "label": label,
+        "cell_id": 0,
+        "track_id": 0,
+        "volume_um3": total.volume,
+        "surface_area_um2": area_um2,
+        "height_um": height,
+        "mean_ri": total.index / total.volume,
+        "dry_mass_pg": total.mass,
+        "z_um": centre[0],
+        "y_um": centre[1],
+        "x_um": centre[2],
+        "n_contacts": 0,
+        "contact_area_um2": float("nan"),
+        "is_cut": is_cut,
+    }
+
+
+def _bounds_um(shape: StarBody | Float) -> Float:
+    """Lowest and highest z, y, x (2, 3) of a body or a union of capsules."""
+    if isinstance(shape, StarBody):
+        return shape.bounds_um
+    ends, radius = np.stack([shape[:, :3], shape[:, 3:6]]), shape[:, 6:]
+    return np.stack([(ends - radius).min(axis=(0, 1)), (ends + radius).max(axis=(0, 1))])
+
+
+def _reaches_out(scene: Scene, bounds_um: Sequence[Float]) -> bool:
+    """Whether bounds leave the field: sideways on a coverslip, anywhere in a capillary."""
+    axes = slice(1 if scene.capillary is None else 0, 3)
+    ends = np.array(bounds_um)
+    return bool((ends[:, 0, axes] < 0).any() or (ends[:, 1, axes] > np.array(scene.extent_um)[axes]).any())
+
+
 def _row(
     scene: Scene,
     cell: Cell,
@@ -312,8 +373,7 @@ def _row(
     shapes: Sequence[StarBody | Float],
 ) -> dict[str, object]:
     centre = np.asarray(total.moment) / total.volume if total.volume > 0 else np.full(3, np.nan)
-    ends = np.array([body.bounds_um for body in cell.bodies])
-    is_cut = bool((ends[:, 0, 1:] < 0).any() or (ends[:, 1, 1:] > np.array(scene.extent_um[1:])).any())
+    is_cut = _reaches_out(scene, [body.bounds_um for body in cell.bodies])
     return {
         "structure": structure_name,
         "label": label,

@@ -49,7 +49,8 @@ class View:
     scene : Scene
         The continuous shapes; ``scene.with_values`` gives them another quantity than the refractive index.
     truth : Rendered
-        The scene on the grid of the data set: labels and refractive index (Z, Y, X).
+        The scene on the grid of the data set: labels and refractive index (Z, Y, X), or the quantity of
+        :attr:`Instrument.values`.
     """
 
     scene: Scene
@@ -92,6 +93,13 @@ class Instrument(Generic[V, D, R]):
         What its volumes can be written as.
     fitted : mapping of str to settings
         Degradations fitted to real volumes, by name.
+    values : callable, optional
+        ``values(scene, optics) -> Scene`` with the quantity that this instrument sees instead of the refractive index
+        (:meth:`Scene.with_values`); then ``view.truth.ri`` holds that quantity.
+    defaults : mapping of str to mapping
+        Variant -> fields of a data set's settings that it gets where they are not given.
+    structures : tuple of str
+        Label images that are written where none are asked for.
     """
 
     name: str
@@ -109,6 +117,9 @@ class Instrument(Generic[V, D, R]):
     value_name: str = ""
     file_formats: tuple[str, ...] = ("ome-tiff",)
     fitted: Mapping[str, D] = field(default_factory=dict)
+    values: Callable[[Scene, Optics[V, D]], Scene] | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    structures: tuple[str, ...] = ("cell", "nucleus", "nucleolus", "lipid_droplet")
 
     def variant(self, name: str = "") -> V:
         """The microscope of that name; the default one where it is empty.
@@ -143,6 +154,10 @@ class Instrument(Generic[V, D, R]):
     def ranges_class(self) -> type[R]:
         """The settings class of :attr:`ranges`."""
         return type(self.ranges["none"])
+
+    def scene(self, scene: Scene, optics: Optics[V, D]) -> Scene:
+        """The scene with what this instrument sees."""
+        return scene if self.values is None else self.values(scene, optics)
 
     def value_of_medium(self, medium_ri: float) -> float:
         """What a perfect image shows of the medium: its index where that is the quantity, else 0."""

@@ -1,0 +1,316 @@
+"""Soft X-ray microscopes: linear absorption coefficient in 3-D, of frozen cells in a capillary or on a flat holder.
+
+To add a microscope, add a row to :data:`VARIANTS`; its errors and what the samples absorb are in :data:`RANGES`. Image
+formation is in ``physics/soft_xray.py``; how much each structure absorbs, in :class:`AbsorptionRanges`.
+
+References
+----------
+Coefficients of pure substances at 517 eV follow from composition, density and the tables of Chantler 2000
+(10.1063/1.1321055): ice (0.93 g/mL) 0.111, polystyrene (1.05) 1.20, fused silica (2.2) 0.96, protein (1.35) 1.32,
+triolein (0.92) 0.90, DNA (1.7) 1.51 per µm; a wet structure lies between ice and these by its share of dry matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tomocyte.settings import Settings
+from tomocyte.simulation.cells.rendering import render_scene
+from tomocyte.simulation.cells.scene import Part, Scene
+from tomocyte.simulation.instruments._instrument import (
+    Channels,
+    Conditions,
+    Instrument,
+    Optics,
+    Range,
+    View,
+    log_uniform,
+)
+from tomocyte.simulation.physics.soft_xray import SxtDegradation, SxtInstrument
+from tomocyte.volume import VoxelSize
+
+VARIANTS: dict[str, SxtInstrument] = {
+    # Erozan et al. 2024: XM-2 at the Advanced Light Source, 517 eV, 60 nm zone plate, 92 projections over 180°.
+    "XM-2": SxtInstrument(name="XM-2"),
+    # A flat grid that cannot be turned edge-on, as at most other synchrotrons: no capillary, a missing wedge.
+    "flat-holder": SxtInstrument(name="flat-holder", geometry="flat-holder", n_projections=131),
+}
+
+FIELD: Mapping[str, Any] = {
+    "shape": (176, 176, 176),
+    "voxel_size_um": (0.086, 0.086, 0.086),
+    "n_cells": (1, 4),
+    "preset": "T cell",
+}
+SUSPENDED = {"capillary": {}, "apoptotic_share": 0.0, "plasma_membrane_um": 0.12, "nuclear_membrane_um": 0.25}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "XM-2": {**FIELD, "scene": SUSPENDED},
+    "flat-holder": {"shape": (120, 240, 240), "voxel_size_um": (0.086, 0.086, 0.086), "n_cells": (1, 1)},
+}
+"""What a data set gets that does not say otherwise: the paper's field at a third of its resolution."""
+
+
+class AbsorptionRanges(Settings):
+    """How much structures absorb, in 1/µm at 517 eV; per cell where not stated otherwise."""
+
+    water: Range = (0.105, 0.12)
+    """Ice and what is dissolved in it, per field."""
+    glass: Range = (0.85, 1.05)
+    """Per field."""
+    bead: Range = (1.15, 1.25)
+    """Polystyrene, per field."""
+    debris: Range = (0.17, 0.45)
+    """Remains of dead cells, per piece."""
+    cytosol: Range = (0.2, 0.29)
+    """The cytosol."""
+    nucleoplasm: Range = (-0.02, 0.05)
+    """Nucleoplasm over cytosol."""
+    chromatin_rim: Range = (0.02, 0.08)
+    """Peripheral heterochromatin (nuclear membrane) over nucleoplasm."""
+    nucleolus: Range = (0.03, 0.1)
+    """Nucleolus over nucleoplasm."""
+    mitochondrion: Range = (0.05, 0.15)
+    """Mitochondria over cytosol."""
+    membranes: Range = (0.02, 0.07)
+    """Endoplasmic reticulum and Golgi over cytosol."""
+    vesicle: Range = (0.04, 0.2)
+    """Lysosomes over cytosol; late endosomes and peroxisomes half of it."""
+    endosome: Range = (-0.08, 0.03)
+    """Early endosomes over cytosol."""
+    lipid_droplet: Range = (0.5, 0.85)
+    """Lipid droplets, absolute; droplets of one cell differ by a twentieth."""
+    filopodium: Range = (-0.05, 0.0)
+    """Filopodia and microvilli over cytosol."""
+    cytosol_texture: Range = (0.01, 0.03)
+    """Standard deviation within the cytosol."""
+    chromatin_texture: Range = (0.015, 0.05)
+    """Standard deviation within the nucleus: eu- and heterochromatin."""
+
+
+class SxtRanges(Settings):
+    """Where domain randomisation draws an :class:`SxtDegradation` and the absorption of a field from."""
+
+    photons_per_pixel: Range = (800.0, 4000.0)
+    """Log-uniform."""
+    blur_um: Range = (0.0, 0.02)
+    """Uniform."""
+    stray_share: Range = (0.0, 0.04)
+    """Uniform."""
+    misalignment_um: Range = (0.05, 0.5)
+    """Uniform."""
+    residual_um: Range = (0.0, 0.03)
+    """Uniform."""
+    axis_offset_um: Range = (-0.02, 0.02)
+    """Uniform."""
+    angle_std_deg: Range = (0.0, 0.15)
+    """Uniform."""
+    ring_depth_std: Range = (0.001, 0.008)
+    """Log-uniform."""
+    intensity_std: Range = (0.0, 0.01)
+    """Uniform."""
+    absorption: AbsorptionRanges = AbsorptionRanges()
+    """What the samples absorb."""
+
+
+RANGES: dict[str, SxtRanges] = {
+    "none": SxtRanges(),
+    "mild": SxtRanges(
+        photons_per_pixel=(300.0, 800.0),
+        blur_um=(0.02, 0.04),
+        stray_share=(0.04, 0.08),
+        residual_um=(0.03, 0.05),
+        axis_offset_um=(-0.04, 0.04),
+        angle_std_deg=(0.1, 0.3),
+        ring_depth_std=(0.008, 0.015),
+        absorption=AbsorptionRanges(cytosol=(0.18, 0.24), mitochondrion=(0.03, 0.1), debris=(0.17, 0.6)),
+    ),
+    "strong": SxtRanges(
+        photons_per_pixel=(80.0, 300.0),
+        blur_um=(0.04, 0.08),
+        stray_share=(0.08, 0.15),
+        misalignment_um=(0.3, 1.0),
+        residual_um=(0.05, 0.1),
+        axis_offset_um=(-0.08, 0.08),
+        angle_std_deg=(0.2, 0.6),
+        ring_depth_std=(0.015, 0.03),
+        intensity_std=(0.01, 0.03),
+        absorption=AbsorptionRanges(
+            water=(0.11, 0.15), cytosol=(0.16, 0.22), mitochondrion=(0.02, 0.08), debris=(0.15, 0.7)
+        ),
+    ),
+}
+"""In-domain ranges and the two held-out domains; in ``mild`` and ``strong`` noise starts where the domain before
+ends."""
+
+
+class SxtState(Settings):
+    """What one tomogram suffers, and what its sample absorbs."""
+
+    degradation: SxtDegradation
+    """Of the microscope."""
+    absorption: AbsorptionRanges
+    """Where the cells' coefficients come from."""
+    water_per_um: float = Field(ge=0)
+    """Ice in 1/µm."""
+    glass_per_um: float = Field(ge=0)
+    """The capillary in 1/µm."""
+    bead_per_um: float = Field(ge=0)
+    """Beads in 1/µm."""
+    seed: int = Field(ge=0)
+    """Of the coefficients of cells and debris."""
+
+
+def draw_sxt(instrument: SxtInstrument, ranges: SxtRanges, rng: np.random.Generator) -> Optics[SxtInstrument, SxtState]:
+    """Draw one tomogram's degradation and absorption; the microscope stays as it is."""
+    uniform = ("blur_um", "stray_share", "misalignment_um", "residual_um", "axis_offset_um", "angle_std_deg",
+               "intensity_std")  # fmt: skip
+    drawn = {name: log_uniform(getattr(ranges, name), rng) for name in ("photons_per_pixel", "ring_depth_std")}
+    drawn |= {name: float(rng.uniform(*getattr(ranges, name))) for name in uniform}
+    absorption = ranges.absorption
+    state = SxtState(
+        degradation=SxtDegradation(**drawn),
+        absorption=absorption,
+        water_per_um=float(rng.uniform(*absorption.water)),
+        glass_per_um=float(rng.uniform(*absorption.glass)),
+        bead_per_um=float(rng.uniform(*absorption.bead)),
+        seed=int(rng.integers(2**62)),
+    )
+    return Optics(instrument, state)
+
+
+def absorbing(scene: Scene, optics: Optics[SxtInstrument, SxtState]) -> Scene:
+    """The scene with linear absorption coefficients in 1/µm; nothing absorbs outside the capillary."""
+    state = optics.degradation
+
+    @cache
+    def of_cell(label: int) -> dict[str, tuple[float, float]]:
+        rng = np.random.default_rng(np.random.SeedSequence(state.seed, spawn_key=(0, label)))
+        return cell_absorption(state.absorption, rng)
+
+    def value_of(part: Part) -> tuple[float, float]:
+        if part.structure == "bead":
+            return state.bead_per_um, 0.0
+        key = (1, part.label) if part.structure == "debris" else (2, part.cell_label, part.label)
+        rng = np.random.default_rng(np.random.SeedSequence(state.seed, spawn_key=key))
+        if part.structure == "debris":
+            return float(rng.uniform(*state.absorption.debris)), 0.0
+        value, sigma = of_cell(part.cell_label)[part.structure]
+        if part.structure == "lipid_droplet":
+            value *= 1.0 + 0.05 * float(rng.standard_normal())
+        return max(value, state.water_per_um), sigma
+
+    return scene.with_values(value_of, state.water_per_um, capillary_values=(state.glass_per_um, 0.0))
+
+
+def cell_absorption(ranges: AbsorptionRanges, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation in 1/µm of every leaf structure of one cell."""
+    drawn = {
+        name: float(rng.uniform(*getattr(ranges, name)))
+        for name in AbsorptionRanges.model_fields
+        if name not in ("water", "glass", "bead", "debris")
+    }
+    cytosol, texture, chromatin = drawn["cytosol"], drawn["cytosol_texture"], drawn["chromatin_texture"]
+    nucleoplasm = cytosol + drawn["nucleoplasm"]
+    return {
+        "cytosol": (cytosol, texture),
+        "plasma_membrane": (cytosol + 0.01, texture),
+        "filopodium": (cytosol + drawn["filopodium"], 0.0),
+        "endoplasmic_reticulum": (cytosol + drawn["membranes"], texture),
+        "golgi": (cytosol + drawn["membranes"], texture),
+        "mitochondrion": (cytosol + drawn["mitochondrion"], texture),
+        "early_endosome": (cytosol + drawn["endosome"], 0.0),
+        "late_endosome": (cytosol + 0.5 * drawn["vesicle"], texture),
+        "lysosome": (cytosol + drawn["vesicle"], texture),
+        "peroxisome": (cytosol + 0.5 * drawn["vesicle"], texture),
+        "lipid_droplet": (drawn["lipid_droplet"], 0.0),
+        "nucleoplasm": (nucleoplasm, chromatin),
+        "nuclear_membrane": (nucleoplasm + drawn["chromatin_rim"], 0.5 * chromatin),
+        "nuclear_reticulum": (nucleoplasm + drawn["chromatin_rim"], 0.5 * chromatin),
+        "nucleolus": (nucleoplasm + drawn["nucleolus"], 0.5 * chromatin),
+    }
+
+
+def measure_sxt(
+    view: View, optics: Optics[SxtInstrument, SxtState], conditions: Conditions, rng: np.random.Generator
+) -> Channels:
+    """The tomogram (1, Z, Y, X) of a frame, in 1/µm."""
+    from tomocyte.simulation.physics.soft_xray import simulate_sxt
+
+    del conditions  # X-rays go straight, and on one road
+    truth = view.truth
+    microscope, margin = optics.instrument, _margin(view)
+    absorption = truth.ri
+    _, height, width = absorption.shape
+    if margin and microscope.geometry == "full-rotation":
+        absorption = _wider(view, optics, margin)
+        microscope = microscope.model_copy(update={"view_um": width * truth.voxel_size_um[2]})
+    else:
+        margin = 0
+    tomogram = simulate_sxt(
+        np.maximum(absorption, 0.0),
+        voxel_size_um=truth.voxel_size_um,
+        instrument=microscope,
+        degradation=optics.degradation.degradation,
+        rng=rng,
+    )
+    return np.ascontiguousarray(tomogram[None, :, margin : margin + height, margin : margin + width])
+
+
+def _margin(view: View) -> int:
+    """Voxels in y and x by which the capillary reaches out of the field; the X-rays go through that glass too."""
+    glass, truth = view.scene.capillary, view.truth
+    if glass is None:
+        return 0
+    reach = 0.0
+    for plane in (0, truth.ri.shape[0]):
+        z = truth.origin_um[0] + plane * truth.voxel_size_um[0]
+        outer = glass.radius_um(z) + glass.wall_um
+        for axis in (1, 2):
+            place = float(glass.centre_um(z)[axis - 1]) - truth.origin_um[axis]
+            beyond = outer + max(-place, place - truth.ri.shape[axis] * truth.voxel_size_um[axis])
+            reach = max(reach, beyond / truth.voxel_size_um[axis])
+    return int(np.ceil(reach)) + 1 if reach > 0 else 0
+
+
+def _wider(view: View, optics: Optics[SxtInstrument, SxtState], margin: int) -> NDArray[np.float32]:
+    """The absorption of the field and of ``margin`` voxels on all four sides of it."""
+    truth = view.truth
+    planes, height, width = truth.ri.shape
+    z, y, x = truth.origin_um
+    step = truth.voxel_size_um
+    return render_scene(
+        absorbing(view.scene, optics),
+        step,
+        (planes, height + 2 * margin, width + 2 * margin),
+        origin_um=(z, y - margin * step[1], x - margin * step[2]),
+    ).ri
+
+
+def check_sxt(instrument: SxtInstrument, medium_ri: float, voxel_size_um: VoxelSize) -> None:
+    """Every grid can be imaged: voxels coarser than the optics stand for binned pixels."""
+    del instrument, medium_ri, voxel_size_um
+
+
+INSTRUMENT = Instrument(
+    name="sxt",
+    description="soft X-ray tomograms",
+    quantity="linear_absorption_coefficient",
+    unit="1/um",
+    channels=("linear_absorption_coefficient",),
+    variants=VARIANTS,
+    default="XM-2",
+    ranges=RANGES,
+    check=check_sxt,
+    draw=draw_sxt,
+    measure=measure_sxt,
+    values=absorbing,
+    defaults=DEFAULTS,
+    structures=("cell", "nucleus", "mitochondrion", "lipid_droplet", "bead", "capillary"),
+    value_name="absorption (1/µm)",
+)
