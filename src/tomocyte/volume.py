@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,55 @@ SMALLEST_VOXEL_UM = 1e-3
 LARGEST_VOXEL_UM = 100.0
 CHOICES = "dataset_choices"
 """Where :attr:`Volume.metadata` lists the images, scenes or arrays of a file, as ``--dataset`` takes them."""
+
+
+class Planes(Protocol):
+    """A volume (Z, Y, X), in memory or read plane by plane: what is asked for by index or range along z."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, z: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class VolumePlanes:
+    """One channel of one frame of a volume as an array (Z, Y, X) of which only what is asked for is read.
+
+    Examples
+    --------
+    >>> planes = VolumePlanes(Volume.from_array(np.arange(12).reshape(3, 2, 2)))
+    >>> planes.shape, planes[1].tolist(), planes[1:].shape
+    ((3, 2, 2), [[4, 5], [6, 7]], (2, 2, 2))
+    """
+
+    volume: Volume
+    frame: int = 0
+    channel: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Z, Y, X."""
+        return self.volume.spatial_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the voxels."""
+        return self.volume.dtype
+
+    def __len__(self) -> int:
+        return self.volume.shape[2]
+
+    def __getitem__(self, z: Any, /) -> NDArray[Any]:
+        if isinstance(z, slice):
+            start, stop, step = z.indices(len(self))
+            return np.asarray(self.volume.planes(self.frame, self.channel, start, max(start, stop))[::step])
+        return np.asarray(self.volume.planes(self.frame, self.channel, int(z), int(z) + 1)[0])
 
 
 @dataclass(frozen=True)

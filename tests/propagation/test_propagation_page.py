@@ -42,10 +42,13 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scribbles = np.where(np.arange(41)[:, None, None] % 20 == 0, labels, 255).astype(np.uint8)
     scribbles[10, 8, 6:12] = 3
     write_volume("scribbles.ome.tif", Volume.from_array(scribbles, voxel_size_um=(0.7, 0.3, 0.2)))
+    film = np.zeros((9, 1, 1, 30, 20), np.uint8)
+    film[::4, ..., 5:20, 4:15] = 3
+    write_volume("film.ome.tif", Volume.from_array(film, voxel_size_um=(float("nan"), 0.3, 0.2)))
     image = np.random.default_rng(0).normal(size=labels.shape).astype(np.float32)
     write_volume("image.ome.tif", Volume.from_array(image, voxel_size_um=(0.7, 0.3, 0.2)))
     commands = [line for line in blocks("")[0].splitlines() if line]
-    assert len(commands) == 10
+    assert len(commands) == 11
     for command in commands:
         result = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
         assert result.exit_code == 0, command

@@ -43,7 +43,7 @@ def test_a_file_becomes_a_dense_one_with_a_map_and_a_record(sparse_file: Path, t
     command = ["propagate", str(sparse_file), "-o", str(output), "--uncertainty-map"]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
-    assert "1 labels on 2 slices along z, at most 3 slices between them; 3 slices before" in result.output
+    assert "1 label on 2 slices along z, at most 3 slices between them; 3 slices before" in result.output
     assert widths(output) == [0, 2, 4, 6, 8, 10, 0, 0]
     dense, uncertainty = read_volume(output), read_volume(output.with_name("dense_uncertainty.ome.tif"))
     assert (dense.quantity, dense.unit, dense.dtype) == ("labels", "1", np.uint16)
@@ -98,6 +98,9 @@ def test_a_failure_leaves_nothing_half_written(sparse_file: Path, tmp_path: Path
     ("shape", "dtype", "changes", "kind", "code"),
     [
         ((2, 1, 4, 5, 6), np.uint8, {}, InputError, "E-PROPAGATION-AXES"),
+        ((1, 1, 4, 5, 6), np.uint8, {"axis": "t"}, InputError, "E-PROPAGATION-AXES"),
+        ((4, 1, 1, 5, 6), np.uint8, {"axis": "y"}, InputError, "E-PROPAGATION-AXES"),
+        ((4, 1, 1, 5, 6), np.uint8, {"slices": (0,), "other_slices": {"x": (1,)}}, InputError, "E-PROPAGATION-AXES"),
         ((1, 2, 4, 5, 6), np.uint8, {}, InputError, "E-PROPAGATION-AXES"),
         ((1, 1, 4, 5, 6), np.float32, {}, SettingsError, "E-LABELS-TYPE"),
         ((1, 1, 4, 5, 6), np.uint8, {}, SettingsError, "E-PROPAGATION-SLICES"),

@@ -56,11 +56,12 @@ def lines_of(ranked: Sequence[Suggestion]) -> list[str]:
         return ["label next: no slice; no voxel is expected to be wrong"]
     lines = ["label next:"]
     for number, one in enumerate(ranked, 1):
-        z, y, x = one.place
+        first, y, x = one.place
+        axis = "t" if one.volume.axis == "t" else "z"
         gain = f"{one.slice.gain_voxels:,.0f} wrong voxels fewer are expected"
         lines.append(
             f"  {number}. {one.volume.name}: slice {one.slice.index} along {one.volume.axis}, {gain}, most around "
-            f"z {z}, y {y}, x {x}"
+            f"{axis} {first}, y {y}, x {x}"
         )
     if not all(one.volume.is_measured for one in ranked):
         lines.append("  (not measured on slices left out: these gains rank slices and are not counts of voxels)")

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tomocyte.cli.options import AxesOption, DatasetOption, DebugOption, VoxelSizeOption
+from tomocyte.cli.options import (
+    AxesOption,
+    DatasetOption,
+    DebugOption,
+    PixelSizeOption,
+    VoxelSizeOption,
+    voxel_size,
+)
 from tomocyte.errors import SettingsError
 
 if TYPE_CHECKING:
     from tomocyte.propagation import SelfTest
+    from tomocyte.runs.propagation_plan import PropagationPlan
 
 
 def propagate(
@@ -29,7 +37,12 @@ def propagate(
             "{propagation_methods}",
         ),
     ] = None,
-    axis: Annotated[str, typer.Option("--axis", help="Axis along which slices were labelled: z, y or x.")] = "z",
+    axis: Annotated[
+        str,
+        typer.Option(
+            "--axis", help="Axis along which slices were labelled: z, y or x; of a film of single planes always t."
+        ),
+    ] = "z",
     labelled_slices: Annotated[
         str | None,
         typer.Option(
@@ -46,7 +59,7 @@ def propagate(
             "--unlabelled",
             metavar="VALUE",
             help="The value of voxels that are not labelled, for scribbles and partly labelled slices with --image; "
-            "all others are known and stay, 0 as background. One slice or more is to be labelled wholly.",
+            "all others are known and stay, 0 as background. Better with one slice or more that is labelled wholly.",
         ),
     ] = None,
     uncertainty_map: Annotated[
@@ -89,6 +102,7 @@ def propagate(
         ),
     ] = 0.0,
     voxel_size_um: VoxelSizeOption = None,
+    pixel_size_um: PixelSizeOption = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
     dry_run: Annotated[
@@ -107,11 +121,11 @@ def propagate(
     from tomocyte.cli.next_slices import lines_of
     from tomocyte.cli.progress import count_progress
     from tomocyte.formats import ReadOptions
-    from tomocyte.propagation.next_slice import labour_saved
     from tomocyte.runs.propagate import PropagateSettings, propagate_file
     from tomocyte.settings import build_settings, with_overrides
 
     named = {} if labelled_slices is None else parse_labelled_slices(labelled_slices, axis)
+    axis = "t" if "t" in named else axis
     settings = build_settings(
         PropagateSettings,
         {
@@ -138,21 +152,13 @@ def propagate(
             settings,
             image=image,
             previous=update,
-            options=ReadOptions(voxel_size_um=voxel_size_um, axes=axes, dataset=dataset),
+            options=ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes=axes, dataset=dataset),
             is_dry_run=dry_run,
             callback=callback,
         )
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(
-        f"{plan.n_labels} labels on {len(plan.slices)} slices along {axis}, at most {plan.largest_gap} slices between "
-        f"them; {plan.n_beyond} slices before the first and after the last."
-    )
-    if plan.n_known:
-        typer.echo(f"{plan.n_known} voxels are known beside these slices ({plan.n_known / math.prod(plan.shape):.2%}).")
-    else:
-        along = plan.shape["zyx".index(axis)]
-        typer.echo(f"{labour_saved(len(plan.slices), along):.1%} of {along} slices need no painting")
+    typer.echo("\n".join(_planned(plan)))
     typer.echo(f"{plan.method}: {', '.join(f'{key}={value}' for key, value in plan.method_settings) or 'no settings'}")
     if plan.n_refilled is not None:
         typer.echo(f"{plan.n_refilled[0]} of {plan.n_refilled[1]} stretches between labelled slices were filled again.")
@@ -164,10 +170,41 @@ def propagate(
     typer.echo(f"{'would write' if dry_run else 'wrote'} {', '.join(str(path) for path in files)}")
 
 
+def _planned(plan: PropagationPlan) -> list[str]:
+    """What is labelled, in words."""
+    from tomocyte.propagation.next_slice import labour_saved
+
+    known = f"{_counted(plan.n_known, 'voxel')} known beside these slices ({plan.n_known / math.prod(plan.shape):.2%})."
+    if not plan.slices:
+        return [
+            f"{_counted(plan.n_labels, 'label')}, no slice along {plan.axis} wholly labelled: borders are taken to lie "
+            "where grey values change most.",
+            known,
+        ]
+    first = (
+        f"{_counted(plan.n_labels, 'label')} on {_counted(len(plan.slices), 'slice')} along {plan.axis}, at most "
+        f"{_counted(plan.largest_gap, 'slice')} between them; {_counted(plan.n_beyond, 'slice')} before the first and "
+        "after the last."
+    )
+    saved = labour_saved(len(plan.slices), plan.n_slices)
+    return [first, known if plan.n_known else f"{saved:.1%} of {plan.n_slices} slices need no painting"]
+
+
+def _counted(number: int, noun: str) -> str:
+    """
+    Examples
+    --------
+    >>> _counted(1, "slice"), _counted(0, "slice")
+    ('1 slice', '0 slices')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _tested(test: SelfTest) -> str:
     """The test of a method on labelled slices, in words."""
     places = ", ".join(str(index) for index in test.slices)
-    words = f"test: slices {places} left out and predicted from their neighbours, at twice the distance: "
+    noun = "slice" if len(test.slices) == 1 else "slices"
+    words = f"test: {noun} {places} left out and predicted from the neighbours, at twice the distance: "
     words += f"mean Dice {test.dice:.3f} (shape alone {test.dice_by_shape:.3f})"
     if test.dice_by_shape > test.dice:
         words += "; shape alone does better here: consider --method signed-distance without --image"
@@ -187,8 +224,8 @@ def parse_labelled_slices(text: str, axis: str) -> dict[str, tuple[int, ...]]:
     for part in text.split(","):
         before, sign, after = part.partition("=")
         name = before.strip() if sign else name
-        if sign and name not in {"z", "y", "x"}:
-            cure = "Write slices along several axes like z=0:261:20,y=100,x=40."
+        if sign and name not in {"z", "y", "x", "t"}:
+            cure = "Write slices along several axes like z=0:261:20,y=100,x=40, frames like t=0:50:10."
             raise SettingsError("E-USAGE", f"--labelled-slices {text!r}: there is no axis {name!r}.", cure=cure)
         lists.setdefault(name, []).append(after if sign else part)
     return {name: parse_slices(",".join(parts)) for name, parts in lists.items()}

@@ -6,25 +6,16 @@ A montage is :func:`tomocyte.figures.contour_figure` of such panels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.figures.contours import ContourPanel
-from tomocyte.volume import VoxelSize
+from tomocyte.volume import Planes, VoxelSize
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Planes(Protocol):
-    """A volume (Z, Y, X), in memory or read plane by plane."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __getitem__(self, z: int, /) -> Any: ...
 
 
 def crop_plane(array: Planes, centre: Sequence[float], shape: tuple[int, int]) -> NDArray[Any]:

@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.progress import silent
-from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels
+from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels, Zeros
 from tomocyte.settings import Settings
-from tomocyte.volume import VoxelSize, check_voxel_size
+from tomocyte.volume import Planes, VoxelSize, check_voxel_size
 
 __all__ = [
     "DenseLabels",
     "PropagationMethod",
     "SelfTest",
     "SparseLabels",
+    "Zeros",
     "check_known_is_used",
     "default_method",
     "labelled_slices",
@@ -123,12 +124,13 @@ def propagate(
     *,
     voxel_size_um: VoxelSize,
     slices: Iterable[int] | None = None,
-    image: NDArray[Any] | None = None,
+    image: Planes | None = None,
     known: NDArray[np.bool_] | None = None,
     axis: Axis = "z",
     method: str | None = None,
     settings: Settings | None = None,
     previous: DenseLabels | None = None,
+    zeros: Zeros = np.zeros,
     callback: Callable[[int, int], None] = silent,
 ) -> DenseLabels:
     """Labels on every slice from labels on a few.
@@ -141,9 +143,10 @@ def propagate(
         Z, y, x in µm.
     slices : iterable of int, optional
         The labelled slices, by index along the axis; by default those that hold any label. Give them to declare a
-        slice without any label as background, or to hold slices back.
-    image : ndarray (Z, Y, X), real, optional
-        For methods that follow an image.
+        slice without any label as background, or to hold slices back. With ``known`` voxels they may be none.
+    image : Planes (Z, Y, X), real, optional
+        For methods that follow an image: an array or, along z, :class:`tomocyte.volume.VolumePlanes`, of which
+        ``image-guided`` reads a few slices at a time.
     known : ndarray (Z, Y, X), bool, optional
         Voxels beside the labelled slices whose label is given, 0 = background included: scribbles, or slices along
         other axes. They keep their label.
@@ -156,6 +159,8 @@ def propagate(
     previous : DenseLabels, optional
         The result of the same call before some labels changed: only what the changed ones concern is filled again, by
         what was learned then. The image must be the same.
+    zeros : callable, optional
+        ``(shape, dtype)`` -> array of zeros, for arrays as large as the volume; e.g. in files, where memory is short.
     callback : callable, optional
         Called with the number of slices done and of all.
 
@@ -203,7 +208,9 @@ def propagate(
         raise SettingsError("E-PROPAGATION-SETTINGS", problem)
     index = _axis_index(axis)
     order = (index, *(other_axis for other_axis in range(3) if other_axis != index))
-    checked = _checked_slices(labelled_slices(labels, axis) if slices is None else slices, labels.shape[index])
+    is_any_known = known is not None and entry.uses_known and bool(known.any())
+    given = labelled_slices(labels, axis) if slices is None else slices
+    checked = _checked_slices(given, labels.shape[index], is_any_known=is_any_known)
     origin = _origin(entry, options, axis, voxel_size_um, labels.shape)
     if previous is not None:
         _check_previous(previous, labels.shape, origin)
@@ -213,9 +220,10 @@ def propagate(
         labels=labels.transpose(order),
         slices=checked,
         voxel_size_um=(voxel_size_um[order[0]], voxel_size_um[order[1]], voxel_size_um[order[2]]),
-        image=None if image is None else image.transpose(order),
+        image=image if image is None or index == 0 else np.asarray(image[:]).transpose(order),
         known=None if known is None else _beside(known.transpose(order), checked, entry),
         previous=previous,
+        zeros=zeros,
     )
     dense = entry.propagate(sparse, options, callback)
     back = tuple(np.argsort(order).tolist())
@@ -258,16 +266,21 @@ def _axis_index(axis: str) -> int:
 
 def _beside(known: NDArray[np.bool_], slices: tuple[int, ...], entry: PropagationMethod) -> NDArray[np.bool_] | None:
     """Known voxels that do not lie on labelled slices."""
+    if not any(known[index].any() for index in set(range(len(known))) - set(slices)):
+        return None
+    if not slices:
+        check_known_is_used(entry)
+        return known
     beside = known.copy()
     beside[list(slices)] = False
-    if not beside.any():
-        return None
     check_known_is_used(entry)
     return beside
 
 
-def _checked_slices(slices: Iterable[int], n_slices: int) -> tuple[int, ...]:
+def _checked_slices(slices: Iterable[int], n_slices: int, *, is_any_known: bool) -> tuple[int, ...]:
     checked = tuple(sorted(set(slices)))
+    if not checked and is_any_known:
+        return checked
     if not checked:
         raise SettingsError(
             "E-PROPAGATION-SLICES",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tomocyte.volume import VoxelSize
+from tomocyte.volume import Planes, VoxelSize
 
 Float = NDArray[np.float32]
 
@@ -32,6 +32,8 @@ LOOKS: dict[str, tuple[int, int, int]] = {
     "grey value, gradient and Laplacian": (16, 16, 16),
 }
 """Bins of grey value, gradient and Laplacian."""
+PLAIN_LOOK, PLAIN_SIGMA = "gradient", 1.5
+"""Of borders that no label tells of."""
 MAX_SLICES = 12
 """Labelled slices that borders are learned from at most, evenly spread."""
 MAX_PIXELS = 250_000
@@ -83,13 +85,13 @@ class _Sample:
 
 
 def learn_borders(
-    image: NDArray[Any], labels: NDArray[Any], slices: tuple[int, ...], voxel_size_um: VoxelSize
+    image: Planes, labels: NDArray[Any], slices: tuple[int, ...], voxel_size_um: VoxelSize
 ) -> BorderModel:
     """What borders look like on the labelled slices.
 
     Parameters
     ----------
-    image : ndarray (N, H, W), real
+    image : Planes (N, H, W), real
     labels : ndarray (N, H, W), unsigned integer
     slices : tuple of int
         The labelled slices.
@@ -100,8 +102,7 @@ def learn_borders(
     BorderModel
         The one whose borders of left-out slices are predicted best.
     """
-    places = np.unique(np.linspace(0, len(slices) - 1, min(MAX_SLICES, len(slices))).round().astype(int))
-    chosen = [slices[place] for place in places]
+    chosen = _spread(slices)
     samples = {sigma_px: _looks_at_slices(image, labels, chosen, sigma_px, voxel_size_um) for sigma_px in SIGMAS}
     entropies = {(sigma, look): _held_out_entropy(samples[sigma], look) for sigma in SIGMAS for look in LOOKS}
     sigma_px, look = min(entropies, key=lambda choice: entropies[choice])
@@ -112,14 +113,40 @@ def learn_borders(
     return BorderModel(look, sigma_px, lows, steps, _as_levels(log_odds, keys, sample.is_border), entropy)
 
 
+def plain_borders(image: Planes, voxel_size_um: VoxelSize) -> BorderModel:
+    """Borders where grey values change most, where no slice is labelled to learn from.
+
+    Parameters
+    ----------
+    image : Planes (N, H, W), real
+    voxel_size_um : tuple of 3 float
+
+    Returns
+    -------
+    BorderModel
+        Of the gradient alone; its cross-entropy is NaN, as nothing was predicted.
+    """
+    chosen = _spread(tuple(range(len(image))))
+    sample = _looks_at_slices(image, np.zeros(image.shape, bool), chosen, PLAIN_SIGMA, voxel_size_um)
+    lows, steps = _bins(sample, PLAIN_LOOK)
+    keys = _keys(sample.values, lows, steps, LOOKS[PLAIN_LOOK])
+    heights = np.arange(np.prod(LOOKS[PLAIN_LOOK]), dtype=np.float64)
+    return BorderModel(PLAIN_LOOK, PLAIN_SIGMA, lows, steps, _as_levels(heights, keys, sample.is_border), float("nan"))
+
+
+def _spread(slices: tuple[int, ...]) -> list[int]:
+    places = np.unique(np.linspace(0, len(slices) - 1, min(MAX_SLICES, len(slices))).round().astype(int))
+    return [slices[place] for place in places]
+
+
 def border_levels(
-    image: NDArray[Any], first: int, last: int, model: BorderModel, voxel_size_um: VoxelSize
+    image: Planes, first: int, last: int, model: BorderModel, voxel_size_um: VoxelSize
 ) -> NDArray[np.uint8]:
     """How much every voxel of some slices looks like a border.
 
     Parameters
     ----------
-    image : ndarray (N, H, W), real
+    image : Planes (N, H, W), real
         Only the slices and as many beside them as the smoothing reaches are read.
     first, last : int
         The slices ``first`` to ``last - 1``.
@@ -165,7 +192,7 @@ def labels_differ(labels: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _looks_at_slices(
-    image: NDArray[Any], labels: NDArray[Any], slices: list[int], sigma_px: float, voxel_size_um: VoxelSize
+    image: Planes, labels: NDArray[Any], slices: list[int], sigma_px: float, voxel_size_um: VoxelSize
 ) -> _Sample:
     stride = max(1, int(np.ceil(len(slices) * image.shape[1] * image.shape[2] / MAX_PIXELS)))
     weights, ratios = _weights(sigma_px, voxel_size_um), _ratios(voxel_size_um)
@@ -258,7 +285,7 @@ def _ratios(voxel_size_um: VoxelSize) -> Float:
     return np.asarray(min(voxel_size_um[1:]) / np.array(voxel_size_um), dtype=np.float32)
 
 
-def _block(image: NDArray[Any], first: int, last: int, sigma_px: float, voxel_size_um: VoxelSize) -> tuple[Float, int]:
+def _block(image: Planes, first: int, last: int, sigma_px: float, voxel_size_um: VoxelSize) -> tuple[Float, int]:
     """The slices that the looks of ``first`` to ``last - 1`` need, and the index of the first of them."""
     halo = len(_weights(sigma_px, voxel_size_um)[0]) // 2 + 1
     low, high = max(0, first - halo), min(len(image), last + halo)

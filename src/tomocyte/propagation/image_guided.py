@@ -25,13 +25,14 @@ from pydantic import Field
 
 from tomocyte.errors import InputError
 from tomocyte.progress import silent
-from tomocyte.propagation.borders import BorderModel, border_levels, labels_differ, learn_borders
+from tomocyte.propagation.borders import BorderModel, border_levels, labels_differ, learn_borders, plain_borders
 from tomocyte.propagation.flooding import flood, flood_twice, settle
 from tomocyte.propagation.memory import Memory, SlabDigests, memory_as_json, memory_from_json
 from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels
 from tomocyte.propagation.signed_distance import SignedDistanceSettings, interpolate_labels
 from tomocyte.propagation.slabs import Slab, given_digest, labels_digest, slabs_of
 from tomocyte.settings import Settings
+from tomocyte.volume import Planes
 
 MAX_LEFT_OUT = 4
 """Labelled slices that are left out and predicted, at most."""
@@ -80,8 +81,9 @@ def follow_image(
     else:
         memory, test = memory_from_json(sparse.previous.memory or {}), sparse.previous.test
     n_slices = len(sparse.labels)
-    labels = np.zeros_like(sparse.labels)
-    uncertainty = np.zeros(labels.shape, np.float32) if settings.is_uncertainty_measured else _unknown(labels.shape)
+    labels = sparse.zeros(sparse.labels.shape, sparse.labels.dtype)
+    shape = labels.shape
+    uncertainty = sparse.zeros(shape, np.float32) if settings.is_uncertainty_measured else _unknown(shape)
     for index in sparse.slices:
         labels[index] = sparse.labels[index]
     slabs = slabs_of(sparse, settings.max_beyond)
@@ -102,17 +104,18 @@ def follow_image(
         filled = {index for slab in slabs for index in range(slab.first, slab.last)} | set(sparse.slices)
         for index in set(range(n_slices)) - filled:
             uncertainty[index] = 1
-    if sparse.known is not None:
-        np.copyto(labels, sparse.labels, where=sparse.known)
+    for index, is_known in enumerate(() if sparse.known is None else sparse.known):
+        np.copyto(labels[index], sparse.labels[index], where=is_known)
         if settings.is_uncertainty_measured:
-            uncertainty[sparse.known] = 0
+            uncertainty[index][is_known] = 0
     callback(n_slices, n_slices)
     return DenseLabels(labels, uncertainty, test, memory_as_json(replace(memory, slabs=tuple(digests))))
 
 
-def _learn(sparse: SparseLabels, image: NDArray[Any], settings: ImageGuidedSettings) -> tuple[Memory, SelfTest | None]:
+def _learn(sparse: SparseLabels, image: Planes, settings: ImageGuidedSettings) -> tuple[Memory, SelfTest | None]:
     """What borders look like, and how often labels are wrong."""
-    borders = learn_borders(image, sparse.labels, sparse.slices, sparse.voxel_size_um)
+    size = sparse.voxel_size_um
+    borders = learn_borders(image, sparse.labels, sparse.slices, size) if sparse.slices else plain_borders(image, size)
     if not settings.is_uncertainty_measured:
         return Memory(borders, None, ()), None
     errors = _measure_errors(sparse, borders, settings)
@@ -130,10 +133,10 @@ def _n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_finite(image: NDArray[Any]) -> None:
+def _check_finite(image: Planes) -> None:
     if image.dtype.kind != "f":
         return
-    n_bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in image)
+    n_bad = sum(int(np.count_nonzero(~np.isfinite(image[index]))) for index in range(len(image)))
     if n_bad:
         problem = f"the image has {n_bad} voxels that are not finite numbers."
         raise InputError("E-PROPAGATION-IMAGE", problem, cure="Replace them, or leave --image out.")
@@ -248,6 +251,8 @@ def _settle_borderless(
 
 def _shape(sparse: SparseLabels, slab: Slab, ends: _Ends) -> _Shape:
     """What the shape alone says of a slab between two labelled slices, or beyond the last of one side."""
+    if ends.before is None and ends.after is None:
+        return _no_shape((slab.n_slices, *sparse.labels.shape[1:]))
     if ends.before is None or ends.after is None:
         return _shape_beyond(sparse, slab, ends)
     planes = np.zeros((slab.n_slices + 2, *sparse.labels.shape[1:]), np.uint16)
@@ -273,6 +278,12 @@ def _shape_beyond(sparse: SparseLabels, slab: Slab, ends: _Ends) -> _Shape:
         classes[:] = _doubt_class(spread / (distance + spread))
     labels = np.broadcast_to(np.asarray(plane), doubt.shape)
     return _Shape(labels, doubt, np.zeros(distance.shape, bool))
+
+
+def _no_shape(shape: tuple[int, ...]) -> _Shape:
+    """Where no slice is labelled, no label is expected anywhere (0 is none of them), and all is doubted."""
+    labels = np.broadcast_to(np.uint16(0), shape)
+    return _Shape(labels, np.full(shape, N_SHAPES - 1, np.uint8), np.zeros(shape[1:], bool))
 
 
 def _doubt_class(doubt: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -369,26 +380,36 @@ def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageG
         Slab(sparse.slices[place - 1] + 1, sparse.slices[place + 1], sparse.slices[place - 1], sparse.slices[place + 1])
         for place in places
     ]
+    left_out = [sparse.slices[place] for place in places]
     with ThreadPoolExecutor(settings.n_threads or _n_cores()) as pool:
-        filled = list(pool.map(lambda slab: _fill_with_situations(sparse, borders, slab), slabs))
-    counts = np.zeros((2, N_SITUATIONS))
-    predicted, by_shape, truth = [], [], []
-    for place, slab, one in zip(places, slabs, filled, strict=True):
-        left_out = sparse.slices[place]
-        row = left_out - slab.first
-        labels = one.ends.labels_of(one.labels[row])
-        is_wrong = labels != sparse.labels[left_out]
-        for side in (False, True):
-            counts[int(side)] += np.bincount(one.situations[row][is_wrong == side], minlength=N_SITUATIONS)
-        predicted.append(labels)
-        by_shape.append(one.ends.labels_of(one.shape[row]))
-        truth.append(sparse.labels[left_out])
+        rows = list(pool.map(lambda slab, index: _left_out(sparse, borders, slab, index), slabs, left_out))
+    counts = np.sum([row.counts for row in rows], axis=0)
+    truth = np.stack([sparse.labels[index] for index in left_out])
     test = SelfTest(
-        tuple(int(sparse.slices[place]) for place in places),
-        _mean_dice(np.stack(predicted), np.stack(truth)),
-        _mean_dice(np.stack(by_shape), np.stack(truth)),
+        tuple(int(index) for index in left_out),
+        _mean_dice(np.stack([row.labels for row in rows]), truth),
+        _mean_dice(np.stack([row.by_shape for row in rows]), truth),
     )
     return _Errors(_rates(counts), test)
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """A labelled slice as predicted, (H, W), also by shape alone; right and wrong voxels by situation."""
+
+    labels: NDArray[Any]
+    by_shape: NDArray[Any]
+    counts: NDArray[np.float64]
+
+
+def _left_out(sparse: SparseLabels, borders: BorderModel, slab: Slab, index: int) -> _LeftOut:
+    filled = _fill_with_situations(sparse, borders, slab)
+    row = index - slab.first
+    labels, by_shape = (filled.ends.labels_of(one[row]) for one in (filled.labels, filled.shape))
+    is_wrong = labels != sparse.labels[index]
+    situations = (filled.situations[row][is_wrong == side] for side in (False, True))
+    counts = [np.bincount(one, minlength=N_SITUATIONS) for one in situations]
+    return _LeftOut(labels, by_shape, np.array(counts, np.float64))
 
 
 def _tested(sparse: SparseLabels) -> list[int]:

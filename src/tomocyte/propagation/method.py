@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.settings import Settings
-from tomocyte.volume import VoxelSize
+from tomocyte.volume import Planes, VoxelSize
+
+Zeros = Callable[[tuple[int, ...], Any], NDArray[Any]]
+"""From a shape and a type to an array of zeros."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +28,27 @@ class SparseLabels:
     labels : ndarray (N, H, W), unsigned integer
         0 is background on the labelled slices; the values of other slices have no meaning.
     slices : tuple of int
-        The labelled slices, ascending, at least one.
+        The labelled slices, ascending; at least one, unless voxels are known.
     voxel_size_um : tuple of 3 float
         Distance between slices, then the size within a slice along H and W, in µm.
-    image : ndarray (N, H, W), real, optional
+    image : Planes (N, H, W), real, optional
+        An array, or one of which only the slices asked for are read.
     known : ndarray (N, H, W), bool, optional
         Voxels beside the labelled slices whose label is given, 0 = background included: scribbles, or slices along
         other axes. False on labelled slices; not given where there are none.
     previous : DenseLabels, optional
         The result before some labels changed, of the same method, settings and image, its ``memory`` among it.
+    zeros : callable
+        Makes arrays as large as the volume, as ``numpy.zeros`` does.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     slices: tuple[int, ...]
     voxel_size_um: VoxelSize
-    image: NDArray[Any] | None = None
+    image: Planes | None = None
     known: NDArray[np.bool_] | None = None
     previous: DenseLabels | None = None
+    zeros: Zeros = np.zeros
 
 
 @dataclass(frozen=True)

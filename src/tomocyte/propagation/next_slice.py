@@ -10,6 +10,7 @@ labelled already. To let errors fall in another manner, change :func:`_spread`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
+from tomocyte.progress import silent
 from tomocyte.propagation.method import DenseLabels
 
 N_TILES = 8
@@ -77,7 +79,13 @@ def labour_saved(n_labelled: int, n_slices: int) -> float:
     return 1 - n_labelled / n_slices
 
 
-def profile_errors(dense: DenseLabels, slices: tuple[int, ...], axis: str = "z") -> ErrorProfile:
+def profile_errors(
+    dense: DenseLabels,
+    slices: tuple[int, ...],
+    axis: str = "z",
+    *,
+    callback: Callable[[int, int], None] = silent,
+) -> ErrorProfile:
     """The expected errors of every slice of propagated labels.
 
     A slice that was not filled (uncertainty 1 everywhere) is expected to hold as many wrong voxels as the nearest
@@ -91,6 +99,8 @@ def profile_errors(dense: DenseLabels, slices: tuple[int, ...], axis: str = "z")
         The labelled slices.
     axis : {"z", "y", "x"}
         Along which they were labelled.
+    callback : callable, optional
+        Called with the number of slices looked at and of all.
 
     Raises
     ------
@@ -123,6 +133,7 @@ def profile_errors(dense: DenseLabels, slices: tuple[int, ...], axis: str = "z")
             plane = (labels[nearest] > 0).astype(np.float32)
         errors[index] = plane.sum(dtype=np.float64)
         places[index] = _densest(plane)
+        callback(index + 1, n_slices)
     errors[list(slices)] = 0
     return ErrorProfile(slices, errors, is_filled, places)
 
@@ -179,8 +190,13 @@ def _inside(slab: Slab, n_slices: int) -> NDArray[np.int64]:
 
 
 def _spread(slab: Slab, indices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Variance of a random walk at these slices, in units of one step, held at the labelled ends of the slab."""
+    """Variance of a random walk at these slices, in units of one step, held at the labelled ends of the slab.
+
+    Where no slice is labelled, it is that beside one, so that labelling one removes what is wrong on it.
+    """
     before, after = slab
+    if before is None and after is None:
+        return np.ones(len(indices))
     if before is None or after is None:
         end = after if before is None else before
         return np.abs(indices - (0 if end is None else end)).astype(np.float64)
@@ -208,7 +224,7 @@ def _growth(profile: ErrorProfile) -> _Growth:
         if len(indices):
             spread[indices] = _spread(slab, indices)
             beside = [indices[0]] * (slab[0] is not None) + [indices[-1]] * (slab[1] is not None)
-            constant[indices] = min(profile.errors[beside])
+            constant[indices] = min(profile.errors[beside], default=0.0)
     constant = np.minimum(constant, profile.errors)
     growing = profile.errors - constant
     per_spread = np.divide(growing, spread, out=np.zeros_like(spread), where=spread > 0)

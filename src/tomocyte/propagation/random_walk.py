@@ -77,7 +77,7 @@ def walk_labels(
     if sparse.image is None:
         raise InputError("E-PROPAGATION-IMAGE", "random-walk needs the image.", cure="Give it with --image.")
     region = _region(sparse, settings.margin)
-    image = _padded(_eight_bit(sparse.image, is_denoised=settings.is_denoised), region)
+    image = _padded(_eight_bit(np.asarray(sparse.image[:]), is_denoised=settings.is_denoised), region)
     drawn = _padded(sparse.labels, region)
     slices = [index - region[0].start + 1 for index in sparse.slices]
     ranks = _Ranks.empty(image.shape, drawn.dtype, is_smoothed=settings.n_smoothing_steps > 0)
@@ -92,8 +92,9 @@ def walk_labels(
             callback(int(n_slices * (n_done + n_walked) / (n_seeds + 1)), n_slices)
         n_done += len(starts)
         ranks.add(label, hits, box, settings.n_smoothing_steps)
-    labels = np.zeros_like(sparse.labels)
-    uncertainty = np.ones(labels.shape, np.float32)
+    labels = sparse.zeros(sparse.labels.shape, sparse.labels.dtype)
+    uncertainty = sparse.zeros(labels.shape, np.float32)
+    uncertainty[:] = 1
     labels[region] = ranks.labels[1:-1, 1:-1, 1:-1]
     for index, plane in enumerate(range(region[0].start, region[0].stop), start=1):
         uncertainty[plane][region[1:]] = ranks.uncertainty(index)[1:-1, 1:-1]

@@ -65,11 +65,12 @@ def interpolate_labels(
             cure="Label another slice; name slices without any object with --labelled-slices.",
         )
     n_slices = sparse.labels.shape[0]
-    labels = np.zeros_like(sparse.labels)
-    uncertainty = np.ones_like(sparse.labels, dtype=np.float32)
+    labels = sparse.zeros(sparse.labels.shape, sparse.labels.dtype)
+    uncertainty = sparse.zeros(sparse.labels.shape, np.float32)
     for index in sparse.slices:
         labels[index] = sparse.labels[index]
-        uncertainty[index] = 0
+    uncertainty[: sparse.slices[0]] = 1
+    uncertainty[sparse.slices[-1] + 1 :] = 1
     callback(sparse.slices[0] + 1, n_slices)
     for first, last in pairwise(sparse.slices):
         if last - first > 1:

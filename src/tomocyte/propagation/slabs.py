@@ -41,7 +41,7 @@ class Slab:
 
 
 def slabs_of(sparse: SparseLabels, max_beyond: int | None) -> list[Slab]:
-    """The slabs of a volume, the thickest first.
+    """The slabs of a volume, the thickest first; one, where no slice is labelled.
 
     Parameters
     ----------
@@ -51,12 +51,14 @@ def slabs_of(sparse: SparseLabels, max_beyond: int | None) -> list[Slab]:
         labelled slices, at least as far as voxels are known, and all where one slice is labelled.
     """
     slices, n_slices = sparse.slices, len(sparse.labels)
+    if not slices:
+        return [Slab(0, n_slices, None, None)]
     gaps = [last - first - 1 for first, last in pairwise(slices)]
     beyond = max_beyond if max_beyond is not None else (max(gaps) if gaps else n_slices)
     start, stop = max(0, slices[0] - beyond), min(n_slices, slices[-1] + 1 + beyond)
     if max_beyond is None and sparse.known is not None:
-        with_known = np.flatnonzero(sparse.known.any(axis=(1, 2)))
-        start, stop = min(start, int(with_known[0])), max(stop, int(with_known[-1]) + 1)
+        with_known = [index for index, plane in enumerate(sparse.known) if plane.any()]
+        start, stop = min(start, with_known[0]), max(stop, with_known[-1] + 1)
     between = [Slab(first + 1, last, first, last) for first, last in pairwise(slices) if last - first > 1]
     ends = [Slab(start, slices[0], None, slices[0]), Slab(slices[-1] + 1, stop, slices[-1], None)]
     return sorted([*between, *(slab for slab in ends if slab.n_slices)], key=lambda slab: -slab.n_slices)

@@ -48,9 +48,9 @@ class Suggestion:
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """Z, y and x of where most errors are expected on the slice."""
+        """Z (in a film the frame), y and x of where most errors are expected on the slice."""
         place = list(self.slice.place)
-        place.insert("zyx".index(self.volume.axis), self.slice.index)
+        place.insert("tyx".index(self.volume.axis.replace("z", "t")), self.slice.index)
         return place[0], place[1], place[2]
 
 

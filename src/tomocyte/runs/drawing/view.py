@@ -10,35 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tomocyte.figures.planes import DISPLAY_PERCENTILES
 from tomocyte.runs.finished import FinishedRun
 from tomocyte.structures import in_drawing_order
-from tomocyte.volume import Volume, VoxelSize
-
-
-@dataclass(frozen=True, eq=False)
-class PlanesOfFrame:
-    """One frame of a volume, sliced like an array (Z, Y, X); each plane is read when it is asked for.
-
-    Parameters
-    ----------
-    volume : Volume
-    frame, channel : int
-    """
-
-    volume: Volume
-    frame: int
-    channel: int
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Z, Y, X."""
-        return self.volume.spatial_shape
-
-    def __getitem__(self, z: int) -> NDArray[Any]:
-        return np.asarray(self.volume.planes(self.frame, self.channel, z, z + 1)[0])
+from tomocyte.volume import Volume, VolumePlanes, VoxelSize
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +59,13 @@ class ItemView:
         """How long the series lasts; 0 where that is not known."""
         return 0.0 if not self.volume.time_s else max(map(abs, self.volume.time_s))
 
-    def image(self, frame: int) -> PlanesOfFrame:
+    def image(self, frame: int) -> VolumePlanes:
         """The planes of a frame."""
-        return PlanesOfFrame(self.volume, frame, self.channel)
+        return VolumePlanes(self.volume, frame, self.channel)
 
-    def outlines(self, frame: int) -> dict[str, PlanesOfFrame]:
+    def outlines(self, frame: int) -> dict[str, VolumePlanes]:
         """The labels of a frame, structure by structure."""
-        return {name: PlanesOfFrame(labels, frame, 0) for name, labels in self.labels.items()}
+        return {name: VolumePlanes(labels, frame, 0) for name, labels in self.labels.items()}
 
     @cached_property
     def limits(self) -> tuple[float, float]:
