@@ -225,11 +225,12 @@ def test_softmax_targets_are_class_numbers() -> None:
 
 
 def test_validation_scores_of_hand_counted_masks() -> None:
-    """Image 1: TP 1, FP 1, FN 1; image 2: TP 2; one pixel unlabelled. Dice 0.5 and 1; pooled P = R = 3/4, J = 3/5."""
+    """Image 1: TP 1, FP 1, FN 1; image 2: TP 2; one pixel unlabelled. Dice 0.5, 1; pooled P = R = D = 3/4, J = 3/5."""
     probabilities = [np.array([[0.9, 0.9, 0.1, 0.1]], np.float32), np.array([[0.5, 0.6, 0.0, 0.9]], np.float32)]
     targets = [np.array([[1, 0, 1, 0]], np.uint8), np.array([[1, 1, 0, IGNORE]], np.uint8)]
     scores = validation_scores(probabilities, targets)
-    assert scores == pytest.approx({"dice": 0.75, "precision": 0.75, "recall": 0.75, "jaccard": 0.6, "f05": 0.75})
+    expected = {"dice": 0.75, "precision": 0.75, "recall": 0.75, "jaccard": 0.6, "pooled_dice": 0.75, "f05": 0.75}
+    assert scores == pytest.approx(expected)
 
 
 def test_patience_stops_early(data: Path, tmp_path: Path) -> None:

@@ -68,6 +68,12 @@ def folds_of(items: Sequence[LabelledItem], recipe: CrossvalRecipe) -> list[list
         ``E-FOLDS``: too few groups, or a group in two folds. ``E-NO-POSITIVES``, ``E-CLASS-MISSING``: a fold that shows
         no object, or none of a structure; the message names the fold.
     """
+    if any(recipe.recipe(row).data.scaled_frame is not None for row in recipe.rows):
+        raise SettingsError(
+            "E-RECIPE",
+            "a comparison takes no data.scaled_frame, whose grey values are those of a training's first volume.",
+            cure="Train with `tomocyte train`, and score the model with `tomocyte evaluate`.",
+        )
     pool = [item for item in items if not item.split or item.split in recipe.splits]
     if recipe.groups == "image":
         pool = [replace(item, group=item.name) for item in pool]

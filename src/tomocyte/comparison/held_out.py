@@ -21,6 +21,7 @@ from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError
 from tomocyte.models import ModelCard, ModelPackage, load_package
 from tomocyte.models.package import write_package
+from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.recipe import Recipe, TestSet
@@ -60,7 +61,7 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
     figures: dict[str, Any] = {}
     outputs = output_names(recipe.data)
     for name, test in recipe.held_out.sets.items():
-        samples = Samples(held_out_items(items, name, test), settings, n_axes=package.card.dimensions)
+        samples = make_samples(held_out_items(items, name, test), settings, n_axes=package.card.dimensions)
         predict = network_predictor(module, is_softmax=package.card.activation == "softmax")
         table = score_samples(samples, predict, test=test)
         scores = summary_of(table, "pixels")

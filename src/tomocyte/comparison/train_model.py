@@ -28,6 +28,7 @@ from tomocyte.training.core_depth import with_core_depth
 from tomocyte.training.fine_tuning import dice_of, structures_without_labels
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.run_folder import OWN
+from tomocyte.training.scaled_reference import with_scaled_frame
 from tomocyte.training.training import LabelledData, train_network
 
 UNCALIBRATED = (
@@ -98,7 +99,7 @@ def train(
             "`calibrate: true` needs validation images.",
             cure="Give more images, raise validation_share, or set calibrate=false.",
         )
-    recipe = with_core_depth(recipe, data.train)
+    recipe = with_scaled_frame(with_core_depth(recipe, data.train), data.train)
     claim_folder(folder, "train", own=OWN)  # before anything is simulated into it
     scored = _held_out_items(recipe, held_out, folder, callback)
     result = train_network(

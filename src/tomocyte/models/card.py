@@ -21,6 +21,7 @@ from tomocyte.ledger.sealed import seal
 from tomocyte.models.reading import CARD_FILE, read_plain
 from tomocyte.segmentation.prediction.fixed_shape import FixedFrameSettings
 from tomocyte.segmentation.prediction.normalization import NormalizationSettings
+from tomocyte.segmentation.prediction.scaled_frame import ScaledFrameSettings
 from tomocyte.settings import Settings, build_settings
 from tomocyte.volume import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
 
@@ -155,6 +156,8 @@ class ModelCard(Settings):
     """Shape of the tiles it was trained for, (y, x) or (z, y, x)."""
     fixed_frame: FixedFrameSettings | None = None
     """3-D networks that see every volume at one shape; ``voxel_size_um`` is then that of the training volumes."""
+    scaled_frame: ScaledFrameSettings | None = None
+    """3-D softmax networks that see every volume at one shape and one range of values."""
     threshold: dict[Word, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     """Probability from which a voxel belongs to a structure; 0.5 where not given."""
     calibration: dict[Word, StructureCalibration] = Field(default_factory=dict)
@@ -196,6 +199,10 @@ class ModelCard(Settings):
             )
         if self.dimensions == 3 and (self.section_axis is not None or self.voxel_size_um[0] is None):
             raise ValueError("a 3-D network needs a z size and has no 'section_axis'")
+        if self.scaled_frame is not None and (self.dimensions != 3 or self.structures[0] != "background"):
+            raise ValueError("'scaled_frame' needs a 3-D network whose first structure is 'background'")
+        if self.scaled_frame is not None and (self.activation != "softmax" or self.fixed_frame is not None):
+            raise ValueError("'scaled_frame' needs 'softmax', and no 'fixed_frame'")
         if not 0.01 <= self.voxel_size_range[0] <= 1 <= self.voxel_size_range[1] <= 100:
             raise ValueError("'voxel_size_range' must enclose 1, within 0.01 to 100")
         if not self.value_range[0] < self.value_range[1]:

@@ -190,5 +190,6 @@ def prediction_settings(card: ModelCard, inference: InferenceSettings) -> Predic
         "vote": inference.vote,
         "vote_threshold": None if card.activation == "softmax" else 0.5,
         "fixed_frame": card.fixed_frame,
+        "scaled_frame": card.scaled_frame,
     }
     return build_settings(PredictionSettings, content)

@@ -19,7 +19,6 @@ from torch.nn import functional
 from tomocyte.networks.registry import Network, NetworkEntry, NetworkSettings
 
 EPSILON = 1e-3
-MOMENTUM = 0.01
 
 
 class BiomedisaSettings(NetworkSettings):
@@ -29,16 +28,19 @@ class BiomedisaSettings(NetworkSettings):
     """Feature maps of the first level; each level below has twice as many."""
     n_levels: int = Field(default=5, ge=2, le=6)
     """Levels of resolution, the deepest included: 5, or 6 as ACSeg."""
+    momentum: float = Field(default=0.01, gt=0, le=1)
+    """Share of each batch in the running statistics of normalisation: Keras' 0.01 needs some hundred steps until they
+    are those of the images; shorter trainings need more."""
 
 
 class Stage(nn.Sequential):
     """3 x 3 x 3 convolution with bias, ReLU, batch normalisation, ReLU."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_in: int, n_out: int, momentum: float) -> None:
         super().__init__(
             nn.Conv3d(n_in, n_out, 3, padding=1),
             nn.ReLU(inplace=True),
-            nn.BatchNorm3d(n_out, eps=EPSILON, momentum=MOMENTUM),
+            nn.BatchNorm3d(n_out, eps=EPSILON, momentum=momentum),
             nn.ReLU(inplace=True),
         )
 
@@ -46,16 +48,16 @@ class Stage(nn.Sequential):
 class Block(nn.Sequential):
     """Two stages of the same width."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__(Stage(n_in, n_out), Stage(n_out, n_out))
+    def __init__(self, n_in: int, n_out: int, momentum: float) -> None:
+        super().__init__(Stage(n_in, n_out, momentum), Stage(n_out, n_out, momentum))
 
 
 class Up(nn.Module):
     """Each voxel repeated twice along each axis, concatenation (skipped features last), a block."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_in: int, n_out: int, momentum: float) -> None:
         super().__init__()
-        self.block = Block(n_in + n_out, n_out)
+        self.block = Block(n_in + n_out, n_out, momentum)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """(B, C, z, y, x), (B, D, 2 z, 2 y, 2 x) -> (B, D, 2 z, 2 y, 2 x)."""
@@ -78,10 +80,13 @@ class Biomedisa(Network):
         self.divisor = (2 ** (settings.n_levels - 1),) * 3
         widths = [settings.width * 2**level for level in range(settings.n_levels)]
         inputs = [settings.n_inputs, *widths[:-1]]
-        *downs, bridge = (Block(n_in, n_out) for n_in, n_out in zip(inputs, widths, strict=True))
+        momentum = settings.momentum
+        *downs, bridge = (Block(n_in, n_out, momentum) for n_in, n_out in zip(inputs, widths, strict=True))
         self.downs = nn.ModuleList(downs)
         self.bridge = bridge
-        self.ups = nn.ModuleList(Up(widths[level + 1], widths[level]) for level in reversed(range(len(downs))))
+        self.ups = nn.ModuleList(
+            Up(widths[level + 1], widths[level], momentum) for level in reversed(range(len(downs)))
+        )
         self.head = nn.Conv3d(widths[0], settings.n_outputs, 1)
         _initialise(self)
 

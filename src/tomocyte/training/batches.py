@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tomocyte.training.data.augmentation import augment, augmented_order
 from tomocyte.training.data.samples import Image, Samples, Target, batch_shape, pad_pair
@@ -22,7 +23,7 @@ Order = list[tuple[int, bool]]
 N_AHEAD = 2
 
 
-def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
+def epoch_order(recipe: Recipe, n_samples: int, epoch: int, *, holds_object: NDArray[np.bool_] | None = None) -> Order:
     """The order of the samples in one epoch, and which of them are augmented.
 
     Parameters
@@ -31,6 +32,8 @@ def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
     n_samples : int
     epoch : int
         From 0.
+    holds_object : ndarray (n_samples,), bool, optional
+        Which samples hold an object; needed where ``data.balance`` asks for it.
 
     Returns
     -------
@@ -39,6 +42,10 @@ def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
     """
     rng = np.random.default_rng([recipe.loop.seed, epoch, 1])
     order = augmented_order(n_samples, recipe.augmentation, seed=recipe.loop.seed, epoch=epoch)
+    size = recipe.loop.batch_size
+    if recipe.data.balance != "none" and holds_object is not None:
+        order = balanced_order(order, holds_object, size, cuts=recipe.data.balance == "cut", rng=rng)
+        return order[: recipe.loop.samples_per_epoch]
     n_drawn = recipe.loop.samples_per_epoch
     if n_drawn is not None:
         repeats = -(-n_drawn // len(order))
@@ -46,8 +53,50 @@ def epoch_order(recipe: Recipe, n_samples: int, epoch: int) -> Order:
         order = shuffled[:n_drawn]
     else:
         order = [order[i] for i in rng.permutation(len(order))]
-    size = recipe.loop.batch_size
     return order[: max(len(order) // size * size, min(size, len(order)))]
+
+
+def balanced_order(
+    order: Order, holds_object: NDArray[np.bool_], batch_size: int, *, cuts: bool, rng: np.random.Generator
+) -> Order:
+    """Batches of which one half hold an object and the other do not; all as they come where one kind is missing.
+
+    Parameters
+    ----------
+    order : list of (index, is_augmented)
+    holds_object : ndarray (n,), bool
+        By index.
+    batch_size : int
+        Even.
+    cuts : bool
+        Whether some of the more frequent kind are left out; else the rarer kind is repeated.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of (index, is_augmented)
+        A whole number of batches, at least one.
+
+    Examples
+    --------
+    >>> order = balanced_order([(i, False) for i in range(6)], np.arange(6) > 3, 2, cuts=False,
+    ...                        rng=np.random.default_rng(0))
+    >>> [index > 3 for index, _ in order]
+    [True, False, True, False, True, False, True, False]
+    """
+    kinds = [[entry for entry in order if bool(holds_object[entry[0]]) is is_object] for is_object in (True, False)]
+    shuffled = [[kind[i] for i in rng.permutation(len(kind))] for kind in kinds]
+    if not all(shuffled):
+        rest = shuffled[0] or shuffled[1]
+        return rest[: max(len(rest) // batch_size * batch_size, min(batch_size, len(rest)))]
+    half = batch_size // 2
+    n_batches = max(1, (min if cuts else max)(len(kind) // half for kind in shuffled))
+    return [
+        kind[place % len(kind)]
+        for batch in range(n_batches)
+        for kind in shuffled
+        for place in range(batch * half, (batch + 1) * half)
+    ]
 
 
 def make_sample(

@@ -80,7 +80,7 @@ def describe_training(recipe: Recipe, items: list[LabelledItem]) -> list[str]:
     from tomocyte.training.loop import build_module
 
     samples = make_samples(items, recipe.data, n_axes=find_network(recipe.network.name).dimensions)
-    n_steps = -(-len(epoch_order(recipe, len(samples), 0)) // recipe.loop.batch_size) * recipe.loop.n_epochs
+    n_steps = -(-len(epoch_order(recipe, samples.n_training, 0)) // recipe.loop.batch_size) * recipe.loop.n_epochs
     module = build_module(recipe, samples.n_channels)
     n_parameters = sum(value.numel() for value in module.parameters())
     kind = "sections" if samples.n_axes == 2 else "volumes"

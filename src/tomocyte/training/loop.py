@@ -22,7 +22,7 @@ from tomocyte.networks import build_network
 from tomocyte.networks.engine.precision import autocast_for
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
-from tomocyte.training.batches import Prefetcher, epoch_order, loss_arguments
+from tomocyte.training.batches import Order, Prefetcher, epoch_order, loss_arguments
 from tomocyte.training.checkpoint import Tensors, TrainingState, load_training, save_training
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
@@ -126,7 +126,8 @@ class Trainer:
         self.recipe, self.samples, self.validation = recipe, train, validation
         self.checkpoints = folder / "checkpoints"
         self.processes = processes or Processes.from_environment("cpu")
-        self.processes.check_batch(min(recipe.loop.batch_size, len(epoch_order(recipe, len(train), 0))))
+        n_drawn = len(self._order(0))
+        self.processes.check_batch(min(recipe.loop.batch_size, n_drawn))
         self.device = self.processes.device
         self.callback, self.log = callback, log
         # Channels last is faster for 2-D; in 3-D it gave gradients that were not finite now and then.
@@ -137,7 +138,7 @@ class Trainer:
         self.is_softmax = recipe.loss.activation == "softmax"
         self.loss = build_loss(recipe.loss, self.module.n_outputs)  # type: ignore[arg-type]
         self.optimiser = build_optimiser(recipe.loop.optimiser, self.module.parameters())
-        self.steps_per_epoch = math.ceil(len(epoch_order(recipe, len(train), 0)) / recipe.loop.batch_size)
+        self.steps_per_epoch = math.ceil(n_drawn / recipe.loop.batch_size)
         self.n_steps = self.steps_per_epoch * recipe.loop.n_epochs
         self.schedule = Schedule(recipe.loop.schedule, self.optimiser, self.n_steps)
         decay = recipe.loop.ema_decay
@@ -179,8 +180,13 @@ class Trainer:
             prefetcher.close()
         return TrainingResult(self._final_weights(), self.history, self.best, self.guard.n_skipped, self.notes)
 
+    def _order(self, epoch: int) -> Order:
+        is_balanced = self.recipe.data.balance != "none"
+        holds_object = self.samples.holds_object if is_balanced else None
+        return epoch_order(self.recipe, self.samples.n_training, epoch, holds_object=holds_object)
+
     def _run_epoch(self, prefetcher: Prefetcher) -> None:
-        order = epoch_order(self.recipe, len(self.samples), self.epoch)
+        order = self._order(self.epoch)
         start, size = time.monotonic(), self.recipe.loop.batch_size
         self.module.train()
         for images, target in prefetcher.epoch(order, self.epoch, self.batch * size, share=self.processes.share):

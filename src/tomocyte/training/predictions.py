@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tomocyte.segmentation.prediction.fixed_shape import predict_fixed
+from tomocyte.segmentation.prediction.scaled_frame import ScaledFrameSettings, scaled_tiling
 from tomocyte.segmentation.prediction.tiled import Predictor, predict_tiled
 from tomocyte.segmentation.prediction.tiling import TilingSettings
 from tomocyte.training.batches import stack
@@ -72,9 +73,26 @@ def _predict_whole(
     if samples.n_axes == 3 and tile is not None:
         n_outputs = int(module.n_outputs) - is_softmax  # type: ignore[arg-type]
         tiling, frame = TilingSettings(tile_shape=tile), samples.settings.fixed_frame
+        if samples.settings.scaled_frame is not None:
+            return _most_probable(image, predict, samples.settings.scaled_frame, tiling, n_outputs, divisor)
         if frame is not None:
             return predict_fixed(image, predict, frame, tiling=tiling, n_outputs=n_outputs, divisor=divisor)
         return predict_tiled(image, predict, tiling, n_outputs=n_outputs, divisor=divisor)
     batch, _ = stack([(image, target)], divisor)
     window = (slice(None), *(slice(size) for size in image.shape[1:]))
     return np.asarray(predict(batch.numpy())[0][window])
+
+
+def _most_probable(
+    image: Probability,
+    predict: Predictor,
+    frame: ScaledFrameSettings,
+    tiling: TilingSettings,
+    n_outputs: int,
+    divisor: tuple[int, ...],
+) -> Probability:
+    """1 for the most probable structure of each voxel where it is more probable than the background, else 0."""
+    plan = scaled_tiling(frame, tiling, divisor=divisor)
+    heads = predict_tiled(image, predict, plan, n_outputs=n_outputs, divisor=divisor)
+    winner = np.argmax(np.concatenate((1 - heads.sum(axis=0, keepdims=True), heads)), axis=0)
+    return np.stack([winner == output for output in range(1, n_outputs + 1)]).astype(np.float32)

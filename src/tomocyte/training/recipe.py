@@ -78,8 +78,10 @@ class LoopSettings(Settings):
     select: Literal["last", "best"] = "last"
     """Which weights the model gets: the last, or those of the best validation score. ``best`` makes the validation
     score optimistic; never select on the samples that are reported."""
-    select_by: Literal["dice", "as-published"] = "dice"
-    """``as-published``: F0.5 + Jaccard + Dice, as OS-Net's authors chose."""
+    select_by: Literal["dice", "pooled-dice", "as-published"] = "dice"
+    """``dice``: the mean over images and structures. ``pooled-dice``: of the voxels of all images and structures
+    together, right structure or not, as Biomedisa. ``as-published``: F0.5 + Jaccard + Dice, as OS-Net's authors
+    chose."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation score; empty: never."""
     validate_every: int = Field(default=1, ge=1)
@@ -167,6 +169,12 @@ class Recipe(TaggedRecipe):
     """What the model will not be good for; goes onto its card."""
     held_out: HeldOut | None = None
     """Where the finished model is scored; the figures go onto its card."""
+
+    @model_validator(mode="after")
+    def _balance_needs_halves(self) -> Recipe:
+        if self.data.balance != "none" and self.loop.batch_size % 2:
+            raise ValueError("'data.balance' needs an even 'loop.batch_size'")
+        return self
 
     @field_validator("augmentation", mode="before")
     @classmethod

@@ -34,6 +34,7 @@ from tomocyte.training.distributed import Processes
 from tomocyte.training.loop import Trainer, TrainingResult
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.run_folder import RunFolder
+from tomocyte.training.scaled_reference import with_scaled_frame
 from tomocyte.volume import Volume
 
 SELFTEST_SIDE = 64
@@ -99,7 +100,7 @@ def train_network(
     """
     n_axes = find_network(recipe.network.name).dimensions
     _check(recipe, data, n_axes)
-    recipe = with_core_depth(recipe, data.train)
+    recipe = with_scaled_frame(with_core_depth(recipe, data.train), data.train)
     processes = Processes.from_environment(device)
     samples = make_samples(data.train, recipe.data, n_axes=n_axes)
     validation = make_samples(data.validation, recipe.data, n_axes=n_axes) if data.validation else None
@@ -165,6 +166,12 @@ def _check(recipe: Recipe, data: LabelledData, n_axes: int) -> None:
         )
     if recipe.data.fixed_frame is not None and n_axes != 3:
         raise SettingsError("E-RECIPE", "data.fixed_frame is for 3-D networks.", cure="Leave it out.")
+    if recipe.data.scaled_frame is not None and (n_axes != 3 or recipe.loss.activation != "softmax"):
+        raise SettingsError(
+            "E-RECIPE",
+            "data.scaled_frame is for 3-D networks with a softmax loss.",
+            cure="Leave it out, or set loss.kind to cross-entropy.",
+        )
     if n_axes == 3 and patch is None:
         raise SettingsError("E-RECIPE", "a 3-D network needs data.patch_shape.", cure="For example [32, 96, 96].")
     if recipe.loop.select == "best" and not data.validation:
@@ -271,6 +278,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
         section_axis="z" if n_axes == 2 and image.spatial_shape[0] > 1 else None,
         tile_shape=shape,
         fixed_frame=recipe.data.fixed_frame,
+        scaled_frame=recipe.data.scaled_frame,
         is_trained_on_simulated=any(simulated),
         training_data=(
             f"{len(samples)} {_sample_noun(samples)} of {len(samples.items)} "
@@ -319,7 +327,7 @@ def _input_of(recipe: Recipe, samples: Samples) -> dict[str, Any]:
         "channels": _channel_names(kind.channels, image),
         "normalization": recipe.data.normalization,
         "voxel_size_range": VOXEL_SIZE_RANGE,
-        "value_range": value_range(samples),
+        "value_range": value_range(samples) if recipe.data.scaled_frame is None else kind.plausible_range,
     }
 
 

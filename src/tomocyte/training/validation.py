@@ -21,7 +21,9 @@ Probability = NDArray[np.float32]
 def validation_scores(
     probabilities: Iterable[Probability], targets: Iterable[Target], *, threshold: float = 0.5
 ) -> dict[str, float]:
-    """Mean Dice over samples and heads, and precision, recall, Jaccard and F0.5 of all their pixels pooled.
+    """Mean Dice over samples and heads, and precision, recall, Jaccard, Dice and F0.5 of all their pixels pooled.
+
+    Of structures that exclude each other the pooled Dice is 2 |equal and foreground| / (|truth| + |prediction|).
 
     Samples in which a head has neither truth nor prediction are left out of the mean Dice. Unlabelled pixels do
     not count. What cannot be computed, such as the precision of an empty prediction, is 0.
@@ -39,6 +41,7 @@ def validation_scores(
         "precision": pooled.precision,
         "recall": pooled.recall,
         "jaccard": pooled.jaccard,
+        "pooled_dice": pooled.dice,
         "f05": pooled.f_beta(0.5),
     }
     return {name: value if math.isfinite(value) else 0.0 for name, value in scores.items()}
@@ -46,4 +49,6 @@ def validation_scores(
 
 def selection_score(scores: dict[str, float], rule: str) -> float:
     """The number that the best weights make largest; never NaN."""
+    if rule == "pooled-dice":
+        return scores["pooled_dice"]
     return scores["dice"] if rule == "dice" else scores["f05"] + scores["jaccard"] + scores["dice"]

@@ -22,6 +22,12 @@ from tomocyte.segmentation.prediction.fixed_shape import (
     framed_shape,
     predict_fixed,
 )
+from tomocyte.segmentation.prediction.scaled_frame import (
+    ScaledFrameSettings,
+    count_scaled_tiles,
+    padded_shape,
+    predict_scaled,
+)
 from tomocyte.segmentation.prediction.tiled import (
     AXES,
     OnTiles,
@@ -75,6 +81,8 @@ class PredictionSettings(Settings):
     fixed_frame: FixedFrameSettings | None = None
     """3-D networks that see every volume at one shape, whatever its voxels, as Choi et al.; then ``voxel_size_um`` does
     not count."""
+    scaled_frame: ScaledFrameSettings | None = None
+    """3-D softmax networks that see every volume at one shape and one range of values, as ACSeg."""
 
     @field_validator("section_axes")
     @classmethod
@@ -89,6 +97,8 @@ class PredictionSettings(Settings):
             raise ValueError("section axes other than z need 2-D tiles")
         if self.fixed_frame is not None and len(self.tiling.tile_shape) != 3:
             raise ValueError("a fixed frame needs 3-D tiles")
+        if self.scaled_frame is not None and (len(self.tiling.tile_shape) != 3 or self.fixed_frame is not None):
+            raise ValueError("a scaled frame needs 3-D tiles and no fixed frame")
         return self
 
 
@@ -149,6 +159,8 @@ def predict_frame(
     total = count_tiles(image.shape, voxel_size_um, settings, divisor=divisor)
     counter = _Counter(callback, total)
     run = _Run(predictor, settings.tiling, n_outputs, divisor, counter)
+    if settings.scaled_frame is not None:
+        return run.scaled(image, settings.scaled_frame)
     if len(settings.tiling.tile_shape) == 3:
         target = working_shape(image.shape, voxel_size_um, settings, "volume")
         return resampled(run.volume(resampled(image, target), settings.fixed_frame), image.shape[1:])
@@ -185,6 +197,8 @@ def working_shape(
     targets = settings.voxel_size_um
     if settings.fixed_frame is not None:
         return settings.fixed_frame.shape
+    if settings.scaled_frame is not None:
+        return settings.scaled_frame.shape
     if targets is None:
         return tuple(shape[1 + index] for index in axes)
     target_sizes = targets if kind == "volume" else targets[1:]
@@ -227,6 +241,8 @@ def count_tiles(
     """How many tiles :func:`predict_frame` predicts for an image (C, Z, Y, X)."""
     if settings.fixed_frame is not None:
         return count_fixed_tiles(settings.fixed_frame, settings.tiling, divisor=divisor)
+    if settings.scaled_frame is not None:
+        return count_scaled_tiles(settings.scaled_frame, settings.tiling, divisor=divisor)
     if len(settings.tiling.tile_shape) == 3:
         volume = working_shape(shape, voxel_size_um, settings, "volume")
         return plan_tiles(volume, settings.tiling, divisor=divisor).n_tiles
@@ -278,6 +294,9 @@ def prediction_bytes(
         if settings.fixed_frame is not None:  # padded, and predicted in one piece
             padded = framed_shape(settings.fixed_frame)
             result += 4 * (shape[0] + n_outputs) * math.prod(padded)
+        if settings.scaled_frame is not None:
+            padded = padded_shape(settings.scaled_frame, tiling)
+            result += 4 * (shape[0] + n_outputs) * math.prod(padded) + 2 * math.prod(shape[1:])
         slabs = inference_bytes((shape[0], *padded), tiling, n_outputs=n_outputs, divisor=divisor)
         if volume == tuple(shape[1:]):
             return result + slabs
@@ -374,6 +393,17 @@ class _Run:
             image,
             self.predictor,
             self.tiling,
+            n_outputs=self.n_outputs,
+            divisor=self.divisor,
+            callback=self.counter.count,
+        )
+
+    def scaled(self, image: Float, frame: ScaledFrameSettings) -> Float:
+        return predict_scaled(
+            image,
+            self.predictor,
+            frame,
+            tiling=self.tiling,
             n_outputs=self.n_outputs,
             divisor=self.divisor,
             callback=self.counter.count,

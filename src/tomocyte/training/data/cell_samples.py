@@ -24,6 +24,7 @@ from tomocyte.labels.distances import distance_um
 from tomocyte.labels.dtypes import refit
 from tomocyte.segmentation.cells.nuclei import flooded_regions
 from tomocyte.segmentation.cells.windows import PUBLISHED_PLANES, PUBLISHED_SHAPE, Evidence, as_input
+from tomocyte.training.data.grid_samples import GridSamples
 from tomocyte.training.data.mask_corruption import corrupted
 from tomocyte.training.data.samples import Image, Samples, Target
 from tomocyte.training.data.settings import DataSettings
@@ -289,6 +290,8 @@ class CellSamples(Samples):
 
 def make_samples(items: list[LabelledItem], settings: DataSettings, *, n_axes: int) -> Samples:
     """The samples that the settings ask for."""
+    if settings.scaled_frame is not None:
+        return GridSamples(items, settings, n_axes=n_axes)
     kind = CellSamples if settings.targets == "cell-by-cell" else Samples
     return kind(items, settings, n_axes=n_axes)
 

@@ -96,6 +96,16 @@ class Samples:
         return len(self.places)
 
     @property
+    def n_training(self) -> int:
+        """Samples to learn from in one epoch; here those that are scored."""
+        return len(self)
+
+    @property
+    def holds_object(self) -> NDArray[np.bool_] | None:
+        """For every sample to learn from, whether it holds an object; ``None`` where a sample is drawn at random."""
+        return None
+
+    @property
     def groups(self) -> list[str]:
         """Group of every sample."""
         return [self.items[place.item].group for place in self.places]
@@ -118,8 +128,9 @@ class Samples:
 
     def _working_size_um(self, item: int) -> tuple[float, ...]:
         stored = self.volume(item)[0].require_voxel_size()
-        if self.settings.fixed_frame is not None:
-            pairs = zip(stored, self.volume(item)[0].spatial_shape, self.settings.fixed_frame.shape, strict=True)
+        frame = self.settings.fixed_frame or self.settings.scaled_frame
+        if frame is not None:
+            pairs = zip(stored, self.volume(item)[0].spatial_shape, frame.shape, strict=True)
             return tuple(size * extent / length for size, extent, length in pairs)
         sizes = self.settings.voxel_size_um or stored
         full = tuple(stored[axis] if size is None else size for axis, size in enumerate(sizes))

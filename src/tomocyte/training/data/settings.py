@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.segmentation.prediction.fixed_shape import FixedFrameSettings
 from tomocyte.segmentation.prediction.normalization import NormalizationSettings
+from tomocyte.segmentation.prediction.scaled_frame import ScaledFrameSettings
 from tomocyte.settings import Settings
 
 IGNORE = 255
@@ -72,6 +73,15 @@ class DataSettings(LabelledSettings):
     as stored."""
     fixed_frame: FixedFrameSettings | None = None
     """3-D networks, instead of a voxel size: every volume is resized to one shape, as Choi et al. published."""
+    scaled_frame: ScaledFrameSettings | None = None
+    """3-D softmax networks, instead of a voxel size: every volume is resized to one shape and its values to one range,
+    and patches of ``patch_shape`` lie on a grid, each learned from once per epoch, as Biomedisa trained ACSeg."""
+    joins_volumes: bool = True
+    """``scaled_frame``: whether the grid runs through all volumes stacked along z, so that some patches straddle two,
+    as published."""
+    balance: Literal["none", "repeat", "cut"] = "none"
+    """``scaled_frame``: ``repeat`` gives every batch as many patches with an object as without, the rarer kind several
+    times; ``cut`` the same, leaving out some of the more frequent kind."""
     normalization: NormalizationSettings
     """From physical values to network input."""
     patch_shape: tuple[int, ...] | None = None
@@ -92,6 +102,22 @@ class DataSettings(LabelledSettings):
     def _one_working_size(self) -> DataSettings:
         if self.fixed_frame is not None and self.voxel_size_um is not None:
             raise ValueError("give 'voxel_size_um' or 'fixed_frame', not both")
+        if self.scaled_frame is not None and (self.fixed_frame is not None or self.voxel_size_um is not None):
+            raise ValueError("give one of 'voxel_size_um', 'fixed_frame' and 'scaled_frame'")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_scaled_frame(self) -> DataSettings:
+        if self.scaled_frame is None:
+            if not self.joins_volumes or self.balance != "none":
+                raise ValueError("'joins_volumes' and 'balance' need 'scaled_frame'")
+            return self
+        if (self.targets, self.weights, len(self.patch_shape or ())) != ("masks", "equal", 3):
+            raise ValueError("'scaled_frame' needs a 'patch_shape' z, y, x, 'targets: masks' and equal 'weights'")
+        if any(length > side for length, side in zip(self.patch_shape or (), self.scaled_frame.shape, strict=True)):
+            raise ValueError("'patch_shape' must not be larger than the shape of 'scaled_frame'")
+        if "object_share" in self.model_fields_set:
+            raise ValueError("'object_share' means nothing with 'scaled_frame', whose patches lie on a grid")
         return self
 
     @model_validator(mode="after")

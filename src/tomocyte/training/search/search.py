@@ -173,7 +173,7 @@ class Search:
         self.loss = build_loss(recipe.loss, self.n_outputs)
         self.optimiser = build_optimiser(recipe.loop.optimiser, self.module.weights())
         self.chooser = build_optimiser(recipe.search.optimiser, self.module.architecture.parameters())
-        self.steps_per_epoch = len(epoch_order(recipe, len(train), 0)) // recipe.loop.batch_size or 1
+        self.steps_per_epoch = len(epoch_order(recipe, train.n_training, 0)) // recipe.loop.batch_size or 1
         self.n_steps = self.steps_per_epoch * recipe.loop.n_epochs
         self.schedule = Schedule(recipe.loop.schedule, self.optimiser, self.n_steps)
         self.guard = StepGuard(self.module)
@@ -216,7 +216,7 @@ class Search:
         start = time.monotonic()
         self.module.train()
         held = self._held_batches(prefetchers, epoch, first) if len(prefetchers) > 1 and not is_warm_up else None
-        order = epoch_order(self.recipe, len(self.samples), epoch)
+        order = epoch_order(self.recipe, self.samples.n_training, epoch)
         for batch in prefetchers[0].epoch(order, epoch, first * self.recipe.loop.batch_size):
             value = self.step(batch, None if held is None else next(held), is_warm_up=is_warm_up)
             self.n_taken += 1

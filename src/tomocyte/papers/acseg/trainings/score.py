@@ -86,7 +86,7 @@ class VolumeScorer:
         volume = item.open_image()
         frame = ModelInput(volume.frame(0), volume.require_voxel_size(), volume.medium_ri)
         card = self.package.card
-        options = self.inference if card.fixed_frame is None else None
+        options = self.inference if card.fixed_frame is None and card.scaled_frame is None else None
         probability = predict_structure(self._loaded, frame, self.structure, options)
         threshold = 0.5 if self.inference.vote == "majority" else card.threshold_of(self.structure)
         return np.asarray(probability > threshold)
