@@ -43,7 +43,8 @@ def content(folder: Path, **changes: Any) -> dict[str, Any]:
         "title": "Balls",
         "paper": "none",
         "experiment": "learning-curve",
-        "data": {"dataset": {"modality": "odt", "preset": "T cell", "shape": [16, 48, 48]}, "n_train": 3, "n_test": 2},
+        "data": {"dataset": {"modality": "odt", "preset": "T cell", "shape": [16, 48, 48]}, "n_items": 5},
+        "n_test": 2,
         "sizes": [1, 2, 3],
         "labels": ["manual", "propagated"],
         "labelling": {"every": 5},
@@ -52,6 +53,7 @@ def content(folder: Path, **changes: Any) -> dict[str, Any]:
             "other": {"recipe": str(training), "n_steps": 2, "sizes": [3], "labels": ["manual"]},
         },
         "n_epochs": 2,
+        "inference": {"engine": "torch"},
         "claims": [{"words": "more is better", "says": "above", "first": "manual/3", "second": "manual/1"}],
         "needed": [{"words": "9 for 0.999", "labels": "manual", "goal": 0.999, "published": 9}],
         **changes,
@@ -117,11 +119,11 @@ def test_minutes_become_steps_and_stay_the_same(data: Path, tmp_path: Path, monk
     out = tmp_path / "out"
     seconds = train.seconds_per_step(recipe.training("ours"), items, out / "pace")
     assert 0.0005 < seconds < 5
-    made = train.timed_recipe(recipe, "ours", 1, items, out)
+    made = train.timed_recipe(recipe.training("ours"), recipe.cost_of("ours"), items, out)
     n_steps = made.loop.n_epochs * (made.loop.samples_per_epoch or 0) / made.loop.batch_size
     assert n_steps == pytest.approx(30 / seconds, abs=2)
     monkeypatch.setattr(train, "train_network", None)
-    assert train.timed_recipe(recipe, "ours", 1, items, out) == made
+    assert train.timed_recipe(recipe.training("ours"), recipe.cost_of("ours"), items, out) == made
 
 
 def test_validation_takes_its_share_of_the_training_volumes(data: Path, tmp_path: Path) -> None:

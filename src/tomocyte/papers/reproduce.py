@@ -22,6 +22,7 @@ from tomocyte.papers.acseg.learning_curve import (
     learning_curve_experiment,
 )
 from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
+from tomocyte.papers.acseg.transfer import TransferRecipe, describe_transfer, transfer_experiment
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
 from tomocyte.papers.choi.macrophages import MacrophagesRecipe, describe_macrophages, macrophages_experiment
 from tomocyte.papers.choi.recipe import OrganellesRecipe, training_folder
@@ -43,6 +44,7 @@ EXPERIMENTS: tuple[type[PaperRecipe], ...] = (
     MacrophagesRecipe,
     SegmentationsRecipe,
     LearningCurveRecipe,
+    TransferRecipe,
 )
 """Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
 
@@ -127,6 +129,13 @@ def reproduce(
         )
         write_result(curve, output, about={**about, "data": str(data or "simulated")})
         return curve
+    if isinstance(recipe, TransferRecipe):
+        table = transfer_experiment(
+            recipe, output, data=data, model=model, file_format=file_format, device=device, n_workers=n_workers,
+            callback=callback,
+        )  # fmt: skip
+        write_result(table, output, about={**about, "data": str(data or "simulated"), "model": model})
+        return table
     if data is None:
         plans, structures = _plans(recipe)
         folder = simulate_plans(plans, output / "data", structures=structures, n_workers=n_workers, callback=callback)
@@ -178,6 +187,8 @@ def describe_experiment(
     _refuse_second(second)
     if isinstance(recipe, LearningCurveRecipe):
         return describe_learning_curve(recipe, data)
+    if isinstance(recipe, TransferRecipe):
+        return describe_transfer(recipe, data)
     source = str(data)
     if data is None:
         plans, structures = _plans(recipe)

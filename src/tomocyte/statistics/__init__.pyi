@@ -38,6 +38,8 @@ from .objects import without_unfit as without_unfit
 from .power import detectable_difference as detectable_difference
 from .power import power_of_t as power_of_t
 from .power import replicates_needed as replicates_needed
+from .ranks import RankCorrelation as RankCorrelation
+from .ranks import correlate_ranks as correlate_ranks
 from .series import Baseline as Baseline
 from .series import courses as courses
 from .series import normalised as normalised

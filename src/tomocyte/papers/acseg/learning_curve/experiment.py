@@ -22,7 +22,7 @@ from tomocyte.papers.acseg.trainings.train import timed_recipe, trained
 from tomocyte.papers.acseg.trainings.volumes import divide, labelled_volumes
 from tomocyte.papers.result import ExperimentResult
 from tomocyte.progress import Callback, Progress, silent
-from tomocyte.runs.simulate import ItemPlan, dataset_plan
+from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
 from tomocyte.runs.simulate.benchmark import simulate_plans
 
 
@@ -94,15 +94,15 @@ def learning_curve_experiment(
     import pandas as pd
 
     folder = data or simulate_plans(
-        plans_of(recipe), output / "data", structures=structures_of(recipe), n_workers=n_workers, callback=callback
+        plans_of(recipe), output / "data", structures=recipe.structures(), n_workers=n_workers, callback=callback
     )
-    items = labelled_volumes(folder, structures_of(recipe), scored=recipe.structure)
-    train, test = divide(items, recipe.data.n_test, seed=recipe.order_seed)
+    items = labelled_volumes(folder, recipe.structures(), scored=recipe.structure)
+    train, test = divide(items, recipe.n_test, seed=recipe.order_seed)
     n_used = max([point.n_training for point in points_of(recipe, len(train))], default=0)
     labelled, facts = {}, []
     for kind in recipe.labels:
         labelled[kind], own = labelled_as(
-            kind, train[:n_used], recipe.labelling, structures_of(recipe), output / "labels", callback=callback
+            kind, train[:n_used], recipe.labelling, recipe.structures(), output / "labels", callback=callback
         )
         facts += own
     lines = list(_scored(recipe, output, labelled, test, device=device, callback=callback))
@@ -133,7 +133,8 @@ def _scored(
             )
         )
         items = labelled[point.labels]
-        training = timed_recipe(recipe, point.network, point.seed, items[: min(recipe.sizes)], output, device=device)
+        untimed, cost = recipe.training(point.network, point.seed), recipe.cost_of(point.network)
+        training = timed_recipe(untimed, cost, items[: min(recipe.sizes)], output, device=device)
         made = trained(training, items[: point.n_training], output, device=device, callback=callback)
         scorer = VolumeScorer(made.model, recipe.structure, recipe.inference, output, device=device)
         for item in test:
@@ -146,32 +147,27 @@ def _scored(
 
 def plans_of(recipe: LearningCurveRecipe) -> list[ItemPlan]:
     """What is simulated: volumes to learn from and to test."""
-    data, plans = recipe.data, []
-    for split, n_items, seed in (("train", data.n_train, data.seed), ("test", data.n_test, data.seed + 1)):
-        for plan in dataset_plan(dict(data.dataset), n_items, seed=seed):
-            plans.append(plan.model_copy(update={"name": f"{split}-{plan.name}", "split": split}))
-    return plans
-
-
-def structures_of(recipe: LearningCurveRecipe) -> tuple[str, ...]:
-    """What is scored and what any of the networks learns, each once."""
-    learned = [name for network in recipe.networks for name in recipe.training(network).data.structures]
-    return tuple(dict.fromkeys((recipe.structure, *learned)))
+    source = recipe.data
+    if source.benchmark is None:
+        return dataset_plan(dict(source.dataset or {}), source.n_items, seed=source.seed)
+    experiment, _, size = source.benchmark.partition("/")
+    return benchmark_plan(experiment, size, source.splits)
 
 
 def _minutes(recipe: LearningCurveRecipe, points: list[Point]) -> float:
     """Core minutes of trainings, without scoring."""
-    return sum(recipe.minutes_of(point.network) for point in points)
+    return sum(recipe.cost_of(point.network).minutes for point in points)
 
 
 def describe_learning_curve(recipe: LearningCurveRecipe, data: Path | None = None) -> list[str]:
     """What would be done and how long it would take, in lines for a screen."""
     n_volumes = None
-    source = f"{recipe.data.n_train} + {recipe.data.n_test} simulated volumes"
-    n_test = recipe.data.n_test
+    plans = plans_of(recipe)
+    source = f"{recipe.data.benchmark or 'data'} simulated for it: {len(plans)} volumes"
+    n_test = sum(plan.split == "test" for plan in plans) or recipe.n_test
     if data is not None:
-        items = labelled_volumes(data, structures_of(recipe), scored=recipe.structure)
-        train, test = divide(items, recipe.data.n_test, seed=recipe.order_seed)
+        items = labelled_volumes(data, recipe.structures(), scored=recipe.structure)
+        train, test = divide(items, recipe.n_test, seed=recipe.order_seed)
         n_volumes, n_test = len(train), len(test)
         source = f"{data}: {n_volumes} volumes to learn from, {n_test} to test"
     points = points_of(recipe, n_volumes)
@@ -184,7 +180,7 @@ def describe_learning_curve(recipe: LearningCurveRecipe, data: Path | None = Non
                 if (point.network, point.labels, point.seed) == (network, kind, recipe.seeds[0])
             ]
             length = recipe.networks[network].n_steps
-            each = f"{length} steps" if length else f"{recipe.minutes_of(network):g} core minutes"
+            each = f"{length} steps" if length else f"{recipe.cost_of(network).minutes:g} core minutes"
             if sizes:
                 lines.append(f"{network}, {kind} labels: {', '.join(sizes)} volumes, {each} each")
     if any(recipe.networks[point.network].n_steps is None for point in points):

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
 from tomocyte.papers.acseg.trainings.claims import TableClaim
-from tomocyte.papers.acseg.trainings.recipe import LabelKind, TrainingsRecipe
+from tomocyte.papers.acseg.trainings.recipe import LabelKind, NetworkRow, TrainingsRecipe
+from tomocyte.papers.recipe import RecipeData
 from tomocyte.settings import Settings
 
 
-class CurveData(Settings):
-    """What is simulated where no volumes are given."""
+class CurveNetwork(NetworkRow):
+    """One network of Table 1."""
 
-    dataset: dict[str, Any]
-    """Settings of a simulated data set (see ``tomocyte simulate``)."""
-    n_train: PositiveInt
-    """Volumes to learn from."""
-    n_test: PositiveInt
-    """Volumes to test."""
-    seed: int = Field(default=1, ge=0)
-    """Of the volumes to learn from; those to test have the next one."""
+    sizes: tuple[PositiveInt, ...] = ()
+    """Numbers of training volumes; empty: all of the table's."""
+    labels: tuple[LabelKind, ...] = ()
+    """Kinds of labels; empty: all of the table's."""
 
 
 class NeededClaim(Settings):
@@ -42,8 +39,12 @@ class LearningCurveRecipe(TrainingsRecipe):
 
     experiment: Literal["learning-curve"]
     """Which experiment."""
-    data: CurveData
-    """What is simulated where no volumes are given; ``n_test`` holds for given volumes, too."""
+    networks: dict[str, CurveNetwork] = Field(min_length=1, max_length=8)
+    """Name in the tables -> which network."""
+    data: RecipeData
+    """What is simulated where no volumes are given."""
+    n_test: PositiveInt = 10
+    """Volumes that are tested, where the data do not say which."""
     sizes: tuple[PositiveInt, ...] = Field(default=(5, 10, 20, 30, 43), min_length=1, max_length=32)
     """Numbers of training volumes; the smaller ones are part of the larger."""
     labels: tuple[LabelKind, ...] = Field(default=("propagated", "manual"), min_length=1, max_length=3)

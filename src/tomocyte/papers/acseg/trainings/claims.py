@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tomocyte.settings import Settings
-from tomocyte.statistics.effects import mean_interval
+from tomocyte.statistics.effects import difference_of_means, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,11 +116,14 @@ def _statistic(values: Sequence[float], statistic: Statistic) -> float:
 
 
 def _difference(claim: TableClaim, first: dict[str, float], second: dict[str, float]) -> Decision:
-    """Paired over the volumes that both have; statistics other than the mean are compared as they are."""
+    """Paired over the volumes that both have, Welch's where they have none; statistics but the mean as they are."""
     both = sorted(set(first) & set(second))
-    if not both:
-        return NOT_MEASURED
-    if claim.statistic == "mean":
+    if not both:  # other volumes, e.g. of another cell type
+        if claim.statistic != "mean":
+            return NOT_MEASURED
+        estimate = difference_of_means(list(first.values()), list(second.values()))
+        figure, low, high = estimate.value, estimate.low, estimate.high
+    elif claim.statistic == "mean":
         figure, low, high = _with_interval([first[name] - second[name] for name in both], "mean")
     else:
         parts = [_statistic([one[name] for name in both], claim.statistic) for one in (first, second)]

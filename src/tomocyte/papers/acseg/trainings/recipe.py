@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -32,6 +34,15 @@ class LabellingSettings(Settings):
     """Of the painting."""
 
 
+@dataclass(frozen=True)
+class TrainingCost:
+    """How long one training is: core minutes, or steps instead where they are given, in so many epochs."""
+
+    minutes: float
+    n_steps: int | None
+    n_epochs: int
+
+
 class NetworkRow(Settings):
     """One network of a table: a training recipe and what differs from it."""
 
@@ -39,25 +50,21 @@ class NetworkRow(Settings):
     """Name of a training recipe that ships, or a YAML file."""
     changes: dict[str, Any] = Field(default_factory=dict)
     """What differs from it, e.g. the voxel size at which it works."""
-    sizes: tuple[PositiveInt, ...] = ()
-    """Numbers of training volumes; empty: all of the table's."""
-    labels: tuple[LabelKind, ...] = ()
-    """Kinds of labels; empty: all of the table's."""
     minutes: float | None = Field(default=None, gt=0)
     """Core minutes of one training; empty: the table's."""
     n_steps: PositiveInt | None = None
     """Steps of one training instead of minutes, so that another machine does the same."""
+    n_epochs: PositiveInt | None = None
+    """Into so many epochs its steps are divided; empty: the table's."""
 
 
 class TrainingsRecipe(PaperRecipe):
-    """Trainings of equal cost, scored on whole volumes."""
+    """Trainings of equal cost, scored on whole volumes. A class derived from it names its ``networks``."""
 
     structure: str = "cell"
     """What is scored. ACSeg's "cytoplasm" is the whole cell body."""
     labelling: LabellingSettings = LabellingSettings()
     """How labels are made."""
-    networks: dict[str, NetworkRow] = Field(min_length=1, max_length=8)
-    """Name in the tables -> which network."""
     minutes: float = Field(default=20.0, gt=0)
     """Core minutes of one training, those of all threads together; the same for every network."""
     n_epochs: PositiveInt = 8
@@ -75,6 +82,12 @@ class TrainingsRecipe(PaperRecipe):
             raise ValueError("'seeds' names a seed twice")
         return self
 
+    @property
+    def rows(self) -> Mapping[str, NetworkRow]:
+        """The networks by their names in the tables."""
+        rows: Mapping[str, NetworkRow] = self.networks  # type: ignore[attr-defined]
+        return rows
+
     def training(self, network: str, seed: int = 1) -> Recipe:
         """The training recipe of a network, as long as its own file says.
 
@@ -83,15 +96,21 @@ class TrainingsRecipe(PaperRecipe):
         SettingsError
             ``E-RECIPE``, ``E-SETTINGS``: no such recipe, or a wrong change.
         """
-        row = self.networks[network]
+        row = self.rows[network]
         content = merged(load_recipe(row.recipe), row.changes)
         return build_recipe(merged(content, {"loop": {"seed": seed}, "held_out": None, "calibrate": False}))
 
-    def minutes_of(self, network: str) -> float:
-        """Core minutes of one training of a network."""
-        return self.networks[network].minutes or self.minutes
+    def cost_of(self, network: str) -> TrainingCost:
+        """How long one training of a network is."""
+        row = self.rows[network]
+        return TrainingCost(row.minutes or self.minutes, row.n_steps, row.n_epochs or self.n_epochs)
+
+    def structures(self) -> tuple[str, ...]:
+        """What is scored and what any of the networks learns, each once."""
+        learned = [name for network in self.rows for name in self.training(network).data.structures]
+        return tuple(dict.fromkeys((self.structure, *learned)))
 
     def check_parts(self) -> None:
         """Refuse a network whose recipe is none."""
-        for name in self.networks:
+        for name in self.rows:
             self.training(name)

@@ -30,7 +30,7 @@ from tomocyte.volume import VoxelSize
 Mask = NDArray[np.bool_]
 FIGURES = (
     "dice", "volume_um3", "volume_error_percent", "surface_to_volume_per_um", "surface_to_volume_error_percent",
-    "assd_um", "hd95_um",
+    "assd_um", "hd95_um", "uncertainty",
 )  # fmt: skip
 
 
@@ -70,9 +70,12 @@ class VolumeScorer:
         record = stored(path, key)
         if record is None:
             callback(Progress(item.name, "score"))
-            figures = score_mask(
-                item.read_labels(self.structure) > 0, self.mask(item), item.open_image().require_voxel_size()
-            )
+            mask, uncertainty = self.predict(item)
+            truth = item.read_labels(self.structure) > 0
+            figures = {
+                **score_mask(truth, mask, item.open_image().require_voxel_size()),
+                "uncertainty": uncertainty,
+            }
             kept = {name: None if math.isnan(value) else value for name, value in figures.items()}
             record = {"key": key, "figures": kept}
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +83,11 @@ class VolumeScorer:
         values = {name: record["figures"][name] for name in FIGURES}
         return {name: math.nan if value is None else float(value) for name, value in values.items()}
 
-    def mask(self, item: LabelledItem) -> Mask:
-        """What the model finds in a volume, (Z, Y, X)."""
+    def predict(self, item: LabelledItem) -> tuple[Mask, float]:
+        """What the model finds in a volume, (Z, Y, X), and how uncertain it is.
+
+        The uncertainty is the mean of 4 p (1 - p) of what it finds; NaN where it finds nothing.
+        """
         self._loaded = self._loaded or load_from_package(self.package, engine=self.inference.engine, device=self.device)
         volume = item.open_image()
         frame = ModelInput(volume.frame(0), volume.require_voxel_size(), volume.medium_ri)
@@ -89,11 +95,13 @@ class VolumeScorer:
         options = self.inference if card.fixed_frame is None and card.scaled_frame is None else None
         probability = predict_structure(self._loaded, frame, self.structure, options)
         threshold = 0.5 if self.inference.vote == "majority" else card.threshold_of(self.structure)
-        return np.asarray(probability > threshold)
+        mask = np.asarray(probability > threshold)
+        inside = probability[mask].astype(np.float64)
+        return mask, float(np.mean(4 * inside * (1 - inside))) if inside.size else math.nan
 
 
 def score_mask(truth: Mask, mask: Mask, voxel_size_um: VoxelSize) -> dict[str, float]:
-    """Figures of one volume, by the names of :data:`FIGURES`.
+    """Figures of one volume, by the names of :data:`FIGURES`, without the uncertainty.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ import numpy as np
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.ledger.sealed import seal
-from tomocyte.papers.acseg.trainings.recipe import TrainingsRecipe
+from tomocyte.papers.acseg.trainings.recipe import TrainingCost
 from tomocyte.papers.acseg.trainings.records import stored
 from tomocyte.progress import Callback, Progress, silent
 from tomocyte.provenance import sha256_of_json
@@ -101,34 +101,31 @@ def seconds_per_step(recipe: Recipe, items: Sequence[LabelledItem], folder: Path
 
 
 def timed_recipe(
-    recipe: TrainingsRecipe,
-    network: str,
-    seed: int,
+    training: Recipe,
+    cost: TrainingCost,
     items: Sequence[LabelledItem],
     folder: Path,
     *,
     device: str = "cpu",
 ) -> Recipe:
-    """The recipe of a network with as many steps as its minutes allow.
+    """A training recipe with as many steps as its minutes allow.
 
     Parameters
     ----------
-    recipe : TrainingsRecipe
-    network : str
-    seed : int
+    training : Recipe
+    cost : TrainingCost
     items : sequence of LabelledItem
         What the time of a step is measured on.
     folder : Path
         Of the experiment; the measured time is kept in ``pace``.
     device : str
     """
-    training = recipe.training(network, seed)
-    n_steps = recipe.networks[network].n_steps
+    n_steps = cost.n_steps
     if n_steps is None:
-        of_all_seeds = recipe.training(network, recipe.seeds[0])
+        of_all_seeds = training.model_copy(update={"loop": training.loop.model_copy(update={"seed": 1})})
         seconds = seconds_per_step(of_all_seeds, items, folder / "pace", device=device)
-        n_steps = max(1, round(60 * recipe.minutes_of(network) / seconds))
-    n_epochs = min(recipe.n_epochs, n_steps)
+        n_steps = max(1, round(60 * cost.minutes / seconds))
+    n_epochs = min(cost.n_epochs, n_steps)
     samples = math.ceil(n_steps / n_epochs) * training.loop.batch_size
     return _with_length(training, n_epochs=n_epochs, samples_per_epoch=samples)
 
