@@ -58,5 +58,6 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "dense.propagation.json").exists()
     assert (tmp_path / "checked_uncertainty.ome.tif").exists()
     assert (tmp_path / "named_next.csv").read_text(encoding="utf-8").startswith("index,axis-0,axis-1,axis-2,")
+    assert "label next" in (tmp_path / "named_next.html").read_text(encoding="utf-8")
     assert (tmp_path / "next.csv").exists()
     assert not (tmp_path / "along-y.ome.tif").exists()

@@ -78,7 +78,11 @@ def propagate(
     ] = None,
     n_next: Annotated[
         int,
-        typer.Option("--next", min=0, help="Name so many slices to label next; NAME_next.csv has them for napari."),
+        typer.Option(
+            "--next",
+            min=0,
+            help="Name so many slices to label next; NAME_next.html shows them, NAME_next.csv has them for napari.",
+        ),
     ] = 0,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting of the method, e.g. is_tapered=false.")

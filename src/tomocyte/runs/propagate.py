@@ -21,10 +21,11 @@ from tomocyte.ledger.atomic import write_atomic, writing
 from tomocyte.progress import silent
 from tomocyte.propagation import AXES, DenseLabels, check_known_is_used, default_method, method_of, propagate
 from tomocyte.propagation.finishing import FinishingSettings, finish_labels
-from tomocyte.propagation.next_slice import profile_errors
+from tomocyte.propagation.next_slice import ErrorProfile, profile_errors
 from tomocyte.runs.convert import refuse_existing, write_whole_volume
 from tomocyte.runs.films_as_volumes import as_volume, is_film
 from tomocyte.runs.large_arrays import LargeArrays
+from tomocyte.runs.next_page import NextPage, write_next_page
 from tomocyte.runs.next_slices import PropagatedVolume, points_csv, suggestions
 from tomocyte.runs.propagation_plan import (
     Outputs,
@@ -132,6 +133,8 @@ class _Inputs:
     sparse: NDArray[np.unsignedinteger[Any]]
     known: NDArray[np.bool_] | None
     image: Planes | None
+    quantity: str = ""
+    unit: str = ""
 
 
 def _read(
@@ -160,7 +163,7 @@ def _read(
     plan = replace(plan, notes=turned.notes[len(pixel_volume.notes) :])
     turned = _slices_of(turned, size_of=volume)
     pixels = arrays.planes(turned) if settings.array_axis == "z" else arrays.array(turned)
-    return _Inputs(volume, settings, plan, sparse, known, pixels)
+    return _Inputs(volume, settings, plan, sparse, known, pixels, turned.quantity or "intensity", turned.unit)
 
 
 def _finished(inputs: _Inputs, dense: DenseLabels, arrays: LargeArrays) -> DenseLabels:
@@ -185,10 +188,8 @@ def _write(
     if not np.isnan(dense.uncertainty[0, 0, 0]):
         axis = inputs.settings.array_axis
         profile = profile_errors(dense, plan.slices, axis, callback=lambda _done, _all: arrays.release())
-    if outputs.next_slices is not None and profile is not None:
-        named = PropagatedVolume(labels.name, plan.axis, profile, is_measured=dense.test is not None)
-        plan = replace(plan, suggested=tuple(suggestions([named], inputs.settings.n_next)))
-        write_atomic(outputs.next_slices, points_csv(plan.suggested))
+    if profile is not None:
+        plan = _name_next(inputs, dense, profile, labels.name)
     if outputs.uncertainty is not None:
         uncertainty = _volume_of(dense.uncertainty, inputs.volume, quantity="uncertainty", unit="1")
         write_whole_volume(outputs.uncertainty, uncertainty, on_planes=lambda _done: arrays.release())
@@ -197,6 +198,33 @@ def _write(
     found = _volume_of(dense.labels, inputs.volume, **about)
     write_whole_volume(outputs.labels, found, on_planes=lambda _done: arrays.release())
     return plan
+
+
+def _name_next(inputs: _Inputs, dense: DenseLabels, profile: ErrorProfile, name: str) -> PropagationPlan:
+    """Write which slices to label next, as points and as a page, where they are asked for."""
+    plan, outputs = inputs.plan, inputs.plan.outputs
+    if outputs.next_slices is None or outputs.next_page is None:
+        return plan
+    named = PropagatedVolume(name, plan.axis, profile, is_measured=dense.test is not None)
+    suggested = tuple(suggestions([named], inputs.settings.n_next))
+    write_atomic(outputs.next_slices, points_csv(suggested))
+    page = NextPage(
+        name=name,
+        method=plan.method,
+        axis=plan.axis,
+        voxel_size_um=plan.voxel_size_um,
+        profile=profile,
+        suggested=suggested,
+        test=dense.test,
+        labels=dense.labels,
+        uncertainty=dense.uncertainty,
+        image=inputs.image,
+        quantity=inputs.quantity,
+        unit=inputs.unit,
+    )
+    with writing(outputs.next_page):
+        write_next_page(outputs.next_page, page)
+    return replace(plan, suggested=suggested)
 
 
 def _volume_of(array: NDArray[Any], like: Volume, **about: Any) -> Volume:

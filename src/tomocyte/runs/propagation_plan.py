@@ -63,6 +63,7 @@ class Outputs:
     record: Path
     uncertainty: Path | None
     next_slices: Path | None
+    next_page: Path | None
 
 
 @dataclass(frozen=True)
@@ -238,4 +239,5 @@ def outputs_of(output: Path, settings: PropagateSettings) -> Outputs:
         record=output.with_name(f"{stem}.propagation.json"),
         uncertainty=output.with_name(f"{stem}_uncertainty{ending}") if settings.is_map_written else None,
         next_slices=output.with_name(f"{stem}_next.csv") if settings.n_next else None,
+        next_page=output.with_name(f"{stem}_next.html") if settings.n_next else None,
     )

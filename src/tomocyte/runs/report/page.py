@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tomocyte.figures.axes import LINE_COLOURS
-from tomocyte.figures.canvas import BACKGROUND_COLOUR, TRACK_COLOUR
+from tomocyte.figures.canvas import BACKGROUND_COLOUR, COMPARISON_COLOURS, TRACK_COLOUR
 from tomocyte.runs.report.section import ReportContent, ReportItem, ReportRun
 from tomocyte.runs.report.sections import SECTIONS
 from tomocyte.structures import SPARE_COLOURS, structures
@@ -64,11 +64,32 @@ def write_report(
     entries = _with_native_unit(dictionary, items)
     detailed = frozenset([number for number, item in enumerate(items) if item.error is None][:max_items])
     content = ReportContent(items, table, run, entries, detailed, path.parent, contacts)
+    write_sections(path, _views(content), run)
+
+
+def write_sections(path: Path, sections: Sequence[Mapping[str, Any]], run: ReportRun) -> None:
+    """Write one self-contained HTML page of these sections.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; it appears whole or not at all.
+    sections : sequence of mapping
+        ``name`` of each (its template is ``sections/<name>.html.j2``), ``title`` (empty: not in the list of contents)
+        and ``view``, what the template finds under that name.
+    run : ReportRun
+        Its title, and what stands below it.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
     script = _resource("page.js")
     context = {
         "run": run,
         "started": re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*\+00:00$", r"\1 \2 UTC", run.started),
-        "sections": _views(content),
+        "sections": sections,
         "style": _resource("page.css") + _chip_style(),
         "script": script,
         "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -121,6 +142,6 @@ def _resource(name: str) -> str:
 
 def _chip_style() -> str:
     """The colours in pictures and charts, for the page; a chip carries its colour, never a structure's text."""
-    own = (LINE_COLOURS[0], BACKGROUND_COLOUR, TRACK_COLOUR)
+    own = (LINE_COLOURS[0], BACKGROUND_COLOUR, TRACK_COLOUR, COMPARISON_COLOURS["truth"])
     colours = dict.fromkeys((*(entry.colour for entry in structures()), *SPARE_COLOURS, *own))
     return "".join(f'.chip[data-at="{colour[1:]}"]{{background:{colour}}}' for colour in colours)
