@@ -206,6 +206,12 @@ def _instruments() -> str:
     return _one_of(f"{name} ({entry.description})" for name, entry in instruments().items())
 
 
+def _cases() -> str:
+    from tomocyte.simulation.instruments import instruments
+
+    return ", ".join(name for entry in instruments().values() for name in entry.cases)
+
+
 def _simulated_formats() -> str:
     from tomocyte.simulation.instruments import instruments
 
@@ -280,6 +286,7 @@ def names_of(placeholder: str) -> list[str]:
 LISTINGS: dict[str, Callable[[], str]] = {
     "modalities": _modalities,
     "instruments": _instruments,
+    "cases": _cases,
     "simulated_formats": _simulated_formats,
     "cell_lines": _cell_lines,
     "time_lapses": _time_lapses,

@@ -50,6 +50,10 @@ def simulate(
         tuple[float, float, float] | None,
         typer.Option("--voxel-size-um", metavar="Z Y X", help="Voxel size in um; default: the instrument's own."),
     ] = None,
+    case: Annotated[
+        str | None,
+        typer.Option("--case", help="Kind of field with a name (sxt): {cases}."),
+    ] = None,
     instrument: Annotated[str | None, typer.Option("--instrument", help="Microscope model, e.g. HT-2H.")] = None,
     shift: Annotated[
         str,
@@ -102,6 +106,7 @@ def simulate(
             "shape": shape,
             "voxel_size_um": voxel_size_um,
             "instrument": instrument,
+            "case": case,
             "shift": shift,
         }
         given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}

@@ -181,7 +181,8 @@ class SimulatedItem:
 
         tables = []
         for frame, (scene, origin) in enumerate(zip(self.scenes, self.origins_um, strict=True)):
-            table = truth_table(scene, item=self.name)
+            seen = self.instrument.scene(scene, self.optics)
+            table = truth_table(scene, item=self.name, absorbing=None if seen is scene else seen)
             table["frame"] = frame
             for axis, offset in zip(("z_um", "y_um", "x_um"), origin, strict=True):
                 table[axis] -= offset

@@ -22,7 +22,7 @@ from pydantic import (
 from tomocyte.settings import Settings
 from tomocyte.simulation.cells.motion import MotionSettings
 from tomocyte.simulation.cells.settings import SceneSettings, Shift
-from tomocyte.simulation.instruments import instrument, instrument_names
+from tomocyte.simulation.instruments import instrument, instrument_names, overlaid
 from tomocyte.volume import VoxelSize
 
 
@@ -30,6 +30,7 @@ class DatasetSettings(Settings):
     """One kind of simulated field.
 
     As a mapping, and on disk, :attr:`ranges` stands under the name of its instrument: ``odt_ranges``, ``qpi_ranges``.
+    A mapping may name a ``case`` of its instrument, which stands for the settings that make it.
     """
 
     modality: str = "odt"
@@ -87,18 +88,15 @@ class DatasetSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _take_defaults(cls, content: Any) -> Any:
-        """What the instrument's variant has instead of the defaults above, where nothing is given."""
+        """What the instrument, its variant, the cell line and a named ``case`` set, where nothing else is given."""
         if not isinstance(content, dict) or content.get("modality", "odt") not in instrument_names():
             return content
-        kind = instrument(content.get("modality", "odt"))
-        defaults = dict(kind.defaults.get(content.get("instrument") or kind.default, {}))
-        scene = defaults.pop("scene", {})
-        if not scene:
-            return {**defaults, **content}
-        given = content.get("scene", {})
-        if isinstance(given, SceneSettings):
-            given = {name: getattr(given, name) for name in given.model_fields_set}
-        return {**defaults, **content, "scene": {**scene, **given} if isinstance(given, dict) else given}
+        defaults = instrument(content.get("modality", "odt")).defaults_of(content)
+        given = {key: value for key, value in content.items() if key != "case"}
+        scene = given.get("scene")
+        if isinstance(scene, SceneSettings) and defaults.get("scene"):
+            given["scene"] = {name: getattr(scene, name) for name in scene.model_fields_set}
+        return overlaid(defaults, given)
 
     @field_validator("modality")
     @classmethod

@@ -135,13 +135,14 @@ def _make(
 
 
 def _publish(ledger: Ledger, plans: list[ItemPlan], result: RunResult) -> None:
-    from tomocyte.simulation.cells.truth import COLUMNS
+    from tomocyte.simulation.cells.truth import ABSORPTION, COLUMNS
     from tomocyte.tables import data_dictionary, write_csv, write_parquet
 
     wanted = {plan.name for plan in plans} - {failure.item for failure in result.failures}
     made = [record.item for record in ledger.records() if record.item in wanted]
     truth = _joined(ledger, made, "truth.parquet")
     tracks = _joined(ledger, made, "tracks.parquet")
+    columns = (*COLUMNS, ABSORPTION) if ABSORPTION.name in truth else COLUMNS
     if len(truth):
         result.n_objects = {str(name): int(count) for name, count in truth.groupby("structure").size().items()}
     card = {
@@ -157,7 +158,7 @@ def _publish(ledger: Ledger, plans: list[ItemPlan], result: RunResult) -> None:
     }
     ledger.publish("truth.csv", partial(write_csv, truth))
     ledger.publish("truth.parquet", partial(write_parquet, truth))
-    ledger.publish("truth.dictionary.csv", partial(write_csv, data_dictionary(COLUMNS)))
+    ledger.publish("truth.dictionary.csv", partial(write_csv, data_dictionary(columns)))
     ledger.publish("tracks.csv", partial(write_csv, tracks))
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     ledger.publish("card.json", lambda path: _write_text(path, text))

@@ -48,7 +48,7 @@ class CapillarySettings(Settings):
     bead_radius_um: Range = (0.75, 1.6)
     """Radius of a bead in µm, per field (beads of one field differ by 2 %)."""
     bead_contact_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of beads that touch a cell."""
+    """Share of beads that touch a cell; with 1 they touch it in pairs, from opposite sides where there is room."""
     debris_radius_um: Range = (0.15, 1.4)
     """Radius of pieces of dead cells in µm, per piece; ``n_debris`` is their number."""
     elongation: Range = (1.0, 1.3)

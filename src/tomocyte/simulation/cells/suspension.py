@@ -25,6 +25,8 @@ from tomocyte.simulation.cells.shapes import Float, StarBody, directions, sphere
 _TRIES = 400
 _CLOSEST = 0.75
 _GAP_UM = 0.02
+_FILLED = 0.95
+"""Share of the lumen's radius that a cell too wide for it is drawn in to."""
 BEAD_RI = 1.596
 """Polystyrene at 532 nm."""
 _DEBRIS_TABLE = (24, 48)
@@ -103,7 +105,10 @@ def _part(structure: str, label: int, shape: StarBody | Float, ri: float) -> Par
 def place_suspended(
     plans: list[CellPlan], capillary: Capillary, *, settings: SceneSettings, rng: np.random.Generator
 ) -> list[StarBody]:
-    """Bodies anywhere in the capillary, turned at random, pressed against each other and the glass."""
+    """Bodies anywhere in the capillary, turned at random, pressed against each other and the glass.
+
+    A single cell that is wider than the lumen is drawn out along it.
+    """
     ranges = settings.capillary or CapillarySettings()
     free = [_floating_body(plan, ranges) for plan in plans]
     radii = np.array([np.cbrt(3 * body.volume_um3 / (4 * np.pi)) for body in free])
@@ -114,12 +119,14 @@ def place_suspended(
         for _ in range(6):
             places = _throw(radii, capillary, (distance, crowding, overhang), ranges=ranges, rng=rng)
             if places is not None:
-                put = [replace(body, centre_um=place) for body, place in zip(free, places, strict=True)]
-                pressed = [
-                    cut_by(body, body, [other for other in put if other is not body], gap_um=_GAP_UM) for body in put
-                ]
-                return [capillary.cut(body) for body in pressed]
+                return _pressed(free, places, capillary)
         distance *= 0.95
+    if len(free) == 1:
+        fitted = _drawn_in(free[0], capillary)
+        wide = np.array([_lateral_um(fitted)])
+        places = _throw(wide, capillary, (1.0, crowding, overhang), ranges=ranges, rng=rng)
+        if places is not None:
+            return _pressed([fitted], places, capillary)
     widest, inner = 2 * float(radii.max()), 2 * capillary.radius_um(capillary.height_um / 2)
     raise SettingsError(
         "E-SIM-FIT",
@@ -127,6 +134,28 @@ def place_suspended(
         f"{capillary.height_um:.1f} µm of its length.",
         cure="Ask for fewer cells, a wider capillary (scene.capillary.inner_radius_um) or a higher field.",
     )
+
+
+def _pressed(free: list[StarBody], places: list[Float], capillary: Capillary) -> list[StarBody]:
+    """The bodies at their places, cut where they meet each other or the glass."""
+    put = [replace(body, centre_um=place) for body, place in zip(free, places, strict=True)]
+    pressed = [cut_by(body, body, [other for other in put if other is not body], gap_um=_GAP_UM) for body in put]
+    return [capillary.cut(body) for body in pressed]
+
+
+def _drawn_in(body: StarBody, capillary: Capillary) -> StarBody:
+    """A body wider than the lumen, drawn out along z as it was when it was sucked in; others stay as they are."""
+    room = _FILLED * capillary.radius_um(0.5 * capillary.height_um)
+    wide = _lateral_um(body)
+    if wide <= room:
+        return body
+    share = room / wide
+    return replace(body, axes_um=np.ascontiguousarray(np.diag([share**-2, share, share]) @ body.axes_um))
+
+
+def _lateral_um(body: StarBody) -> float:
+    """Radius of the smallest cylinder along z about the body's centre that holds it."""
+    return float(np.linalg.norm((body.nodes_um - body.centre_um)[..., 1:], axis=-1).max())
 
 
 def _throw(
@@ -238,10 +267,32 @@ def _beads(
     for _ in range(int(rng.integers(ranges.n_beads[0], ranges.n_beads[1] + 1))):
         radius = size * (1.0 + 0.02 * rng.normal())
         unit = StarBody(np.zeros(3), np.eye(3) * radius, np.ones((_DEBRIS_TABLE[0] + 1, _DEBRIS_TABLE[1])))
+        if ranges.bead_contact_share == 1.0 and len(beads) % 2:
+            facing = _facing(unit, beads[-1], bodies, capillary, rng)
+            if facing is not None:
+                beads.append(facing)
+                continue
         placed = _afloat(unit, [*bodies, *beads], capillary, rng, touched=bodies, share=ranges.bead_contact_share)
         if placed is not None:
             beads.append(placed)
     return beads
+
+
+def _facing(
+    shape: StarBody, bead: StarBody, bodies: list[StarBody], capillary: Capillary, rng: np.random.Generator
+) -> StarBody | None:
+    """A second bead against the same cell, about opposite to the first."""
+    gaps = [float(body.levels(bead.nodes_um.reshape(-1, 3)).min()) for body in bodies]
+    host = bodies[int(np.argmin(gaps))]
+    away = host.centre_um - bead.centre_um
+    for attempt in range(40):
+        towards = away / np.linalg.norm(away) + 0.02 * attempt * rng.normal(size=3)
+        body = replace(shape, centre_um=_against(shape, host, towards / np.linalg.norm(towards)))
+        if capillary.depth_um(body.nodes_um.reshape(-1, 3)).min() < 0:
+            continue
+        if all(_is_apart(body, other) for other in (bead, *bodies)):
+            return body
+    return None
 
 
 def _debris(

@@ -65,6 +65,8 @@ COLUMNS = (
     Column("is_cut", "", "Whether the object reaches over the border of the field.", kind="boolean"),
 )
 """Columns of the truth table."""
+ABSORPTION = Column("mean_lac_per_um", "1/µm", "Mean true linear absorption coefficient.", "Empty in other modalities.")
+"""One more column of the truth table of soft X-ray tomograms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,17 +92,24 @@ class _Sum:
 
     volume: float = 0.0
     index: float = 0.0
+    absorption: float = 0.0
     mass: float = 0.0
     moment: Float | float = 0.0
 
-    def add(self, volume: float, moment: Float, *, ri: float, mass: float) -> None:
+    def add(self, volume: float, moment: Float, *, ri: float, lac: float, mass: float) -> None:
         self.volume += volume
         self.moment = self.moment + moment
         self.index += volume * ri
+        self.absorption += volume * lac
         self.mass += mass
 
+    def means(self) -> dict[str, object]:
+        """Mean index and absorption coefficient; NaN where there is no volume."""
+        share = 1.0 / self.volume if self.volume > 0 else float("nan")
+        return {"mean_ri": self.index * share, ABSORPTION.name: self.absorption * share}
 
-def truth_table(scene: Scene, *, item: str = "") -> pd.DataFrame:
+
+def truth_table(scene: Scene, *, item: str = "", absorbing: Scene | None = None) -> pd.DataFrame:
     """One row per object of a scene; the columns are those of :data:`COLUMNS`.
 
     Parameters
@@ -108,6 +117,8 @@ def truth_table(scene: Scene, *, item: str = "") -> pd.DataFrame:
     scene : Scene
     item : str
         Name of the field, for the first column.
+    absorbing : Scene, optional
+        The same scene with linear absorption coefficients; then :data:`ABSORPTION` is a further column.
 
     Returns
     -------
@@ -124,14 +135,18 @@ def truth_table(scene: Scene, *, item: str = "") -> pd.DataFrame:
     """
     contacts = _cell_contacts(scene)
     rows = []
-    for cell in scene.cells:
+    seen = absorbing or scene
+    for cell, dark in zip(scene.cells, seen.cells, strict=True):
         n_contacts, area_um2 = contacts[cell.label]
-        rows += _cell_rows(scene, cell, n_contacts=n_contacts, contact_area_um2=area_um2)
-    rows += [_surrounding_row(scene, part) for part in scene.surroundings]
-    if scene.capillary is not None:
-        rows.append(_glass_row(scene, scene.capillary))
+        rows += _cell_rows(scene, cell, dark, n_contacts=n_contacts, contact_area_um2=area_um2)
+    for part, dark_part in zip(scene.surroundings, seen.surroundings, strict=True):
+        rows.append(_surrounding_row(scene, part, dark_part))
+    if scene.capillary is not None and seen.capillary is not None:
+        rows.append(_glass_row(scene, scene.capillary, seen.capillary))
+    columns = COLUMNS if absorbing is None else (*COLUMNS, ABSORPTION)
+    names = ["item", "frame", *(column.name for column in columns)]
     fixed = {"item": item, "frame": scene.frame}
-    return table_from_rows([{**fixed, **row} for row in rows], COLUMNS)
+    return table_from_rows([{k: v for k, v in {**fixed, **row}.items() if k in names} for row in rows], columns)
 
 
 def measure(
@@ -203,8 +218,13 @@ def weigh(scene: Scene, cell: Cell) -> tuple[float, float]:
     return mass_pg, pg_per_index
 
 
-def _cell_rows(scene: Scene, cell: Cell, *, n_contacts: int, contact_area_um2: float) -> list[dict[str, object]]:
-    """Rows of the cell, its nuclei and its leaves; shells and remainders come from sums and differences."""
+def _cell_rows(
+    scene: Scene, cell: Cell, dark: Cell, *, n_contacts: int, contact_area_um2: float
+) -> list[dict[str, object]]:
+    """Rows of the cell, its nuclei and its leaves; shells and remainders come from sums and differences.
+
+    ``dark`` is the cell with absorption coefficients.
+    """
     solids = [_measure_part(part, cell) for part in cell.parts]
     whole = _Sum()
     nuclei: dict[int, _Sum] = {}
@@ -214,11 +234,13 @@ def _cell_rows(scene: Scene, cell: Cell, *, n_contacts: int, contact_area_um2: f
     for number, (part, solid) in enumerate(zip(cell.parts, solids, strict=True)):
         leaf = _Sum()
         volume, moment, area = shells.get(number, (solid.volume_um3, solid.moment, solid.surface_area_um2))
-        ri = part.ri + part.texture_sigma * _mean_texture(scene, cell, solid)
-        leaf.add(volume, moment, ri=ri, mass=_dry_mass(part.structure, ri - scene.medium_ri, volume))
-        whole.add(volume, moment, ri=ri, mass=leaf.mass)
+        texture = _mean_texture(scene, cell, solid)
+        ri = part.ri + part.texture_sigma * texture
+        lac = dark.parts[number].ri + dark.parts[number].texture_sigma * texture
+        leaf.add(volume, moment, ri=ri, lac=lac, mass=_dry_mass(part.structure, ri - scene.medium_ri, volume))
+        whole.add(volume, moment, ri=ri, lac=lac, mass=leaf.mass)
         if part.nucleus_label:
-            nuclei.setdefault(part.nucleus_label, _Sum()).add(volume, moment, ri=ri, mass=leaf.mass)
+            nuclei.setdefault(part.nucleus_label, _Sum()).add(volume, moment, ri=ri, lac=lac, mass=leaf.mass)
         if part.structure not in ("nucleoplasm", "cytosol") or number in _first_cytosol(cell):
             rows.append(_row(scene, cell, part.structure, part.label, leaf, area, [part.shape]))
             rows[-1]["n_contacts"] = organelle_contacts.get(number, 0)
@@ -306,21 +328,22 @@ def height_um(shapes: Sequence[StarBody | Float]) -> float:
     return float(max(high for _, high in ends) - min(low for low, _ in ends)) if ends else 0.0
 
 
-def _surrounding_row(scene: Scene, part: Part) -> dict[str, object]:
+def _surrounding_row(scene: Scene, part: Part, dark: Part) -> dict[str, object]:
     """A bead or a piece of debris."""
     solid, total = measure(part.shape), _Sum()
     mass = _dry_mass(part.structure, part.ri - scene.medium_ri, solid.volume_um3)
-    total.add(solid.volume_um3, solid.moment, ri=part.ri, mass=mass)
+    total.add(solid.volume_um3, solid.moment, ri=part.ri, lac=dark.ri, mass=mass)
     height = height_um([part.shape])
     is_cut = _reaches_out(scene, [_bounds_um(part.shape)])
     return _free_row(part.structure, part.label, total, solid.surface_area_um2, height, is_cut=is_cut)
 
 
-def _glass_row(scene: Scene, capillary: Capillary) -> dict[str, object]:
+def _glass_row(scene: Scene, capillary: Capillary, dark: Capillary) -> dict[str, object]:
     """The capillary over the height of the field."""
     total, middle = _Sum(), 0.5 * capillary.height_um
     volume = capillary.volume_um3
-    total.add(volume, volume * np.array([middle, *capillary.centre_um(middle)]), ri=capillary.ri, mass=0.0)
+    moment = volume * np.array([middle, *capillary.centre_um(middle)])
+    total.add(volume, moment, ri=capillary.ri, lac=dark.ri, mass=0.0)
     return _free_row("capillary", 1, total, capillary.surface_area_um2, scene.extent_um[0], is_cut=True)
 
 
@@ -337,7 +360,7 @@ def _free_row(
         "volume_um3": total.volume,
         "surface_area_um2": area_um2,
         "height_um": height,
-        "mean_ri": total.index / total.volume,
+        **total.means(),
         "dry_mass_pg": total.mass,
         "z_um": centre[0],
         "y_um": centre[1],
@@ -382,7 +405,7 @@ def _row(
         "volume_um3": total.volume,
         "surface_area_um2": area_um2,
         "height_um": height_um(shapes),
-        "mean_ri": total.index / total.volume if total.volume > 0 else float("nan"),
+        **total.means(),
         "dry_mass_pg": total.mass,
         "z_um": centre[0],
         "y_um": centre[1],

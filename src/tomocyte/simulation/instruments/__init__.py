@@ -13,9 +13,19 @@ from functools import cache
 from typing import Any
 
 from tomocyte.errors import SettingsError
-from tomocyte.simulation.instruments._instrument import Channels, Conditions, Instrument, Optics, View
+from tomocyte.simulation.instruments._instrument import Channels, Conditions, Instrument, Optics, View, overlaid
 
-__all__ = ["Channels", "Conditions", "Instrument", "Optics", "View", "instrument", "instrument_names", "instruments"]
+__all__ = [
+    "Channels",
+    "Conditions",
+    "Instrument",
+    "Optics",
+    "View",
+    "instrument",
+    "instrument_names",
+    "instruments",
+    "overlaid",
+]
 
 
 def instrument_names() -> tuple[str, ...]:

@@ -98,6 +98,10 @@ class Instrument(Generic[V, D, R]):
         (:meth:`Scene.with_values`); then ``view.truth.ri`` holds that quantity.
     defaults : mapping of str to mapping
         Variant -> fields of a data set's settings that it gets where they are not given.
+    preset_defaults : mapping of str to mapping
+        Cell line -> the same for the default variant, over those of the variant.
+    cases : mapping of str to mapping
+        Name -> fields of a data set's settings that make a kind of field with a name (``case: NAME``).
     structures : tuple of str
         Label images that are written where none are asked for.
     """
@@ -119,6 +123,8 @@ class Instrument(Generic[V, D, R]):
     fitted: Mapping[str, D] = field(default_factory=dict)
     values: Callable[[Scene, Optics[V, D]], Scene] | None = None
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    preset_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     structures: tuple[str, ...] = ("cell", "nucleus", "nucleolus", "lipid_droplet")
 
     def variant(self, name: str = "") -> V:
@@ -159,6 +165,31 @@ class Instrument(Generic[V, D, R]):
         """The scene with what this instrument sees."""
         return scene if self.values is None else self.values(scene, optics)
 
+    def defaults_of(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a data set's settings, nested, that ``content`` leaves open and this instrument has.
+
+        Raises
+        ------
+        SettingsError
+            ``E-SIM-CASE`` with the valid names.
+        """
+        case = content.get("case") or ""
+        if case and case not in self.cases:
+            raise SettingsError(
+                "E-SIM-CASE",
+                f"{self.name} has no case {case!r}.",
+                cure=f"Known: {', '.join(self.cases)}." if self.cases else "Leave it out.",
+            )
+        variant = content.get("instrument") or self.default
+        layers = [self.defaults.get(variant, {}), self.cases.get(case, {})]
+        if variant == self.default:
+            preset = content.get("preset") or layers[0].get("preset", "")
+            layers.insert(1, self.preset_defaults.get(preset, {}))
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merged = overlaid(merged, layer)
+        return merged
+
     def value_of_medium(self, medium_ri: float) -> float:
         """What a perfect image shows of the medium: its index where that is the quantity, else 0."""
         return medium_ri if self.quantity == "refractive_index" else 0.0
@@ -169,6 +200,15 @@ class Instrument(Generic[V, D, R]):
             "instrument": optics.instrument.model_dump(mode="json"),
             "degradation": optics.degradation.model_dump(mode="json"),
         }
+
+
+def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings, the second over the first, also inside mappings."""
+    both = dict(base)
+    for key, value in over.items():
+        is_deeper = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
+        both[key] = overlaid(both[key], value) if is_deeper else value
+    return both
 
 
 def log_uniform(limits: Range, rng: np.random.Generator) -> float:
