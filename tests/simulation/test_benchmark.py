@@ -7,7 +7,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.simulation.benchmark import SPLITS, load_benchmark
 from tomocyte.simulation.beside import draw_beside, profile_volume, radial_power
 from tomocyte.simulation.cells.presets import cell_line
-from tomocyte.simulation.cells.scene import STRUCTURES
+from tomocyte.simulation.cells.scene import STRUCTURES, SURROUNDINGS
 from tomocyte.simulation.imaging import check_optics
 
 ONE_SET = """
@@ -37,7 +37,7 @@ def test_shipped_benchmark_can_be_made():
         for medium_ri in (1.334, 1.348):
             check_optics(entry.settings, medium_ri)
     for experiment in benchmark.experiments.values():
-        assert set(experiment.structures) <= set(STRUCTURES)
+        assert set(experiment.structures) <= {*STRUCTURES, *SURROUNDINGS}
         assert set(experiment.sizes) == {"small", "full"}
 
 
