@@ -167,3 +167,13 @@ def test_what_is_refused(change: str, options: tuple[str, ...], code: str, tmp_p
     assert done.exit_code == 1
     assert getattr(done.exception, "code", "") == code, done.exception
     assert done.exception.cure
+
+
+def test_a_file_that_was_changed_is_put_aside_and_named(tmp_path: Path) -> None:
+    files, out = written(tmp_path, boxes()), tmp_path / "out"
+    assert "was changed" not in run(*files, "-o", str(out))
+    (out / "pairs.csv").write_text("mine", encoding="utf-8")
+    printed = run(*files, "-o", str(out))
+    (kept,) = (path for path in out.iterdir() if path.suffix == ".csv" and path.read_text(encoding="utf-8") == "mine")
+    assert f"note: pairs.csv was changed or added by somebody; that file is now {kept.name}." in printed
+    assert len(pd.read_csv(out / "pairs.csv")) == 3

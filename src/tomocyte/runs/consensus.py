@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -263,9 +263,11 @@ def consensus_of_files(
         is_converged=estimate.is_converged,
         notes=notes,
     )
-    files = () if output is None else _write(output, found, paths, rules)
+    if output is not None:
+        files, aside = _write(output, found, paths, rules)
+        found = replace(found, files=files, notes=(*found.notes, *aside))
     callback(n_steps, n_steps)
-    return Consensus(**{**vars(found), "files": files})
+    return found
 
 
 def _step(callback: Callable[[int, int], None], n_steps: int, n_done: int) -> None:
@@ -505,8 +507,10 @@ def _volume(
     )
 
 
-def _write(output: Path, found: Consensus, paths: Sequence[Path], rules: ConsensusSettings) -> tuple[str, ...]:
-    """Label images, tables with their dictionary and the record, each whole or not at all."""
+def _write(
+    output: Path, found: Consensus, paths: Sequence[Path], rules: ConsensusSettings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Label images, tables with their dictionary and the record, each whole or not at all; and what was put aside."""
     claim_folder(output, "consensus", own=(RECORD,))
     published = PublishedFiles(output)
     names = [f"{form}.ome.tif" for form in FORMS]
@@ -534,4 +538,5 @@ def _write(output: Path, found: Consensus, paths: Sequence[Path], rules: Consens
     }
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     published.publish(RECORD, lambda path: path.write_text(text, encoding="utf-8"))
-    return (*names, "pairs.csv", "annotators.csv", RECORD)
+    aside = [f"{name} was changed or added by somebody; that file is now {kept}." for name, kept in published.kept]
+    return (*names, "pairs.csv", "annotators.csv", RECORD), tuple(aside)
