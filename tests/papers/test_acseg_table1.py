@@ -224,7 +224,8 @@ def test_seeds_are_averaged_before_the_spread() -> None:
     lines = [
         {"network": "n", "labels": "manual", "n_training": 5, "seed": seed, "item": item, "dice": dice, "n_steps": 3,
          "volume_um3": 1.0, "volume_error_percent": 10 * seed, "surface_to_volume_per_um": 1.0,
-         "surface_to_volume_error_percent": -2.0, "assd_um": 0.1, "hd95_um": 0.2, "uncertainty": 0.1, "core_minutes": 2.0 * seed}
+         "surface_to_volume_error_percent": -2.0, "assd_um": 0.1, "hd95_um": 0.2, "uncertainty": 0.1,
+         "core_minutes": 2.0 * seed}
         for seed, item, dice in ((1, "x", 0.8), (1, "y", 0.6), (2, "x", 0.6), (2, "y", 0.8))
     ]  # fmt: skip
     row = curve_table(pd.DataFrame(lines), None).iloc[0]
