@@ -19,6 +19,7 @@ from tomocyte.papers.acseg.learning_curve.report import curve_table, needed_tabl
 from tomocyte.papers.acseg.trainings.claims import TableClaim, claim_table, decide, score_rows
 from tomocyte.papers.acseg.trainings.score import score_mask
 from tomocyte.settings import build_settings
+from tomocyte.training.recipe import build_recipe, load_recipe
 
 TRAINING: dict[str, Any] = {
     "kind": "train",
@@ -231,3 +232,29 @@ def test_seeds_are_averaged_before_the_spread() -> None:
     row = curve_table(pd.DataFrame(lines), None).iloc[0]
     assert (row["dice_mean"], row["dice_sd"], row["dice_worst"]) == pytest.approx((0.7, 0, 0.7))
     assert (row["volume_error_percent"], row["core_minutes"]) == pytest.approx((15, 3))
+
+
+@pytest.mark.parametrize("name", ["acseg-table1", "acseg-table1-full", "acseg-table2", "acseg-table2-full"])
+def test_shipped_tables_say_what_the_paper_prints(name: str) -> None:
+    """Every claim's printed figure is the difference, or the value, of the printed rows that it names."""
+    from tomocyte.papers.acseg.transfer import TransferRecipe
+    from tomocyte.papers.score_tables import load_published
+
+    recipe = build_recipe(load_recipe(name), LearningCurveRecipe, TransferRecipe)
+    tables = load_published("acseg-printed").tables
+    printed = {row: entry.dice for table in tables.values() for row, entry in table.rows.items()}
+    counts = {"BV-2": 12, "Huh-7": 12, "MEF": 9}
+    for row in [row for row in printed if row.endswith("/BV-2")]:
+        part = row.removesuffix("BV-2")
+        mean = sum(n * printed[part + cell_type][0] for cell_type, n in counts.items()) / 33
+        printed[f"{part}all"] = (mean, math.nan)
+    n_checked = 0
+    for claim in recipe.claims:
+        rows = [one.rpartition(":")[2] for one in (claim.first, claim.second) if one]
+        if math.isnan(claim.published):
+            continue
+        values = [printed[row][claim.statistic == "sd"] for row in rows]
+        figure = values[0] - values[1] if len(values) == 2 else values[0]
+        assert abs(figure) == pytest.approx(claim.published, abs=2e-4), claim.words
+        n_checked += 1
+    assert n_checked >= 9

@@ -29,6 +29,7 @@ from tomocyte.cli import (
     models,
     networks,
     next_slices,
+    next_volumes,
     plan,
     propagate,
     reproduce,
@@ -68,6 +69,9 @@ app.command(cls=ListingCommand, short_help="How many more volumes to label for a
 app.command(cls=LongCommand, short_help="Compare annotators and make one label image of theirs.")(consensus.consensus)
 app.command(cls=LongCommand, short_help="Fill the slices between labelled ones.")(propagate.propagate)
 app.command("next", cls=ListingCommand, short_help="Which slice to label next.")(next_slices.next_)
+app.command("next-volumes", cls=ListingCommand, short_help="Which volume or cell type to label next.")(
+    next_volumes.next_volumes
+)
 app.command(cls=LongCommand, short_help="Follow objects over time.")(track.track)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to a few images of your own.")(

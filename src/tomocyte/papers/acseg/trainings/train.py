@@ -27,8 +27,8 @@ from tomocyte.training.loop import recipe_hash
 from tomocyte.training.recipe import Recipe
 from tomocyte.training.training import LabelledData, split_items, train_network
 
-N_TIMED_STEPS = 12
-N_FIRST_STEPS = 4
+N_TIMED_STEPS = 8
+N_FIRST_STEPS = 3
 """Of the timed steps, those that are not counted: files are read, code is compiled."""
 
 
@@ -131,13 +131,20 @@ def timed_recipe(
 
 
 def _with_length(recipe: Recipe, *, n_epochs: int, samples_per_epoch: int, is_free: bool = False) -> Recipe:
-    """Another number of steps; ``is_free``: nothing is decided by validation."""
-    changes: dict[str, Any] = {"n_epochs": n_epochs, "samples_per_epoch": samples_per_epoch}
+    """Another number of steps, at most a tenth for warming up; ``is_free``: nothing is decided by validation."""
+    loop = recipe.loop
+    n_steps = n_epochs * math.ceil(samples_per_epoch / loop.batch_size)
+    n_warm = min(loop.schedule.n_warm_up_steps, n_steps // 10)
+    changes: dict[str, Any] = {
+        "n_epochs": n_epochs,
+        "samples_per_epoch": samples_per_epoch,
+        "schedule": loop.schedule.model_copy(update={"n_warm_up_steps": n_warm}),
+    }
     if is_free:
         changes |= {"select": "last", "patience": None}
     if is_free or not is_validated(recipe):
         changes["validate_every"] = n_epochs
-    return recipe.model_copy(update={"loop": recipe.loop.model_copy(update=changes)})
+    return recipe.model_copy(update={"loop": loop.model_copy(update=changes)})
 
 
 def training_folder(folder: Path, recipe: Recipe, items: Sequence[LabelledItem], parent: str = "") -> Path:

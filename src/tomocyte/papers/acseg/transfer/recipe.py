@@ -29,7 +29,7 @@ class TransferNetwork(NetworkRow):
     """One network of Table 2."""
 
     training_sets: tuple[str, ...] = ()
-    """What it learns from; empty: each of the table's."""
+    """What it learns from; empty: each of the table's that contains the first one."""
     tests: tuple[str, ...] = ()
     """Cell types on which it is tested; empty: all that are tested."""
     axes: tuple[Literal["z", "y", "x"], ...] = ("z",)
@@ -96,14 +96,11 @@ class TransferRecipe(TrainingsRecipe):
 
     def sets_of(self, network: str) -> list[str]:
         """Training sets of a network; what others continue comes first."""
-        names = list(self.networks[network].training_sets or self._common_sets())
+        base = next(iter(self.training_sets.values()))
+        common = [name for name, parts in self.training_sets.items() if set(base) <= set(parts)]
+        names = list(self.networks[network].training_sets or common)
         first = self.continues.training_set if self.continues is not None else ""
         return sorted(names, key=lambda name: name != first)
-
-    def _common_sets(self) -> list[str]:
-        """Training sets that no network has for itself alone."""
-        own = {name for row in self.networks.values() for name in row.training_sets}
-        return [name for name in self.training_sets if name not in own] or list(self.training_sets)
 
     def tests_of(self, network: str) -> list[str]:
         """Cell types on which a network is tested."""
