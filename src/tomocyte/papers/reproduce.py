@@ -15,13 +15,13 @@ from tomocyte.figures.canvas import PictureFormat
 from tomocyte.ledger import refuse_other_kind
 from tomocyte.models import find_model, load_package
 from tomocyte.models.loaded import load_from_package
-from tomocyte.papers.acseg.experiment import describe_fields, fields_experiment
+from tomocyte.papers.acseg.experiment import FIELDS_RECIPES, describe_fields, fields_experiment
 from tomocyte.papers.acseg.learning_curve import (
     LearningCurveRecipe,
     describe_learning_curve,
     learning_curve_experiment,
 )
-from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
+from tomocyte.papers.acseg.recipe import FieldsRecipe
 from tomocyte.papers.acseg.transfer import TransferRecipe, describe_transfer, transfer_experiment
 from tomocyte.papers.choi.comparison import compare_trainings, is_simulated
 from tomocyte.papers.choi.macrophages import MacrophagesRecipe, describe_macrophages, macrophages_experiment
@@ -42,9 +42,9 @@ EXPERIMENTS: tuple[type[PaperRecipe], ...] = (
     TimeLapseRecipe,
     OrganellesRecipe,
     MacrophagesRecipe,
-    SegmentationsRecipe,
     LearningCurveRecipe,
     TransferRecipe,
+    *FIELDS_RECIPES,
 )
 """Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
 

@@ -11,12 +11,17 @@ from typing import Any
 from tomocyte.datasets.pairs import find_pairs
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
-from tomocyte.papers.acseg.fields import field_pairs, field_plans, labelled_items, segment_items
-from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
+from tomocyte.papers.acseg.fields import field_pairs, field_plans, labelled_items, segment_items, segmented_fields
+from tomocyte.papers.acseg.promptable_slices import promptable_experiment
+from tomocyte.papers.acseg.recipe import FieldsRecipe, PromptableRecipe, SegmentationsRecipe, ThresholdingRecipe
 from tomocyte.papers.acseg.segmentations import segmentations_experiment
+from tomocyte.papers.acseg.thresholding import thresholding_experiment
 from tomocyte.papers.result import ExperimentResult
 from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate.benchmark import simulate_plans
+
+FIELDS_RECIPES: tuple[type[FieldsRecipe], ...] = (SegmentationsRecipe, ThresholdingRecipe, PromptableRecipe)
+"""Recipe classes of these experiments."""
 
 
 def fields_experiment(
@@ -78,6 +83,11 @@ def fields_experiment(
     options: dict[str, Any] = {"file_format": file_format, "callback": callback}
     if isinstance(recipe, SegmentationsRecipe):
         return segmentations_experiment(recipe, field_pairs(recipe, items, masks), **options), about
+    fields = list(segmented_fields(recipe, items, masks))
+    if isinstance(recipe, ThresholdingRecipe):
+        return thresholding_experiment(recipe, fields, **options), about
+    if isinstance(recipe, PromptableRecipe):
+        return promptable_experiment(recipe, fields, **options), about
     raise SettingsError("E-RECIPE", f"no experiment {recipe.experiment!r}.", cure="Use one of EXPERIMENTS.")
 
 

@@ -119,3 +119,88 @@ class ScoreClaim(Settings):
     """A case."""
     published: str = ""
     """Values that the paper prints."""
+
+
+class ScoresRecipe(FieldsRecipe):
+    """Methods compared by Dice in the cases."""
+
+    claims: tuple[ScoreClaim, ...] = Field(min_length=1, max_length=16)
+    """What the paper says."""
+    published: str = ""
+    """Values that the paper prints, in words."""
+
+
+class ThresholdSettings(Settings):
+    """Which thresholds and which processing are tried."""
+
+    smoothings_um: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
+    """Gaussian sigma before the threshold, in µm."""
+    blocks_um: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 12.0)
+    """Side of the neighbourhood whose weighted mean is the adaptive threshold, in µm."""
+    offsets_sd: tuple[float, ...] = (-0.25, 0.0, 0.25, 0.5)
+    """What is added to that mean, in standard deviations of the image."""
+    n_classes: tuple[int, ...] = (3, 4, 5)
+    """Classes of multi-Otsu's thresholds; which of them are cells is chosen, too."""
+    openings_um: tuple[float, ...] = (0.0, 0.2, 0.4)
+    """Radius of an opening of the mask, in µm."""
+    min_volumes_um3: tuple[float, ...] = (0.0, 20.0)
+    """Smaller parts are dropped, in µm³."""
+    tuning_voxels: PositiveInt = 800_000
+    """Settings are chosen on every so many-th voxel, about so many of a field; then all voxels count."""
+
+
+class ThresholdingRecipe(ScoresRecipe):
+    """Thresholds against a model in difficult cases."""
+
+    experiment: Literal["thresholding"]
+    """Which experiment."""
+    thresholds: ThresholdSettings = ThresholdSettings()
+    """What is tried."""
+
+
+Role = Literal["image", "points", "labels", "boxes", "mask", "has_mask", "size", "masks", "scores"]
+Prompts = Literal["points", "boxes", "auto"]
+
+
+class PromptableSettings(Settings):
+    """A promptable 2-D segmentation model of the user's, in ONNX."""
+
+    encoder: str = ""
+    """File of the image encoder; empty where one file does all."""
+    decoder: str = ""
+    """File of the prompt decoder, or of the whole model; empty: the model is left out of the comparison."""
+    roles: dict[str, Role] = Field(default_factory=dict)
+    """What the tensors of the files are, by name. Inputs: image, points, labels, boxes, mask, has_mask, size; outputs:
+    masks, scores. What else the decoder asks for is taken from the encoder's outputs of the same name."""
+    side: PositiveInt | None = None
+    """Longest side of the image in pixels; empty: the file's own, or the plane's where the file leaves it free."""
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    """Subtracted from grey values of 0 to 255 in each of three channels."""
+    sd: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    """What they are divided by then."""
+    is_padded: bool = True
+    """Whether a point that counts for nothing (label -1) is added where no box is given, as SAM expects."""
+    threshold: float = 0.0
+    """A pixel belongs to a mask above this value of the output."""
+    grid: int = Field(default=8, ge=1, le=64)
+    """Points along each side, for ``auto``."""
+    min_score: float = 0.5
+    """Masks that the model itself scores lower are dropped, for ``auto``."""
+    max_share: float = Field(default=0.6, gt=0, le=1)
+    """Masks that fill more of the plane are background, for ``auto``."""
+    max_iou: float = Field(default=0.7, gt=0, le=1)
+    """Of masks that overlap more (intersection over union), the best stays, for ``auto``."""
+
+
+class PromptableRecipe(ScoresRecipe):
+    """A promptable 2-D model against the model that is compared, plane by plane."""
+
+    experiment: Literal["promptable"]
+    """Which experiment."""
+    promptable: PromptableSettings = PromptableSettings()
+    """The promptable model."""
+    prompts: tuple[Prompts, ...] = ("points", "boxes", "auto")
+    """``points``: the deepest pixel of every true cell; ``boxes``: a box around it; ``auto``: a grid of points, of
+    whose masks each true cell gets the one that overlaps it most."""
+    slices: Literal["central", "all"] = "central"
+    """The middle z plane of every tomogram, as in the paper, or all planes with cells."""
