@@ -62,7 +62,6 @@ def test_the_adaptive_threshold_is_the_weighted_mean_around() -> None:
     assert np.mean(mask != (image > mean)) > 0.1
 
 
-
 def test_smoothing_is_gaussian_in_micrometres() -> None:
     point = np.zeros((21, 21, 21), np.float32)
     point[10, 10, 10] = 1.0

@@ -101,10 +101,30 @@ def _finds_all(claim: ScoreClaim, scores: pd.DataFrame) -> Judgement:
     return words, bool(is_whole.drop(claim.unless).all() and not is_whole[claim.unless])
 
 
+def _case_above(claim: ScoreClaim, scores: pd.DataFrame) -> Judgement:
+    means = case_means(scores, claim.method)
+    if claim.case not in means or claim.other not in means:
+        return NOTHING
+    return f"{means[claim.case]:.4f} against {means[claim.other]:.4f}", means[claim.case] > means[claim.other]
+
+
+def _nearer(claim: ScoreClaim, scores: pd.DataFrame) -> Judgement:
+    own = scores[scores["method"] == claim.method]
+    names = (claim.case, claim.other, claim.unless)
+    if claim.quantity not in own or not set(names) <= set(own["case"]):
+        return NOTHING
+    means = own.groupby("case")[claim.quantity].mean()
+    values = [float(means[name]) for name in names]
+    words = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+    return words, abs(values[0] - values[1]) < abs(values[0] - values[2])
+
+
 _JUDGES: dict[str, Callable[[ScoreClaim, pd.DataFrame], Judgement]] = {
     "accurate": _accurate,
     "poor-in-most": _poor_in_most,
     "above": _above,
     "varies": _varies,
     "finds-all": _finds_all,
+    "case-above": _case_above,
+    "nearer": _nearer,
 }

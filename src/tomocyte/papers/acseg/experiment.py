@@ -1,6 +1,7 @@
 """Fig. 3 to 6 from a recipe and data to a result; fields are simulated and segmented where none are given.
 
-To add an experiment, call its function in :func:`fields_experiment`.
+To add an experiment, name its recipe class in :data:`FIELDS_RECIPES` and call its function in
+:func:`fields_experiment`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,25 @@ from typing import Any
 from tomocyte.datasets.pairs import find_pairs
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
+from tomocyte.papers.acseg.cell_types import cell_types_experiment
 from tomocyte.papers.acseg.fields import field_pairs, field_plans, labelled_items, segment_items, segmented_fields
 from tomocyte.papers.acseg.promptable_slices import promptable_experiment
-from tomocyte.papers.acseg.recipe import FieldsRecipe, PromptableRecipe, SegmentationsRecipe, ThresholdingRecipe
+from tomocyte.papers.acseg.recipe import (
+    CellTypesRecipe,
+    FieldsRecipe,
+    PromptableRecipe,
+    SegmentationsRecipe,
+    ThresholdingRecipe,
+)
 from tomocyte.papers.acseg.segmentations import segmentations_experiment
 from tomocyte.papers.acseg.thresholding import thresholding_experiment
 from tomocyte.papers.result import ExperimentResult
 from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate.benchmark import simulate_plans
 
-FIELDS_RECIPES: tuple[type[FieldsRecipe], ...] = (SegmentationsRecipe, ThresholdingRecipe, PromptableRecipe)
+FIELDS_RECIPES: tuple[type[FieldsRecipe], ...] = (
+    SegmentationsRecipe, ThresholdingRecipe, PromptableRecipe, CellTypesRecipe,
+)  # fmt: skip
 """Recipe classes of these experiments."""
 
 
@@ -88,6 +98,8 @@ def fields_experiment(
         return thresholding_experiment(recipe, fields, **options), about
     if isinstance(recipe, PromptableRecipe):
         return promptable_experiment(recipe, fields, **options), about
+    if isinstance(recipe, CellTypesRecipe):
+        return cell_types_experiment(recipe, fields, **options), about
     raise SettingsError("E-RECIPE", f"no experiment {recipe.experiment!r}.", cure="Use one of EXPERIMENTS.")
 
 

@@ -105,18 +105,24 @@ class ScoreClaim(Settings):
 
     method: str
     """Whose scores; ``model`` is the model that is compared."""
-    says: Literal["accurate", "poor-in-most", "above", "varies", "finds-all"]
+    says: Literal["accurate", "poor-in-most", "above", "varies", "finds-all", "case-above", "nearer"]
     """``accurate``: at least ``value`` in every case; ``poor-in-most``: below ``value`` in more than half of the cases;
     ``above``: above ``other`` on average; ``varies``: settings of its own gain at least ``value`` in some case over
-    those of ``other``, the same for all; ``finds-all``: every cell in every case but ``unless``, and not there."""
+    those of ``other``, the same for all; ``finds-all``: every cell in every case but ``unless``, and not there;
+    ``case-above``: higher in ``case`` than in ``other``; ``nearer``: in ``quantity``, ``case`` is nearer to ``other``
+    than to ``unless``."""
     words: str
     """The paper's, shortened."""
     value: float = Field(default=math.nan)
     """Dice, or difference of Dice."""
     other: str = ""
-    """A second method."""
+    """A second method, or a second case."""
     unless: str = ""
     """A case."""
+    case: str = ""
+    """A case."""
+    quantity: str = ""
+    """A column of the scores."""
     published: str = ""
     """Values that the paper prints."""
 
@@ -204,3 +210,14 @@ class PromptableRecipe(ScoresRecipe):
     whose masks each true cell gets the one that overlaps it most."""
     slices: Literal["central", "all"] = "central"
     """The middle z plane of every tomogram, as in the paper, or all planes with cells."""
+
+
+class CellTypesRecipe(ScoresRecipe):
+    """One model over several cell types."""
+
+    experiment: Literal["cell-types"]
+    """Which experiment."""
+    thin_um: float = Field(default=0.25, gt=0, le=2)
+    """Protrusions are what a ball of this radius in µm does not reach inside the cells …"""
+    min_length_um: float = Field(default=0.5, gt=0, le=20)
+    """… and that is at least this long in µm."""
