@@ -28,8 +28,8 @@ def reproduce(
         list[Path] | None,
         typer.Option(
             "--data",
-            help="Folder of a simulated data set; given twice, the two segmentations to compare. Default: the recipe's "
-            "own is simulated.",
+            help="Folder of a simulated data set, or of images with labels; given twice, the second holds their "
+            "segmentations. Default: the recipe's own is simulated.",
         ),
     ] = None,
     from_truth: Annotated[
@@ -53,8 +53,8 @@ def reproduce(
 ) -> None:
     """Repeat an experiment of a published paper, on data that are simulated if none are given.
 
-    osnet-…: with a trained model. choi-fig4: films, imaged, run and tracked. acseg-…: two segmentations of the same
-    cells. Other choi-…: networks are trained first. If interrupted, the same command continues.
+    osnet-…, acseg-fig…: with a trained model. choi-fig4: films, imaged, run and tracked. Others: networks are trained
+    first. If interrupted, the same command continues.
     Writes summary.md, tables (CSV), figures, and experiment.json with settings, model hashes and versions.
     """
     from tomocyte.cli.progress import task_progress

@@ -1,4 +1,5 @@
-"""ACSeg (Erozan et al. 2024): two segmentations of the same cells, volume and surface to volume (Fig. 3).
+"""ACSeg (Erozan et al. 2024): cytoplasm in soft X-ray tomograms, all its tables and figures.
 
-To add a claim of the paper, add it to ``recipes/acseg-fig3.yaml``.
+``fields`` simulates and segments tomograms for Fig. 3 to 6. To add a claim of the paper, add it to its recipe
+``recipes/acseg-….yaml``.
 """
