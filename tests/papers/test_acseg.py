@@ -16,8 +16,9 @@ from tests.in_process import tomocyte
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.evaluation import Case
 from tomocyte.papers.acseg.differences import CellPair, close_up_box, missing_and_added
-from tomocyte.papers.acseg.fields import field_pairs, labelled_items, segmented_fields
-from tomocyte.papers.acseg.recipe import SegmentationsRecipe
+from tomocyte.papers.acseg.experiment import FIELDS_RECIPES
+from tomocyte.papers.acseg.fields import field_pairs, field_plans, labelled_items, segmented_fields
+from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
 from tomocyte.papers.acseg.segmentations import agreement_table, compare_case, compare_masks
 from tomocyte.training.recipe import build_recipe, load_recipe
 
@@ -217,3 +218,28 @@ def test_tomograms_with_masks_need_no_second_segmentation(tmp_path: Path) -> Non
     assert np.array_equal(field.found, second)
     with pytest.raises(InputError, match="E-PAIR"):
         field_pairs(shipped(), labelled_items(shipped(), data), write(tmp_path / "others", {"y": second}))
+
+
+def test_fields_are_simulated_in_either_size() -> None:
+    """The paper's tomograms are 491 × 472 × 472 voxels of about 0.032 µm; the simulator's own are 176³ of 0.086 µm."""
+    for name, shape in (("acseg-fig3", [491, 472, 472]), ("acseg-fig6", [475, 475, 475])):
+        sizes = {}
+        for size in ("small", "full"):
+            recipe = build_recipe(load_recipe(name, [f"size={size}"]), *FIELDS_RECIPES)
+            assert isinstance(recipe, FieldsRecipe)
+            first = field_plans(recipe)[0]
+            assert (first.name, first.domain, first.dataset["preset"]) == ("T-cell-0", "T cell", "T cell")
+            sizes[size] = first.dataset
+        assert sizes["small"]["shape"] == [176] * 3
+        assert sizes["full"]["shape"] == shape
+        assert sizes["full"]["voxel_size_um"] == pytest.approx([0.032] * 3, rel=0.01)
+
+
+def test_the_four_cases_are_those_of_the_simulator() -> None:
+    recipe = build_recipe(load_recipe("acseg-fig4"), *FIELDS_RECIPES)
+    assert isinstance(recipe, FieldsRecipe)
+    plans = {plan.domain: plan.dataset for plan in field_plans(recipe)}
+    assert plans["between two beads"]["scene"]["capillary"]["n_beads"] == [2, 2]
+    assert plans["tightly packed"]["n_cells"][0] > 2
+    assert plans["touching the glass"]["scene"]["capillary"]["glass_share"] == 1
+    assert plans["isolated with debris"]["scene"]["n_debris"][0] > 5

@@ -26,6 +26,7 @@ from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate import ItemPlan, dataset_plan
 from tomocyte.settings import build_settings
+from tomocyte.simulation.instruments import overlaid
 from tomocyte.volume import VoxelSize
 
 
@@ -63,23 +64,20 @@ class SegmentedField:
 
 def field_plans(recipe: FieldsRecipe) -> list[ItemPlan]:
     """What is simulated for a recipe: the items of every case, whose name is their domain."""
-    grid = recipe.grids[recipe.size].model_dump(mode="json")
+    grid = recipe.grids[recipe.size]
+    given = {key: value for key, value in grid.model_dump().items() if key != "finer" and value is not None}
     plans = []
     for case, one in recipe.fields.items():
-        settings = {**_merged(recipe.dataset, one.dataset), "modality": recipe.modality, **grid}
+        settings = {**overlaid(recipe.dataset, one.dataset), "modality": recipe.modality, **given}
+        items = dataset_plan(settings, one.n_items, seed=one.seed)
+        if grid.finer != 1:
+            made = items[0].dataset
+            shape = [round(n * grid.finer) for n in made["shape"]]
+            sizes = [size / grid.finer for size in made["voxel_size_um"]]
+            items = dataset_plan({**made, "shape": shape, "voxel_size_um": sizes}, one.n_items, seed=one.seed)
         stem = re.sub(r"[^A-Za-z0-9]+", "-", case)
-        for plan in dataset_plan(settings, one.n_items, seed=one.seed):
-            plans.append(plan.model_copy(update={"name": f"{stem}-{plan.index}", "domain": case}))
+        plans += [plan.model_copy(update={"name": f"{stem}-{plan.index}", "domain": case}) for plan in items]
     return plans
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Both mappings, the second over the first, also inside mappings."""
-    both = dict(base)
-    for key, value in over.items():
-        is_deeper = isinstance(value, dict) and isinstance(both.get(key), dict)
-        both[key] = _merged(both[key], value) if is_deeper else value
-    return both
 
 
 def labelled_items(recipe: FieldsRecipe, data: Path) -> list[LabelledItem]:

@@ -20,12 +20,14 @@ Size = Literal["small", "full"]
 
 
 class Grid(Settings):
-    """Size of a simulated field."""
+    """Size of simulated fields; what is empty is the simulator's own for the cell line."""
 
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     """Voxels z, y, x."""
-    voxel_size_um: VoxelSize
+    voxel_size_um: VoxelSize | None = None
     """z, y, x in µm."""
+    finer: float = Field(default=1.0, gt=0, le=10)
+    """So many times as many voxels along each axis, each so many times as small."""
 
 
 class FieldSet(Settings):
