@@ -237,6 +237,7 @@ TREATMENTS = {
     r"film.ome.tif|edits add films": "typed in tests/corrections/test_link_edits.py",
     r"tomocyte track ": "typed in tests/cli/test_track_command.py",
     r"tomocyte plan ": "typed in tests/comparison/test_plan.py",
+    r"tomocyte next-volumes ": "typed in tests/comparison/test_next_volumes.py",
     r" propagate |tomocyte next ": "typed in tests/propagation/test_propagation_page.py",
     r"tomocyte consensus ": "typed in tests/cli/test_consensus_command.py",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",

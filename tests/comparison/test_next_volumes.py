@@ -59,3 +59,14 @@ def test_label_images_are_no_candidates(folders: Path) -> None:
     write_volume(folders / "alike" / "a0_cell.ome.tif", Volume.from_array(labels, voxel_size_um=(0.1, 0.1, 0.1)))
     assert [path.name for path in images_of(folders / "alike")] == ["a0.ome.tif"]
     assert len(images_of(folders / "noisy")) == 3
+
+
+def test_the_line_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, folder in enumerate(("tcells", "tcells", "huh7", "bv2", "mef")):
+        write(tmp_path / folder, f"x{seed}", seed)
+    page = (Path(__file__).parents[2] / "docs" / "acseg.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if line.startswith("tomocyte next-volumes "))
+    monkeypatch.chdir(tmp_path)
+    done = tomocyte(*line.split()[1:])
+    assert done.exit_code == 0, done.exception
+    assert len(pd.read_csv("next.csv")) == 3
