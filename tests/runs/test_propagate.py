@@ -197,3 +197,37 @@ def test_finishing_of_a_file_spares_labelled_slices(tmp_path: Path) -> None:
     assert dense[2:7, 4:8, 4:8].all()
     record = json.loads((tmp_path / "d.propagation.json").read_text(encoding="utf-8"))
     assert record["finishing"] == {"smooth": 300, "clean": 0.2, "fill": 0.9}
+
+
+def test_an_image_that_does_not_say_its_axes_is_read_as_the_labels_are(sparse_file: Path, tmp_path: Path) -> None:
+    """Labels and image as plain TIFF without axes: what is given for the labels is asked for once."""
+    import tifffile
+
+    labels = read_volume(sparse_file).planes(0, 0)
+    for name, array in (("labels", labels), ("image", labels.astype(np.float32))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", array, metadata=None)
+    words = ["propagate", str(tmp_path / "labels.tif"), "--image", str(tmp_path / "image.tif"), "-o"]
+    sizes = ["--axes", "ZYX", "--voxel-size-um", "0.7", "0.3", "0.2"]
+    result = CliRunner().invoke(app, [*words, str(tmp_path / "plain.ome.tif"), *sizes], catch_exceptions=False)
+    assert result.exit_code == 0
+    named = ["propagate", str(sparse_file), "--image", str(tmp_path / "known.ome.tif"), "-o"]
+    write_volume(tmp_path / "known.ome.tif", Volume.from_array(labels.astype(np.float32), voxel_size_um=SIZE))
+    result = CliRunner().invoke(app, [*named, str(tmp_path / "named.ome.tif")], catch_exceptions=False)
+    found = [read_volume(tmp_path / f"{name}.ome.tif").planes(0, 0) for name in ("plain", "named")]
+    assert np.array_equal(*found)
+
+
+def test_an_image_among_several_arrays_is_named(sparse_file: Path, tmp_path: Path) -> None:
+    import h5py
+
+    labels = read_volume(sparse_file).planes(0, 0)
+    with h5py.File(tmp_path / "both.h5", "w") as file:
+        file["label"], file["raw"] = labels, labels.astype(np.float32)
+    image, output = tmp_path / "both.h5", tmp_path / "dense.ome.tif"
+    with pytest.raises(InputError, match=r"E-HDF5-DATASET.*--image-dataset with one of"):
+        propagate_file(sparse_file, output, PropagateSettings(), image=image)
+    words = ["propagate", str(image), "--dataset", "label", "--image", str(image), "--image-dataset", "raw"]
+    sizes = ["--axes", "ZYX", "--voxel-size-um", "0.7", "0.3", "0.2"]
+    result = CliRunner().invoke(app, [*words, *sizes, "-o", str(output)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert np.array_equal(read_volume(output).planes(0, 0)[[1, 5]], labels[[1, 5]])

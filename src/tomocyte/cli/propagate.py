@@ -29,6 +29,10 @@ def propagate(
     image: Annotated[
         Path | None, typer.Option("--image", help="The image that was labelled; its borders are followed.")
     ] = None,
+    image_dataset: Annotated[
+        str | None,
+        typer.Option("--image-dataset", help="Path of the image inside its file (HDF5, Zarr), if there are several."),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -139,6 +143,7 @@ def propagate(
             "slices": named.pop(axis, None),
             "other_slices": named,
             "unlabelled": unlabelled,
+            "image_dataset": image_dataset,
             "finishing": {"smooth": smooth, "clean": clean, "fill": fill},
             "is_map_written": uncertainty_map,
             "n_next": n_next,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.datasets.orientation import oriented_like
-from tomocyte.errors import InputError, SettingsError
+from tomocyte.errors import InputError, MetadataError, SettingsError
 from tomocyte.formats import ReadOptions, read_volume
 from tomocyte.ledger.atomic import write_atomic, writing
 from tomocyte.progress import silent
@@ -158,12 +158,28 @@ def _read(
         check_known_is_used(method_of(method))
     if image is None:
         return _Inputs(volume, settings, plan, sparse, known, None)
-    pixel_volume = read_volume(image, is_size_required=False)
+    pixel_volume = _read_image(image, settings, options)
     turned = oriented_like(pixel_volume, volume)
     plan = replace(plan, notes=turned.notes[len(pixel_volume.notes) :])
     turned = _slices_of(turned, size_of=volume)
     pixels = arrays.planes(turned) if settings.array_axis == "z" else arrays.array(turned)
     return _Inputs(volume, settings, plan, sparse, known, pixels, turned.quantity or "intensity", turned.unit)
+
+
+def _read_image(image: Path, settings: PropagateSettings, options: ReadOptions | None) -> Volume:
+    """The image; where it does not say what its axes are, those that were given for the labels."""
+    own = ReadOptions(dataset=settings.image_dataset)
+    try:
+        return read_volume(image, own, is_size_required=False)
+    except MetadataError as error:
+        if error.code != "E-AXES" or options is None or options.axes is None:
+            raise
+        return read_volume(image, replace(own, axes=options.axes), is_size_required=False)
+    except InputError as error:
+        if not error.code.endswith("-DATASET") or settings.image_dataset is not None:
+            raise
+        cure = str(error.cure).replace("--dataset", "--image-dataset")
+        raise InputError(error.code, error.problem, path=image, cure=cure) from error
 
 
 def _finished(inputs: _Inputs, dense: DenseLabels, arrays: LargeArrays) -> DenseLabels:

@@ -42,6 +42,8 @@ class PropagateSettings(Settings):
     """Slices that are labelled along other axes; ``slices`` are then to be given, too."""
     unlabelled: int | None = Field(default=None, ge=0)
     """The value of voxels that are not labelled; all others are known, 0 as background."""
+    image_dataset: str | None = None
+    """Path of the image inside a container (HDF5, Zarr) that holds several arrays."""
     finishing: FinishingSettings = FinishingSettings()
     """What is done to labels once they are propagated."""
     is_map_written: bool = False
