@@ -217,3 +217,20 @@ def test_borders_of_a_slice_by_hand() -> None:
     plane[1:3, 1:3] = 2
     expected = np.array([[0, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 0], [0, 1, 1, 0, 0]], bool)
     assert np.array_equal(labels_differ(plane), expected)
+
+
+def test_errors_beyond_the_last_labelled_slice_are_measured_there() -> None:
+    """A box moves by 2 pixels per slice in an image that shows nothing: it is right between, and left behind beyond."""
+    truth = np.zeros((30, 40, 120), np.uint8)
+    for z in range(30):
+        truth[z, 10:30, 4 + 2 * z : 44 + 2 * z] = 1
+    flat = np.full(truth.shape, 7.0, np.float32)
+    dense = propagate(truth, voxel_size_um=SIZE, slices=range(0, 25, 6), image=flat)
+    expected = dense.uncertainty[25:].sum(axis=(1, 2))
+    wrong = np.count_nonzero(dense.labels[25:] != truth[25:], axis=(1, 2))
+    assert wrong.tolist() == [80 * step for step in range(1, 6)]
+    assert 0.5 < expected.sum() / wrong.sum() < 1.5
+    assert (np.diff(expected) > 0).all()
+    none = ImageGuidedSettings(max_beyond=0)
+    between = propagate(truth, voxel_size_um=SIZE, slices=range(0, 25, 6), image=flat, settings=none)
+    assert np.array_equal(between.uncertainty[:25], dense.uncertainty[:25])

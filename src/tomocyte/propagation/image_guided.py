@@ -26,7 +26,7 @@ from pydantic import Field
 from tomocyte.errors import InputError
 from tomocyte.progress import silent
 from tomocyte.propagation.borders import BorderModel, border_levels, labels_differ, learn_borders, plain_borders
-from tomocyte.propagation.flooding import flood, flood_twice, settle
+from tomocyte.propagation.flooding import N_LEVELS, flood, flood_twice, settle
 from tomocyte.propagation.memory import Memory, SlabDigests, memory_as_json, memory_from_json
 from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels
 from tomocyte.propagation.signed_distance import SignedDistanceSettings, interpolate_labels
@@ -36,7 +36,8 @@ from tomocyte.volume import Planes
 
 MAX_LEFT_OUT = 4
 """Labelled slices that are left out and predicted, at most."""
-N_BARRIERS, N_SHAPES = 6, 3
+N_BARRIERS, N_SHAPES = 7, 3
+"""Six heights of the border to the next label, and no next label; sure, doubted and more doubted by shape."""
 N_SITUATIONS = N_BARRIERS * 2 * (2 * N_SHAPES)
 PRIOR_VOXELS = 30.0
 MAX_TEST_SHARE = 0.6
@@ -117,9 +118,9 @@ def _learn(sparse: SparseLabels, image: Planes, settings: ImageGuidedSettings) -
     size = sparse.voxel_size_um
     borders = learn_borders(image, sparse.labels, sparse.slices, size) if sparse.slices else plain_borders(image, size)
     if not settings.is_uncertainty_measured:
-        return Memory(borders, None, ()), None
+        return Memory(borders, None, 1.0, ()), None
     errors = _measure_errors(sparse, borders, settings)
-    return Memory(borders, errors.rates, ()), errors.test
+    return Memory(borders, errors.rates, errors.open_distance, ()), errors.test
 
 
 def _unknown(shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -292,9 +293,10 @@ def _doubt_class(doubt: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Errors:
-    """Share of wrong voxels in every situation, and the test that it was counted in."""
+    """Shares of wrong voxels by situation, (2, n): between labelled slices, and at open ends so many slices away."""
 
     rates: NDArray[np.float32]
+    open_distance: float
     test: SelfTest | None
 
 
@@ -335,8 +337,19 @@ def _fill(
     else:
         filled = _fill_with_situations(sparse, memory.borders, slab)
         labels[inner] = filled.ends.labels_of(filled.labels)
-        np.take(memory.error_rates, filled.situations, out=uncertainty[inner], mode="clip")
+        for index, situations in enumerate(filled.situations, start=slab.first):
+            rates = _rates_at(index, slab, memory.error_rates, memory.open_distance)
+            np.take(rates, situations, out=uncertainty[index], mode="clip")
     return SlabDigests(slab, given, labels_digest(labels[inner]))
+
+
+def _rates_at(index: int, slab: Slab, rates: NDArray[np.float32], open_distance: float) -> NDArray[np.float32]:
+    """Error rates on a slice: at an open end, the further from the labelled slice, the more those of open ends."""
+    if slab.before is not None and slab.after is not None:
+        return np.asarray(rates[0])
+    end = slab.after if slab.before is None else slab.before
+    share = 1.0 if end is None else min(1.0, abs(index - end) / open_distance)
+    return np.asarray((1 - share) * rates[0] + share * rates[1], dtype=np.float32)
 
 
 def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> _Filled:
@@ -358,7 +371,8 @@ def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: Slab
 
 def _situations(labels: NDArray[Any], barrier: NDArray[np.uint8], shape: _Shape) -> NDArray[np.uint8]:
     """How high the border to the next label is, whether the voxel lies at a border, and what the shape says."""
-    situation = np.minimum(barrier // 43, N_BARRIERS - 1).astype(np.uint8) * np.uint8(2)
+    situation = np.uint8(2) * (barrier // np.uint8(43))
+    situation += np.uint8(2) * (barrier == N_LEVELS - 1)
     for index, plane in enumerate(labels):
         at_border = labels_differ(plane)
         for other in (index - 1, index + 1):
@@ -372,25 +386,41 @@ def _situations(labels: NDArray[Any], barrier: NDArray[np.uint8], shape: _Shape)
 
 
 def _measure_errors(sparse: SparseLabels, borders: BorderModel, settings: ImageGuidedSettings) -> _Errors:
-    """Leave labelled slices out, predict them from their neighbours, and count."""
+    """Leave labelled slices out, predict them from their neighbours, and count; for open ends, from one of these."""
     places = _tested(sparse)
     if not places:
-        return _Errors(_assumed_rates(), None)
-    slabs = [
-        Slab(sparse.slices[place - 1] + 1, sparse.slices[place + 1], sparse.slices[place - 1], sparse.slices[place + 1])
-        for place in places
-    ]
-    left_out = [sparse.slices[place] for place in places]
+        return _Errors(_assumed_rates(), 1.0, None)
+    slices = sparse.slices
+    between = [Slab(slices[at - 1] + 1, slices[at + 1], slices[at - 1], slices[at + 1]) for at in places]
+    beyond = [_open_slab(sparse, at) for at in places] if _has_open_ends(sparse, settings) else []
+    left_out = [slices[place] for place in places]
     with ThreadPoolExecutor(settings.n_threads or _n_cores()) as pool:
-        rows = list(pool.map(lambda slab, index: _left_out(sparse, borders, slab, index), slabs, left_out))
-    counts = np.sum([row.counts for row in rows], axis=0)
+        tasks = pool.map(
+            lambda slab, index: _left_out(sparse, borders, slab, index), [*between, *beyond], [*left_out, *left_out]
+        )
+        rows = list(tasks)
+    counts = [np.sum([row.counts for row in part], axis=0) for part in (rows[: len(between)], rows[len(between) :])]
+    rows = rows[: len(between)]
     truth = np.stack([sparse.labels[index] for index in left_out])
     test = SelfTest(
         tuple(int(index) for index in left_out),
         _mean_dice(np.stack([row.labels for row in rows]), truth),
         _mean_dice(np.stack([row.by_shape for row in rows]), truth),
     )
-    return _Errors(_rates(counts), test)
+    rates = _rates(counts[0])
+    distance = float(np.mean([slab.n_slices for slab in beyond])) if beyond else 1.0
+    return _Errors(np.stack([rates, _rates(counts[1], rates) if beyond else rates]), distance, test)
+
+
+def _has_open_ends(sparse: SparseLabels, settings: ImageGuidedSettings) -> bool:
+    """Whether slices beyond the first or the last labelled one are filled."""
+    return any(slab.before is None or slab.after is None for slab in slabs_of(sparse, settings.max_beyond))
+
+
+def _open_slab(sparse: SparseLabels, place: int) -> Slab:
+    """As if a labelled slice were beyond the last one: every other one from before it, the rest from behind."""
+    before, index, after = sparse.slices[place - 1 : place + 2]
+    return Slab(before + 1, index + 1, before, None) if place % 2 else Slab(index, after, None, after)
 
 
 @dataclass(frozen=True)
@@ -424,8 +454,10 @@ def _tested(sparse: SparseLabels) -> list[int]:
     return [places[index] for index in chosen]
 
 
-def _rates(counts: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Share of wrong voxels per situation; rare situations lean on those with the same shape and border."""
+def _rates(counts: NDArray[np.float64], like: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Share of wrong voxels per situation; rare ones lean on other rates, or on those of the same shape and border."""
+    if like is not None:
+        return np.asarray((counts[1] + PRIOR_VOXELS * like) / (counts.sum(axis=0) + PRIOR_VOXELS), dtype=np.float32)
     grid = counts.reshape(2, N_BARRIERS, 2 * 2 * N_SHAPES)
     pooled = grid.sum(axis=1, keepdims=True)
     overall = (counts[1].sum() + 1) / (counts.sum() + 2)
@@ -440,7 +472,7 @@ def _assumed_rates() -> NDArray[np.float32]:
     at_border = np.arange(2)[None, :, None]
     shape = np.concatenate([np.linspace(0, 0.3, N_SHAPES), np.full(N_SHAPES, 0.5)])[None, None, :]
     rates = (shape + 0.1 * at_border) * (1 - barrier / (2 * N_BARRIERS))
-    return np.asarray(rates.reshape(-1), dtype=np.float32)
+    return np.tile(rates.reshape(1, -1).astype(np.float32), (2, 1))
 
 
 def _mean_dice(found: NDArray[Any], truth: NDArray[Any]) -> float:

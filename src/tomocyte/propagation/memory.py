@@ -33,12 +33,15 @@ class Memory:
     Parameters
     ----------
     borders : BorderModel
-    error_rates : ndarray (n_situations,), float32, optional
+    error_rates : ndarray (2, n_situations), float32, optional
+        Between two labelled slices, and at an open end ``open_distance`` slices from the last one.
+    open_distance : float
     slabs : tuple of SlabDigests
     """
 
     borders: BorderModel
     error_rates: NDArray[np.float32] | None
+    open_distance: float
     slabs: tuple[SlabDigests, ...]
 
     def filled_from(self, slab: Slab, given: str) -> str | None:
@@ -59,6 +62,7 @@ def memory_as_json(memory: Memory) -> dict[str, Any]:
             "cross_entropy": borders.cross_entropy,
         },
         "error_rates": None if memory.error_rates is None else memory.error_rates.tolist(),
+        "open_distance": memory.open_distance,
         "slabs": [asdict(entry) for entry in memory.slabs],
     }
 
@@ -85,7 +89,8 @@ def memory_from_json(content: dict[str, Any]) -> Memory:
             float(borders["cross_entropy"]),
         )
         slabs = tuple(SlabDigests(Slab(**entry["slab"]), entry["given"], entry["filled"]) for entry in content["slabs"])
-        return Memory(model, None if rates is None else np.array(rates, np.float32), slabs)
+        rates = None if rates is None else np.array(rates, np.float32).reshape(2, -1)
+        return Memory(model, rates, float(content["open_distance"]), slabs)
     except (KeyError, TypeError, ValueError) as error:
         problem = f"what the earlier result remembers cannot be read ({type(error).__name__}: {error})."
         raise InputError("E-PROPAGATION-PREVIOUS", problem, cure="Leave --update out.") from error
