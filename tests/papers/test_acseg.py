@@ -17,7 +17,7 @@ from tomocyte.errors import InputError, MetadataError
 from tomocyte.evaluation import Case
 from tomocyte.papers.acseg.differences import CellPair, close_up_box, missing_and_added
 from tomocyte.papers.acseg.experiment import FIELDS_RECIPES
-from tomocyte.papers.acseg.fields import field_pairs, field_plans, labelled_items, segmented_fields
+from tomocyte.papers.acseg.fields import SegmentedFields, field_pairs, field_plans, labelled_items
 from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
 from tomocyte.papers.acseg.segmentations import agreement_table, compare_case, compare_masks
 from tomocyte.training.recipe import build_recipe, load_recipe
@@ -212,7 +212,7 @@ def test_tomograms_with_masks_need_no_second_segmentation(tmp_path: Path) -> Non
     assert [(pair.name, pair.prediction.name, pair.truth.name) for pair in pairs] == [
         ("x", "x.ome.tif", "x_mask.ome.tif")
     ]
-    (field,) = segmented_fields(shipped(), labelled_items(shipped(), data), masks)
+    (field,) = SegmentedFields(shipped(), labelled_items(shipped(), data), masks)
     assert (field.case, field.voxel_size_um, field.is_simulated) == ("x", SIZE, False)
     assert np.array_equal(field.truth, first)
     assert np.array_equal(field.found, second)

@@ -22,7 +22,7 @@ from tomocyte.measurements import measure
 from tomocyte.papers.acseg.claims import claims_markdown, judge_scores, scores_markdown
 from tomocyte.papers.acseg.differences import CellPair, difference_figure
 from tomocyte.papers.acseg.fields import SegmentedField
-from tomocyte.papers.acseg.pictures import outline_panel
+from tomocyte.papers.acseg.pictures import outline_panel, title_of
 from tomocyte.papers.acseg.recipe import CellTypesRecipe
 from tomocyte.papers.acseg.thresholds import opening
 from tomocyte.papers.result import ExperimentResult
@@ -80,10 +80,11 @@ def cell_types_experiment(
     """
     import pandas as pd
 
-    title = f"{recipe.title}{' (simulated)' if any(field.is_simulated for field in fields) else ''}"
+    title = recipe.title
     rows: list[dict[str, Any]] = []
     pictures: dict[str, bytes] = {}
     for number, field in enumerate(fields, start=1):
+        title = title_of(recipe.title, is_simulated=field.is_simulated)
         rows.append(_row(field, recipe))
         name = field.case.replace(" ", "-")
         if f"planes-{name}" not in pictures:

@@ -147,4 +147,4 @@ def _towards(direction: NDArray[np.float64]) -> tuple[float, float]:
     """Elevation and azimuth of an eye that looks from a direction (z, y, x); the y axis of a picture points away."""
     z, y, x = direction
     elevation = math.degrees(math.atan2(z, math.hypot(y, x)))
-    return min(max(elevation, -40.0), 50.0), math.degrees(math.atan2(-y, x))
+    return min(max(elevation, -20.0), 50.0), math.degrees(math.atan2(-y, x))

@@ -13,7 +13,7 @@ from tomocyte.datasets.pairs import find_pairs
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.papers.acseg.cell_types import cell_types_experiment
-from tomocyte.papers.acseg.fields import field_pairs, field_plans, labelled_items, segment_items, segmented_fields
+from tomocyte.papers.acseg.fields import SegmentedFields, field_pairs, field_plans, labelled_items, segment_items
 from tomocyte.papers.acseg.promptable_slices import promptable_experiment
 from tomocyte.papers.acseg.recipe import (
     CellTypesRecipe,
@@ -93,7 +93,7 @@ def fields_experiment(
     options: dict[str, Any] = {"file_format": file_format, "callback": callback}
     if isinstance(recipe, SegmentationsRecipe):
         return segmentations_experiment(recipe, field_pairs(recipe, items, masks), **options), about
-    fields = list(segmented_fields(recipe, items, masks))
+    fields = SegmentedFields(recipe, items, masks)
     if isinstance(recipe, ThresholdingRecipe):
         return thresholding_experiment(recipe, fields, **options), about
     if isinstance(recipe, PromptableRecipe):

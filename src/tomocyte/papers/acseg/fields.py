@@ -6,10 +6,10 @@ To take the cases of a data set from elsewhere than its cards, change :func:`cas
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,24 +148,49 @@ def field_pairs(recipe: FieldsRecipe, items: Sequence[LabelledItem], masks: Path
     return pairs
 
 
-def segmented_fields(recipe: FieldsRecipe, items: Sequence[LabelledItem], masks: Path) -> Iterator[SegmentedField]:
-    """Every item with what was found in it, read when it is needed.
+class SegmentedFields(Sequence[SegmentedField]):
+    """Every item with what was found in it, each read when it is asked for, because full-sized ones fill the memory.
+
+    Parameters
+    ----------
+    recipe : FieldsRecipe
+    items : sequence of LabelledItem
+    masks : Path
+        A run, or a folder of label images.
 
     Raises
     ------
     InputError
-        ``E-PAIR``, ``E-SHAPE``, ``E-LABELS-TYPE``.
+        ``E-PAIR`` at once; ``E-SHAPE``, ``E-LABELS-TYPE`` when the field is read.
     """
-    options = ReadOptions(voxel_size_um=recipe.voxel_size_um)
-    for item, pair in zip(items, field_pairs(recipe, items, masks), strict=True):
-        opened = open_pair(pair, options, channel=None, structure=recipe.structure)
+
+    def __init__(self, recipe: FieldsRecipe, items: Sequence[LabelledItem], masks: Path) -> None:
+        self._recipe, self._items = recipe, items
+        self._pairs = field_pairs(recipe, items, masks)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> SegmentedField: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SegmentedField]: ...
+    def __getitem__(self, index: int | slice) -> SegmentedField | list[SegmentedField]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        return self._read(self._items[index], self._pairs[index])
+
+    def _read(self, item: LabelledItem, pair: Pair) -> SegmentedField:
+        structure = self._recipe.structure
+        options = ReadOptions(voxel_size_um=self._recipe.voxel_size_um)
+        opened = open_pair(pair, options, channel=None, structure=structure)
         volume = item.open_image()
         case = next(iter(opened.cases()))
         if case.prediction is None:
             problem = "holds probabilities, not labels."
             raise InputError("E-LABELS-TYPE", problem, path=pair.prediction, cure="Give label images.")
-        others = {name: item.read_labels(name) for name in item.labels if name != recipe.structure}
-        yield SegmentedField(
+        others = {name: item.read_labels(name) for name in item.labels if name != structure}
+        return SegmentedField(
             item.name, case_of(item), np.asarray(volume.planes(0, 0), np.float32), case.truth, case.prediction,
             others, volume.require_voxel_size(), volume.quantity or "value", volume.unit or "1",
             volume.is_simulated or opened.is_simulated,

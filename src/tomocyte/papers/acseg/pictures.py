@@ -16,6 +16,11 @@ _BRIGHTEST = 1.6
 """Planes are shown up to this many times the 99th percentile of the cells: glass and beads absorb far more."""
 
 
+def title_of(title: str, *, is_simulated: bool) -> str:
+    """A title that says whether the data are simulated."""
+    return f"{title} (simulated)" if is_simulated else title
+
+
 def fullest_plane(labels: NDArray[Any]) -> int:
     """The z plane with most of the structure."""
     return int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))

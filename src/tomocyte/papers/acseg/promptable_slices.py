@@ -16,7 +16,7 @@ from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.contours import ContourPanel, contour_figure
 from tomocyte.papers.acseg.claims import claims_markdown, judge_scores, scores_markdown
 from tomocyte.papers.acseg.fields import SegmentedField
-from tomocyte.papers.acseg.pictures import fullest_plane, outline_panel
+from tomocyte.papers.acseg.pictures import fullest_plane, outline_panel, title_of
 from tomocyte.papers.acseg.promptable import PromptableModel
 from tomocyte.papers.acseg.prompts import masks_of_cells
 from tomocyte.papers.acseg.recipe import PromptableRecipe
@@ -61,8 +61,9 @@ def promptable_experiment(
     model = PromptableModel(recipe.promptable) if recipe.promptable.decoder else None
     rows: list[dict[str, Any]] = []
     pictures: dict[str, bytes] = {}
-    title = f"{recipe.title}{' (simulated)' if any(field.is_simulated for field in fields) else ''}"
+    title = recipe.title
     for number, field in enumerate(fields, start=1):
+        title = title_of(recipe.title, is_simulated=field.is_simulated)
         panels: list[ContourPanel] = []
         for z in planes_of(field, recipe.slices):
             masks = _masks_of(model, field, z, recipe)

@@ -16,7 +16,7 @@ from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.contours import contour_figure
 from tomocyte.papers.acseg.claims import claims_markdown, judge_scores, scores_markdown
 from tomocyte.papers.acseg.fields import SegmentedField
-from tomocyte.papers.acseg.pictures import fullest_plane, outline_panel
+from tomocyte.papers.acseg.pictures import fullest_plane, outline_panel, title_of
 from tomocyte.papers.acseg.recipe import ThresholdingRecipe
 from tomocyte.papers.acseg.thresholds import METHODS, Example, Method, Tuned, threshold_mask, tune
 from tomocyte.papers.result import ExperimentResult
@@ -55,14 +55,17 @@ def thresholding_experiment(
     import pandas as pd
 
     total = len(METHODS) + len(fields)
-    examples = [_example(field) for field in fields]
+    examples, is_simulated = [], False
+    for field in fields:
+        examples.append(Example(field.case, field.image, field.truth != 0, field.voxel_size_um))
+        is_simulated |= field.is_simulated
     tuned: dict[Method, Tuned] = {}
     for number, method in enumerate(METHODS, start=1):
         tuned[method] = tune(method, examples, recipe.thresholds)
         callback(Progress(f"settings of {method}", "compare", state="done", done=number, total=total))
     rows: list[dict[str, Any]] = []
     pictures: dict[str, bytes] = {}
-    title = f"{recipe.title}{' (simulated)' if any(field.is_simulated for field in fields) else ''}"
+    title = title_of(recipe.title, is_simulated=is_simulated)
     for number, field in enumerate(fields, start=len(METHODS) + 1):
         masks = _masks_of(field, tuned)
         rows += [_row(field, method, mask) for method, mask in masks.items()]
@@ -74,10 +77,6 @@ def thresholding_experiment(
     tables = {"scores": scores, "settings": _settings_table(tuned), "claims": judged}
     named = {name.replace(" ", "-"): picture for name, picture in pictures.items()}
     return ExperimentResult(tables, named, _summary(title, recipe, scores, tables["settings"], judged), file_format)
-
-
-def _example(field: SegmentedField) -> Example:
-    return Example(field.case, field.image, field.truth != 0, field.voxel_size_um)
 
 
 def _masks_of(field: SegmentedField, tuned: dict[Method, Tuned]) -> dict[str, NDArray[np.bool_]]:
