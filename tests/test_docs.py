@@ -240,6 +240,7 @@ TREATMENTS = {
     r"tomocyte next-volumes ": "typed in tests/comparison/test_next_volumes.py",
     r" propagate |tomocyte next ": "typed in tests/propagation/test_propagation_page.py",
     r"tomocyte consensus ": "typed in tests/cli/test_consensus_command.py",
+    r"models import": "typed in tests/models/test_foreign.py",
     r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",

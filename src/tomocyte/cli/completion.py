@@ -46,6 +46,7 @@ def _measurements() -> list[str]:
 modalities = starting_with(lambda: names_of("modalities"))
 models = starting_with(_models)
 run_models = starting_with(lambda: ["auto", "classical", *_models()])
+refinements = starting_with(lambda: ["none", "boundary", *_models()])
 cell_methods = starting_with(lambda: [*names_of("cell_methods"), *_models()])
 samples = starting_with(_samples)
 measured = starting_with(_measurements)

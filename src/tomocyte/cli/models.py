@@ -87,20 +87,60 @@ def models_show(
 
 @app.command("import", cls=ListingCommand, short_help="Check a model and copy it to your own.")
 def models_import(
-    source: Annotated[Path, typer.Argument(help="Folder or .zip of a model package.", metavar="PATH")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder or .zip of a model package, or weights of another program: HDF5 of Keras (ACSeg.h5), a state "
+            "dictionary of PyTorch (.safetensors, .pt, .pth).",
+            metavar="PATH",
+        ),
+    ],
+    facts: Annotated[
+        Path | None,
+        typer.Option("--facts", help="YAML file with what weights do not say, as fields of a model card."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One such field, e.g. structures=[background,cell,bead]; may be repeated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check only; copy nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an imported model of the same name.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
     """Import a model: check it completely, then copy it to your own models.
 
-    No code from a package is ever run. Card, hashes, every tensor and the self-test are checked first; only card.json,
-    weights.safetensors and selftest.safetensors are copied, other files are ignored.
+    No code from a file is ever run. Of a package, card, hashes, every tensor and the self-test are checked first; only
+    card.json, weights.safetensors and selftest.safetensors are copied. Weights of another program need to be told
+    modality, structures (one per output, in order) and voxel_size_um; a state dictionary also network.name
+    (`tomocyte networks`). Layers are matched with the network's, and where the weights come from stands on the card.
     """
-    from tomocyte.models import install_model
+    from tomocyte.models.foreign import install_foreign, is_foreign, read_foreign
+    from tomocyte.models.installation import check_source, install_model
 
-    entry = install_model(source, is_overwriting=overwrite)
-    version = "" if entry.card is None else f" {entry.card.version}"
-    typer.echo(f"imported {entry.name}{version} into {entry.folder}")
+    is_weights = is_foreign(source)
+    if not is_weights and (facts is not None or overrides):
+        cure = "Leave out --facts and --set; they are for weights of another program."
+        raise SettingsError("E-USAGE", "a model package has its own card.", path=source, cure=cure)
+    if is_weights:
+        from tomocyte.settings import load_settings, with_overrides
+
+        content = {} if facts is None else load_settings(facts)
+        model = read_foreign(source, with_overrides(content, overrides or []))
+        card = model.card
+        entry = None if dry_run else install_foreign(model, is_overwriting=overwrite)
+        if entry is not None and entry.card is not None:
+            card = entry.card
+        how = "by their order, kind and shape" if model.is_by_order else "by their names"
+        typer.echo(f"{model.n_parameters:,} numbers matched with {card.network.name} {how}")
+    else:
+        card = check_source(source)
+        entry = None if dry_run else install_model(source, is_overwriting=overwrite)
+    if entry is None:
+        for line in _card_lines(card):
+            typer.echo(line)
+        typer.echo("nothing was imported (--dry-run)")
+    else:
+        typer.echo(f"imported {entry.name} {card.version} into {entry.folder}")
 
 
 @app.command("remove", cls=ListingCommand, short_help="Remove a model that you imported.")

@@ -87,6 +87,15 @@ def run(
             help="How touching cells are separated: {cell_methods}, or the name of a network. Default: auto.",
         ),
     ] = None,
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            "--refine",
+            autocompletion=completion.refinements,
+            help="Refine surfaces at the image's own voxel size: boundary (by the image alone, thin protrusions too), "
+            "or the name of a network that sees image and labels. Default: none.",
+        ),
+    ] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
     medium_ri: MediumChoiceOption = None,
@@ -193,6 +202,7 @@ def run(
         | {
             "model": model,
             "cells": cells,
+            "refinement": _refinement(refine),
             "uncertainty": _uncertainty(uncertainty, is_map_written=uncertainty_map),
             "structure": structure,
             "wavelength_um": wavelength_um,
@@ -353,7 +363,7 @@ def _run_settings(
     from tomocyte.settings import build_settings, load_settings, with_overrides
 
     content = with_overrides({} if file is None else load_settings(file), overrides)
-    for part in ("uncertainty", "contacts", "colocalisation"):
+    for part in ("uncertainty", "contacts", "colocalisation", "refinement"):
         if isinstance(content.get(part), dict) and flags.get(part):
             flags = {**flags, part: {**content[part], **flags[part]}}
     content |= {name: value for name, value in flags.items() if value is not None}
@@ -376,6 +386,13 @@ def _uncertainty(method: str | None, *, is_map_written: bool) -> dict[str, Any] 
     elif method is not None:
         settings |= {"method": "ensemble", "models": [name.strip() for name in method.split(",")]}
     return settings or None
+
+
+def _refinement(method: str | None) -> dict[str, Any] | None:
+    """The settings of the option; a word that is no method names a network."""
+    if method is None or method in ("none", "boundary"):
+        return None if method is None else {"method": method, "model": None}
+    return {"method": "network", "model": method}
 
 
 def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -268,6 +268,8 @@ def attribute(owner: Any, name: str, path: Path) -> Any | None:
     if not h5py.h5a.exists(owner.id, name.encode()):
         return None
     handle = h5py.h5a.open(owner.id, name.encode())
+    if handle.shape is not None and 0 in handle.shape:  # HDF5 takes a size of 0 for an error
+        return np.zeros(0)
     text = h5py.check_string_dtype(handle.dtype)
     if handle.get_storage_size() > LARGEST_ATTRIBUTE_NBYTES or (handle.dtype.kind not in "biufS" and text is None):
         raise InputError("E-HDF5-ATTRIBUTE", f"its attribute {name} is neither a number nor text.", path=path)

@@ -6,12 +6,13 @@ A bundled name cannot be taken by another model. To install from another kind of
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.ledger import writing
 from tomocyte.models.archive import LARGEST, read_archive
-from tomocyte.models.card import card_from_bytes
+from tomocyte.models.card import ModelCard, card_from_bytes
 from tomocyte.models.library import ModelEntry, is_bundled, list_models, user_folder
 from tomocyte.models.package import load_package, publish_package
 from tomocyte.models.reading import CARD_FILE, PACKAGE_FILES, read_plain
@@ -40,14 +41,7 @@ def install_model(source: str | Path, *, is_overwriting: bool = False) -> ModelE
         ``E-MODEL-EXISTS``, or what :func:`tomocyte.ledger.writing` raises.
     """
     path = Path(source)
-    if path.is_dir():
-        files = {name: read_plain(path / name, largest_nbytes=LARGEST[name]) for name in PACKAGE_FILES}
-    elif path.is_file():
-        files = read_archive(path)
-    else:
-        raise InputError(
-            "E-MODEL-FILE", "does not exist.", path=path, cure="Give the folder or .zip of a model package."
-        )
+    files = _files_of(path)
     card = card_from_bytes(files[CARD_FILE], path)
     if is_bundled(card.name):
         problem = f"{card.name!r} is the name of a model that comes with tomocyte."
@@ -55,6 +49,35 @@ def install_model(source: str | Path, *, is_overwriting: bool = False) -> ModelE
     folder = user_folder() / card.name
     publish_package(folder, files, is_overwriting=is_overwriting, check=load_package)
     return ModelEntry(card.name, folder, "user", card)
+
+
+def check_source(source: str | Path) -> ModelCard:
+    """Check a package or its .zip as :func:`install_model` does, and leave nothing behind.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    InputError
+        As :func:`install_model`.
+    """
+    files = _files_of(Path(source))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in files.items():
+            (Path(folder) / name).write_bytes(data)
+        return load_package(folder).card
+
+
+def _files_of(path: Path) -> dict[str, bytes]:
+    """The three files of a package folder, or of a .zip of one."""
+    if path.is_dir():
+        return {name: read_plain(path / name, largest_nbytes=LARGEST[name]) for name in PACKAGE_FILES}
+    if path.is_file():
+        return read_archive(path)
+    cure = "Give the folder or .zip of a model package, or a file of weights (.h5, .safetensors, .pt)."
+    raise InputError("E-MODEL-FILE", "does not exist.", path=path, cure=cure)
 
 
 def removable_model(name: str) -> ModelEntry:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 LARGE_SECTION = 512
 """Sections are predicted in tiles of at least this many pixels: larger ones see more around them and overlap less."""
-MODELS_HELD = 2
-"""Models that stay loaded in a process: one that finds structures and one that tells cells apart."""
+MODELS_HELD = 3
+"""Models that stay loaded in a process: one that finds structures, one that tells cells apart, one that refines."""
 
 
 @dataclass(frozen=True, eq=False)

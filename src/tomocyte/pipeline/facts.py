@@ -63,6 +63,8 @@ class ItemFacts(Settings):
     object_diameter_um: tuple[float | None, ...] | None = None
     """Of each frame, the objects' typical diameter where scales of the classical engine follow it; empty where nothing
     stands out of the noise."""
+    refinement: tuple[dict[str, Any], ...] | None = None
+    """Of each frame, how much the refinement of surfaces changed."""
     missing_cone: tuple[dict[str, Any], ...] | None = None
     """Of each tomogram, how index and dry mass were corrected for missing frequencies."""
     tracking: dict[str, Any] | None = None
@@ -79,6 +81,6 @@ class ItemFacts(Settings):
         content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
         optional = (
             "affine", "affine_unit", "trained_model", "left_out_model", "cells", "domain", "object_diameter_um",
-            "missing_cone", "tracking", "edits", "masks",
+            "refinement", "missing_cone", "tracking", "edits", "masks",
         )  # fmt: skip
         return {name: value for name, value in content.items() if not (name in optional and value is None)}

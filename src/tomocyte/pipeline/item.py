@@ -20,7 +20,7 @@ from tomocyte.modalities import Modality, modalities, modality
 from tomocyte.pipeline.analysis import Analysis, analyse
 from tomocyte.pipeline.forecast import forecast_run, peak_memory_bytes
 from tomocyte.pipeline.masks import open_masks
-from tomocyte.pipeline.planning import plan_run, requested_card, requested_cells_card
+from tomocyte.pipeline.planning import plan_run, requested_card, requested_cells_card, requested_refinement_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.progress import Callback, Progress
 from tomocyte.volume import Origin, Volume
@@ -41,6 +41,7 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
     kind = modality(settings.modality)
     requested_card(settings)
     requested_cells_card(settings)
+    requested_refinement_card(settings)
     medium = None if settings.medium_ri == "background" else settings.medium_ri
     options = ReadOptions(
         voxel_size_um=settings.voxel_size_um,

@@ -89,6 +89,8 @@ class Plan:
         Name or folder of the network that tells cells apart.
     cells_card : ModelCard or None
         Of that network.
+    refinement_card : ModelCard or None
+        Of the network that refines surfaces.
     main : str
         What the main objects, ``cell`` inside the program, are called in tables and files.
     measurements : tuple of str
@@ -139,6 +141,7 @@ class Plan:
     edits: EditList | None
     notices: tuple[Notice, ...]
     left_out_model_sha256: str | None = None
+    refinement_card: ModelCard | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
     optics: OdtInstrument | None = None
     optics_origin: Origin | None = None
@@ -190,6 +193,9 @@ class Plan:
             "engine": None if self.engine is None else dict(self.engine),
             "confidence": self.confidence,
             "cells": self.cells if self.cells_card is None else f"{self.cells_card.name} {self.cells_card.version}",
+            "refinement": self.settings.refinement.method
+            if self.refinement_card is None
+            else f"{self.refinement_card.name} {self.refinement_card.version}",
             "classical": json.loads(self.classical.model_dump_json()),
             "main_structure": self.main,
             "measurements": [*self.measurements, *self.pair_measurements],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.modalities import Modality, modality
+from tomocyte.models.objects import BACKGROUND
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.notices import Notice
 from tomocyte.pipeline.optics import optics_of
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 CELL_METHODS = ("watershed", "components")
 """How cells are told apart without a network."""
+LABELS_CHANNEL = "labels"
+"""The channel in which a network that refines surfaces sees the first level."""
 CELLS_MODEL = "odt-cells"
 """The network that tells cells apart where none is named."""
 INTENSITIES = ("mean_intensity", "sd_intensity")
@@ -89,6 +92,30 @@ def _cells_card(settings: RunSettings, card: ModelCard | None) -> ModelCard | No
             f"give {cells_card.name} with --model.",
         )
     return cells_card
+
+
+def requested_refinement_card(settings: RunSettings) -> ModelCard | None:
+    """The card of the network that refines surfaces in a run; ``None`` where none does. Weights are not read.
+
+    Raises
+    ------
+    SettingsError
+        ``E-MODEL-NAME``; ``E-MODEL-ROLE``: the model named does not see an image and labels.
+    """
+    if settings.refinement.model is None:
+        return None
+    from tomocyte.models import find_model, read_card
+
+    card = read_card(find_model(settings.refinement.model))
+    is_fit = card.dimensions == 3 and len(card.channels) == 2 and card.channels[1] == LABELS_CHANNEL
+    if not is_fit or card.activation != "softmax" or card.structures[0] != BACKGROUND:
+        raise SettingsError(
+            "E-MODEL-ROLE",
+            f"{card.name} cannot refine surfaces: that takes a 3-D softmax network with the channels IMAGE, "
+            f"{LABELS_CHANNEL} and {BACKGROUND} as its first structure.",
+            cure="Use --refine boundary, which needs no network.",
+        )
+    return card
 
 
 def _structures_of(card: ModelCard) -> set[str]:
@@ -174,6 +201,13 @@ def plan_run(
             path=volume.path,
             cure="Leave out --mesh.",
         )
+    if settings.refinement.method != "none" and math.isnan(voxel_size_um[0]):
+        raise SettingsError(
+            "E-REFINE-PLANAR",
+            "the surfaces of a planar image cannot be refined.",
+            path=volume.path,
+            cure="Leave out --refine.",
+        )
     measurements, pairs = _measurements(kind, channels, segmented, voxel_size_um, settings.measurements)
     plan = Plan(
         settings=settings,
@@ -194,6 +228,7 @@ def plan_run(
         cells=cells,
         cells_model=None if cells_card is None else CELLS_MODEL if settings.cells == AUTO else settings.cells,
         cells_card=cells_card,
+        refinement_card=requested_refinement_card(settings),
         main=main,
         measurements=measurements,
         pair_measurements=pairs,

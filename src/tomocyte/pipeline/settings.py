@@ -10,6 +10,7 @@ from tomocyte.confidence.settings import UncertaintySettings
 from tomocyte.measurements.colocalisation import ColocalisationSettings
 from tomocyte.measurements.spatial.settings import ContactSettings
 from tomocyte.models.settings import InferenceSettings
+from tomocyte.segmentation.refinement.settings import RefinementSettings
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.settings import Settings
 from tomocyte.simulation.physics.optics import OdtInstrument
@@ -37,6 +38,8 @@ class RunSettings(Settings):
     has_binucleate_cells: bool = True
     """Whether two nuclei belong to one cell where their parts of the mask of all cells meet without a waist. ``false``
     makes a cell of every nucleus: for crowded cultures, whose cells press against each other and have one each."""
+    refinement: RefinementSettings = RefinementSettings()
+    """Whether surfaces are refined at the image's own voxel size, and how."""
     segmentation: SegmentationSettings | None = None
     """Settings of the classical engine; empty: those of the modality."""
     structure: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}$")

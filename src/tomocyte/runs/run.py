@@ -91,7 +91,7 @@ def run_inputs(
     from tomocyte.corrections.files import load_edits
     from tomocyte.measurements import find_measurements
     from tomocyte.models.loaded import card_sha256
-    from tomocyte.pipeline.planning import requested_card, requested_cells_card
+    from tomocyte.pipeline.planning import requested_card, requested_cells_card, requested_refinement_card
 
     modality(settings.modality)
     find_measurements(settings.measurements)
@@ -104,9 +104,14 @@ def run_inputs(
     named = settings.model_copy(
         update={"edits": None} | ({} if card is None or settings.model == "auto" else {"model": card.name})
     )
-    cells = requested_cells_card(settings)
-    cells_sha256 = {} if cells is None else {"cells": card_sha256(cells)}
-    request = sha256_of_json(named.model_dump(mode="json") | cells_sha256)
+    cells, refinement = requested_cells_card(settings), requested_refinement_card(settings)
+    further = {"cells": cells, "refinement.model": refinement}
+    hashes = {name: card_sha256(other) for name, other in further.items() if other is not None}
+    if refinement is not None:
+        named = named.model_copy(
+            update={"refinement": settings.refinement.model_copy(update={"model": refinement.name})}
+        )
+    request = sha256_of_json(named.model_dump(mode="json") | hashes)
     key = Key(request, None if card is None else card_sha256(card))
     result = RunResult()
     with Ledger(output, "run", settings.modality) as ledger:

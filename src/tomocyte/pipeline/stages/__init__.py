@@ -19,6 +19,7 @@ from tomocyte.pipeline.stages.missing_cone import MissingConeStage
 from tomocyte.pipeline.stages.model import ModelStage
 from tomocyte.pipeline.stages.organelles import OrganellesStage
 from tomocyte.pipeline.stages.plausibility import PlausibilityStage
+from tomocyte.pipeline.stages.refine import RefineStage
 from tomocyte.pipeline.stages.repair import RepairStage
 from tomocyte.pipeline.stages.tracking import TrackingStage
 
@@ -31,6 +32,7 @@ STAGES: dict[str, type[Stage]] = {
         ModelStage,
         CellsStage,
         ClassicalStage,
+        RefineStage,
         CorrectionsStage,
         RepairStage,
         MeasureStage,
