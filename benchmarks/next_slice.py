@@ -1,10 +1,11 @@
 """Is it worth labelling the slice that tomocyte names next? Dice at equal labour beside regular and random slices.
 
 Run it with ``python benchmarks/next_slice.py``, on the cells of ``propagation_inputs.py``; ``--data DIR`` adds cristae
-in soft X-rays (``sxt_contour``). *next* starts with three regular slices and labels, one at a time, the slice named
-next; *regular* has as many slices, evenly spread with half a step at the ends; *random* draws them (mean of three
-draws, and the worst and best). Dice is the mean of all labels over the whole volume, labelled slices included, as a
-user has it. Last come the wrong voxels that labelling was expected to remove and did remove.
+in soft X-rays (``sxt_contour``) and nuclei (``nuclei3d_gonuclear``). *next* starts with three regular slices and
+labels, one at a time, the slice named next; *regular* has as many slices, evenly spread with half a step at the ends;
+*random* draws them (mean of three draws, and the worst and best). Dice is the mean of all labels over the whole volume,
+labelled slices included, as a user has it. Last come the wrong voxels that labelling was expected to remove and did
+remove.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from propagation_inputs import Case, cristae, simulated
+from propagation_inputs import Case, cristae, nuclei, simulated
 
 from tomocyte.propagation import DenseLabels, method_of, propagate
 from tomocyte.propagation.next_slice import next_slices, profile_errors
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def cases(data: Path | None, shape: tuple[int, int, int], n_seeds: int) -> Iterator[Case]:
     if data is not None:
         yield next(cristae(data))
+        yield from nuclei(data)
     for seed in range(n_seeds):
         yield from simulated(seed, shape, 20)
 

@@ -38,11 +38,26 @@ def test_errors_that_grow_with_the_gap() -> None:
     assert best.gain_voxels == pytest.approx(17)
 
 
-def test_errors_that_are_everywhere_are_removed_only_where_one_labels() -> None:
-    """As many beside the labelled slices as in the middle: a nearer label takes away those of its own slice alone."""
+def test_errors_that_are_everywhere_halve_the_gap() -> None:
+    """The bridge spreads by 5/6, 8/6, 9/6, 8/6, 5/6; over 3 slices by 2/3: 7 become 5.6 and 3.5 on both sides.
+
+    Of these, labelling slice 1 leaves 7 / (8/6) / 2 = 2.625 on slice 2.
+    """
     found = next_slices(profile([0, 7, 7, 7, 7, 7, 0], (0, 6)), 9)
-    assert sorted(one.index for one in found) == [1, 2, 3, 4, 5]
-    assert [one.gain_voxels for one in found] == pytest.approx([7] * 5)
+    assert found[0].index == 3
+    assert found[0].gain_voxels == pytest.approx(35 - 2 * (5.6 + 3.5))
+    assert {one.index for one in found[1:3]} == {1, 5}
+    assert found[1].gain_voxels == pytest.approx(5.6 + 3.5 - 2.625)
+    assert sum(one.gain_voxels for one in found) == pytest.approx(35)
+
+
+def test_the_larger_of_two_gaps_comes_first_unless_less_is_wrong_in_it() -> None:
+    slices = (0, 6, 16)
+    even = np.full(17, 3.0)
+    even[list(slices)] = 0
+    assert next_slices(profile(even.tolist(), slices), 1)[0].index == 11
+    even[7:16] = 1
+    assert next_slices(profile(even.tolist(), slices), 1)[0].index == 3
 
 
 def test_gains_never_exceed_what_is_expected_to_be_wrong_and_end_with_it() -> None:

@@ -1,11 +1,11 @@
 """Label this slice next: the one whose labelling is expected to remove most wrong voxels.
 
 The uncertainty of a slice, summed, is how many of its voxels are expected to be wrong. How that falls when a slice of
-its slab is labelled is modelled. What is expected to be wrong right beside a labelled slice stays, however near the
-next one is. The rest strays from the labelled slices like a random walk that both ends hold (a Brownian bridge): it is
-proportional to ``(z - a)(b - z) / (b - a)`` between labelled slices ``a`` and ``b``, and to the distance beyond the
-first and the last, so that it grows linearly with the gap. Slices that follow are planned as if those before them were
-labelled already. To let errors fall in another manner, change :func:`_spread`.
+its slab is labelled is modelled: labels stray from the labelled slices like a random walk that both ends hold (a
+Brownian bridge), so that errors are proportional to ``(z - a)(b - z) / (b - a)`` between labelled slices ``a`` and
+``b``, and to the distance beyond the first and the last. Where they are equal everywhere, the largest gap is halved; so
+they are, even where what is wrong cannot be seen (objects within a gap). Slices that follow are planned as if those
+before them were labelled already. To let errors fall in another manner, change :func:`_spread`.
 """
 
 from __future__ import annotations
@@ -203,49 +203,31 @@ def _spread(slab: Slab, indices: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray((indices - before) * (after - indices) / (after - before), dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class _Growth:
-    """Expected errors of each slice: a part that is there however near the next labelled slice, and one that grows."""
-
-    constant: NDArray[np.float64]
-    per_spread: NDArray[np.float64]
-
-
-def _growth(profile: ErrorProfile) -> _Growth:
-    """What the slices beside the labelled ones hold is constant; the rest grows with the spread.
-
-    Where nothing was filled, both are the mean of the slices that were.
-    """
+def _growth(profile: ErrorProfile) -> NDArray[np.float64]:
+    """Expected errors of each slice per spread; where nothing was filled, the mean of the slices that were."""
     n_slices = len(profile.errors)
-    spread, constant = np.zeros(n_slices), np.zeros(n_slices)
+    spread = np.zeros(n_slices)
     walls: list[int | None] = [None, *profile.slices, None]
     for slab in pairwise(walls):
         indices = _inside(slab, n_slices)
-        if len(indices):
-            spread[indices] = _spread(slab, indices)
-            beside = [indices[0]] * (slab[0] is not None) + [indices[-1]] * (slab[1] is not None)
-            constant[indices] = min(profile.errors[beside], default=0.0)
-    constant = np.minimum(constant, profile.errors)
-    growing = profile.errors - constant
-    per_spread = np.divide(growing, spread, out=np.zeros_like(spread), where=spread > 0)
+        spread[indices] = _spread(slab, indices)
+    per_spread = np.divide(profile.errors, spread, out=np.zeros_like(spread), where=spread > 0)
     is_known = profile.is_filled & (spread > 0)
-    constant[~profile.is_filled] = constant[is_known].mean() if is_known.any() else 0
     if is_known.any():
-        per_spread[~profile.is_filled] = growing[is_known].sum() / spread[is_known].sum()
-    return _Growth(constant, per_spread)
+        per_spread[~profile.is_filled] = profile.errors[is_known].sum() / spread[is_known].sum()
+    return per_spread
 
 
-def _left(profile: ErrorProfile, growth: _Growth, slab: Slab) -> float:
+def _left(profile: ErrorProfile, per_spread: NDArray[np.float64], slab: Slab) -> float:
     """Errors expected in a slab; a slice that was not filled stays so beyond the last labelled one."""
     indices = _inside(slab, len(profile.errors))
-    modelled = growth.constant[indices] + growth.per_spread[indices] * _spread(slab, indices)
-    modelled = np.minimum(profile.errors[indices], modelled)
+    modelled = np.minimum(profile.errors[indices], per_spread[indices] * _spread(slab, indices))
     if slab[0] is None or slab[1] is None:
         modelled = np.where(profile.is_filled[indices], modelled, profile.errors[indices])
     return float(modelled.sum())
 
 
-def _best_of(profile: ErrorProfile, growth: _Growth, slab: Slab) -> tuple[int, float]:
+def _best_of(profile: ErrorProfile, growth: NDArray[np.float64], slab: Slab) -> tuple[int, float]:
     """The slice of a slab that removes most when labelled, and how much; of equal ones the middle one."""
     indices = _inside(slab, len(profile.errors))
     if not len(indices):
