@@ -12,7 +12,7 @@ import torch
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import write_volume
-from tomocyte.models import load_package
+from tomocyte.models import check_fit, load_package
 from tomocyte.models.loaded import load_from_package
 from tomocyte.models.objects import ObjectRules
 from tomocyte.models.prediction import ModelInput, predict_objects
@@ -266,6 +266,11 @@ def test_a_training_ends_in_a_model_that_labels_tomograms_of_any_shape(
     assert card.structures == ("background", "cell", "bead")
     assert card.scaled_frame is not None
     assert card.scaled_frame.mean is not None
+    assert card.voxel_size_um == pytest.approx((0.1, 0.1, 0.1))
+    for voxel_um in (0.03, 0.9):  # one shape whatever the voxels
+        values = np.random.default_rng(0).integers(0, 255, (4, 9, 30)).astype(np.float32)
+        known: dict[str, Any] = {"voxel_size_um": (voxel_um,) * 3, "origin": {"voxel_size_um": "user"}}
+        assert check_fit(card, Volume.from_array(values, quantity="intensity", **known)) == ()
     parts = scene(np.random.default_rng(77))
     grown = {name: np.kron(array, np.ones((2, 2, 2), array.dtype)) for name, array in parts.items()}
     model = load_from_package(package, engine="torch", precision="fp32")

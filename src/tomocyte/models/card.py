@@ -157,7 +157,8 @@ class ModelCard(Settings):
     fixed_frame: FixedFrameSettings | None = None
     """3-D networks that see every volume at one shape; ``voxel_size_um`` is then that of the training volumes."""
     scaled_frame: ScaledFrameSettings | None = None
-    """3-D softmax networks that see every volume at one shape and one range of values."""
+    """3-D softmax networks that see every volume at one shape and one range of values; ``voxel_size_um`` is then that
+    of the training volumes."""
     threshold: dict[Word, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     """Probability from which a voxel belongs to a structure; 0.5 where not given."""
     calibration: dict[Word, StructureCalibration] = Field(default_factory=dict)

@@ -41,6 +41,8 @@ SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
 VOXEL_SIZE_RANGE = (0.1, 1.5)
 """Finer voxels are averaged to the network's size; much coarser ones lack the detail."""
+SCALED_VOXEL_SIZE_RANGE = (0.1, 10.0)
+"""The same for networks of a scaled frame, which see every volume at one shape."""
 VALIDATION = "validation (seen while training)"
 """Name of the validation scores on a card."""
 CELL_CHANNELS = ("membrane", "nucleus", "other_nuclei")
@@ -250,7 +252,7 @@ def card_of(recipe: Recipe, samples: Samples, outcome: TrainingResult) -> ModelC
     """The model card of a finished training; figures on held-out data are the experiment's to add."""
     image, _ = samples.volume(0)
     n_axes = samples.n_axes
-    size = samples.pixel_size_um(0)
+    size = samples.pixel_size_um(0) if recipe.data.scaled_frame is None else image.require_voxel_size()
     softmax = recipe.loss.activation == "softmax"
     shape = recipe.data.patch_shape or tuple(
         min(4096, -(-length // 16) * 16) for length in samples.whole(0)[0].shape[1:]
@@ -326,9 +328,14 @@ def _input_of(recipe: Recipe, samples: Samples) -> dict[str, Any]:
         "quantity": image.quantity or kind.quantity,
         "channels": _channel_names(kind.channels, image),
         "normalization": recipe.data.normalization,
-        "voxel_size_range": VOXEL_SIZE_RANGE,
+        "voxel_size_range": voxel_size_range(recipe),
         "value_range": value_range(samples) if recipe.data.scaled_frame is None else kind.plausible_range,
     }
+
+
+def voxel_size_range(recipe: Recipe) -> tuple[float, float]:
+    """How far an image's voxel size may be from that on the card, as factors."""
+    return VOXEL_SIZE_RANGE if recipe.data.scaled_frame is None else SCALED_VOXEL_SIZE_RANGE
 
 
 def _channel_names(usual: tuple[str, ...], image: Volume) -> tuple[str, ...]:
