@@ -16,7 +16,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.learning import ScoreSeries, learning_figure, score_series_figure
 from tomocyte.papers.acseg.learning_curve.recipe import LearningCurveRecipe, NeededClaim
-from tomocyte.papers.acseg.trainings.claims import claim_lines, claim_table, score_rows
+from tomocyte.papers.acseg.trainings.claims import claim_lines, claim_table, mean_and_sd_text, score_rows
 from tomocyte.papers.acseg.trainings.score import FIGURES
 from tomocyte.papers.result import ExperimentResult
 from tomocyte.papers.score_tables import PublishedTable, load_published
@@ -220,7 +220,8 @@ def _curve_lines(curve: pd.DataFrame) -> list[str]:
                 "" if math.isnan(row["published_mean"]) else f"{row['published_mean']:.4f} ± {row['published_sd']:.4f}"
             )
             lines.append(
-                f"| {row['n_training']} | {row['dice_mean']:.4f} ± {row['dice_sd']:.4f} | {row['dice_worst']:.4f} | "
+                f"| {row['n_training']} | {mean_and_sd_text(row['dice_mean'], row['dice_sd'])} | "
+                f"{row['dice_worst']:.4f} | "
                 f"{_error(row, 'volume')} | {_error(row, 'surface_to_volume')} | {row['n_steps']:,} | "
                 f"{row['core_minutes']:.1f} | {printed} |"
             )
@@ -248,7 +249,7 @@ def _label_lines(quality: pd.DataFrame, recipe: LearningCurveRecipe) -> list[str
     ]
     for row in quality.to_dict("records"):
         lines.append(
-            f"| {row['labels']} | {row['structure']} | {row['dice_mean']:.4f} ± {row['dice_sd']:.4f} | "
+            f"| {row['labels']} | {row['structure']} | {mean_and_sd_text(row['dice_mean'], row['dice_sd'])} | "
             f"{row['dice_worst']:.4f} | {row['n_painted']:.0f} of {row['n_slices']:.0f} |"
         )
     return [*lines, ""]

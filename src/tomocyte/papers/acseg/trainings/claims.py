@@ -221,3 +221,14 @@ def score_rows(table: pd.DataFrame, keys: Sequence[str], quantities: Sequence[st
             place = rows.setdefault(str(network), {}).setdefault(quantity, {})
             place.setdefault("/".join(map(str, key)), {})[str(item)] = float(part[quantity].mean())
     return rows  # type: ignore[return-value]
+
+
+def mean_and_sd_text(mean: float, deviation: float) -> str:
+    """``mean ± SD``, without the SD of a single volume.
+
+    Examples
+    --------
+    >>> mean_and_sd_text(0.95, 0.01), mean_and_sd_text(0.95, math.nan)
+    ('0.9500 ± 0.0100', '0.9500')
+    """
+    return f"{mean:.4f}" + ("" if math.isnan(deviation) else f" ± {deviation:.4f}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.scatter import ScatterPanel, scatter_figure
-from tomocyte.papers.acseg.trainings.claims import Rows, claim_lines, claim_table, score_rows
+from tomocyte.papers.acseg.trainings.claims import Rows, claim_lines, claim_table, mean_and_sd_text, score_rows
 from tomocyte.papers.acseg.trainings.score import FIGURES
 from tomocyte.papers.acseg.transfer.prediction import PredictionTables, verdict
 from tomocyte.papers.acseg.transfer.recipe import TransferRecipe
@@ -140,18 +140,14 @@ def _table_lines(recipe: TransferRecipe, table: pd.DataFrame, published: Publish
             lines.append(_piped([str(training_set), *shown, "" if math.isnan(minutes) else f"{minutes:.1f}"]))
             printed = [] if published is None else [published.rows.get(f"{training_set}/{name}") for name in types]
             if any(row is not None for row in printed):
-                values = ["" if row is None else _mean_sd(*row.dice[:2]) for row in printed]
+                values = ["" if row is None else mean_and_sd_text(row.dice[0], row.dice[-1]) for row in printed]
                 lines.append(_piped(["the paper's (real)", *values, ""]))
         lines.append("")
     return lines
 
 
 def _cell(row: Any) -> str:
-    return f"{_mean_sd(row['dice_mean'], row['dice_sd'])} ({row['dice_worst']:.3f})"
-
-
-def _mean_sd(mean: float, deviation: float = math.nan) -> str:
-    return f"{mean:.4f}" + ("" if math.isnan(deviation) else f" ± {deviation:.4f}")
+    return f"{mean_and_sd_text(row['dice_mean'], row['dice_sd'])} ({row['dice_worst']:.3f})"
 
 
 def _piped(cells: list[str]) -> str:
