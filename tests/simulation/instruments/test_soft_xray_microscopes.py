@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from pydantic import ValidationError
 from scipy.ndimage import binary_erosion
 
+from tomocyte.errors import SettingsError
 from tomocyte.simulation.cells.settings import SceneSettings
 from tomocyte.simulation.dataset import simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
@@ -67,6 +69,37 @@ def test_a_data_set_is_a_capillary_of_t_cells_unless_it_says_otherwise():
     assert DatasetSettings(modality="sxt", scene=SceneSettings(capillary=None)).scene.capillary is None
     assert DatasetSettings(modality="sxt", instrument="flat-holder").scene.capillary is None
     assert DatasetSettings().scene.capillary is None
+
+
+def test_a_cell_line_is_known_by_its_other_spellings():
+    plain, other = (DatasetSettings.model_validate({"modality": "sxt", "preset": name}) for name in ("Huh-7", "huh7"))
+    assert plain.scene == other.scene
+    assert plain.scene.capillary.inner_radius_um[0] > 9
+
+
+def test_what_has_no_part_in_a_capillary_is_refused():
+    with pytest.raises(ValidationError, match="floor_um, border_overhang has no part in a capillary"):
+        DatasetSettings.model_validate({"modality": "sxt", "scene": {"floor_um": 1.0, "border_overhang": 0.0}})
+    flat = {"modality": "sxt", "instrument": "flat-holder", "scene": {"floor_um": 1.0}}
+    assert DatasetSettings.model_validate(flat).scene.floor_um == 1.0
+
+
+def test_frozen_cells_do_not_move():
+    settings = DatasetSettings.model_validate({"modality": "sxt", "n_frames": 2})
+    with pytest.raises(SettingsError, match="frozen"):
+        simulate_item(settings, 0, seed=1)
+
+
+def test_the_table_has_the_mean_absorption_of_the_voxels(item):
+    """Means over the voxels of cell and nucleus, to 3 %; bead and glass, whose rims voxels share, as drawn."""
+    table = item.truth().set_index("structure")
+    truth = item.frame(0).truth
+    for name in ("cell", "nucleus"):
+        is_object = truth.labels[name] == 1
+        assert table.loc[[name], "mean_lac_per_um"].iloc[0] == pytest.approx(truth.ri[is_object].mean(), rel=0.03)
+    for name in ("bead", "capillary"):
+        drawn = {"bead": item.optics.degradation.bead_per_um, "capillary": item.optics.degradation.glass_per_um}[name]
+        assert table.loc[[name], "mean_lac_per_um"].iloc[0] == pytest.approx(drawn)
 
 
 def test_true_absorption_of_a_field(item):

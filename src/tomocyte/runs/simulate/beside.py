@@ -98,7 +98,8 @@ def _settings_like(real: Volume, settings: dict[str, Any], *, is_image: bool) ->
     size = real.require_voxel_size()
     planes, height, width = real.spatial_shape
     voxel: VoxelSize = (PLANE_UM, size[1], size[2]) if is_image else size
-    whole = {} if is_image else {"border_overhang": 0.0}
+    defaults = instrument(settings.get("modality", "odt")).defaults_of(settings).get("scene", {})
+    whole = {} if is_image or "capillary" in defaults else {"border_overhang": 0.0}
     scene = {"mitotic_share": 0.0, "apoptotic_share": 0.0, **whole, **settings.get("scene", {})}
     if real.medium_ri is not None:
         scene["medium_ri"] = (real.medium_ri, real.medium_ri)

@@ -21,7 +21,8 @@ from tomocyte.simulation.dataset import SimulatedItem, simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.simulation.instruments import instrument
 
-DRAWN = ("cell", "nucleus", "nucleolus", "lipid_droplet")
+NOT_DRAWN = "capillary"
+"""Its outline is as plain in the image, and would hide it."""
 
 
 class _Camera:
@@ -60,7 +61,8 @@ class _Camera:
             self.recovered.append({str(label): float(share) for label, share in simulated.recovered().items()})
         if not self.picture:
             volume = self._item.volume()
-            labels = {name: simulated.labels(name) for name in DRAWN}
+            drawn = [name for name in self._item.instrument.structures if name != NOT_DRAWN]
+            labels = {name: simulated.labels(name) for name in drawn}
             size = volume.require_voxel_size()
             self.picture = overview(
                 simulated.measured, labels, size, unit=volume.unit, quantity=volume.quantity or "", title="simulated"

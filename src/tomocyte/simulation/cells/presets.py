@@ -108,11 +108,22 @@ def cell_line(name: str) -> CellLine:
     >>> cell_line("raw264.7").kind
     'macrophage'
     """
+    row = find_line(name)
+    if row is None:
+        raise SettingsError("E-SIM-PRESET", f"unknown cell line {name!r}.", cure=f"Known: {', '.join(CELL_LINES)}.")
+    return row
+
+
+def find_line(name: str) -> CellLine | None:
+    """The cell line of that name as :func:`cell_line` reads it, or ``None``.
+
+    Examples
+    --------
+    >>> find_line("huh7").name, find_line("moon cell")
+    ('Huh-7', None)
+    """
     key = _plain(name)
-    for row in _ROWS:
-        if _plain(row.name) == key:
-            return row
-    raise SettingsError("E-SIM-PRESET", f"unknown cell line {name!r}.", cure=f"Known: {', '.join(CELL_LINES)}.")
+    return next((row for row in _ROWS if _plain(row.name) == key), None)
 
 
 def _plain(name: str) -> str:

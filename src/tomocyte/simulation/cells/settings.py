@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from tomocyte.settings import Settings
 
@@ -139,6 +139,22 @@ class SceneSettings(Settings):
     ``border_overhang`` and ``height_scale`` have no part."""
     has_organelles: bool = True
     """Whether vesicles, mitochondria, endoplasmic reticulum, Golgi and reticulum are made (droplets always are)."""
+
+    @model_validator(mode="after")
+    def _has_a_floor_or_a_capillary(self) -> SceneSettings:
+        """Refuse what has no part in a capillary, where it was changed."""
+        if self.capillary is not None:
+            changed = [
+                name
+                for name in ("floor_um", "height_scale", "border_overhang")
+                if getattr(self, name) != SceneSettings.model_fields[name].default
+            ]
+            if changed:
+                raise ValueError(
+                    f"{', '.join(changed)} has no part in a capillary; leave it out, or set capillary to null "
+                    "(capillary.end_overhang says how far cells reach over the ends)"
+                )
+        return self
 
 
 SHIFTS: dict[str, dict[str, Range]] = {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
+from tomocyte.simulation.cells.presets import find_line
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -183,8 +184,8 @@ class Instrument(Generic[V, D, R]):
         variant = content.get("instrument") or self.default
         layers = [self.defaults.get(variant, {}), self.cases.get(case, {})]
         if variant == self.default:
-            preset = content.get("preset") or layers[0].get("preset", "")
-            layers.insert(1, self.preset_defaults.get(preset, {}))
+            line = find_line(content.get("preset") or layers[0].get("preset", ""))
+            layers.insert(1, {} if line is None else self.preset_defaults.get(line.name, {}))
         merged: dict[str, Any] = {}
         for layer in layers:
             merged = overlaid(merged, layer)
