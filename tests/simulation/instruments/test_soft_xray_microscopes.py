@@ -138,6 +138,27 @@ def test_tomogram_without_errors_holds_the_true_bead(item):
     assert tomogram.shape == (44, 88, 88)
 
 
+def test_a_flat_holder_has_neither_glass_nor_beads_but_a_missing_wedge():
+    """Ice all around; what stands across z is told less well than across x: the same cell, coarse, without errors."""
+    settings = {
+        "modality": "sxt", "instrument": "flat-holder", "shape": (32, 64, 64), "voxel_size_um": (0.34, 0.34, 0.34)
+    }  # fmt: skip
+    flat = simulate_item(DatasetSettings.model_validate(settings), 0, seed=2)
+    frame = flat.frame(0)
+    assert not frame.labels("bead").any()
+    assert not frame.labels("capillary").any()
+    assert frame.labels("cell").any()
+    assert frame.truth.ri.min() == pytest.approx(flat.optics.degradation.water_per_um, abs=1e-6)
+    state = flat.optics.degradation.model_copy(update={"degradation": NO_SXT_DEGRADATION})
+    tomogram = INSTRUMENT.measure(
+        View(flat.scenes[0], frame.truth), Optics(flat.optics.instrument, state), Conditions(), np.random.default_rng(0)
+    )[0]
+    spectrum = np.abs(np.fft.fftn(tomogram - tomogram.mean())) ** 2
+    true = np.abs(np.fft.fftn(frame.truth.ri - frame.truth.ri.mean())) ** 2
+    along_z, along_x = (spectrum[cut].sum() / true[cut].sum() for cut in ((slice(2, 6), 0, 0), (0, 0, slice(2, 6))))
+    assert along_z < 0.5 * along_x
+
+
 def test_glass_out_of_view_is_still_in_the_way():
     """A capillary just wider than the camera: what the camera sees of the lumen keeps its coefficient.
 
