@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from tests.in_process import tomocyte
 
+from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError, MetadataError
 from tomocyte.evaluation import Case
 from tomocyte.papers.acseg.differences import CellPair, close_up_box, missing_and_added
 from tomocyte.papers.acseg.experiment import FIELDS_RECIPES
-from tomocyte.papers.acseg.fields import SegmentedFields, field_pairs, field_plans, labelled_items
+from tomocyte.papers.acseg.fields import SegmentedFields, case_of, field_pairs, field_plans, labelled_items
 from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
 from tomocyte.papers.acseg.segmentations import agreement_table, compare_case, compare_masks
 from tomocyte.training.recipe import build_recipe, load_recipe
@@ -233,6 +235,14 @@ def test_fields_are_simulated_in_either_size() -> None:
         assert sizes["small"]["shape"] == [176] * 3
         assert sizes["full"]["shape"] == shape
         assert sizes["full"]["voxel_size_um"] == pytest.approx([0.032] * 3, rel=0.01)
+
+
+def test_what_an_item_is_an_example_of() -> None:
+    item = LabelledItem("a", Path("a.tif"), {})
+    assert case_of(item) == "a"
+    assert case_of(replace(item, cell_line="MEF")) == "MEF"
+    assert case_of(replace(item, cell_line="T cell", domain="touching the glass")) == "touching the glass"
+    assert case_of(replace(item, cell_line="MEF", domain="other-cell-line", split="shifted-test")) == "MEF"
 
 
 def test_the_four_cases_are_those_of_the_simulator() -> None:

@@ -244,6 +244,13 @@ def test_without_a_promptable_model_the_other_side_is_measured() -> None:
     assert set(result.tables["claims"]["verdict"]) == {"not measured", "holds"}
 
 
+def test_planes_without_cells_are_refused() -> None:
+    empty = field(np.zeros(PLANE, np.uint8))
+    empty.truth[:] = 0
+    with pytest.raises(InputError, match="E-NO-CELLS"):
+        promptable_experiment(shipped(), [empty])
+
+
 def test_the_central_plane_or_the_fullest() -> None:
     _, truth = scene()
     one = field(truth)

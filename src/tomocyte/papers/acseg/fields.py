@@ -198,5 +198,5 @@ class SegmentedFields(Sequence[SegmentedField]):
 
 
 def case_of(item: LabelledItem) -> str:
-    """What an item is an example of: its domain, its cell line, or itself."""
-    return item.domain or item.cell_line or item.name
+    """What an item is an example of: its domain, in a benchmark its cell line, or itself."""
+    return (item.domain if not item.split else "") or item.cell_line or item.name

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.errors import InputError
 from tomocyte.evaluation import dice, jaccard, match_instances
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.contours import ContourPanel, contour_figure
@@ -27,6 +28,10 @@ MODEL = "model"
 NUCLEUS = "nucleus"
 MIN_IOU = 0.5
 """Overlap (intersection over union) from which on a cell counts as found."""
+PROMPTED = (
+    "Prompts come from the truth, which helps the promptable model: a point or a box for every cell, or, for auto, the "
+    "choice of the mask that fits each cell best."
+)
 NEEDED = (
     "No promptable model was given, so that one side is missing. Needed: `pip install 'tomocyte[export]'` and an ONNX "
     "export of SAM, SAM 2, EfficientSAM or a model like them: `--set promptable.encoder=ENCODER.onnx --set "
@@ -55,6 +60,11 @@ def promptable_experiment(
     -------
     ExperimentResult
         Tables ``scores`` (a row per plane and method), ``claims``; a picture per case.
+
+    Raises
+    ------
+    InputError
+        ``E-NO-CELLS``: no plane holds a labelled cell.
     """
     import pandas as pd
 
@@ -83,16 +93,18 @@ def promptable_experiment(
                 unit=field.unit, file_format=file_format,
             )  # fmt: skip
         callback(Progress(field.name, "compare", state="done", done=number, total=len(fields)))
+    if not rows:
+        raise InputError("E-NO-CELLS", "no plane holds a labelled cell.", cure="Give images with labelled cells.")
     scores = pd.DataFrame(rows)
     judged = judge_scores(recipe.claims, scores)
     lines = [
         f"# {title}",
         "",
         f"2-D Dice of {len(scores[['item', 'z']].drop_duplicates())} planes ({recipe.slices}) of "
-        f"{scores['item'].nunique()} tomograms. Prompts come from the truth, which helps the promptable model: "
-        "a point or a box for every cell, or, for auto, the choice of the mask that fits each cell best.",
+        f"{scores['item'].nunique()} tomograms.",
         "",
-        *([] if model else [NEEDED, ""]),
+        PROMPTED if model else NEEDED,
+        "",
         *scores_markdown(scores),
         "",
         *claims_markdown(judged),
