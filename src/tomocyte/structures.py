@@ -19,8 +19,10 @@ PROTEIN_ML_PER_G = 0.19
 """Refraction increment α of everything in a cell but lipids (Choi et al. 2021, doi:10.1101/2021.05.23.445351)."""
 LIPID_ML_PER_G = 0.135
 """Refraction increment α of lipid droplets (Choi et al. 2021)."""
-CELL, NUCLEUS = "cell", "nucleus"
-"""Names of the two structures that cells are separated with."""
+CELL, NUCLEUS, BEAD = "cell", "nucleus", "bead"
+"""Names of structures that the program itself treats in a way of their own."""
+OUTSIDE_CELLS = ("extracellular", "capillary", "bead", "debris")
+"""Structures that lie beside cells, never in them."""
 CYTOPLASM = "cytoplasm"
 """Name of the region that remains of a cell without its organelles."""
 SPARE_COLOURS = ("#D55E00", "#0072B2", "#B2DF8A", "#CAB2D6")
@@ -249,13 +251,19 @@ def ancestors(name: str) -> tuple[str, ...]:
 
 
 def contains(outer: str, inner: str) -> bool:
-    """Whether objects of one structure may hold those of another; what is no part of a cell may hold anything.
+    """Whether objects of one structure may hold those of another.
+
+    What is no part of a cell may hold anything but what lies beside cells: glass, beads, debris.
 
     Examples
     --------
     >>> contains("nucleus", "nucleolus"), contains("nucleus", "lipid_droplet"), contains("object", "my own")
     (True, False, True)
+    >>> contains("cell", "bead")
+    False
     """
+    if canonical_name(inner) in OUTSIDE_CELLS:
+        return False
     return structure(outer).parent is None or canonical_name(outer) in ancestors(inner)
 
 

@@ -174,3 +174,17 @@ def test_only_a_few_planes_are_read() -> None:
     assert check_fit(CARDS["3-D"], volume) == ()
     assert len(asked) <= 16
     assert {0, 1999} <= set(asked)
+
+
+def test_grey_values_of_soft_x_rays_may_have_any_scale_where_each_image_is_scaled() -> None:
+    """A model trained on 0 to 2 per um takes bytes if it scales every image itself, and nothing else does."""
+    absorbing = {"modality": "sxt", "quantity": "linear_absorption_coefficient", "value_range": (-0.2, 2.0)}
+    grey = volume_of((ri_values() * 200 - 200).astype(np.uint8), quantity="intensity")
+    per_image = solid_card(**absorbing, normalization={"kind": "percentile", "low": 5, "high": 95})
+    assert check_fit(per_image, grey) == ()
+    with pytest.raises(ModalityError, match="E-MODEL-FIT-VALUES"):
+        check_fit(solid_card(**absorbing), grey)
+    with pytest.raises(ModalityError, match="E-MODEL-FIT-VALUES"):
+        check_fit(per_image, volume_of(ri_values() * 200, quantity="linear_absorption_coefficient"))
+    with pytest.raises(ModalityError, match="E-MODEL-FIT-VALUES"):
+        check_fit(solid_card(normalization={"kind": "percentile"}), grey)

@@ -28,7 +28,8 @@ MOST_UNGROUPED = 14
 OPTION_GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         "recursive", "voxel_size_um", "pixel_size_um", "axes", "dataset", "time_step_s", "medium_ri", "quantity",
-        "wavelength_um", "lac_per_um", "nan", "data", "image", "cell", "nucleus", "nucleolus", "lipid_droplet",
+        "wavelength_um", "lac_per_um", "lac_from_beads", "lac_of_medium", "contrast", "nan", "data", "image", "cell",
+        "nucleus", "nucleolus", "lipid_droplet",
         "mitochondrion", "others", "inputs", "conditions", "from_folders", "folder_levels",
     ),
     "What to do": (

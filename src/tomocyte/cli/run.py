@@ -123,6 +123,25 @@ def run(
             "tomograms.",
         ),
     ] = None,
+    lac_from_beads: Annotated[
+        float | None,
+        typer.Option(
+            "--lac-from-beads",
+            help="Linear absorption coefficient, in 1/um, of polystyrene (1.20 at 517 eV); the beads found then scale "
+            "the grey values of soft X-ray tomograms.",
+        ),
+    ] = None,
+    lac_of_medium: Annotated[
+        float | None,
+        typer.Option(
+            "--lac-of-medium",
+            help="With --lac-from-beads: that of the medium (ice: 0.11 at 517 eV), for grey values with an offset.",
+        ),
+    ] = None,
+    contrast: Annotated[
+        str | None,
+        typer.Option("--contrast", help="Whether what absorbs soft X-rays is bright or dark. Default: auto."),
+    ] = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
     time_step_s: TimeStepOption = None,
@@ -207,6 +226,9 @@ def run(
             "structure": structure,
             "wavelength_um": wavelength_um,
             "lac_per_um": lac_per_um,
+            "lac_from_beads": lac_from_beads,
+            "lac_of_medium": lac_of_medium,
+            "contrast": contrast,
         },
     )
     paths = find_paths()

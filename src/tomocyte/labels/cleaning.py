@@ -48,6 +48,21 @@ def reaches(labels: Labels, core: Mask, n: int) -> Mask:
     return counts > 0
 
 
+def beside(labels: Labels, mask: Mask) -> NDArray[np.int64]:
+    """The labels that have a voxel in a mask or beside one of its voxels, ascending.
+
+    Examples
+    --------
+    >>> labels = np.array([[[1, 1, 0, 2]]], np.uint8)
+    >>> beside(labels, np.array([[[False, False, True, False]]])).tolist()
+    [1, 2]
+    """
+    from scipy import ndimage
+
+    numbers = np.unique(labels[ndimage.binary_dilation(mask)])
+    return np.asarray(numbers[numbers != 0], dtype=np.int64)
+
+
 def large_enough(objects: Components | Extents, min_voxels: float) -> Mask:
     """Which objects have at least ``min_voxels`` voxels, by label; entry 0 is False."""
     keep: Mask = objects.n_voxels >= min_voxels

@@ -30,8 +30,10 @@ def required(scale: float | None) -> float:
 class SplitSettings(Settings):
     """How touching cells are separated (seeded watershed)."""
 
-    method: Literal["none", "distance", "intensity", "local-contrast"] = "distance"
-    """Seeds and landscape from the distance to the border, the smoothed intensity, or the contrast to the vicinity."""
+    method: Literal["none", "distance", "intensity", "local-contrast", "bodies"] = "distance"
+    """Seeds and landscape from the distance to the border, the smoothed intensity, or the contrast to the vicinity.
+    ``bodies``: as ``distance``, but without what is thinner than ``thin_um``, which stays with the body it grows from.
+    """
     smoothing_um: float | None = Field(default=0.5, ge=0, le=20)
     """Gaussian sigma in µm of the intensity before seeds are detected. Empty: from the objects' diameter."""
     window_um: float | None = Field(default=4.0, gt=0, le=200)
@@ -40,6 +42,11 @@ class SplitSettings(Settings):
     """Smallest distance between two cells' seeds in µm. Empty: from the objects' diameter."""
     prominence: float = Field(default=0.15, ge=0, le=1)
     """How far, as a fraction of the peak's height, the landscape must fall between two seeds."""
+    thin_um: float = Field(default=0.8, gt=0, le=20)
+    """``bodies``: filopodia, microvilli and bridges up to this thickness in µm are no bodies."""
+    max_contact: float = Field(default=1.0, gt=0)
+    """``bodies``: two bodies are one where they meet over more than this share of the smaller one's cross-section, the
+    circle of its depth: without a waist."""
     seed_fraction: float = Field(default=0.1, ge=0, le=1)
     """Smallest size of a hill that makes a seed, as a fraction of the smallest cell."""
 

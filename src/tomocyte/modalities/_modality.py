@@ -130,6 +130,8 @@ class Modality:
         For such a quantity, the :class:`Conversion` into the modality's own quantity and unit.
     assumed_quantity : str, optional
         What the values of a file that names no quantity are; without it, a modality with alternatives asks.
+    may_be_dark : bool
+        Whether archives keep its grey values with inverted contrast too.
     """
 
     name: str
@@ -149,6 +151,7 @@ class Modality:
     alternative_measurements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     assumed_quantity: str | None = None
+    may_be_dark: bool = False
 
     def conversion(self, quantity: str | None, settings: object) -> Callable[[NDArray[Any]], FloatArray] | None:
         """What turns voxels of a quantity into the modality's own, where the settings hold the number it needs."""

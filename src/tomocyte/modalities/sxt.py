@@ -11,9 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.labels.settings import CleanSettings
+from tomocyte.labels.settings import CleanSettings, SplitSettings
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Conversion, Modality, Normalization
-from tomocyte.segmentation.settings import ForegroundSettings, SegmentationSettings
+from tomocyte.segmentation.settings import (
+    BeadSettings,
+    CapillarySettings,
+    ForegroundSettings,
+    SegmentationSettings,
+)
 from tomocyte.structures import structures
 
 _SHAPE = SOLID_GEOMETRY[:-2]
@@ -56,9 +61,13 @@ MODALITY = Modality(
     structures=structures(
         "cell", "cytoplasm", "nucleus", "mitochondrion", "lipid_droplet", "inclusion", "bead", "capillary"
     ),
-    # Starting values for whole cells, not tuned on data.
+    # Cells are suspended in a capillary, touch each other and have filopodia of 0.1 to 0.3 um.
     segmentation=SegmentationSettings(
-        foreground=ForegroundSettings(smoothing_um=0.1), clean=CleanSettings(min_volume_um3=5.0)
+        foreground=ForegroundSettings(smoothing_um=0.1, min_contrast_to_noise=1.5),
+        split=SplitSettings(method="bodies", min_separation_um=3.0, prominence=0.1, thin_um=0.8),
+        clean=CleanSettings(min_volume_um3=20.0),
+        capillary=CapillarySettings(method="circle"),
+        bead=BeadSettings(method="ball"),
     ),
     measurements=(*_SHAPE, "mean_lac_per_um", "sd_value", "p05_value", "p50_value", "p95_value"),
     alternatives={"intensity": ""},
@@ -67,4 +76,5 @@ MODALITY = Modality(
         "intensity": (*_SHAPE, "mean_intensity", "sd_intensity", "p05_value", "p50_value", "p95_value")
     },
     assumed_quantity="intensity",
+    may_be_dark=True,
 )

@@ -81,7 +81,7 @@ def check_fit(
         *_channels(card, volume, indices),
         *_dimensions(card, volume),
         *_voxel_size(card, size),
-        *_values(card, _sample(volume, image, frame, indices), indices),
+        *([] if _takes_any_scale(card, volume) else _values(card, _sample(volume, image, frame, indices), indices)),
     ]
     if is_forced:
         return tuple(f"W-MODEL-FIT-{entry.code}: {card.name} {card.version}: {entry.problem}" for entry in mismatches)
@@ -150,6 +150,18 @@ def _voxel_size(card: ModelCard, size: tuple[float, float, float]) -> Iterator[M
             f"{card.voxel_size_um[1]:g} x {card.voxel_size_um[2]:g} um.",
             "Two axes may be swapped: correct their order if it is wrong.",
         )
+
+
+def _takes_any_scale(card: ModelCard, volume: Volume) -> bool:
+    """Whether values may have any scale: grey values are a quantity of the modality, and the model scales each image.
+
+    So are the grey values of soft X-ray tomograms; they say nothing about a model that was trained on 1/µm.
+    """
+    from tomocyte.modalities import modalities
+
+    kind = modalities().get(card.modality)
+    is_grey = volume.quantity == "intensity" and kind is not None and "intensity" in kind.alternatives
+    return is_grey and card.normalization.kind in ("zscore", "percentile")
 
 
 def _values(card: ModelCard, samples: list[NDArray[np.float64]], indices: tuple[int, ...]) -> Iterator[Mismatch]:

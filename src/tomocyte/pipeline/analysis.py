@@ -293,6 +293,8 @@ def measured_origins(plan: Plan, stages: Sequence[Stage]) -> dict[str, str]:
     origins = {}
     if plan.medium_ri == "background" and any(value is not None for value in facts.get("medium_ri", ())):
         origins["medium_ri"] = "measured"
+    if "absorption" in facts:
+        origins["quantity"] = "beads"
     if "object_diameter_um" in facts:
         origins["object_diameter_um"] = "user" if plan.classical.object_diameter_um else "estimated"
     return origins

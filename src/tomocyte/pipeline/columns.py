@@ -24,9 +24,13 @@ CONFORMAL = "doi:10.1080/01621459.2017.1307116"
 
 PLACE = (
     Column(
-        "is_cut", "", "Whether the object touches a border of the volume: sizes are then lower bounds.", kind="boolean"
+        "is_cut",
+        "",
+        "Whether the object touches a border of the volume, or of its values (NaN all around): sizes are "
+        "then lower bounds.",
+        kind="boolean",
     ),
-    Column("is_cut_lateral", "", "Whether it touches a y or x border.", kind="boolean"),
+    Column("is_cut_lateral", "", "Whether it touches a y or x border, or NaN around the field.", kind="boolean"),
     Column("is_cut_z", "", "Whether it touches the first or last plane; false for planar images.", kind="boolean"),
     Column("z_um", "µm", "Centre along z; voxel 0 lies at 0 µm.", "Empty for planar images."),
     Column("y_um", "µm", "Centre along y; voxel 0 lies at 0 µm."),
@@ -60,6 +64,16 @@ MISSING_CONE = (
     Column("dry_mass_pg_estimator", "", f"How the dry mass was found: {ESTIMATOR}", "", ROUSSET, kind="text"),
 )
 """Tomograms corrected for their missing frequencies, and what they were before."""
+ABSORPTION = (
+    Column(
+        "mean_lac_per_um_uncertainty",
+        "1/µm",
+        "Standard uncertainty of mean_lac_per_um that comes from the scale: the standard deviation over the beads that "
+        "gave it, as a share of their contrast, times the object's.",
+        "Empty with fewer than two beads, and where no beads gave the scale.",
+    ),
+)
+"""Soft X-ray tomograms whose scale the beads gave."""
 CELLS = (
     Column(
         "flags",
@@ -139,7 +153,7 @@ CONFIDENCE = (
 def object_columns() -> tuple[Column, ...]:
     """Every column that a table of objects may have, measurements included."""
     measured = (one.column for one in measurements("object").values())
-    return (*LEADING, *measured, *PLACE, *MEDIUM, *MISSING_CONE, *CELLS, FLAGS, *CORRECTIONS, *CONFIDENCE)
+    return (*LEADING, *measured, *PLACE, *MEDIUM, *ABSORPTION, *MISSING_CONE, *CELLS, FLAGS, *CORRECTIONS, *CONFIDENCE)
 
 
 PAIR = (

@@ -80,6 +80,27 @@ def settled(volume: Volume, settings: RunSettings) -> Volume:
 def _check_conversions(volume: Volume, kind: Modality, quantity: str, settings: RunSettings) -> None:
     """Refuse a number that would convert nothing."""
     used = kind.conversions[quantity].setting if quantity in kind.conversions else None
+    if settings.lac_from_beads is not None and used != "lac_per_um":
+        raise ModalityError(
+            "E-CONVERSION",
+            f"the values are {quantity.replace('_', ' ')}; --lac-from-beads converts nothing there.",
+            path=volume.path,
+            cure="Leave --lac-from-beads out.",
+        )
+    if settings.contrast != "auto" and not (kind.may_be_dark and used is not None):
+        raise ModalityError(
+            "E-CONTRAST-NONE",
+            f"the values are {quantity.replace('_', ' ')}; --contrast is for grey values of soft X-rays.",
+            path=volume.path,
+            cure="Leave --contrast out.",
+        )
+    if settings.contrast == "dark" and settings.lac_per_um is not None:
+        raise ModalityError(
+            "E-CONVERSION",
+            "what absorbs is dark: a factor alone cannot turn grey values into absorption.",
+            path=volume.path,
+            cure="Leave --lac-per-um out, or give --lac-from-beads and --lac-of-medium.",
+        )
     for other in (entry for each in modalities().values() for entry in each.conversions.values()):
         if other.setting != used and getattr(settings, other.setting) is not None:
             raise ModalityError(

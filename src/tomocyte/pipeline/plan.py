@@ -153,6 +153,20 @@ class Plan:
         return self.channels[self.segmented]
 
     @property
+    def channels_as_read(self) -> tuple[Channel, ...]:
+        """What each channel holds until beads give the scale of the segmented one; else :attr:`channels`."""
+        if self.settings.lac_from_beads is None:
+            return self.channels
+        grey = Channel(self.channel.name, "intensity", self.modality.unit_of("intensity"))
+        return tuple(grey if channel is self.channel else channel for channel in self.channels)
+
+    @property
+    def has_contrast(self) -> bool:
+        """Whether what is sought may be dark: grey values of a modality of which archives keep both kinds."""
+        is_grey = self.channels_as_read[self.segmented].quantity == "intensity" or self.converts
+        return self.modality.may_be_dark and is_grey and not self.masks
+
+    @property
     def engine_name(self) -> str:
         """What segments where no trained model does."""
         return MASKS if self.masks else CLASSICAL

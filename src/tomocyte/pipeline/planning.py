@@ -20,7 +20,7 @@ from tomocyte.pipeline.optics import optics_of
 from tomocyte.pipeline.plan import AS_FOUND, CLASSICAL, MASKS, Channel, ConfidenceMethod, Plan
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.segmentation.settings import InclusionSettings, SegmentationSettings
-from tomocyte.structures import CELL, NUCLEUS
+from tomocyte.structures import BEAD, CELL, NUCLEUS
 from tomocyte.volume import Origin, Volume, VoxelSize
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def plan_run(
     _check_masks(settings, main, masks or {})
     if not masks:
         _check_main(main, card, classical)
+    _check_beads(settings, card, classical)
     cells_card = _cells_card(settings, card)
     cells = "network" if cells_card is not None else settings.cells if settings.cells in CELL_METHODS else AS_FOUND
     medium, medium_origin = _medium(volume, settings, channels[segmented].quantity)
@@ -208,6 +209,7 @@ def plan_run(
             path=volume.path,
             cure="Leave out --refine.",
         )
+    is_grey = channels[segmented].quantity == "intensity" and kind.quantity != "intensity"
     measurements, pairs = _measurements(kind, channels, segmented, voxel_size_um, settings.measurements)
     plan = Plan(
         settings=settings,
@@ -235,7 +237,7 @@ def plan_run(
         extra_measurements=tuple(extra_measurements),
         stages=(),
         edits=edits,
-        notices=(*_volume_notices(volume, settings, channels[segmented].name), *notices),
+        notices=(*_volume_notices(volume, settings, channels[segmented].name, is_grey=is_grey), *notices),
         left_out_model_sha256=left_out,
         masks=dict(masks or {}),
         optics=optics,
@@ -290,7 +292,7 @@ def _channels(
     Channels that the modality needs, the segmented one first, hold its quantity; any other beside them an intensity.
     """
     quantity, unit = volume.quantity or kind.quantity, volume.unit
-    converts = kind.conversion(quantity, settings) is not None
+    converts = kind.conversion(quantity, settings) is not None or settings.lac_from_beads is not None
     own = {segmented} if len(kind.channels) == 1 else set(range(volume.n_channels))
     channels = []
     for index, name in enumerate(volume.channels):
@@ -300,7 +302,7 @@ def _channels(
             channels.append(Channel(name, quantity, unit))
         else:
             channels.append(Channel(name, "intensity", ""))
-    return tuple(channels), converts
+    return tuple(channels), converts and settings.lac_from_beads is None
 
 
 def _check_masks(settings: RunSettings, main: str, masks: Mapping[str, Path]) -> None:
@@ -336,6 +338,17 @@ def _check_main(main: str, card: ModelCard | None, classical: SegmentationSettin
             "E-STRUCTURE",
             f"the main objects cannot be called {main}: another structure of this run is.",
             cure="Give --structure another name, or switch that structure off.",
+        )
+
+
+def _check_beads(settings: RunSettings, card: ModelCard | None, classical: SegmentationSettings) -> None:
+    """Refuse a scale from beads that nothing looks for."""
+    is_sought = classical.bead.method != "none" or (card is not None and BEAD in _structures_of(card))
+    if settings.lac_from_beads is not None and (settings.model == MASKS or not is_sought):
+        raise SettingsError(
+            "E-BEADS",
+            "beads are to give the scale, and nothing in this run looks for beads.",
+            cure="Use --set segmentation.bead.method=ball, or a model that finds beads.",
         )
 
 
@@ -400,7 +413,7 @@ def _confidence(card: ModelCard | None, settings: RunSettings) -> ConfidenceMeth
     return "single" if is_known or is_map_written else "none"
 
 
-def _volume_notices(volume: Volume, settings: RunSettings, segmented: str) -> tuple[Notice, ...]:
+def _volume_notices(volume: Volume, settings: RunSettings, segmented: str, *, is_grey: bool) -> tuple[Notice, ...]:
     notices = [Notice.parse(note) for note in volume.notes]
     if volume.n_channels > 1:
         done = "drawn" if settings.model == MASKS else "segmented"
@@ -408,6 +421,12 @@ def _volume_notices(volume: Volume, settings: RunSettings, segmented: str) -> tu
         notices.append(Notice("W-CHANNEL", text))
     if volume.is_simulated:
         notices.append(Notice("W-SIMULATED", "this input is simulated, not measured."))
+    if is_grey:
+        text = (
+            "its values are grey values of an arbitrary scale, not 1/um, and so are the columns of intensity; "
+            "--lac-from-beads or --lac-per-um gives them the scale."
+        )
+        notices.append(Notice("W-GREY-VALUES", text))
     if settings.is_forced:
         notices.append(Notice("W-FORCED", "the checks of the modality were overridden with --force."))
     return tuple(notices)

@@ -52,6 +52,15 @@ class RunSettings(Settings):
     lac_per_um: float | None = Field(default=None, gt=0, lt=1e9)
     """Linear absorption coefficient in 1/µm of one grey value; turns the grey values of soft X-ray tomograms into it.
     """
+    lac_from_beads: float | None = Field(default=None, gt=0, lt=100)
+    """Linear absorption coefficient in 1/µm of polystyrene at the photon energy (1.20 at 517 eV); the grey values of
+    the beads found give the scale of soft X-ray tomograms."""
+    lac_of_medium: float | None = Field(default=None, ge=0, lt=100)
+    """With ``lac_from_beads``: linear absorption coefficient in 1/µm of the medium (ice: 0.11 at 517 eV), the second
+    point of the scale. Empty: grey value 0 is taken for no absorption."""
+    contrast: Literal["auto", "bright", "dark"] = "auto"
+    """Whether what absorbs is bright or dark in soft X-ray tomograms of grey values. ``auto``: bright, and images in
+    which it looks dark are refused."""
     voxel_size_um: tuple[float, float, float] | None = None
     """Voxel size z, y, x in µm, over what the file says; z is NaN for a planar pixel size."""
     axes: str | None = None
@@ -94,6 +103,16 @@ class RunSettings(Settings):
     @classmethod
     def _is_registered_name(cls, given: str | None) -> str | None:
         return None if given is None else canonical_name(given)
+
+    @model_validator(mode="after")
+    def _medium_needs_beads(self) -> RunSettings:
+        if self.lac_of_medium is not None and self.lac_from_beads is None:
+            raise ValueError("'lac_of_medium' needs 'lac_from_beads': one point gives no scale")
+        if self.lac_from_beads is not None and self.lac_per_um is not None:
+            raise ValueError("give 'lac_from_beads' or 'lac_per_um', not both")
+        if self.lac_from_beads is not None and self.lac_from_beads == self.lac_of_medium:
+            raise ValueError("'lac_from_beads' and 'lac_of_medium' are equal: two equal points give no scale")
+        return self
 
     @model_validator(mode="after")
     def _inference_needs_a_model(self) -> RunSettings:

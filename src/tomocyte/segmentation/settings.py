@@ -94,6 +94,37 @@ class InclusionSettings(Settings):
     """Smallest inclusion in µm² (2-D)."""
 
 
+class CapillarySettings(Settings):
+    """How the glass that holds the cells is found; what lies outside it is no cell."""
+
+    method: Literal["none", "circle"] = "none"
+    """``circle``: a hollow cylinder along z that absorbs more than the cells in it."""
+    rim_um: float = Field(default=0.35, ge=0, le=2)
+    """How far the glass blurs inwards in µm: cells are sought inside of that, and those that reach it are carried on
+    to the glass."""
+
+
+class BeadSettings(Settings):
+    """How polystyrene beads are found."""
+
+    method: Literal["none", "ball"] = "none"
+    """``ball``: round, even inside, and brighter than cells."""
+    min_diameter_um: float = Field(default=1.0, gt=0, le=50)
+    """Smallest bead in µm."""
+    max_diameter_um: float = Field(default=6.0, gt=0, le=100)
+    """Largest bead in µm."""
+    smoothing_um: float = Field(default=0.1, ge=0, le=5)
+    """Gaussian sigma in µm before thresholds."""
+    min_contrast: float = Field(default=1.5, ge=0)
+    """How many times as far as the usual bright voxel a bead stands out of the medium, at least."""
+    max_unevenness: float = Field(default=0.15, gt=0, le=1)
+    """Robust standard deviation inside a bead over its contrast, at most; a cell holds organelles."""
+    min_roundness: float = Field(default=0.9, ge=0, le=1)
+    """Overlap (Dice) of a bead with the ball that fits it best, at least."""
+    rim_um: float = Field(default=0.2, ge=0, le=2)
+    """How far a bead blurs outwards in µm: there is no cell there."""
+
+
 class SegmentationSettings(Settings):
     """The classical engine, step by step."""
 
@@ -105,6 +136,8 @@ class SegmentationSettings(Settings):
     clean: CleanSettings = CleanSettings()
     nucleus: NucleusSettings = NucleusSettings()
     inclusion: InclusionSettings = InclusionSettings()
+    capillary: CapillarySettings = CapillarySettings()
+    bead: BeadSettings = BeadSettings()
 
     @model_validator(mode="before")
     @classmethod

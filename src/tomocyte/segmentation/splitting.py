@@ -1,7 +1,7 @@
 """Touching cells split by a seeded watershed of each component, on voxels no finer than needed.
 
 All functions take and return labels (Z, Y, X) with 0 = background. To split cells by another landscape, add it to
-``SplitSettings.method`` and to :func:`_landscape`.
+``SplitSettings.method`` and to :func:`_landscape`; by another rule for seeds, as :mod:`tomocyte.segmentation.bodies`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tomocyte.labels.dtypes import refit
 from tomocyte.labels.extents import label_extents
 from tomocyte.labels.settings import SplitSettings, required
 from tomocyte.labels.watershed import find_seeds, seeded_watershed
+from tomocyte.segmentation.bodies import STEPS_PER_THICKNESS, split_bodies
 from tomocyte.segmentation.smoothing import sigma_in_voxels, smooth
 from tomocyte.volume import VoxelSize
 
@@ -118,7 +119,10 @@ class _Component:
 
 
 def _factors(voxel_size_um: VoxelSize, settings: SplitSettings) -> tuple[int, int, int]:
-    return block_factors(voxel_size_um, min(COARSEST_UM, required(settings.min_separation_um) / 8))
+    coarsest = min(COARSEST_UM, required(settings.min_separation_um) / 8)
+    if settings.method == "bodies":
+        coarsest = min(coarsest, settings.thin_um / STEPS_PER_THICKNESS)
+    return block_factors(voxel_size_um, coarsest)
 
 
 def _split_one(component: _Component) -> tuple[NDArray[np.uint32], tuple[int, int, int]]:
@@ -127,6 +131,9 @@ def _split_one(component: _Component) -> tuple[NDArray[np.uint32], tuple[int, in
     size_um = coarse_voxel_size(component.voxel_size_um, factors)
     filling = block_sums(component.inside, factors)
     covered = filling > 0
+    if component.settings.method == "bodies":
+        smallest = component.min_voxels
+        return split_bodies(covered, size_um, component.settings, filling=filling, min_voxels=smallest), factors
     height = _landscape(component, filling * 2 >= block_sizes(component.inside.shape, factors), covered, factors)
     smallest = component.min_voxels / math.prod(factors)
     seeds = find_seeds(

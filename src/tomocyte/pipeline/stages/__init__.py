@@ -6,6 +6,7 @@ To add one, write ``stages/<name>.py`` with a class ``<Name>Stage`` and name it 
 from __future__ import annotations
 
 from tomocyte.pipeline.stage import Stage
+from tomocyte.pipeline.stages.absorption import AbsorptionStage
 from tomocyte.pipeline.stages.cells import CellsStage
 from tomocyte.pipeline.stages.classical import ClassicalStage
 from tomocyte.pipeline.stages.colocalisation import ColocalisationStage
@@ -35,6 +36,7 @@ STAGES: dict[str, type[Stage]] = {
         RefineStage,
         CorrectionsStage,
         RepairStage,
+        AbsorptionStage,
         MeasureStage,
         MissingConeStage,
         ContactsStage,

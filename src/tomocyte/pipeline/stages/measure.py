@@ -7,6 +7,10 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from tomocyte.labels.cleaning import beside
+from tomocyte.labels.components import connected_components
 from tomocyte.labels.parents import assign_parents, without_contents
 from tomocyte.measurements import measure, measure_pairs
 from tomocyte.notices import Notice
@@ -99,6 +103,7 @@ class MeasureStage(Stage):
             channel_quantities=frame.quantities,
             extra_measurements=self.plan.extra_measurements,
         )
+        self._mark_cut(table, objects, frame)
         cells = table["label"]
         if structure not in (CELL, CYTOPLASM):
             parents = assign_parents(objects, state.labels["cell"]) if contains(self.plan.main, name) else {}
@@ -109,6 +114,18 @@ class MeasureStage(Stage):
         table.insert(list(table.columns).index("label") + 1, "cell_id", cells.astype("int64"))
         table["medium_ri"] = math.nan if frame.medium_ri is None else frame.medium_ri
         return table
+
+    @staticmethod
+    def _mark_cut(table: pd.DataFrame, objects: Labels, frame: Frame) -> None:
+        """Objects cut where the values end before the volume does, as around a round field of view."""
+        if frame.outside is None:
+            return
+        around = connected_components(frame.outside)
+        rim = around.paint(np.arange(len(around.n_voxels)) > 0)
+        sides = [rim[:, 0], rim[:, -1], rim[:, :, 0], rim[:, :, -1]]
+        numbers = np.unique(np.concatenate([side.ravel() for side in sides]))
+        is_cut = table["label"].isin(beside(objects, np.isin(rim, numbers[numbers != 0])))
+        table.loc[is_cut, ["is_cut", "is_cut_lateral"]] = True
 
     def _nothing_found(self) -> str:
         """Why there may be no objects, and what decides it."""

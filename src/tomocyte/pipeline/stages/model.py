@@ -41,7 +41,8 @@ class ModelStage(Stage):
         super().prepare(volume)
         plan = self.plan
         inference = plan.settings.inference
-        self._volume = volume.with_properties(quantity=plan.channel.quantity, unit=plan.channel.unit)
+        as_read = plan.channels_as_read[plan.segmented]
+        self._volume = volume.with_properties(quantity=as_read.quantity, unit=as_read.unit)
         self._models = (load_model(plan.model or "", inference), *self._further_models())
         self._rules = ObjectRules(inference, plan.classical.clean, plan.classical.split, plan.main)
         model = self._models[0]

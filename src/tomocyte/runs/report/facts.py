@@ -5,7 +5,7 @@ To show another fact, yield its name and its text from :func:`fact_lines`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tomocyte.runs.report.closure import closure_lines
@@ -23,6 +23,7 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "measured": "measured outside the cells",
             "estimated": "estimated from the image",
             "simulated": "from the simulation",
+            "beads": "from the beads",
         }
         return f" ({texts.get(origin[name], origin[name])})" if name in origin else ""
 
@@ -42,6 +43,8 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield words, " × ".join(f"{size:.4g}" for size in sizes) + " µm" + source("voxel_size_um")
     if "quantity" in facts:
         unit = facts.get("unit", "")
+        if facts["quantity"] == "intensity" and facts.get("modality") == "sxt":
+            unit = "grey values (not 1/µm)"
         yield (
             "quantity",
             facts["quantity"].replace("_", " ") + (f" in {unit}" if unit not in ("", "1") else "") + source("quantity"),
@@ -59,6 +62,7 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         verdict = f"different: {worst['what']}" if worst["is_outside"] else "similar"
         times = f"distance {worst['distance'] / worst['limit']:.2f} of the limit"
         yield "compared with the model's training images", f"{verdict} ({times})"
+    yield from scale_lines(facts.get("absorption") or ())
     diameters = [value for value in facts.get("object_diameter_um", ()) if value is not None]
     if diameters:
         low, high = (f"{end:.3g}" for end in (min(diameters), max(diameters)))
@@ -66,6 +70,31 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from closure_lines(facts.get("missing_cone") or ())
     if facts.get("n_masked_voxels"):
         yield "voxels without a value", str(facts["n_masked_voxels"])
+
+
+def scale_lines(scales: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """How beads gave the scale of absorption, frame by frame where frames differ.
+
+    Examples
+    --------
+    >>> scale = {"method": "proportional", "lac_of_beads_per_um": 1.2, "lac_of_medium_per_um": None,
+    ...          "grey_of_beads": [200.0, 210.0], "per_um_of_grey": 0.00585, "offset_grey": 0.0, "relative_sd": 0.0345}
+    >>> dict(scale_lines([scale]))["scale of absorption"]
+    '2 beads of 1.2 1/µm, grey value 0 as no absorption: 0.00585 1/µm per grey value; beads differ by 3.5 %'
+    """
+    for number, scale in enumerate(scales):
+        n = len(scale["grey_of_beads"])
+        medium = (
+            "grey value 0 as no absorption"
+            if scale["lac_of_medium_per_um"] is None
+            else f"medium of {scale['lac_of_medium_per_um']:g} 1/µm: grey value {scale['offset_grey']:.4g} is none"
+        )
+        spread = "" if scale["relative_sd"] is None else f"; beads differ by {100 * scale['relative_sd']:.1f} %"
+        yield (
+            "scale of absorption" + (f", frame {number}" if len(scales) > 1 else ""),
+            f"{n} {'bead' if n == 1 else 'beads'} of {scale['lac_of_beads_per_um']:g} 1/µm, {medium}: "
+            f"{scale['per_um_of_grey']:.4g} 1/µm per grey value{spread}",
+        )
 
 
 def is_planar(facts: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """The classical engine: the steps in order, from physical values to labels.
 
-Foreground, components, holes, split, size and border, nucleus, inclusions. To add a step, write it in its own file
-and call it here; its settings go into ``SegmentationSettings``.
+Glass and beads, foreground, components, holes, split, size and border, nucleus, inclusions. To add a step, write it in
+its own file and call it here; its settings go into ``SegmentationSettings``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ from tomocyte.segmentation.classical.foreground import find_foreground
 from tomocyte.segmentation.classical.organelles import find_inclusions, find_nuclei
 from tomocyte.segmentation.classical.outlines import at_own_level
 from tomocyte.segmentation.classical.scale_space import Significance, estimate_diameter_um, significance
+from tomocyte.segmentation.classical.surroundings import (
+    Surroundings,
+    carried_to_glass,
+    find_surroundings,
+    without_surroundings,
+)
 from tomocyte.segmentation.classical.thresholds import Levels
 from tomocyte.segmentation.scales import with_scales
 from tomocyte.segmentation.settings import SegmentationSettings
@@ -61,8 +67,9 @@ def segment(
     Returns
     -------
     dict of str to ndarray (Z, Y, X)
-        ``cell``, and ``nucleus`` and ``inclusion`` unless their method is ``none``. Labels in the smallest unsigned
-        type that holds them, 0 = background, 1..n in raster order of each object's first voxel. No cells: all 0.
+        ``cell``, and ``nucleus``, ``inclusion``, ``capillary`` and ``bead`` unless their method is ``none``. Labels in
+        the smallest unsigned type that holds them, 0 = background, 1..n in raster order of each object's first voxel
+        (beads: as they are found). No cells: all 0.
         Further existing structures follow.
 
     Raises
@@ -91,8 +98,20 @@ def segment(
             raise SettingsError(
                 "E-SHAPE", f"the {name} labels {labels.shape} and the image {image.shape} differ in shape."
             )
-    cells = existing["cell"] if "cell" in existing else find_cells(image, voxel_size_um, options, callback)
-    result = {"cell": cells}
+    surroundings = Surroundings({})
+    if options.capillary.method != "none" or options.bead.method != "none":
+        callback("surroundings")
+        surroundings = find_surroundings(image, voxel_size_um, options, existing)
+    if "cell" in existing:
+        cells = existing["cell"]
+    elif surroundings.labels:
+        rest = without_surroundings(image, voxel_size_um, surroundings, options)
+        cells = carried_to_glass(
+            find_cells(rest, voxel_size_um, options, callback), voxel_size_um, surroundings, options
+        )
+    else:
+        cells = find_cells(image, voxel_size_um, options, callback)
+    result = {"cell": cells, **surroundings.labels}
     if "nucleus" not in existing and options.nucleus.method != "none":
         callback("nucleus")
         result["nucleus"] = find_nuclei(image, cells, voxel_size_um, options.nucleus)

@@ -147,7 +147,7 @@ def half_maximum_levels(histogram: Histogram, fraction: float = 0.5) -> Levels:
         value = float(histogram.centres[int(np.argmax(histogram.counts))])
         return Levels(value, 0.0, value, value)
     split = otsu_threshold(histogram)
-    background = _mode(histogram, split)
+    background = histogram_mode(histogram, split)
     noise = GAUSSIAN_MAD * (background - histogram.median(high=background))
     threshold = split
     inside = histogram.median(low=threshold)
@@ -165,7 +165,7 @@ def half_maximum_threshold(histogram: Histogram) -> float:
     return half_maximum_levels(histogram).threshold
 
 
-def _mode(histogram: Histogram, below: float) -> float:
+def histogram_mode(histogram: Histogram, below: float = np.inf) -> float:
     """Most frequent value up to ``below``.
 
     The counts are smoothed by a Gaussian of a quarter of their interquartile range: one mode, even when noisy.

@@ -92,7 +92,7 @@ def instances_from_mask(mask: Mask, voxel_size_um: VoxelSize, settings: Instance
     mask : ndarray (Z, Y, X), bool
     voxel_size_um : tuple of 3 float
     settings : InstanceSettings, optional
-        ``threshold`` is not used; objects are split by distance or not at all.
+        ``threshold`` is not used; objects are split by their shape or not at all.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def instances_from_mask(mask: Mask, voxel_size_um: VoxelSize, settings: Instance
         raise SettingsError(
             "E-SPLIT",
             f"a mask cannot be split by {options.split.method}, which needs intensities.",
-            cure="Split by 'distance'.",
+            cure="Split by 'distance' or 'bodies'.",
         )
     check_voxel_size(voxel_size_um, is_2d=mask.shape[0] == 1)
     return _objects(mask, mask, voxel_size_um, options)
@@ -126,7 +126,7 @@ def instances_from_mask(mask: Mask, voxel_size_um: VoxelSize, settings: Instance
 
 def splits_masks(settings: InstanceSettings) -> bool:
     """Whether touching objects are separated by their shape alone, so that a mask is enough."""
-    return settings.split.method in ("none", "distance")
+    return settings.split.method in ("none", "distance", "bodies")
 
 
 def _objects(mask: Mask, landscape: NDArray[Any], voxel_size_um: VoxelSize, settings: InstanceSettings) -> Labels:
