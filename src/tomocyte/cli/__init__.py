@@ -37,6 +37,7 @@ from tomocyte.cli import (
     samples,
     search,
     simulate,
+    simulate_labels,
     track,
     training,
 )
@@ -56,6 +57,9 @@ app.command(cls=LongCommand, short_help="Segment, label and measure files: the m
 app.command(cls=LongCommand, short_help="Measure masks and labels of your own.")(measure.measure)
 app.command(cls=LongCommand, short_help="Compare the conditions of an experiment.")(analyse.analyse)
 app.command(cls=LongCommand, short_help="Simulate images of cells with the exact truth.")(simulate.simulate)
+app.command("simulate-labels", cls=LongCommand, short_help="Simulate images of shapes that you have as labels.")(
+    simulate_labels.simulate_labels
+)
 app.command(cls=ListingCommand, short_help="Draw a real image beside a simulated one.")(simulate.beside)
 app.command(cls=ListingCommand, short_help="Print the settings of a modality as YAML.")(run.settings)
 app.command(cls=ListingCommand, short_help="Show what a file contains.")(files.info)

@@ -30,7 +30,8 @@ OPTION_GROUPS: dict[str, tuple[str, ...]] = {
         "recursive", "voxel_size_um", "pixel_size_um", "axes", "dataset", "time_step_s", "medium_ri", "quantity",
         "wavelength_um", "lac_per_um", "lac_from_beads", "lac_of_medium", "contrast", "nan", "data", "image", "cell",
         "nucleus", "nucleolus", "lipid_droplet",
-        "mitochondrion", "others", "inputs", "conditions", "from_folders", "folder_levels",
+        "mitochondrion", "others", "label_files", "values", "outside", "inputs", "conditions",
+        "from_folders", "folder_levels",
     ),
     "What to do": (
         "modality", "model", "cells", "channel", "structure", "object_diameter_um", "edits", "settings", "preset",

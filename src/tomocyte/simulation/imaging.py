@@ -41,8 +41,20 @@ def topmost(labels: Labels) -> Labels:
     return np.take_along_axis(from_above, first[None], axis=0)
 
 
-def _variant(settings: DatasetSettings) -> Settings:
-    variant: Settings = instrument(settings.modality).variant(settings.instrument)
+def microscope(modality: str, name: str, *, is_coarse_grid_allowed: bool = True) -> Any:
+    """The variant of that name, with voxels coarser than its optics refused or low-passed to.
+
+    Raises
+    ------
+    SettingsError
+        ``E-INSTRUMENT``.
+    """
+    variant: Settings = instrument(modality).variant(name)
     if "is_coarse_grid_allowed" in type(variant).model_fields:
-        return variant.model_copy(update={"is_coarse_grid_allowed": settings.is_coarse_grid_allowed})
+        return variant.model_copy(update={"is_coarse_grid_allowed": is_coarse_grid_allowed})
     return variant
+
+
+def _variant(settings: DatasetSettings) -> Any:
+    allowed = settings.is_coarse_grid_allowed
+    return microscope(settings.modality, settings.instrument, is_coarse_grid_allowed=allowed)

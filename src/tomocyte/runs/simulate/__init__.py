@@ -1,13 +1,15 @@
 """Simulated data sets on disk: volumes in real formats, labels, tracks, truth tables and a card.
 
 They are written with the same ledger as results: resumable, verified, the same bytes with any number of workers.
-Inside: ``item`` (the work of one worker process), ``plan`` (what to make). To write another file per item, add it to
+Inside: ``item`` (the work of one worker process), ``plan`` (what to make), ``from_labels`` (the same of label images of
+the user's own). To write another file per item, add it to
 :func:`tomocyte.runs.simulate.item.make_item`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from tomocyte.runs.simulate.plan import ItemPlan, benchmark_plan, dataset_plan, 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ItemPlan", "benchmark_plan", "dataset_plan", "make_item", "with_backend", "write_dataset"]
+__all__ = ["ItemPlan", "benchmark_plan", "dataset_plan", "make_item", "make_missing", "with_backend", "write_dataset"]
 
 
 def write_dataset(
@@ -66,22 +68,7 @@ def write_dataset(
     result = RunResult()
     with Ledger(output, "simulate") as ledger:
         requests = {plan.name: _request(plan, file_format, structures) for plan in plans}
-        todo = {}
-        for plan in plans:
-            try:
-                ledger.refuse_changed(plan.name)
-            except OutputError as problem:  # a user changed it: it stays, and the others go on
-                text = f"{problem.path}: {problem.problem}"
-                result.failures.append(Failure(plan.name, "", problem.code, text, problem.cure))
-                callback(Progress(item=plan.name, state="failed"))
-                continue
-            if _is_done(ledger, plan.name, requests[plan.name]):
-                result.n_done += 1
-                result.n_resumed += 1
-                callback(Progress(item=plan.name, state="resumed"))
-            else:
-                todo[plan.name] = plan
-        _make(ledger, todo, requests, result, n_workers=n_workers, callback=callback)
+        make_missing(ledger, requests, make_item, result, n_workers=n_workers, callback=callback)
         _publish(ledger, plans, result)
         for name, kept in ledger.kept:
             result.notes.append(f"{name} was changed or added by somebody; that file is now {kept}.")
@@ -100,19 +87,66 @@ def _is_done(ledger: Ledger, item: str, request: dict[str, Any]) -> bool:
     return record is not None
 
 
-def _make(
+def make_missing(
     ledger: Ledger,
-    todo: dict[str, ItemPlan],
-    requests: dict[str, dict[str, Any]],
+    requests: Mapping[str, dict[str, Any]],
+    work: Callable[[dict[str, Any], Callback], Any],
     result: RunResult,
     *,
+    extra: Mapping[str, dict[str, Any]] | None = None,
+    n_workers: int,
+    callback: Callback,
+) -> None:
+    """Make every item that is not there yet, and count what became of each in ``result``.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Locked.
+    requests : mapping of str to dict
+        Item -> what decides its contents, fit for JSON.
+    work : callable
+        Makes one item in a worker process; its task has ``item``, ``staged`` and ``request``.
+    result : RunResult
+        Changed in place.
+    extra : mapping of str to dict, optional
+        Further entries of an item's task, which do not decide its contents.
+    n_workers : int
+    callback : callable
+    """
+    todo = []
+    for item, request in requests.items():
+        try:
+            ledger.refuse_changed(item)
+        except OutputError as problem:  # a user changed it: it stays, and the others go on
+            text = f"{problem.path}: {problem.problem}"
+            result.failures.append(Failure(item, "", problem.code, text, problem.cure))
+            callback(Progress(item=item, state="failed"))
+            continue
+        if _is_done(ledger, item, request):
+            result.n_done += 1
+            result.n_resumed += 1
+            callback(Progress(item=item, state="resumed"))
+        else:
+            todo.append(item)
+    _make(ledger, todo, requests, work, result, extra=extra or {}, n_workers=n_workers, callback=callback)
+
+
+def _make(
+    ledger: Ledger,
+    todo: Sequence[str],
+    requests: Mapping[str, dict[str, Any]],
+    work: Callable[[dict[str, Any], Callback], Any],
+    result: RunResult,
+    *,
+    extra: Mapping[str, dict[str, Any]],
     n_workers: int,
     callback: Callback,
 ) -> None:
     from tomocyte.batch import run_staged
 
-    tasks = ({"item": item, "request": requests[item]} for item in todo)
-    for item, staged, outcome in run_staged(ledger, tasks, make_item, n_workers=n_workers, callback=callback):
+    tasks = ({**extra.get(item, {}), "item": item, "request": requests[item]} for item in todo)
+    for item, staged, outcome in run_staged(ledger, tasks, work, n_workers=n_workers, callback=callback):
         if outcome.error is not None:
             problem = outcome.error
             result.failures.append(Failure(item, "", problem.code, problem.problem, problem.cure, outcome.traceback))
