@@ -98,14 +98,15 @@ def test_long_commands_can_be_quiet_and_keep_a_log() -> None:
     assert {command for command, text in HELPS.items() if "--quiet" in text} == {
         "run", "simulate", "convert", "verify", "evaluate", "propagate", "train", "fine-tune", "crossval", "search",
         "reproduce", "measure", "accuracy", "models calibrate", "edits export", "samples get", "figures", "analyse",
-        "track", "consensus",
+        "track", "consensus", "simulate-labels",
     }  # fmt: skip
     assert all("--log FILE" in text for text in HELPS.values() if "--quiet" in text)
 
 
 NOT_THERE = {
     "run": "absent.tif -o out -m odt", "measure": "absent.tif absent-labels.tif -o out -m odt",
-    "simulate": "absent -o out", "convert": "absent.tif new.ome.tif",
+    "simulate": "absent -o out", "simulate-labels": "sxt -o out --labels a=absent.tif --value a=1 --outside 1",
+    "convert": "absent.tif new.ome.tif",
     "verify": "absent", "evaluate": "absent.tif other.tif", "propagate": "absent.tif -o new.tif",
     "track": "absent.tif -o out",
     "accuracy": "absent other", "figures": "absent",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
@@ -15,7 +18,8 @@ from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import TomocyteError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import verify
-from tomocyte.runs.simulate.from_labels import labels_plan, write_labelled_images
+from tomocyte.runs.simulate.beside import real_beside_labels
+from tomocyte.runs.simulate.from_labels import labels_plan, layers_of, read_sample, write_labelled_images
 from tomocyte.volume import Volume
 
 SHAPE, VOXEL = (20, 40, 44), (0.3, 0.2, 0.19)
@@ -112,11 +116,28 @@ def test_the_command_says_the_voxel_size_and_wants_it(sample: dict[str, Path], t
     words = ["odt", "-o", tmp_path / "set", "--labels", f"cell={sample['cell']}", "--value", "cell=1:1.36"]
     code, text = command(*words, "--outside", 1.337)
     assert (code, "1 of 1 simulated images" in text, "0.3 x 0.2 x 0.19 um" in text) == (0, True, True)
-    bare = tmp_path / "bare.npy"
-    np.save(bare, np.ones((8, 8, 8), np.uint8))
+    bare = tmp_path / "bare.tif"
+    tifffile.imwrite(bare, np.ones((8, 8, 8), np.uint8), metadata={"axes": "ZYX"})
     words = ["odt", "-o", tmp_path / "other", "--labels", f"cell={bare}", "--value", "cell=1.36", "--outside", 1.337]
     assert command(*words)[1] == "E-VOXEL-SIZE"
     assert command(*words, "--voxel-size-um", 0.3, 0.19, 0.19)[0] == 0
+
+
+def test_the_page_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line as printed, on small label files whose header states millimetres."""
+    page = Path(__file__).parents[2] / "docs" / "soft-xray.md"
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("tomocyte simulate-lab")]
+    labels = np.zeros((12, 16, 18), np.int16)
+    labels[3:6, 4:9, 4:9], labels[7:10, 8:13, 9:14] = 1, 2
+    for name, voxels in (("mito", labels), ("lyso", (labels == 2).astype(np.int16))):
+        write_volume(tmp_path / f"{name}.nii.gz", Volume.from_array(voxels, voxel_size_um=(50.0, 50.0, 50.0)))
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        done = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert (done.exit_code, "voxels of 0.015 x 0.016 x 0.016 um" in done.output) == (0, True), done.output
+    assert len(lines) == 2
+    image = next((tmp_path / "from-em" / "items").glob("*-00002/*.ome.tif"))
+    assert read_volume(image).voxel_size_um == pytest.approx((0.015, 0.016, 0.016))
 
 
 @pytest.mark.parametrize(
@@ -130,3 +151,44 @@ def test_the_command_says_the_voxel_size_and_wants_it(sample: dict[str, Path], t
 )
 def test_wrong_words_are_explained(words: tuple[str, ...], tmp_path: Path) -> None:
     assert command("odt", "-o", tmp_path / "set", *words, "--outside", 1.337)[1] == "E-USAGE"
+
+
+def test_a_real_image_beside_the_same_shapes(tmp_path: Path) -> None:
+    """Grey values that fall with absorption, of the very shapes that are simulated, are turned over."""
+    z, y, x = np.mgrid[:24, :48, :48]
+    mask = ((z - 12) ** 2 + (y - 20) ** 2 + (x - 26) ** 2 < 81).astype(np.uint8)
+    noise = np.random.default_rng(3).standard_normal(mask.shape)
+    real = tmp_path / "real.ome.tif"
+    grey = np.clip(np.rint(150 - 60 * mask + 6 * noise), 0, 255).astype(np.uint8)
+    write_volume(real, Volume.from_array(grey, voxel_size_um=(0.06, 0.05, 0.05)))
+    write_volume(tmp_path / "m.ome.tif", Volume.from_array(mask, voxel_size_um=(0.06, 0.05, 0.05), quantity="labels"))
+    sample = read_sample(layers_of({"mitochondrion": tmp_path / "m.ome.tif"}, {"mitochondrion": 0.4}), ReadOptions())
+    options = {"sample": sample, "outside_value": 0.2, "modality": "sxt", "variant": "flat-holder", "seed": 1}
+    picture = tmp_path / "beside.png"
+    figures = real_beside_labels(read_volume(real), picture, **options, is_inverted=True)  # type: ignore[arg-type]
+    assert picture.stat().st_size > 10_000
+    share = mask.mean()  # of two values alone, the larger is sqrt((1 - p) / p) deviations above the mean
+    assert figures["real"]["p99.9"] == pytest.approx(np.sqrt((1 - share) / share), rel=0.15)
+    assert figures["simulated"]["p99.9"] > 1 > -1.5 > -figures["simulated"]["p99.9"]
+    upright = real_beside_labels(read_volume(real), picture, **options)  # type: ignore[arg-type]
+    assert upright["real"]["p0.1"] == pytest.approx(-figures["real"]["p99.9"], rel=1e-5)
+    wrong = [replace(sample[0], labels=mask[:-1])]
+    with pytest.raises(TomocyteError) as problem:
+        real_beside_labels(read_volume(real), picture, **{**options, "sample": wrong})  # type: ignore[arg-type]
+    assert problem.value.code == "E-SHAPE"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--labels", "cell=cell.tif", "--value", "cell=0.3"),
+        ("--labels", "cell=cell.tif", "--value", "cell=0.3", "--outside", "0.1", "-p", "HL60"),
+        ("--value", "cell=0.3", "--outside", "0.1", "--cells", "1", "2"),
+        ("--inverted", "-m", "odt", "--medium-ri", "1.337"),
+    ],
+)
+def test_beside_takes_shapes_or_a_cell_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    real = tmp_path / "real.ome.tif"
+    write_volume(real, Volume.from_array(np.ones((4, 8, 8), np.float32), voxel_size_um=(0.1, 0.1, 0.1)))
+    done = CliRunner().invoke(app, ["beside", str(real), "-o", str(tmp_path / "b.png"), *words])
+    assert getattr(done.exception, "code", None) == "E-USAGE"

@@ -19,6 +19,8 @@ from tomocyte.cli.options import (
     voxel_size,
 )
 from tomocyte.cli.recording import remark
+from tomocyte.cli.simulate_labels import files_by_name, values_by_name
+from tomocyte.errors import SettingsError
 
 if TYPE_CHECKING:
     from tomocyte.runs.simulate import ItemPlan
@@ -144,11 +146,30 @@ def beside(
     real: Annotated[Path, typer.Argument(help="A real tomogram or dry-mass density image.", metavar="REAL")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")],
     modality: Annotated[str, typer.Option("--modality", "-m", help="Kind of microscopy: {instruments}.")] = "odt",
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Cell line to simulate: {cell_lines}.")] = "HL60",
+    preset: Annotated[
+        str | None, typer.Option("--preset", "-p", help="Cell line to simulate: {cell_lines}. Default: HL60.")
+    ] = None,
     instrument: Annotated[str, typer.Option("--instrument", help="Microscope model, e.g. HT-2H, HL60-rotation.")] = "",
     cells: Annotated[
-        tuple[int, int], typer.Option("--cells", metavar="LOW HIGH", help="Fewest and most cells per field.")
-    ] = (1, 1),
+        tuple[int, int] | None,
+        typer.Option("--cells", metavar="LOW HIGH", help="Fewest and most cells per field. Default: 1 1."),
+    ] = None,
+    label_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--labels",
+            metavar="NAME=FILE",
+            help="Image these shapes instead of cells of a line, e.g. mitochondrion=mito.tif on the voxels of REAL.",
+        ),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--value", metavar="NAME=NUMBER", help="Refractive index, or coefficient in 1/um, of each."),
+    ] = None,
+    outside: Annotated[float | None, typer.Option("--outside", help="The same of everything around them.")] = None,
+    inverted: Annotated[
+        bool, typer.Option("--inverted", help="Dark voxels of REAL absorb more (soft X-rays as grey values).")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random numbers.")] = 1,
     medium_ri: MediumOption = None,
     pixel_size_um: PixelSizeOption = None,
@@ -166,12 +187,38 @@ def beside(
 ) -> None:
     """Draw a real image beside a simulated one of the same size: slices, histograms, power spectra, key values."""
     from tomocyte.formats import ReadOptions, read_volume
-    from tomocyte.runs.simulate.beside import missing_facts, real_beside_simulated
+    from tomocyte.runs.simulate.beside import has_grey_values, missing_facts, real_beside_labels, real_beside_simulated
+    from tomocyte.runs.simulate.from_labels import layers_of, read_sample
 
+    is_of_labels = bool(label_files or values)
+    if is_of_labels and (preset or cells or open_hl60 or outside is None):
+        raise SettingsError(
+            "E-USAGE",
+            "with --labels, --outside is needed, and --preset, --cells and --open-hl60 mean nothing.",
+            cure="Give --labels, --value and --outside alone, or none of them.",
+        )
     options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, None, medium_ri, dataset)
     volume = read_volume(real, options, lacks=partial(missing_facts, modality=modality))
-    settings = {"modality": modality, "preset": preset, "instrument": instrument, "n_cells": cells}
-    figures = real_beside_simulated(volume, output, settings=settings, seed=seed, is_open_hl60=open_hl60)
+    if inverted and not has_grey_values(volume, modality):
+        raise SettingsError("E-USAGE", "--inverted is for soft X-rays as grey values.", cure="Leave it out.")
+    if is_of_labels:
+        layers = layers_of(files_by_name(label_files or ()), values_by_name(values or ()))
+        figures = real_beside_labels(
+            volume,
+            output,
+            sample=read_sample(layers, options),
+            outside_value=outside or 0.0,
+            modality=modality,
+            variant=instrument,
+            seed=seed,
+            is_inverted=inverted,
+        )
+    else:
+        settings: dict[str, Any] = {"modality": modality, "preset": preset or "HL60", "instrument": instrument}
+        settings |= {"n_cells": cells or (1, 1)}
+        figures = real_beside_simulated(
+            volume, output, settings=settings, seed=seed, is_open_hl60=open_hl60, is_inverted=inverted
+        )
     for name in figures["real"]:
         typer.echo(f"{name:<24} real {figures['real'][name]:>10.4f}   simulated {figures['simulated'][name]:>10.4f}")
     typer.echo(f"wrote {output}")
@@ -206,7 +253,6 @@ def _experiment(name: str | None) -> dict[str, Any]:
 
 def _structures(text: str | None, modality: str) -> tuple[str, ...]:
     """The structures named; those of the instrument where none is, and where `all` are."""
-    from tomocyte.errors import SettingsError
     from tomocyte.simulation.cells.scene import STRUCTURES, SURROUNDINGS
     from tomocyte.simulation.instruments import instrument
     from tomocyte.structures import canonical_name

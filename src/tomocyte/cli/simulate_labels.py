@@ -72,8 +72,8 @@ def simulate_labels(
     from tomocyte.runs.simulate.from_labels import labels_plan, write_labelled_images
 
     plans = labels_plan(
-        {name: Path(text) for name, text in _pairs(label_files, "--labels golgi=golgi.tif").items()},
-        {name: _value(text) for name, text in _pairs(values, "--value golgi=0.3").items()},
+        files_by_name(label_files),
+        values_by_name(values),
         outside=outside,
         modality=modality,
         options=ReadOptions(voxel_size_um=voxel_size_um, axes=axes),
@@ -101,6 +101,16 @@ def simulate_labels(
         remark(f"note: {note}")
     if result.failures:
         raise typer.Exit(4 if result.n_done == 0 else 3)
+
+
+def files_by_name(entries: Sequence[str]) -> dict[str, Path]:
+    """``--labels NAME=FILE``."""
+    return {name: Path(text) for name, text in _pairs(entries, "--labels golgi=golgi.tif").items()}
+
+
+def values_by_name(entries: Sequence[str]) -> dict[str, float | dict[int, float]]:
+    """``--value NAME=NUMBER`` or ``NAME=LABEL:NUMBER,…``."""
+    return {name: _value(text) for name, text in _pairs(entries, "--value golgi=0.3").items()}
 
 
 def _pairs(entries: Sequence[str], example: str) -> dict[str, str]:

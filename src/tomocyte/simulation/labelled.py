@@ -7,6 +7,7 @@ them into :class:`ValuedLabels`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from tomocyte.errors import SettingsError
 from tomocyte.labels.dtypes import refit
+from tomocyte.settings import Settings
 from tomocyte.simulation.cells.rendering import Rendered
 from tomocyte.simulation.cells.scene import Scene
 from tomocyte.simulation.imaging import microscope
@@ -156,7 +158,7 @@ def image_labels(
     """
     kind = instrument(modality)
     values = paint_values(layers, outside_value)
-    chosen = microscope(modality, variant)
+    chosen = _seeing_all(microscope(modality, variant), values.shape, voxel_size_um)
     kind.check(chosen, outside_value, voxel_size_um)
     optics = kind.draw(chosen, kind.ranges_of(shift), _stream(seed, index, OPTICS_STREAM))
     view = view_of_values(values, outside_value, voxel_size_um=voxel_size_um)
@@ -170,6 +172,14 @@ def view_of_values(values: NDArray[np.float32], outside_value: float, *, voxel_s
     scene = Scene((), outside_value, (depth, height, width), np.zeros((2, 2, 2), np.float32))
     truth = Rendered({}, {}, values, outside_value, voxel_size_um, (0.0, 0.0, 0.0))
     return View(scene, truth)
+
+
+def _seeing_all(variant: Settings, shape: tuple[int, ...], voxel_size_um: VoxelSize) -> Settings:
+    """The microscope with a field as wide as the diagonal, if the sample turns: nothing is known beyond it."""
+    if getattr(variant, "geometry", "") == "full-rotation" and getattr(variant, "view_um", 0.0) is None:
+        diagonal_um = math.hypot(shape[1] * voxel_size_um[1], shape[2] * voxel_size_um[2])
+        return variant.model_copy(update={"view_um": diagonal_um})
+    return variant
 
 
 def _stream(seed: int, index: int, stream: int) -> np.random.Generator:

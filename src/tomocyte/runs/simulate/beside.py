@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,17 @@ from tomocyte.simulation.beside import VolumeProfile, draw_beside, profile_volum
 from tomocyte.simulation.dataset import simulate_item
 from tomocyte.simulation.dataset_settings import DatasetSettings
 from tomocyte.simulation.instruments import Conditions, Optics, View, instrument
+from tomocyte.simulation.labelled import ValuedLabels, image_labels
 from tomocyte.volume import Volume, VoxelSize
 
 OPEN_HL60 = "open-hl60"
 PLANES_OF_AN_IMAGE = 40
 PLANE_UM = 0.5
-FREQUENCIES_PER_UM = (0.2, 0.5, 1.0, 2.0)
+FREQUENCIES_PER_UM = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+N_GREY_BINS = 40
+"""Of a histogram of 8-bit values, so that each bin holds several of them."""
+GREY_NAME = "deviation from the mean (SD)"
+Volumes = dict[str, tuple[NDArray[np.float32], float]]
 
 
 MEDIUM = MissingFact("medium_ri", ("NUMBER",))
@@ -34,7 +40,13 @@ def missing_facts(real: Volume, *, modality: str = "odt") -> tuple[MissingFact, 
 
 
 def real_beside_simulated(
-    real: Volume, path: Path, *, settings: dict[str, Any], seed: int, is_open_hl60: bool = False
+    real: Volume,
+    path: Path,
+    *,
+    settings: dict[str, Any],
+    seed: int,
+    is_open_hl60: bool = False,
+    is_inverted: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Draw slices, histograms and power spectra of a real volume and of a simulated one, and give their key figures.
 
@@ -49,6 +61,8 @@ def real_beside_simulated(
     seed : int
     is_open_hl60 : bool
         Degrade as fitted to the open HL60 tomogram, instead of drawing the degradation from the instrument's ranges.
+    is_inverted : bool
+        Dark grey values absorb more (soft X-rays without a coefficient, which are compared by their forms).
 
     Returns
     -------
@@ -79,17 +93,95 @@ def real_beside_simulated(
         fitted = Optics(item.optics.instrument, kind.fitted[OPEN_HL60])
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(9,)))
         measured = kind.measure(View(item.scenes[0], first_frame.truth), fitted, Conditions(), rng)[0]
-    shown = (size[1], size[1], size[2]) if is_image else size
     volumes = {
         "real": (frame, kind.value_of_medium(float(real.medium_ri or 0.0))),
         "simulated": (measured, kind.value_of_medium(item.medium_ri)),
     }
+    shown = (size[1], size[1], size[2]) if is_image else size
+    if has_grey_values(real, kind.name):
+        return _compare(_in_deviations(volumes, is_inverted=is_inverted), path, shown, GREY_NAME, n_bins=N_GREY_BINS)
+    return _compare(volumes, path, shown, kind.value_name)
+
+
+def real_beside_labels(
+    real: Volume,
+    path: Path,
+    *,
+    sample: Sequence[ValuedLabels],
+    outside_value: float,
+    modality: str,
+    variant: str = "",
+    seed: int,
+    is_inverted: bool = False,
+) -> dict[str, dict[str, float]]:
+    """The same for shapes that were segmented, in the real volume itself for instance.
+
+    Parameters
+    ----------
+    real : Volume
+        As in :func:`real_beside_simulated`.
+    path : Path
+    sample : sequence of ValuedLabels
+        On the real volume's grid.
+    outside_value : float
+        Of voxels without a label.
+    modality, variant : str
+        Instrument and microscope of that kind.
+    seed : int
+    is_inverted : bool
+        Dark grey values absorb more.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SHAPE``: labels of another shape; ``E-SIM-VALUES``; what
+        :func:`tomocyte.simulation.labelled.image_labels` refuses.
+    """
+    size = real.require_voxel_size()
+    for layer in sample:
+        if np.shape(layer.labels) != real.spatial_shape:
+            raise SettingsError(
+                "E-SHAPE",
+                f"labels of {layer.structure} have {np.shape(layer.labels)} voxels, the image {real.spatial_shape}.",
+                cure="Give labels on the voxels of the image.",
+            )
+    kind = instrument(modality)
+    image = image_labels(sample, outside_value, voxel_size_um=size, modality=modality, variant=variant, seed=seed)
+    volumes = {
+        "real": (np.asarray(real.planes(0, 0), np.float32), kind.value_of_medium(float(real.medium_ri or 0.0))),
+        "simulated": (image.channels[0], kind.value_of_medium(outside_value)),
+    }
+    if has_grey_values(real, modality):
+        return _compare(_in_deviations(volumes, is_inverted=is_inverted), path, size, GREY_NAME, n_bins=N_GREY_BINS)
+    return _compare(volumes, path, size, kind.value_name)
+
+
+def has_grey_values(real: Volume, modality: str) -> bool:
+    """Whether only forms can be compared: a soft X-ray volume whose file does not call its values coefficients."""
+    quantity = instrument(modality).quantity
+    return quantity == "linear_absorption_coefficient" and real.quantity != quantity
+
+
+def _in_deviations(volumes: Volumes, *, is_inverted: bool) -> Volumes:
+    """Both in their own standard deviations from their mean, because the unit of one is not known."""
+    scores = {}
+    for name, (voxels, _) in volumes.items():
+        values = voxels.astype(np.float64)
+        deviation = float(values.std())
+        sign = -1.0 if is_inverted and name == "real" else 1.0
+        scores[name] = ((sign * (values - values.mean()) / (deviation or 1.0)).astype(np.float32), 0.0)
+    return scores
+
+
+def _compare(
+    volumes: Volumes, path: Path, size: VoxelSize, quantity: str, *, n_bins: int = 80
+) -> dict[str, dict[str, float]]:
     limits = _limits(volumes)
     profiles = {
-        name: profile_volume(voxels, medium, voxel_size_um=shown, limits=limits)
+        name: profile_volume(voxels, medium, voxel_size_um=size, limits=limits, n_bins=n_bins)
         for name, (voxels, medium) in volumes.items()
     }
-    draw_beside(profiles, path, quantity=kind.value_name, limits=limits)
+    draw_beside(profiles, path, quantity=quantity, limits=limits)
     return {name: _figures(*volumes[name], profiles[name]) for name in volumes}
 
 
@@ -107,7 +199,7 @@ def _settings_like(real: Volume, settings: dict[str, Any], *, is_image: bool) ->
     return build_settings(DatasetSettings, {**settings, "shape": shape, "voxel_size_um": voxel, "scene": scene})
 
 
-def _limits(volumes: dict[str, tuple[NDArray[np.float32], float]]) -> tuple[float, float]:
+def _limits(volumes: Volumes) -> tuple[float, float]:
     ends = [np.percentile(voxels - medium, (0.05, 99.95)) for voxels, medium in volumes.values()]
     return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
 

@@ -112,6 +112,31 @@ def labels_plan(
         ``E-VOXEL-SIZE``: no file has one, and none is given.
     """
     options = options or ReadOptions()
+    layers = layers_of(labels, values)
+    size = read_volume(layers[0].path, options).require_voxel_size()
+    kind = instrument(modality)
+    kind.ranges_of(shift)
+    kind.check(microscope(modality, variant), outside, size)
+    paint_values(read_sample(layers, options), outside)
+    stem = f"{modality}-{stem_of(layers[0].path)}-seed{seed}"
+    common = {"layers": layers, "outside": outside, "voxel_size_um": size, "axes": options.axes, "modality": modality}
+    common |= {"instrument": variant, "shift": shift, "seed": seed}
+    return [
+        build_settings(LabelsPlan, {**common, "name": f"{stem}-{index:05d}", "index": index})
+        for index in range(n_items)
+    ]
+
+
+def layers_of(labels: Mapping[str, Path], values: Mapping[str, float | Mapping[int, float]]) -> tuple[LayerPlan, ...]:
+    """Files and their values, by structure.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SIM-VALUES``: a structure without a value or the reverse.
+    InputError
+        A file is not there.
+    """
     named = {canonical_name(name): value for name, value in values.items()}
     files = {canonical_name(name): path for name, path in labels.items()}
     if set(named) != set(files) or not files:
@@ -120,22 +145,10 @@ def labels_plan(
             f"labels are given of {', '.join(files) or 'nothing'}, values of {', '.join(named) or 'nothing'}.",
             cure="Give --labels NAME=FILE and --value NAME=NUMBER for each structure.",
         )
-    layers = tuple(
+    return tuple(
         LayerPlan(structure=name, path=path, sha256=sha256_of_path(path), values=_plain(named[name]))
         for name, path in files.items()
     )
-    size = read_volume(layers[0].path, options).require_voxel_size()
-    kind = instrument(modality)
-    kind.ranges_of(shift)
-    kind.check(microscope(modality, variant), outside, size)
-    paint_values(_read(layers, options), outside)
-    stem = f"{modality}-{stem_of(layers[0].path)}-seed{seed}"
-    common = {"layers": layers, "outside": outside, "voxel_size_um": size, "axes": options.axes, "modality": modality}
-    common |= {"instrument": variant, "shift": shift, "seed": seed}
-    return [
-        build_settings(LabelsPlan, {**common, "name": f"{stem}-{index:05d}", "index": index})
-        for index in range(n_items)
-    ]
 
 
 def write_labelled_images(
@@ -192,7 +205,7 @@ def make_labelled_image(task: dict[str, Any], callback: Callback) -> dict[str, A
     layers = [{**layer, "path": path} for layer, path in zip(request["layers"], task["paths"], strict=True)]
     plan = build_settings(LabelsPlan, {**request, "layers": layers})
     callback(Progress(step="simulate", frame=0, n_frames=1))
-    sample = _read(plan.layers, ReadOptions(voxel_size_um=plan.voxel_size_um, axes=plan.axes))
+    sample = read_sample(plan.layers, ReadOptions(voxel_size_um=plan.voxel_size_um, axes=plan.axes))
     image = image_labels(
         sample,
         plan.outside,
@@ -221,8 +234,14 @@ def make_labelled_image(task: dict[str, Any], callback: Callback) -> dict[str, A
     return {"n_rows": 0, "facts": {"n_frames": 1}}
 
 
-def _read(layers: Sequence[LayerPlan], options: ReadOptions) -> list[ValuedLabels]:
-    """Every layer's labels, with their axes in the directions of the first's."""
+def read_sample(layers: Sequence[LayerPlan], options: ReadOptions) -> list[ValuedLabels]:
+    """Every layer's labels, with their axes in the directions of the first's.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read; ``E-LABELS-TYPE``; ``E-SIM-LABELS``: several frames or channels.
+    """
     first = read_volume(layers[0].path, options)
     sample = []
     for layer in layers:

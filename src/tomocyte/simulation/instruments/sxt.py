@@ -35,6 +35,17 @@ VARIANTS: dict[str, SxtInstrument] = {
     "XM-2": SxtInstrument(name="XM-2"),
     # A flat grid that cannot be turned edge-on, as at most other synchrotrons: no capillary, a missing wedge.
     "flat-holder": SxtInstrument(name="flat-holder", geometry="flat-holder", n_projections=131),
+    # The same with fine zones, as the open tomogram of a mitochondrion (Nahas et al. 2022) has them: its spectrum ends
+    # at 40 per µm, which is one over 25 nm, and at tilts of 60 to 67°. Energy and number of projections are assumed.
+    "flat-holder-25nm": SxtInstrument(
+        name="flat-holder-25nm",
+        geometry="flat-holder",
+        n_projections=131,
+        energy_ev=500.0,
+        outermost_zone_um=0.025,
+        pixel_um=0.0125,
+        filter_cutoff=0.8,
+    ),
 }
 
 SUSPENDED = {"capillary": {}, "apoptotic_share": 0.0, "plasma_membrane_um": 0.12, "nuclear_membrane_um": 0.25}
@@ -47,6 +58,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "scene": SUSPENDED,
     },
     "flat-holder": {"shape": (120, 240, 240), "voxel_size_um": (0.086, 0.086, 0.086), "n_cells": (1, 1)},
+    "flat-holder-25nm": {"shape": (120, 240, 240), "voxel_size_um": (0.086, 0.086, 0.086), "n_cells": (1, 1)},
 }
 """What a data set gets that does not say otherwise: the paper's field of 15 µm, with voxels 2.7 times as long."""
 

@@ -92,6 +92,15 @@ def test_soft_xrays_of_labels_have_their_coefficients():
     assert perfect[core].mean() == pytest.approx(0.4, rel=0.04)
 
 
+def test_a_block_keeps_its_coefficient_although_its_corners_are_wider_than_its_sides():
+    """A full square of 0.25 per µm reads 0.25 in the middle."""
+    block = ValuedLabels("cytosol", np.ones((6, 60, 60), np.uint8), 0.25)
+    image = image_labels([block], 0.0, voxel_size_um=(0.1, 0.1, 0.1), modality="sxt", seed=3)
+    stray = image.optics.degradation.degradation.stray_share
+    expected = -np.log((1 - stray) * np.exp(-1.5) + stray) / 6.0  # the mean over the path of 6 µm
+    assert image.channels[0, :, 20:40, 20:40].mean() == pytest.approx(expected, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
