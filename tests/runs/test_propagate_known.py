@@ -169,6 +169,7 @@ def test_scribbles_alone(tmp_path: Path, image: Path, truth: np.ndarray) -> None
     code, output = command(*words)
     assert (code, "no slice along z wholly labelled" in output, "26 voxels known" in output) == (0, True, True)
     assert "1. scribbles.ome.tif: slice" in output
+    assert "NaN" not in (tmp_path / "dense.propagation.json").read_text(encoding="utf-8")
     dense = read_volume(tmp_path / "dense.ome.tif").planes(0, 0)
     assert np.array_equal(dense[sparse != 255], sparse[sparse != 255])
     assert (dense[:, 6:12, 7:13] == 6).all()

@@ -124,14 +124,16 @@ def plain_borders(image: Planes, voxel_size_um: VoxelSize) -> BorderModel:
     Returns
     -------
     BorderModel
-        Of the gradient alone; its cross-entropy is NaN, as nothing was predicted.
+        Of the gradient alone; its cross-entropy is that of guessing, as nothing was predicted.
     """
     chosen = _spread(tuple(range(len(image))))
     sample = _looks_at_slices(image, np.zeros(image.shape, bool), chosen, PLAIN_SIGMA, voxel_size_um)
     lows, steps = _bins(sample, PLAIN_LOOK)
     keys = _keys(sample.values, lows, steps, LOOKS[PLAIN_LOOK])
     heights = np.arange(np.prod(LOOKS[PLAIN_LOOK]), dtype=np.float64)
-    return BorderModel(PLAIN_LOOK, PLAIN_SIGMA, lows, steps, _as_levels(heights, keys, sample.is_border), float("nan"))
+    return BorderModel(
+        PLAIN_LOOK, PLAIN_SIGMA, lows, steps, _as_levels(heights, keys, sample.is_border), float(np.log(2))
+    )
 
 
 def _spread(slices: tuple[int, ...]) -> list[int]:
