@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tomocyte.evaluation import dice
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.figures.contours import contour_figure
 from tomocyte.figures.rendering import Body, BodyPanel, body_figure
 from tomocyte.labels.components import connected_components
+from tomocyte.labels.distances import distance_um
 from tomocyte.measurements import measure
 from tomocyte.papers.acseg.claims import claims_markdown, judge_scores, scores_markdown
 from tomocyte.papers.acseg.differences import CellPair, difference_figure
@@ -45,7 +47,7 @@ class Protrusions:
     ----------
     n : int
     length_um : float
-        Mean of the diagonals of their boxes; NaN without any.
+        Mean of how far they reach from the cells' bodies; NaN without any.
     share : float
         Of the cells' volume.
     """
@@ -100,7 +102,9 @@ def cell_types_experiment(
 def protrusions(
     mask: NDArray[np.bool_], voxel_size_um: VoxelSize, *, thin_um: float, min_length_um: float
 ) -> Protrusions:
-    """Parts of a mask that a ball of radius ``thin_um`` does not reach, at least ``min_length_um`` long.
+    """Parts of a mask that a ball of radius ``thin_um`` does not reach and that reach ``min_length_um`` from the rest.
+
+    Steps of a surface along voxels are thin, too, and do not reach far.
 
     Parameters
     ----------
@@ -116,10 +120,11 @@ def protrusions(
     >>> protrusions(rod, (0.1, 0.1, 0.1), thin_um=0.2, min_length_um=1.0).n
     1
     """
-    thin = mask & ~opening(mask, thin_um, voxel_size_um)
-    components = connected_components(thin, connectivity=3)
-    sizes = (components.upper[1:] - components.lower[1:]) * np.asarray(voxel_size_um)
-    lengths = np.linalg.norm(sizes, axis=1)
+    body = opening(mask, thin_um, voxel_size_um)
+    components = connected_components(mask & ~body, connectivity=3)
+    away = distance_um(~body, voxel_size_um)
+    labels = components.paint()
+    lengths = np.atleast_1d(ndimage.maximum(away, labels, np.arange(1, components.n + 1)))
     is_long = lengths >= min_length_um
     n_voxels = int(components.n_voxels[1:][is_long].sum())
     mean = float(lengths[is_long].mean()) if is_long.any() else math.nan
@@ -195,7 +200,7 @@ def _summary(title: str, recipe: CellTypesRecipe, scores: Any, judged: Any) -> s
         f"# {title}",
         "",
         f"{len(scores)} tomograms. Protrusions: what a ball of {recipe.thin_um:g} µm does not reach inside the cells "
-        f"and is at least {recipe.min_length_um:g} µm long.",
+        f"and that reaches at least {recipe.min_length_um:g} µm from the rest.",
         "",
         *scores_markdown(scores),
         "",

@@ -221,5 +221,5 @@ class CellTypesRecipe(ScoresRecipe):
     """Which experiment."""
     thin_um: float = Field(default=0.25, gt=0, le=2)
     """Protrusions are what a ball of this radius in µm does not reach inside the cells …"""
-    min_length_um: float = Field(default=0.5, gt=0, le=20)
-    """… and that is at least this long in µm."""
+    min_length_um: float = Field(default=0.3, gt=0, le=20)
+    """… and that reaches at least this far from the rest in µm."""
