@@ -54,7 +54,7 @@ def test_printed_settings_say_meaning_unit_and_range() -> None:
     """Every field has a comment right above it; the limits are those that an out-of-bounds value meets."""
     lines = tomocyte("settings", "fluorescence").stdout.splitlines()
     fields = [index for index, line in enumerate(lines) if not line.lstrip().startswith("#")]
-    parts = ("foreground:", "split:", "clean:", "nucleus:", "inclusion:")
+    parts = ("foreground:", "split:", "clean:", "nucleus:", "inclusion:", "capillary:", "bead:")
     bare = [lines[i] for i in fields if not lines[i].strip().startswith(parts) and "#" not in lines[i - 1]]
     assert bare == []
     text = "\n".join(lines)
