@@ -25,7 +25,7 @@ from tomocyte.training.data.cell_samples import make_samples
 from tomocyte.training.data.samples import Samples
 from tomocyte.training.data.targets import output_names
 from tomocyte.training.recipe import Recipe, TestSet
-from tomocyte.training.training import VALIDATION, voxel_size_range
+from tomocyte.training.training import VALIDATION
 
 SHOWN = ("dice", "jaccard", "precision", "recall", "pr_auc")
 SHOWN_OF_OBJECTS = ("f1", "matched_dice")
@@ -71,11 +71,7 @@ def score_on_card(folder: Path, recipe: Recipe, items: Sequence[LabelledItem]) -
             **{key: round(scores[key], DIGITS) for key in SHOWN},
             **{key: round(value, DIGITS) for key, value in object_scores(package, recipe, samples.items).items()},
         }
-    content = {
-        "limits": recipe.limits,
-        "recipe": recipe.model_dump(mode="json"),
-        "voxel_size_range": voxel_size_range(recipe),
-    }
+    content = {"limits": recipe.limits, "recipe": recipe.model_dump(mode="json")}
     card = package.card.model_copy(update={"figures": {**package.card.figures, **figures}, **content})
     return write_package(folder, card, package.state, dict(package.selftest), is_overwriting=True)
 

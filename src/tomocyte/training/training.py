@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ from tomocyte.volume import Volume
 SELFTEST_SIDE = 64
 SELFTEST_DEPTH = 16
 VOXEL_SIZE_RANGE = (0.1, 1.5)
-"""Finer voxels are averaged to the network's size; much coarser ones lack the detail."""
+"""Finer voxels are averaged to the network's size; much coarser ones lack the detail, unless they were learned from."""
 SCALED_VOXEL_SIZE_RANGE = (0.1, 10.0)
 """The same for networks of a scaled frame, which see every volume at one shape."""
 VALIDATION = "validation (seen while training)"
@@ -328,14 +329,9 @@ def _input_of(recipe: Recipe, samples: Samples) -> dict[str, Any]:
         "quantity": image.quantity or kind.quantity,
         "channels": _channel_names(kind.channels, image),
         "normalization": recipe.data.normalization,
-        "voxel_size_range": voxel_size_range(recipe),
+        "voxel_size_range": voxel_size_range(recipe, samples),
         "value_range": value_range(samples) if recipe.data.scaled_frame is None else kind.plausible_range,
     }
-
-
-def voxel_size_range(recipe: Recipe) -> tuple[float, float]:
-    """How far an image's voxel size may be from that on the card, as factors."""
-    return VOXEL_SIZE_RANGE if recipe.data.scaled_frame is None else SCALED_VOXEL_SIZE_RANGE
 
 
 def _channel_names(usual: tuple[str, ...], image: Volume) -> tuple[str, ...]:
@@ -345,6 +341,19 @@ def _channel_names(usual: tuple[str, ...], image: Volume) -> tuple[str, ...]:
     names = [re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40] for name in image.channels]
     names = [name if re.match("[A-Za-z]", name) else f"channel_{name}"[:40] for name in names]
     return tuple(names) if len(set(names)) == len(names) else tuple(f"channel_{i}" for i in range(len(names)))
+
+
+def voxel_size_range(recipe: Recipe, samples: Samples) -> tuple[float, float]:
+    """How far an image's voxel size may be from that on the card, as factors; what was learned from always fits."""
+    if recipe.data.scaled_frame is not None:
+        return SCALED_VOXEL_SIZE_RANGE
+    low, high = VOXEL_SIZE_RANGE
+    for item in range(len(samples.items)):
+        stored = samples.volume(item)[0].require_voxel_size()
+        for size, own in zip(stored, recipe.data.voxel_size_um or stored, strict=True):
+            if own is not None and math.isfinite(size):
+                low, high = min(low, size / own), max(high, size / own)
+    return low, high
 
 
 def value_range(samples: Samples) -> tuple[float, float]:
