@@ -242,7 +242,7 @@ TREATMENTS = {
     r" propagate |tomocyte next ": "typed in tests/propagation/test_propagation_page.py",
     r"tomocyte consensus ": "typed in tests/cli/test_consensus_command.py",
     r"models import": "typed in tests/models/test_foreign.py",
-    r"found/|tuned/model|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
+    r"found/|tuned/model|small/model|FOLDER -o small|fig3-own|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",
     r" accuracy |choi-numbers|fields/items": "takes hours; tests/comparison/test_accuracy.py types the last line",
@@ -269,6 +269,7 @@ def test_before_anything_is_written(type_line: Type, tmp_path: Path) -> None:
     stained(tmp_path / "cells.ome.tif")
     flat(tmp_path / "phase.ome.tif", "dry_mass_density", "pg/um2")
     flat(tmp_path / "tomogram.ome.tif", "linear_absorption_coefficient", "1/um", n_planes=12)
+    flat(tmp_path / "grey.ome.tif", "intensity", "", n_planes=12)
     for folder, structures in (("my_sections", ["nucleus"]), ("labelled", ORGANELLES), ("mine", ORGANELLES)):
         for name in ("a", "b", "c", "d", "e"):
             section_pair(tmp_path / folder, name, structures)

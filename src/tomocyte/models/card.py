@@ -219,8 +219,14 @@ class ModelCard(Settings):
         return self.threshold.get(structure, 0.5)
 
     def to_bytes(self) -> bytes:
-        """The card as sealed JSON: sorted keys, UTF-8, with a hash over itself."""
-        return seal(self.model_dump(mode="json"))
+        """The card as sealed JSON: sorted keys, UTF-8, with a hash over itself.
+
+        ``scaled_frame`` stands in it only where there is one, so that cards from before that field keep their hash.
+        """
+        content = self.model_dump(mode="json")
+        if self.scaled_frame is None:
+            del content["scaled_frame"]
+        return seal(content)
 
 
 def card_from_bytes(data: bytes, path: Path | None = None) -> ModelCard:
