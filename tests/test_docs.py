@@ -242,7 +242,9 @@ TREATMENTS = {
     r" propagate |tomocyte next ": "typed in tests/propagation/test_propagation_page.py",
     r"tomocyte consensus ": "typed in tests/cli/test_consensus_command.py",
     r"models import": "typed in tests/models/test_foreign.py",
-    r"found/|tuned/model|small/model|FOLDER -o small|fig3-own|MODEL|my-model|other-model|macrophages/items": "needs what an earlier, long line makes",
+    r"found/|tuned/model|small/model|FOLDER -o small|fig3-own|MODEL|my-model|other-model|macrophages/items": (
+        "needs what an earlier, long line makes"
+    ),
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",
     r" accuracy |choi-numbers|fields/items": "takes hours; tests/comparison/test_accuracy.py types the last line",
