@@ -32,6 +32,7 @@ FLOORS = {
     "ledger": 2,
     "segmentation": 3,
     "missing_cone": 3,
+    "channels": 3,
     "tracking": 3,
     "evaluation": 3,
     "batch": 3,
