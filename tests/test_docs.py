@@ -246,6 +246,7 @@ TREATMENTS = {
         "needs what an earlier, long line makes"
     ),
     r"from-labels out ITEM|models calibrate": "typed with other names below, or in tests/models",
+    r"evaluate .* --classes": "typed in tests/evaluation/test_confusion.py",
     r" (verify|edits|evaluate) |--edits|run cell.TCF -o out$": "session",
     r" accuracy |choi-numbers|fields/items": "takes hours; tests/comparison/test_accuracy.py types the last line",
     r"train my.yaml": "typed in tests/training/test_new_recipe.py",

@@ -149,6 +149,13 @@ ZHANGHAO_COMPARTMENTS = (
 )
 """The fifteen compartments of Zhanghao et al., in the order of the paper's main text."""
 
+ZHANGHAO_CLASSES = (
+    ("endoplasmic_reticulum", "nuclear_membrane", "nuclear_reticulum"),
+    ("plasma_membrane", "filopodium"),
+    ("nucleus", "cytosol", "extracellular"),
+)
+"""Those of the fifteen that exclude each other: the classes of the paper's softmax networks, and of its matrices."""
+
 _REGISTERED: dict[str, Structure] = {}
 _ALIASES: dict[str, str] = {}
 

@@ -20,6 +20,7 @@ from tomocyte.evaluation import (
     f_beta,
     jaccard,
     moc,
+    moc_as_published,
     pixel_accuracy,
     precision,
     recall,
@@ -115,6 +116,18 @@ def test_moc_is_the_cosine_of_the_images() -> None:
     assert moc(TRUTH, PREDICTION) == pytest.approx(count_mask(TRUTH, PREDICTION).moc, abs=1e-12)
     assert math.isnan(moc(one, 0 * other))
     assert moc(np.full(300, 255, np.uint8), np.full(300, 255, np.uint8)) == 1  # Squares do not fit into uint8.
+
+
+def test_the_printed_moc_is_half_of_dice_for_masks() -> None:
+    """Σxy / (Σx² + Σy²) = TP / (|A| + |B|): equal masks reach 0.5, below the 0.7 that the paper reports of five."""
+    assert moc_as_published(TRUTH, PREDICTION) == pytest.approx(metrics.f1_score(TRUTH.ravel(), PREDICTION.ravel()) / 2)
+    assert count_mask(TRUTH, PREDICTION).moc_as_published == pytest.approx(moc_as_published(TRUTH, PREDICTION))
+    assert moc_as_published(TRUTH, TRUTH) == 0.5
+    # 1·2 + 3·4 = 14 over 1 + 9 + 4 + 16 = 30, while the root gives 14/√(10·20).
+    one, other = np.array([1.0, 3.0]), np.array([2.0, 4.0])
+    assert (moc_as_published(one, other), moc(one, other)) == pytest.approx((14 / 30, 14 / math.sqrt(200)))
+    assert moc_as_published(one, 0 * other) == 0
+    assert math.isnan(moc_as_published(0 * one, 0 * other))
 
 
 def test_confusion_matrix_equals_scikit_learn() -> None:

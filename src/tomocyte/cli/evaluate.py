@@ -63,6 +63,15 @@ def evaluate(
             help="Overlap (IoU) from which two objects match, 0 to 1; may be repeated. Default: 0.5 and 0.75.",
         ),
     ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--classes",
+            metavar="A,B,C",
+            help="Structures that exclude each other: print which is called which (confusion matrix) instead of the "
+            "scores of one; may be repeated.",
+        ),
+    ] = None,
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Channel to compare, from 0.")] = None,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
@@ -107,6 +116,11 @@ def evaluate(
         raise SettingsError(
             "E-USAGE", "--min-iou needs objects to match, but only masks are compared.", cure="Add --instances."
         )
+    if classes:
+        _check_alone(structure, tolerance_um, instances=instances, channel=channel, as_json=as_json)
+        options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, None, None, dataset)
+        _evaluate_classes(prediction, truth, classes, options, threshold, output)
+        return
     settings = ScoreSettings(
         structure=canonical_name(structure) if structure else "mask",
         threshold=0.5 if threshold is None else threshold,
@@ -145,6 +159,48 @@ def evaluate(
     if output is not None:
         typer.echo(f"wrote {output / 'scores.csv'}", err=as_json)
     if failures or pairs.without_prediction:
+        raise typer.Exit(3)
+
+
+def _check_alone(
+    structure: str | None, tolerance_um: float | None, *, instances: bool, channel: int | None, as_json: bool
+) -> None:
+    """Refuse options that mean nothing for matrices."""
+    from tomocyte.errors import SettingsError
+
+    given = {
+        "--structure": structure is not None,
+        "--tolerance-um": tolerance_um is not None,
+        "--instances": instances,
+        "--channel": channel is not None,
+        "--json": as_json,
+    }
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise SettingsError(
+            "E-USAGE", f"{', '.join(names)} means nothing with --classes.", cure="Leave it out, or use two commands."
+        )
+
+
+def _evaluate_classes(
+    prediction: Path, truth: Path, classes: list[str], options: Any, threshold: float | None, output: Path | None
+) -> None:
+    """The matrices of ``--classes``, printed and, with an output folder, written."""
+    from tomocyte.cli.confusion import confusion_tables
+    from tomocyte.datasets.class_pairs import class_pairs
+    from tomocyte.datasets.pairs import Pairs
+    from tomocyte.evaluation import ScoreSettings
+
+    settings = ScoreSettings(threshold=0.5 if threshold is None else threshold)
+    tables, failures = confusion_tables(prediction, truth, classes, options, threshold=settings.threshold)
+    if output is not None:
+        groups = [[name.strip() for name in group.split(",") if name.strip()] for group in classes]
+        pairs = [
+            pair for group in groups for of_item in class_pairs(prediction, truth, group).values() for pair in of_item
+        ]
+        _write(output, tables, _provenance(Pairs(tuple(pairs)), settings, options, {"failures": failures}))
+        typer.echo(f"wrote {output / 'confusion.csv'}")
+    if failures:
         raise typer.Exit(3)
 
 

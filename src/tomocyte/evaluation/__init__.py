@@ -10,6 +10,7 @@ from __future__ import annotations
 from tomocyte.evaluation.calibration import ReliabilityCounts, count_reliability, fit_temperature, with_temperature
 from tomocyte.evaluation.case import Case, ScoreSettings
 from tomocyte.evaluation.classes import class_counts, confusion_matrix
+from tomocyte.evaluation.confusion import ConfusionTable, class_image
 from tomocyte.evaluation.counts import (
     MaskCounts,
     count_mask,
@@ -18,6 +19,7 @@ from tomocyte.evaluation.counts import (
     f_beta,
     jaccard,
     moc,
+    moc_as_published,
     pixel_accuracy,
     precision,
     recall,
@@ -52,6 +54,7 @@ from tomocyte.evaluation.surface import (
 
 __all__ = [
     "Case",
+    "ConfusionTable",
     "InstanceScores",
     "MaskCounts",
     "Metric",
@@ -65,6 +68,7 @@ __all__ = [
     "all_metrics",
     "assd_um",
     "class_counts",
+    "class_image",
     "confusion_matrix",
     "count_mask",
     "count_precision_recall",
@@ -81,6 +85,7 @@ __all__ = [
     "match_instances",
     "mean_average_precision",
     "moc",
+    "moc_as_published",
     "overlap_table",
     "pixel_accuracy",
     "precision",

@@ -53,7 +53,14 @@ INTERVAL_COLUMNS = (
     ),
     Column("n_groups", "1", "Groups resampled.", kind="integer"),
 )
-_DESCRIBED = {column.name: column for column in (*_KEYS, *OBJECT_COLUMNS, *INTERVAL_COLUMNS)}
+CONFUSION_COLUMNS = (
+    Column("classes", "", "The structures that exclude each other; the earlier one where masks overlap.", kind="text"),
+    Column("true_class", "", "Structure of these voxels in the truth; other: none of them.", kind="text"),
+    Column("predicted_class", "", "Structure of these voxels in the prediction; other: none of them.", kind="text"),
+    Column("n_class_voxels", "1", "Voxels of this true and this predicted class.", kind="integer"),
+    Column("share_of_true_class", "1", "Their share of all voxels of the true class.", "no voxel of the true class"),
+)
+_DESCRIBED = {column.name: column for column in (*_KEYS, *OBJECT_COLUMNS, *INTERVAL_COLUMNS, *CONFUSION_COLUMNS)}
 
 
 def describe_column(name: str) -> Column:

@@ -140,6 +140,11 @@ class MaskCounts:
         """Manders' overlap coefficient of two masks, TP / √((TP + FP)(TP + FN)); NaN when one of them is empty."""
         return ratio(self.n_true_positive, math.sqrt(self.n_truth * self.n_prediction))
 
+    @property
+    def moc_as_published(self) -> float:
+        """See :func:`moc_as_published`."""
+        return ratio(self.n_true_positive, self.n_truth + self.n_prediction)
+
     def f_beta(self, beta: float) -> float:
         """(1 + β²) TP / ((1 + β²) TP + β² FN + FP); NaN when both masks are empty.
 
@@ -333,7 +338,7 @@ def f05_as_published(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
 def moc(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     """Manders' overlap coefficient of two images, masks or not: Σxy / √(Σx² Σy²).
 
-    The formula printed by Zhanghao et al. lacks the root. Sums run in float64.
+    Sums run in float64. :func:`moc_as_published` is what Zhanghao et al. print.
 
     Parameters
     ----------
@@ -359,6 +364,45 @@ def moc(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     >>> moc(np.array([1.0, 2.0]), np.array([2.0, 1.0]))
     0.8
     """
+    xy, xx, yy = _sums_of_products(truth, prediction)
+    return ratio(xy, math.sqrt(xx * yy))
+
+
+def moc_as_published(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
+    """Manders' overlap coefficient as Zhanghao et al. print it, Σxy / (Σx² + Σy²); only for comparison with them.
+
+    The root of a product became a sum. Of two masks this is half of their Dice: at most 0.5, which equal masks reach.
+    The paper's values exceed 0.5, and its code has the root: it computed :func:`moc`.
+
+    Parameters
+    ----------
+    truth, prediction : ndarray, any real type, same shape
+
+    Returns
+    -------
+    float
+        In [0, 0.5] where no value is negative; NaN when both images are zero everywhere.
+
+    Raises
+    ------
+    SettingsError
+        As :func:`moc`.
+
+    References
+    ----------
+    Zhanghao et al. 2021, Methods, doi:10.1101/2021.12.13.472520.
+
+    Examples
+    --------
+    >>> moc_as_published(np.array([1.0, 2.0]), np.array([2.0, 1.0]))
+    0.4
+    """
+    xy, xx, yy = _sums_of_products(truth, prediction)
+    return ratio(xy, xx + yy)
+
+
+def _sums_of_products(truth: NDArray[Any], prediction: NDArray[Any]) -> tuple[float, float, float]:
+    """Σxy, Σx² and Σy² of two images, in float64."""
     if truth.shape != prediction.shape:
         raise SettingsError("E-SHAPE", f"truth {truth.shape} and prediction {prediction.shape} differ in shape.")
     first, second = truth.ravel(), prediction.ravel()
@@ -369,4 +413,4 @@ def moc(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
         xy, xx, yy = xy + float(x @ y), xx + float(x @ x), yy + float(y @ y)
     if not math.isfinite(xx + yy):
         raise SettingsError("E-NAN", "an image has values that are not finite.", cure="Mask them first.")
-    return ratio(xy, math.sqrt(xx * yy))
+    return xy, xx, yy
