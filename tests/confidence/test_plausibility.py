@@ -89,6 +89,20 @@ def test_a_hill_of_background_has_no_edge() -> None:
     assert codes(Objects(disc.astype(np.uint8), hill + noise + 60 * disc, PLANE, "cell")) == []
 
 
+def test_what_lies_beside_objects_is_no_background() -> None:
+    """A dim disc in a dark room whose surroundings are darker still: the room alone is its background."""
+    y, x = np.mgrid[:192, :200]
+    away = np.hypot(y - 96, x - 100)
+    disc = away < 40
+    image = (np.where(away < 62, 100.0, 40.0) + 60 * disc + np.random.default_rng(5).normal(0, 3, y.shape))[None]
+    labels = disc[None].astype(np.uint8)
+    assert codes(Objects(labels, image, PLANE, "cell")) == ["GRADIENT"]
+    room = np.where(away < 62, image, np.nan)
+    assert codes(Objects(labels, image, PLANE, "cell", uncluttered=lambda: room)) == []
+    hill = (100 * np.exp(-(away**2) / (2 * 60**2)))[None]
+    assert codes(Objects(labels, hill, PLANE, "cell", uncluttered=lambda: hill)) == ["GRADIENT"]
+
+
 def test_what_varies_with_depth_fills_planes() -> None:
     image = np.random.default_rng(4).normal(0, 1, (20, 40, 50)) + np.arange(20)[:, None, None]
     labels = np.zeros(image.shape, np.uint8)

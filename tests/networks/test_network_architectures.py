@@ -212,3 +212,25 @@ def test_a_folded_stem_moves_with_the_image_by_whole_blocks() -> None:
     back = torch.roll(moved, (-4, 8), dims=(3, 4))
     torch.testing.assert_close(back[inside], whole[inside], atol=1e-5, rtol=1e-4)
     assert float(whole[inside].std()) > 0
+
+
+def test_detail_corrects_the_outputs_by_what_lies_within_two_voxels() -> None:
+    """At first it changes nothing; then one voxel of the image changes, through it, outputs up to two voxels away."""
+    torch.manual_seed(0)
+    options = {"width": 4, "stem_stride": [2, 2, 2], "strides": [[2, 2, 2]], "n_outputs": 2}
+    plain = trained_a_little(build_network("unet3d", options), 8, 16, 24)
+    detailed = build_network("unet3d", {**options, "detail_width": 3}).eval()
+    detailed.load_state_dict({**detailed.state_dict(), **plain.state_dict()})
+    image = torch.randn(1, 1, 8, 16, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(detailed(image), plain(image))
+    nn.init.ones_(detailed.detail[-1].weight)
+    for part in plain.parameters():
+        nn.init.zeros_(part)
+    detailed.load_state_dict({**detailed.state_dict(), **plain.state_dict()})  # nothing but detail is left
+    other = image.clone()
+    other[..., 4, 8, 13] += 1
+    with torch.inference_mode():
+        places = (detailed(other) - detailed(image)).abs().amax((0, 1)).nonzero()
+    assert places.amin(0).tolist() == [2, 6, 11]
+    assert places.amax(0).tolist() == [6, 10, 15]

@@ -270,6 +270,25 @@ def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> N
     trainer = Trainer(recipe, samples, validation=None, folder=tmp_path)
     with pytest.raises(SettingsError, match="E-INIT"):
         trainer.start_from({"w": torch.zeros(1)})
+    own = {name: value.clone() for name, value in trainer.module.state_dict().items()}
+    for changed in ({**own, "w": torch.zeros(1)}, dict(list(own.items())[1:]), {}):
+        with pytest.raises(SettingsError, match="E-INIT"):
+            trainer.start_from(changed)
+    trainer.start_from(own)
+
+
+def test_weights_from_before_a_part_was_added_leave_it_as_drawn(data: Path, tmp_path: Path) -> None:
+    recipe = small_recipe()
+    samples = Samples(find_items(data, recipe.data), recipe.data, n_axes=2)
+    entries: list[dict[str, Any]] = []
+    trainer = Trainer(recipe, samples, validation=None, folder=tmp_path, log=entries.append)
+    own = {name: value.clone() for name, value in trainer.module.state_dict().items()}
+    last = [*own][-1].partition(".")[0]
+    given = {name: value + 1 for name, value in own.items() if not name.startswith(f"{last}.")}
+    trainer.start_from(given)
+    for name, value in trainer.module.state_dict().items():
+        torch.testing.assert_close(value, given.get(name, own[name]))
+    assert entries == [{"event": "new parts", "parts": [last]}]
 
 
 def test_what_decides_the_weights_is_in_the_hash() -> None:

@@ -8,6 +8,7 @@ it in :func:`implausible`; describe it in the documentation's page on plausibili
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,9 @@ class Objects:
         Whether the image counts light, which objects only add to.
     smallest_um : float
         Smallest object that counts: µm³, or µm² in a plane; 0 = none.
+    uncluttered : callable, optional
+        Returns the image with NaN where something else lies beside the objects (glass, beads), so that it is not taken
+        for background; called only where that would decide. None = nothing else is known of.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
@@ -67,6 +71,7 @@ class Objects:
     name: str
     is_light: bool = False
     smallest_um: float = 0.0
+    uncluttered: Callable[[], NDArray[Any]] | None = None
 
     @property
     def names(self) -> str:
@@ -222,8 +227,15 @@ def gradient(objects: Objects) -> Notice | None:
     outside it, against that from there to one as far away again. Where no object is as thick as a band, or a band is
     empty, nothing is said.
     """
+    notice = _gradient(objects, objects.image)
+    if notice is not None and objects.uncluttered is not None:
+        notice = _gradient(objects, objects.uncluttered())
+    return notice
+
+
+def _gradient(objects: Objects, image: NDArray[Any]) -> Notice | None:
     plane = int(np.argmax(np.count_nonzero(objects.labels, axis=(1, 2))))
-    inside, values = objects.labels[plane] > 0, objects.image[plane]
+    inside, values = objects.labels[plane] > 0, image[plane]
     if inside.all():
         return None
     size_um = objects.voxel_size_um[1:]

@@ -11,6 +11,8 @@ bias-free convolution makes the network blind to any offset and scale of its inp
 
 ``stem_stride`` folds that many voxels of z, y and x into channels before the first level and unfolds the outputs again:
 all of the network then works on a coarser grid, at a fraction of the cost, while input and output keep every voxel.
+``detail_width`` adds a few convolutions that see every voxel: they correct the unfolded outputs by the image beside
+them, which is where surfaces and thin structures are decided.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ class UNet3dSettings(NetworkSettings):
     """What follows each convolution; batch folds away for inference and is the same for every tile."""
     has_stem_norm: bool = False
     """Whether the first level's encoder is normalised too; without, the absolute value of the input stays."""
+    detail_width: int = Field(default=0, ge=0, le=32)
+    """Feature maps of the two convolutions that correct the outputs by the unfolded image; 0: none."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -113,6 +117,22 @@ def unfold(features: Tensor, stride: tuple[int, int, int]) -> Tensor:
     return parts.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // (a * b * d), z * a, y * b, x * d)
 
 
+class Detail(nn.Sequential):
+    """From the image and the outputs, voxel by voxel, to a correction of the outputs."""
+
+    def __init__(self, settings: UNet3dSettings, width: int) -> None:
+        n_image_and_outputs = settings.n_inputs + settings.n_outputs
+        super().__init__(
+            ConvolutionBlock(n_image_and_outputs, width, (3, 3, 3), settings.norm),
+            nn.Conv3d(width, settings.n_outputs, 1),
+        )
+
+    def silence(self) -> None:
+        """Correct nothing, so that training starts from the outputs as they are."""
+        for parameter in self[-1].parameters():
+            nn.init.zeros_(parameter)
+
+
 class UNet3d(Network):
     """Encoder, decoder and a 1 x 1 x 1 convolution with bias; returns logits.
 
@@ -152,7 +172,10 @@ class UNet3d(Network):
             for level in reversed(range(n_levels - 1))
         )
         self.head = nn.Conv3d(widths[0], settings.n_outputs * n_folded, 1)
+        self.detail = Detail(settings, settings.detail_width) if settings.detail_width else None
         initialise(self, scheme="kaiming", slope=SLOPE)
+        if self.detail is not None:
+            self.detail.silence()
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, n_inputs, Z, Y, X) -> logits (B, n_outputs, Z, Y, X)."""
@@ -164,7 +187,8 @@ class UNet3d(Network):
         features = self.blocks[-1](features)
         for up, skip in zip(self.ups, reversed(skips), strict=True):
             features = up(features, skip)
-        return unfold(self.head(features), self.stem_stride)
+        logits = unfold(self.head(features), self.stem_stride)
+        return logits if self.detail is None else logits + self.detail(cat((image, logits), dim=1))
 
     def levels(self) -> dict[str, nn.Module]:
         """As in the base class; the deepest block is the bridge."""
@@ -174,6 +198,7 @@ class UNet3d(Network):
             "bridge": bridge,
             **{f"up {index}": part for index, part in enumerate(self.ups.children(), 1)},
             "output": self.head,
+            **({} if self.detail is None else {"detail": self.detail}),
         }
 
 

@@ -155,15 +155,24 @@ class Trainer:
     def start_from(self, weights: Tensors) -> None:
         """Begin with given weights instead of random ones.
 
+        Parts of the network of which nothing is given (as ``detail``, of weights from before it was added) begin as
+        they were drawn, which the log says.
+
         Raises
         ------
         SettingsError
             ``E-INIT``: they belong to another network.
         """
-        own = {name: tuple(value.shape) for name, value in self.module.state_dict().items()}
-        if own != {name: tuple(value.shape) for name, value in weights.items()}:
+        own = self.module.state_dict()
+        given_parts = {name.partition(".")[0] for name in weights}
+        expected = {name: value for name, value in own.items() if name.partition(".")[0] in given_parts}
+        shapes = {name: tuple(value.shape) for name, value in weights.items()}
+        if not shapes or shapes != {name: tuple(value.shape) for name, value in expected.items()}:
             raise SettingsError("E-INIT", "the given weights belong to another network.", cure="Use the same network.")
-        self.module.load_state_dict(weights)
+        new_parts = sorted({name.partition(".")[0] for name in own} - given_parts)
+        if new_parts:
+            self.log({"event": "new parts", "parts": new_parts})
+        self.module.load_state_dict({**own, **weights})
         if self.average is not None:
             self.average = WeightAverage(self.module, decay=self.average.decay)
         self.guard.remember()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tomocyte.confidence.plausibility import Objects, implausible, without_cell
 from tomocyte.labels.settings import CleanSettings
 from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
+from tomocyte.segmentation.classical.surroundings import find_surroundings, without_surroundings
 from tomocyte.structures import contains
-from tomocyte.volume import Volume
+from tomocyte.volume import Frame, Volume
 
 
 class PlausibilityStage(Stage):
@@ -39,9 +44,24 @@ class PlausibilityStage(Stage):
             self.plan.main,
             is_light=frame.quantities[frame.channel] == "intensity" and self.plan.classical.foreground.is_bright,
             smallest_um=self._smallest(math.isnan(frame.voxel_size_um[0]) or frame.segmented.shape[0] == 1),
+            uncluttered=self._uncluttered(frame) if self._has_surroundings else None,
         )
         self._found[frame.index] = {notice.code: notice for notice in reversed(list(implausible(objects)))}
         return state
+
+    @property
+    def _has_surroundings(self) -> bool:
+        options = self.plan.classical
+        return options.capillary.method != "none" or options.bead.method != "none"
+
+    def _uncluttered(self, frame: Frame) -> Callable[[], NDArray[np.float32]]:
+        """What finds glass, what lies outside it, and beads, whatever found the cells, and takes them out."""
+
+        def image() -> NDArray[np.float32]:
+            surroundings = find_surroundings(frame.segmented, frame.voxel_size_um, self.plan.classical, {})
+            return without_surroundings(frame.segmented, frame.voxel_size_um, surroundings, self.plan.classical)
+
+        return image
 
     def _smallest(self, is_plane: bool) -> float:
         """Smallest object of the classical engine in µm² or µm³; 0 where a model or the image decides."""
