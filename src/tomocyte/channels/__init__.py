@@ -1,17 +1,34 @@
 """Several channels of one field: what they give together, and how they are laid on each other.
 
-:mod:`ratio` makes intensity and ratio of two channels of a polarity stain.
+:mod:`ratio` makes intensity and ratio of two channels of a polarity stain, :mod:`roles` tells which channel is which,
+:mod:`derived` shows a volume with what is derived from it.
 """
 
 from __future__ import annotations
 
+from tomocyte.channels.derived import derived_volume, has_derived_channels
 from tomocyte.channels.ratio import (
     DERIVED_CHANNELS,
+    RATIO,
     Direction,
     RatioLevels,
     RatioSettings,
     intensity_and_ratio,
     ratio_levels,
 )
+from tomocyte.channels.roles import ChannelSettings, Roles, channel_roles
 
-__all__ = ["DERIVED_CHANNELS", "Direction", "RatioLevels", "RatioSettings", "intensity_and_ratio", "ratio_levels"]
+__all__ = [
+    "DERIVED_CHANNELS",
+    "RATIO",
+    "ChannelSettings",
+    "Direction",
+    "RatioLevels",
+    "RatioSettings",
+    "Roles",
+    "channel_roles",
+    "derived_volume",
+    "has_derived_channels",
+    "intensity_and_ratio",
+    "ratio_levels",
+]

@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 from tomocyte.errors import MetadataError
 from tomocyte.settings import Settings
 
-DERIVED_CHANNELS = ("intensity", "ratio")
+INTENSITY, RATIO = "intensity", "ratio"
+DERIVED_CHANNELS = (INTENSITY, RATIO)
 """Names of the derived channels, in order."""
 BLOCK_PIXELS = 8
 DARK_PERCENT = 1.0

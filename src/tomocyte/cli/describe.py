@@ -86,12 +86,21 @@ def describe_plan(plan: Mapping[str, Any]) -> list[str]:
     return [
         f"stages     {' > '.join(plan['stages'])}",
         f"channels   {', '.join(channels)}",
+        *_derived(plan["derived_channels"]),
         f"model      {_model(plan)}",
         f"cells      {_cells(plan)}",
         f"confidence {CONFIDENCE_TEXTS[plan['confidence']]}",
         f"measures   {count_of(n_measurements, 'measurement')}; main objects are called {plan['main_structure']}",
         *([f"edits      {count_of(plan['n_edits'], 'correction')} by hand"] if plan["n_edits"] else []),
     ]
+
+
+def _derived(derived: Mapping[str, Any] | None) -> list[str]:
+    """What is made of the channels."""
+    if derived is None:
+        return []
+    direction = derived["direction"].replace("yellow", derived["yellow"]).replace("red", derived["red"])
+    return [f"derived    intensity: mean of {derived['yellow']} and {derived['red']}; ratio: {direction}"]
 
 
 def _model(plan: Mapping[str, Any]) -> str:

@@ -105,3 +105,15 @@ def mean_intensity(region: Region) -> float:
 def sd_intensity(region: Region) -> float:
     """Standard deviation of the intensity (fluorescence)."""
     return region.summary.sd
+
+
+@measurement(is_elementwise=True, quantity="ratio", when_empty=NO_VALUES)
+def mean_ratio(region: Region) -> float:
+    """Mean of the ratio of two channels."""
+    return region.summary.mean
+
+
+@measurement(is_elementwise=True, quantity="ratio", when_empty=NO_VALUES)
+def sd_ratio(region: Region) -> float:
+    """Standard deviation of the ratio of two channels."""
+    return region.summary.sd

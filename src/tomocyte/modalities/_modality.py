@@ -132,6 +132,8 @@ class Modality:
         What the values of a file that names no quantity are; without it, a modality with alternatives asks.
     may_be_dark : bool
         Whether archives keep its grey values with inverted contrast too.
+    derived_channels : tuple of str
+        What is made of its channels before anything is segmented.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Modality:
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     assumed_quantity: str | None = None
     may_be_dark: bool = False
+    derived_channels: tuple[str, ...] = ()
 
     def conversion(self, quantity: str | None, settings: object) -> Callable[[NDArray[Any]], FloatArray] | None:
         """What turns voxels of a quantity into the modality's own, where the settings hold the number it needs."""

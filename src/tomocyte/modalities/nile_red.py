@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tomocyte.channels import DERIVED_CHANNELS
 from tomocyte.modalities._modality import SOLID_GEOMETRY, Modality, Normalization
 from tomocyte.segmentation.settings import ForegroundSettings, InclusionSettings, SegmentationSettings
 from tomocyte.structures import ZHANGHAO_COMPARTMENTS, structures
@@ -12,9 +13,10 @@ MODALITY = Modality(
     quantity="intensity",
     unit="",
     channels=("yellow", "red"),
+    derived_channels=DERIVED_CHANNELS,
     plausible_range=(0.0, 1e6),
     plausible_median=(0.0, 1e6),
-    hint="Give both channels as one file with two channels; intensities are not negative.",
+    hint="Give both channels, in one file or with --channel-file; intensities are not negative.",
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
     structures=structures("cell", "inclusion", *ZHANGHAO_COMPARTMENTS),
     # Starting values, not tuned on data.
@@ -26,6 +28,8 @@ MODALITY = Modality(
         *SOLID_GEOMETRY[:-2],
         "mean_intensity",
         "sd_intensity",
+        "mean_ratio",
+        "sd_ratio",
         "p05_value",
         "p50_value",
         "p95_value",

@@ -67,6 +67,8 @@ class ItemFacts(Settings):
     """Of each frame, how much the refinement of surfaces changed."""
     absorption: tuple[dict[str, Any], ...] | None = None
     """Of each frame, how the beads turned grey values into linear absorption coefficients."""
+    channels: tuple[dict[str, Any], ...] | None = None
+    """Of each frame, what was subtracted from its channels before their ratio was taken, and how it was."""
     missing_cone: tuple[dict[str, Any], ...] | None = None
     """Of each tomogram, how index and dry mass were corrected for missing frequencies."""
     tracking: dict[str, Any] | None = None
@@ -83,6 +85,6 @@ class ItemFacts(Settings):
         content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
         optional = (
             "affine", "affine_unit", "trained_model", "left_out_model", "cells", "domain", "object_diameter_um",
-            "refinement", "absorption", "missing_cone", "tracking", "edits", "masks",
+            "refinement", "absorption", "channels", "missing_cone", "tracking", "edits", "masks",
         )  # fmt: skip
         return {name: value for name, value in content.items() if not (name in optional and value is None)}

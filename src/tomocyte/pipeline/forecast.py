@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 
+from tomocyte.pipeline.channels import with_derived
 from tomocyte.pipeline.plan import Plan
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Volume
@@ -41,7 +42,7 @@ def forecast_run(plan: Plan, volume: Volume) -> tuple[int, float]:
         seconds on one core of a laptop of 2024, good to a factor of about two; of random placements, which take as long
         as there are objects, to a factor of about five.
     """
-    peak_bytes, seconds = forecast_classical(volume, plan.classical)
+    peak_bytes, seconds = forecast_classical(with_derived(volume, plan.settings), plan.classical)
     seconds += _contact_seconds(plan, volume)
     if plan.card is None:
         return peak_bytes, seconds

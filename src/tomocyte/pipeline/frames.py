@@ -54,17 +54,19 @@ def read_frame(volume: Volume, index: int, plan: Plan) -> tuple[Frame, tuple[Not
     image = np.empty((volume.n_channels, *volume.spatial_shape), dtype=np.float32)
     outside: NDArray[np.bool_] | None = None
     notices: list[Notice] = []
+    # A derived channel is there when its stage has run; until then its place has the channel it is made of first.
+    segmented_channel = plan.segmented if plan.segmented < volume.n_channels else plan.checked
     for channel in range(volume.n_channels):
         is_bad, low, high = _read_channel(volume, index, channel, image[channel])
         if is_bad is not None:
             _check_missing(is_bad, index, plan, channel, volume)
             outside = is_bad if outside is None else outside | is_bad
-        if channel == plan.segmented and not low < high and not plan.masks:
+        if channel == segmented_channel and not low < high and not plan.masks:
             notices.append(Notice("W-FLAT", f"frame {index} is constant; nothing can be found in it."))
     if outside is not None:
         n_bad = int(np.count_nonzero(outside))
         notices.insert(0, Notice("W-NAN", f"{n_bad} NaN or infinite voxels of frame {index} were treated as outside."))
-    segmented = image[plan.segmented]
+    segmented = image[segmented_channel]
     is_empty = outside is not None and bool(outside.all())
     if not is_empty:
         try:
@@ -78,16 +80,16 @@ def read_frame(volume: Volume, index: int, plan: Plan) -> tuple[Frame, tuple[Not
         notices += with_contrast(segmented, plan, index, volume)
     convert = plan.modality.conversion(volume.quantity, plan.settings)
     if convert is not None:
-        image[plan.segmented] = convert(segmented)
+        image[segmented_channel] = convert(segmented)
     medium_ri = background_mode(segmented) if plan.medium_ri == "background" else plan.medium_ri
     frame = Frame(
         index=index,
         image=image,
-        channel_names=tuple(channel.name for channel in plan.channels),
-        quantities=tuple(channel.quantity for channel in plan.channels_as_read),
-        units=tuple(channel.unit for channel in plan.channels_as_read),
+        channel_names=tuple(channel.name for channel in plan.channels[: volume.n_channels]),
+        quantities=tuple(channel.quantity for channel in plan.channels_as_read[: volume.n_channels]),
+        units=tuple(channel.unit for channel in plan.channels_as_read[: volume.n_channels]),
         voxel_size_um=plan.voxel_size_um,
-        channel=plan.segmented,
+        channel=segmented_channel,
         medium_ri=medium_ri,
         medium_origin=None if medium_ri is None else plan.medium_origin,
         time_s=None if volume.time_s is None else volume.time_s[index],

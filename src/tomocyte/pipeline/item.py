@@ -18,6 +18,7 @@ from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
 from tomocyte.modalities import Modality, modalities, modality
 from tomocyte.pipeline.analysis import Analysis, analyse
+from tomocyte.pipeline.channels import with_derived
 from tomocyte.pipeline.forecast import forecast_run, peak_memory_bytes
 from tomocyte.pipeline.masks import open_masks
 from tomocyte.pipeline.planning import plan_run, requested_card, requested_cells_card, requested_refinement_card
@@ -61,7 +62,8 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
 def settled(volume: Volume, settings: RunSettings) -> Volume:
     """The volume with channel, quantity and unit checked against the modality; errors as :func:`open_input`."""
     kind = modality(settings.modality)
-    volume.channel_index(settings.channel)
+    if not kind.derived_channels:
+        volume.channel_index(settings.channel)
     if settings.is_forced:
         quantity = settings.quantity or kind.quantity
     else:
@@ -217,7 +219,8 @@ def preview(
     open_masks(plan.masks, volume, settings.mask_dataset)
     notes = tuple(str(notice) for notice in plan.notices)
     if plan.card is not None and not plan.converts:
-        notes += check_fit(plan.card, volume, channels=plan.model_channels, is_forced=settings.is_forced)
+        seen = with_derived(volume, plan.settings)
+        notes += check_fit(plan.card, seen, channels=plan.model_channels, is_forced=settings.is_forced)
     peak_bytes, seconds = forecast_run(plan, volume)
     return {
         "shape": volume.shape,

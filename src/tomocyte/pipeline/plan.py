@@ -22,6 +22,7 @@ from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import Origin, VoxelSize
 
 if TYPE_CHECKING:
+    from tomocyte.channels import Roles
     from tomocyte.corrections.edits import EditList
     from tomocyte.models import ModelCard
     from tomocyte.simulation.physics.optics import OdtInstrument
@@ -60,7 +61,7 @@ class Plan:
         With ``model`` resolved.
     modality : Modality
     channels : tuple of Channel
-        All channels of the input; every one is read and measured.
+        All channels of the input, then those that are derived from them; every one is measured.
     segmented : int
         The channel that is segmented.
     voxel_size_um : tuple of 3 float
@@ -113,6 +114,8 @@ class Plan:
         The tomograph, where it is known.
     optics_origin : str or None
     n_frames : int
+    roles : Roles or None
+        Which channels give the derived ones, where there are any.
     """
 
     settings: RunSettings
@@ -146,11 +149,17 @@ class Plan:
     optics: OdtInstrument | None = None
     optics_origin: Origin | None = None
     n_frames: int = 1
+    roles: Roles | None = None
 
     @property
     def channel(self) -> Channel:
         """The channel that is segmented."""
         return self.channels[self.segmented]
+
+    @property
+    def checked(self) -> int:
+        """The channel as it is read whose values must fit the modality."""
+        return self.segmented if self.roles is None else self.roles.yellow
 
     @property
     def channels_as_read(self) -> tuple[Channel, ...]:
@@ -170,6 +179,18 @@ class Plan:
     def engine_name(self) -> str:
         """What segments where no trained model does."""
         return MASKS if self.masks else CLASSICAL
+
+    def _derived(self, roles: Roles) -> dict[str, Any]:
+        ratio = self.settings.channels.ratio
+        yellow, red = (self.channels[index].name for index in (roles.yellow, roles.red))
+        return {
+            "names": list(self.modality.derived_channels),
+            "yellow": yellow,
+            "red": red,
+            "direction": ratio.direction,
+            "background": ratio.background,
+            "floor": ratio.floor,
+        }
 
     def name_of(self, structure: str) -> str:
         """What a structure is called in tables and files."""
@@ -196,6 +217,7 @@ class Plan:
                 {"name": channel.name, "quantity": channel.quantity, "unit": channel.unit} for channel in self.channels
             ],
             "segmented_channel": self.channel.name,
+            "derived_channels": None if self.roles is None else self._derived(self.roles),
             "voxel_size_um": [None if math.isnan(size) else size for size in self.voxel_size_um],
             "medium_ri": self.medium_ri,
             "medium_origin": self.medium_origin,

@@ -11,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tomocyte.channels import RATIO
 from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.modalities import Modality, modality
 from tomocyte.models.objects import BACKGROUND
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.notices import Notice
+from tomocyte.pipeline.channels import role_notices, roles_of, with_derived
 from tomocyte.pipeline.optics import optics_of
 from tomocyte.pipeline.plan import AS_FOUND, CLASSICAL, MASKS, Channel, ConfidenceMethod, Plan
 from tomocyte.pipeline.settings import RunSettings
@@ -174,6 +176,8 @@ def plan_run(
     from tomocyte.pipeline.stages import STAGES
 
     kind = modality(settings.modality)
+    roles = roles_of(volume, settings)
+    volume = with_derived(volume, settings)
     segmented = volume.channel_index(settings.channel)
     settings, card, notices, left_out = _resolve_model(settings, volume, segmented)
     if edits is None and settings.edits is not None:
@@ -237,12 +241,17 @@ def plan_run(
         extra_measurements=tuple(extra_measurements),
         stages=(),
         edits=edits,
-        notices=(*_volume_notices(volume, settings, channels[segmented].name, is_grey=is_grey), *notices),
+        notices=(
+            *_volume_notices(volume, settings, channels[segmented].name, is_grey=is_grey),
+            *role_notices(roles, channels),
+            *notices,
+        ),
         left_out_model_sha256=left_out,
         masks=dict(masks or {}),
         optics=optics,
         optics_origin=optics_origin,
         n_frames=volume.n_frames,
+        roles=roles,
     )
     return replace(plan, stages=tuple(name for name, stage in STAGES.items() if stage.is_needed(plan)))
 
@@ -296,7 +305,9 @@ def _channels(
     own = {segmented} if len(kind.channels) == 1 else set(range(volume.n_channels))
     channels = []
     for index, name in enumerate(volume.channels):
-        if converts and index == segmented:
+        if name == RATIO and kind.derived_channels:
+            channels.append(Channel(name, "ratio", "1"))
+        elif converts and index == segmented:
             channels.append(Channel(name, kind.quantity, kind.unit))
         elif index in own or volume.quantity == "intensity":
             channels.append(Channel(name, quantity, unit))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tomocyte.channels import ChannelSettings
 from tomocyte.confidence.settings import UncertaintySettings
 from tomocyte.measurements.colocalisation import ColocalisationSettings
 from tomocyte.measurements.spatial.settings import ContactSettings
@@ -73,6 +74,8 @@ class RunSettings(Settings):
     """Array inside a container with masks of the user's own."""
     channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=200)] = 0
     """Channel to segment, by its index from 0 or its name; all channels are measured."""
+    channels: ChannelSettings = ChannelSettings()
+    """Which channels are which, and what is made of them, for modalities of several channels."""
     measurements: tuple[str, ...] = ()
     """Further measurements beside those of the modality, by name, of objects or of pairs of objects; see
     `tomocyte measurements`."""

@@ -198,8 +198,9 @@ def _several_channels(item: FinishedItem) -> dict[str, str]:
 
 def _write_item(staged: Path, item: FinishedItem, path: Path, plan: _Plan, settings: RunSettings) -> None:
     from tomocyte.pipeline import open_input
+    from tomocyte.pipeline.channels import with_derived
 
-    volume, _ = open_input(path, settings)
+    volume = with_derived(open_input(path, settings)[0], settings)
     image = _frames_of(volume, plan.frames, _channels_of(volume, settings), item)
     card = {"name": item.name, "frames": list(plan.frames)}
     write_item(staged, item.name, image, _labels_of(item, plan), card=card)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tomocyte.pipeline.stage import Stage
 from tomocyte.pipeline.stages.absorption import AbsorptionStage
 from tomocyte.pipeline.stages.cells import CellsStage
+from tomocyte.pipeline.stages.channels import ChannelsStage
 from tomocyte.pipeline.stages.classical import ClassicalStage
 from tomocyte.pipeline.stages.colocalisation import ColocalisationStage
 from tomocyte.pipeline.stages.confidence import ConfidenceStage
@@ -29,6 +30,7 @@ __all__ = ["STAGES"]
 STAGES: dict[str, type[Stage]] = {
     stage.name: stage
     for stage in (
+        ChannelsStage,
         MasksStage,
         ModelStage,
         CellsStage,

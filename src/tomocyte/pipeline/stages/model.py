@@ -15,6 +15,7 @@ from tomocyte.models.loaded import LoadedModel, load_model
 from tomocyte.models.objects import ObjectRules
 from tomocyte.models.prediction import ModelInput, Prediction, predict_objects
 from tomocyte.notices import Notice
+from tomocyte.pipeline.channels import with_derived
 from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage
 from tomocyte.volume import Frame, Volume
@@ -42,7 +43,7 @@ class ModelStage(Stage):
         plan = self.plan
         inference = plan.settings.inference
         as_read = plan.channels_as_read[plan.segmented]
-        self._volume = volume.with_properties(quantity=as_read.quantity, unit=as_read.unit)
+        self._volume = with_derived(volume, plan.settings).with_properties(quantity=as_read.quantity, unit=as_read.unit)
         self._models = (load_model(plan.model or "", inference), *self._further_models())
         self._rules = ObjectRules(inference, plan.classical.clean, plan.classical.split, plan.main)
         model = self._models[0]

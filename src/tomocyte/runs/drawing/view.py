@@ -105,9 +105,10 @@ def view_item(run: FinishedRun, name: str, inputs: Path | None = None) -> ItemVi
         ``E-NOT-FOUND``, ``E-INPUT-CHANGED``: the input is gone or another one; ``E-EDIT-BASE``: labels were changed.
     """
     from tomocyte.pipeline import open_input
+    from tomocyte.pipeline.channels import with_derived
 
     item = run.item(name)
-    volume, _ = open_input(run.input_of(item, inputs), run.settings)
+    volume = with_derived(open_input(run.input_of(item, inputs), run.settings)[0], run.settings)
     facts: dict[str, Any] = dict(item.record.facts)
     labels = {structure: item.labels(structure) for structure in in_drawing_order(item.structures)}
     return ItemView(name, volume, int(facts["channel"]), labels, str(facts["primary"]))
