@@ -202,6 +202,23 @@ def test_object_voxels_are_those_of_the_labels(data: Path) -> None:
     assert {tuple(voxel) for voxel in found} == {tuple(voxel) for voxel in np.argwhere(truth.planes(0, 0))}
 
 
+def test_patches_lie_around_each_structure_equally_often_if_asked_for(tmp_path: Path) -> None:
+    """Of two structures, 8,000 voxels in one half and a single one in the other: the share of patches that hold it."""
+    image, large, single = np.zeros((10, 40, 60)), np.zeros((10, 40, 60)), np.zeros((10, 40, 60))
+    large[:, :, :20], single[5, 20, 50] = 1, 1
+    image += np.random.default_rng(0).normal(1.337, 0.001, image.shape)
+    write_pair(tmp_path, "cell0", image, large, structure="cell")
+    write_pair(tmp_path, "cell0", image, single)
+    shares = []
+    for kind in ("voxels", "structures"):
+        both = {"structures": ["cell", "nucleus"], "patch_shape": [4, 8, 8], "object_share": 1.0, "centred_on": kind}
+        samples = Samples(find_items(tmp_path, settings(**both)), settings(**both), n_axes=3)
+        rng = np.random.default_rng(1)
+        shares.append(np.mean([samples.read(0, rng)[1][1].any() for _ in range(200)]))
+    assert shares[0] < 0.02
+    assert 0.4 < shares[1] < 0.6
+
+
 def test_a_patch_is_a_piece_of_the_whole(data: Path) -> None:
     """Found again in the whole frame, wherever it lies; its target with it."""
     settings_ = settings(patch_shape=[4, 16, 24])

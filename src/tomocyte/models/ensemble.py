@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tomocyte.segmentation.prediction.streamed import PredictedMasks
 
 Byte = NDArray[np.uint8]
+Bits = NDArray[np.unsignedinteger[Any]]
 
 
 def predict_ensemble(
@@ -103,13 +104,13 @@ def _probability_of(masks: PredictedMasks) -> Byte:
     return masks.probability
 
 
-def _thresholded(masks: PredictedMasks, image: NDArray[np.float32], thresholds: list[float]) -> Byte:
+def _thresholded(masks: PredictedMasks, image: NDArray[np.float32], thresholds: list[float]) -> Bits:
     """Bits of the probabilities above their thresholds, a few planes at a time."""
-    bits = np.zeros(masks.bits.shape, dtype=np.uint8)
+    bits = np.zeros_like(masks.bits)
     for plane in range(len(bits)):
         for output, threshold in enumerate(thresholds):
             above = masks.upsampled(output, plane, plane + 1)[0] > threshold
-            bits[plane] |= above.astype(np.uint8) << np.uint8(output)
+            bits[plane] |= above.astype(bits.dtype) << bits.dtype.type(output)
         bits[plane][~np.isfinite(image[:, plane]).all(axis=0)] = 0
     return bits
 

@@ -82,6 +82,22 @@ def test_masks_are_those_of_the_whole_frame(shape: tuple[int, ...], voxel_size_u
     assert not (found.bits & ~np.uint8(3)).any()
 
 
+@pytest.mark.parametrize(("n_outputs", "dtype"), [(8, np.uint8), (16, np.uint16)])
+def test_every_output_has_a_bit_of_its_own(n_outputs: int, dtype: type[np.unsignedinteger]) -> None:
+    """Output k is the value times (k + 1) / K: above one half where the value exceeds K / (2 k + 2)."""
+    image = tomogram((9, 20, 33))
+    shares = (np.arange(n_outputs, dtype=np.float32) + 1).reshape(1, -1, 1, 1, 1) / n_outputs
+    settings = mask_settings(thresholds=(0.5,) * n_outputs)
+    found = predict_masks(image, NETWORK_UM, lambda batch: shares * batch, settings, offset_and_scale=SEEN)
+    assert found.bits.dtype == dtype
+    value = (image[0] - MEDIUM) / SCALE
+    for output in range(n_outputs):
+        differs = found.mask(output) != (value > n_outputs / (2 * output + 2))
+        assert np.abs(value[differs] - n_outputs / (2 * output + 2)).max(initial=0) < 1e-3
+    assert found.mask(n_outputs - 1).any()
+    assert not found.mask(0).any()
+
+
 def test_voxels_outside_belong_to_nothing() -> None:
     image = np.full((1, 9, 33, 21), MEDIUM + SCALE, dtype=np.float32)
     image[0, 4:, 7, 5:] = np.nan
@@ -253,6 +269,6 @@ def test_what_cannot_be_done_is_refused() -> None:
         predict_masks(image, NETWORK_UM, network, mask_settings()).upsampled(0, 0, 1)
     with pytest.raises(SettingsError, match="E-MARGIN"):
         EmptyTile(0.0, NETWORK_UM)
-    for changes in ({"thresholds": (0.5,) * 9}, {"thresholds": (1.0,)}, {"thresholds": ()}):
+    for changes in ({"thresholds": (0.5,) * 17}, {"thresholds": (1.0,)}, {"thresholds": ()}):
         with pytest.raises(ValueError):
             mask_settings(**changes)

@@ -114,7 +114,7 @@ def resample_plane(plane: Float, along_y: Taps, along_x: Taps, result: Float) ->
     _resample_plane(plane, along_y.first, along_y.weights, along_x.first, along_x.weights, result)
 
 
-def set_bits(planes: Float, along_y: Taps, along_x: Taps, thresholds: Float, bits: NDArray[np.uint8]) -> None:
+def set_bits(planes: Float, along_y: Taps, along_x: Taps, thresholds: Float, bits: NDArray[Any]) -> None:
     """Bring K planes to another shape and set bit k where plane k exceeds its threshold, in one go.
 
     Parameters
@@ -122,10 +122,11 @@ def set_bits(planes: Float, along_y: Taps, along_x: Taps, thresholds: Float, bit
     planes : ndarray (K, y, x), float32
     along_y, along_x : Taps
     thresholds : ndarray (K,), float32
-    bits : ndarray (Y, X), uint8
+    bits : ndarray (Y, X), unsigned integer of at least K bits
         Changed in place.
     """
-    _set_bits(planes, along_y.first, along_y.weights, along_x.first, along_x.weights, thresholds, bits)
+    values = np.left_shift(1, np.arange(len(planes))).astype(bits.dtype)
+    _set_bits(planes, along_y.first, along_y.weights, along_x.first, along_x.weights, thresholds, values, bits)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -173,7 +174,8 @@ def _set_bits(
     x_first: NDArray[np.int64],
     x_weights: Float,
     thresholds: Float,
-    bits: NDArray[np.uint8],
+    bit_values: NDArray[Any],
+    bits: NDArray[Any],
 ) -> None:
     row = np.empty(planes.shape[2], np.float32)
     n_taps = x_weights.shape[1]
@@ -184,7 +186,7 @@ def _set_bits(
             # All weights are at least 0 and add up to 1: a row that stays below cannot give a voxel above.
             if row.max() <= threshold:
                 continue
-            bit = np.uint8(1 << output)
+            bit = bit_values[output]
             for x in range(bits.shape[1]):
                 value = np.float32(0)
                 for tap in range(n_taps):

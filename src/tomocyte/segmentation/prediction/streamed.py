@@ -1,8 +1,8 @@
 """From a physical image to one bit per structure and voxel, without a float volume at the image's own size.
 
 The image is normalised and brought to the network's voxel size as tiles ask for it; finished slabs of probabilities
-are interpolated back and thresholded plane by plane. What remains is a byte per voxel. To keep something else of a
-slab, collect it in :meth:`_Epilogue.take`.
+are interpolated back and thresholded plane by plane. What remains is a byte per voxel, or two for more than eight
+outputs. To keep something else of a slab, collect it in :meth:`_Epilogue.take`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 IsEmpty = Callable[[Float], bool]
 
-MOST_OUTPUTS = 8
-"""Bits of a byte."""
+MOST_OUTPUTS = 16
+"""Bits of a voxel."""
 LARGEST_BYTES = 1_000_000_000
 """Tiles do not grow beyond what a frame may take beside its image, the network's own memory included."""
 LARGEST_SLAB_BYTES = 300_000_000
@@ -70,7 +71,7 @@ class PredictedMasks:
 
     Parameters
     ----------
-    bits : ndarray (Z, Y, X), uint8
+    bits : ndarray (Z, Y, X), uint8 or, of more than eight outputs, uint16
         On the image's grid; bit k is set where output k is above its threshold.
     probability : ndarray (K, z, y, x), uint8, or None
         255 times the probability, rounded, on the network's grid; None unless ``keeps_probability`` is set.
@@ -78,7 +79,7 @@ class PredictedMasks:
         Tiles that were considered empty and not predicted.
     """
 
-    bits: NDArray[np.uint8]
+    bits: NDArray[np.unsignedinteger[Any]]
     probability: NDArray[np.uint8] | None = None
     n_skipped: int = 0
 
@@ -86,7 +87,7 @@ class PredictedMasks:
         """Where an output is above its threshold: (Z, Y, X), bool, a new array."""
         mask = np.empty(self.bits.shape, dtype=bool)
         for plane, result in zip(self.bits, mask, strict=True):
-            np.not_equal(plane & np.uint8(1 << output), 0, out=result)
+            np.not_equal(plane & plane.dtype.type(1 << output), 0, out=result)
         return mask
 
     def upsampled(self, output: int, start: int, stop: int) -> Float:
@@ -286,6 +287,17 @@ class ResampledSource:
             resample_plane(total, along_y, along_x, result[channel])
 
 
+def bits_dtype(n_outputs: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """The smallest type that has a bit for each output.
+
+    Examples
+    --------
+    >>> bits_dtype(8).name, bits_dtype(9).name
+    ('uint8', 'uint16')
+    """
+    return np.min_scalar_type((1 << n_outputs) - 1)
+
+
 class _Counted:
     """A test for empty tiles that counts them."""
 
@@ -307,7 +319,7 @@ class _Epilogue:
         self.image = image
         self.taps = [linear_taps(n_in, n_out) for n_in, n_out in zip(shape, image.shape[1:], strict=True)]
         self.thresholds = np.asarray(settings.thresholds, dtype=np.float32)
-        self.bits = np.zeros(image.shape[1:], dtype=np.uint8)
+        self.bits = np.zeros(image.shape[1:], dtype=bits_dtype(n_outputs))
         self.probability: NDArray[np.uint8] | None = None
         if settings.keeps_probability:
             self.probability = np.empty((n_outputs, *shape), dtype=np.uint8)
@@ -396,4 +408,5 @@ def masks_bytes(shape: tuple[int, ...], voxel_size_um: VoxelSize, settings: Mask
     if settings.prediction.fixed_frame is not None:  # padded, as float32 and in one piece
         padded = math.prod(framed_shape(settings.prediction.fixed_frame))
         framed = 4 * (shape[0] + 2 * n_outputs) * padded + 4 * (2 * shape[0] + 2 * n_outputs) * math.prod(target)
-    return math.prod(shape[1:]) + slab + previous + held + batch + quantised + planes + framed
+    bits = bits_dtype(n_outputs).itemsize * math.prod(shape[1:])
+    return bits + slab + previous + held + batch + quantised + planes + framed

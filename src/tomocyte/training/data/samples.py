@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ class Samples:
         self._cache: OrderedDict[Place, tuple[Image, Target]] = OrderedDict()
         self._cached_bytes = 0
         self._uncertainty: dict[int, dict[str, Volume]] = {}
-        self._centres: dict[Place, NDArray[np.int64]] = {}
+        self._centres: dict[Place, list[NDArray[np.int64]]] = {}
         self._scales: dict[tuple[int, int], list[tuple[float, float]]] = {}
         self.places = [place for index in range(len(items)) for place in self._places(index)]
         if not self.places:
@@ -178,11 +178,12 @@ class Samples:
         source = self._source(place)
         stored, working = source.image.require_voxel_size(), self.pixel_size_um(index)
         if place not in self._centres:
-            self._centres[place] = object_voxels(source)
+            self._centres[place] = self._possible_centres(source)
+        centres = self._centres[place]
         window = draw_window(
             source.image.spatial_shape,
             stored_window(shape, stored, working),
-            self._centres[place],
+            centres[rng.integers(len(centres))] if len(centres) > 1 else centres[0],
             object_share=settings.object_share,
             rng=rng,
         )
@@ -191,6 +192,15 @@ class Samples:
         image, target = _resampled(normalized, target, read_weights(source, window, settings), stored, working)
         inside = (slice(None), *(slice(n) for n in shape))
         return pad_pair(image[inside], target[inside], shape)
+
+    def _possible_centres(self, source: Labelled) -> list[NDArray[np.int64]]:
+        """Voxels (n, 3) around which patches lie, all together or of each structure that is there."""
+        if self.settings.centred_on == "structures":
+            single = [replace(source, labels={name: volume}) for name, volume in source.labels.items()]
+            each = [voxels for part in single if len(voxels := object_voxels(part))]
+            if each:
+                return each
+        return [object_voxels(source)]
 
     def volume(self, item: int) -> tuple[Volume, dict[str, Volume | None]]:
         """The image and the label images of an item, opened once."""

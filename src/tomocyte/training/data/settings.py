@@ -88,6 +88,9 @@ class DataSettings(LabelledSettings):
     """Size of a training patch (y, x) or (z, y, x) in pixels of the network; empty: whole sections."""
     object_share: float = Field(default=0.7, ge=0, le=1)
     """Share of patches centred on an object."""
+    centred_on: Literal["voxels", "structures"] = "voxels"
+    """3-D networks: patches centred on an object lie around any voxel of any structure, or first a structure is drawn
+    and then one of its voxels, so that rare ones are seen as often as frequent ones."""
     sections: Literal["with-objects", "all"] = "with-objects"
     """2-D networks: the sections that show an object, as OS-Net trained, or all."""
     min_section_area_um2: float = Field(default=4.0, ge=0)
