@@ -50,6 +50,8 @@ class Structure:
         refractive index (see :meth:`tomocyte.modalities.Modality.structure`).
     aliases : tuple of str
         Other names; upper case, spaces, hyphens and a plural's final s need none of their own.
+    is_solid : bool
+        Whether what an object encloses belongs to it; not for shells, networks and what fills the space between others.
 
     References
     ----------
@@ -64,6 +66,7 @@ class Structure:
     smallest_um2: float = 0.5
     refraction_increment_ml_per_g: float | None = PROTEIN_ML_PER_G
     aliases: tuple[str, ...] = ()
+    is_solid: bool = True
 
     def __post_init__(self) -> None:
         if not self.colour:
@@ -76,7 +79,7 @@ class Structure:
 _ENTRIES = (
     Structure(
         "extracellular", "everything outside the cells", None, "#BFBFBF", refraction_increment_ml_per_g=None,
-        aliases=("extracellular_space", "ecs"),
+        aliases=("extracellular_space", "ecs"), is_solid=False,
     ),
     Structure(
         "capillary", "glass capillary that holds the cells in soft X-ray tomography", None, "#00FA9A",
@@ -103,12 +106,12 @@ _ENTRIES = (
         "lipid_droplet", "lipid droplet", "cell", "#CC79A7", 0.05, 0.2, LIPID_ML_PER_G,
         aliases=("lipid", "droplet", "ld"),
     ),
-    Structure("plasma_membrane", "plasma membrane", "cell", "#33A02C", aliases=("pm",)),
+    Structure("plasma_membrane", "plasma membrane", "cell", "#33A02C", aliases=("pm",), is_solid=False),
     Structure("filopodium", "filopodium", "cell", "#7FFF00", 0.05, 0.1, aliases=("filopodia",)),
-    Structure("cytosol", "what fills the cell between its organelles", "cell", "#A6CEE3"),
+    Structure("cytosol", "what fills the cell between its organelles", "cell", "#A6CEE3", is_solid=False),
     Structure(
         "endoplasmic_reticulum", "endoplasmic reticulum", "cell", "#6A3D9A", 0.05, 0.1,
-        aliases=("endoplasmic_reticula", "er"),
+        aliases=("endoplasmic_reticula", "er"), is_solid=False,
     ),
     Structure(
         "golgi", "Golgi apparatus", "cell", "#FB9A99", 0.05, 0.1,
@@ -121,12 +124,13 @@ _ENTRIES = (
     Structure("lysosome", "lysosome", "cell", "#DC143C", 0.004, 0.03, aliases=("lyso",)),
     Structure("peroxisome", "peroxisome", "cell", "#8C510A", 0.004, 0.03, aliases=("pero",)),
     Structure(
-        "nuclear_membrane", "nuclear membrane", "nucleus", "#FFBF80", aliases=("nuclear_envelope", "nucleus_membrane")
+        "nuclear_membrane", "nuclear membrane", "nucleus", "#FFBF80",
+        aliases=("nuclear_envelope", "nucleus_membrane"), is_solid=False,
     ),
-    Structure("nucleoplasm", "what fills the nucleus between its parts", "nucleus", "#FFE4B5"),
+    Structure("nucleoplasm", "what fills the nucleus between its parts", "nucleus", "#FFE4B5", is_solid=False),
     Structure(
         "nuclear_reticulum", "folds of the nuclear membrane that reach into the nucleus", "nucleus", "#B8860B", 0.05,
-        0.1, aliases=("nuclear_reticula", "nucleoplasmic_reticulum"),
+        0.1, aliases=("nuclear_reticula", "nucleoplasmic_reticulum"), is_solid=False,
     ),
 )  # fmt: skip
 

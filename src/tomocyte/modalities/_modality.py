@@ -130,6 +130,8 @@ class Modality:
         For such a quantity, the :class:`Conversion` into the modality's own quantity and unit.
     assumed_quantity : str, optional
         What the values of a file that names no quantity are; without it, a modality with alternatives asks.
+    overlapping : tuple of str
+        Structures thinner than what is resolved, so that their masks overlap with those of objects beside them.
     may_be_dark : bool
         Whether archives keep its grey values with inverted contrast too.
     derived_channels : tuple of str
@@ -153,6 +155,7 @@ class Modality:
     alternative_measurements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     assumed_quantity: str | None = None
+    overlapping: tuple[str, ...] = ()
     may_be_dark: bool = False
     derived_channels: tuple[str, ...] = ()
 

@@ -59,7 +59,7 @@ class ObjectRules:
             core_threshold=card.threshold_of(structure + CORE) if has_core else 0.5,
             min_volume_um3=required(self.clean.min_volume_um3) if is_main else entry.smallest_um3,
             min_area_um2=required(self.clean.min_area_um2) if is_main else entry.smallest_um2,
-            is_hole_filled=self.clean.is_hole_filled if is_main else True,
+            is_hole_filled=self.clean.is_hole_filled if is_main else entry.is_solid,
             is_border_cleared=self.clean.is_border_cleared if is_main else False,
             split=self.split if is_split else SplitSettings(method="none"),
         )
@@ -103,6 +103,19 @@ def canonical_structures(card: ModelCard) -> dict[str, str]:
     names = {name: canonical_name(name) for name in structures_of(card)}
     canonical = list(names.values())
     return {name: one if canonical.count(one) == 1 else name for name, one in names.items()}
+
+
+def finds_space_only(card: ModelCard) -> bool:
+    """Whether a model finds the space between cells, but no cells: then the cells are what is left.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> finds_space_only(SimpleNamespace(structures=("nucleus", "cytosol", "ECS")))
+    True
+    """
+    names = set(canonical_structures(card).values())
+    return "extracellular" in names and CELL not in names
 
 
 def is_streamed(card: ModelCard, rules: Mapping[str, InstanceSettings]) -> bool:

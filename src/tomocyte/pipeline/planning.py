@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from tomocyte.channels import RATIO
 from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.modalities import Modality, modality
-from tomocyte.models.objects import BACKGROUND
+from tomocyte.models.objects import BACKGROUND, finds_space_only
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.notices import Notice
 from tomocyte.pipeline.channels import role_notices, roles_of, with_derived
@@ -83,7 +83,7 @@ def _cells_card(settings: RunSettings, card: ModelCard | None) -> ModelCard | No
             f"cells cannot be told apart by {settings.cells}: no trained model finds cells and nuclei in this run.",
             cure="Use --model with one that does, or --cells auto.",
         )
-    if settings.cells in CELL_METHODS:
+    if settings.cells in CELL_METHODS or (settings.cells == AUTO and card is not None and finds_space_only(card)):
         return None
     cells_card = read_card(find_model(CELLS_MODEL if settings.cells == AUTO else settings.cells))
     if cells_card.role != "cell-by-cell":
@@ -129,7 +129,9 @@ def _structures_of(card: ModelCard) -> set[str]:
 
 def _finds_cells_and_nuclei(card: ModelCard | None, *, any_dimensions: bool) -> bool:
     """Whether a model finds what cells are told apart by: cells and nuclei, in volumes (a network needs those)."""
-    if card is None or not {CELL, NUCLEUS} <= _structures_of(card):
+    if card is None or NUCLEUS not in _structures_of(card):
+        return False
+    if CELL not in _structures_of(card) and not finds_space_only(card):
         return False
     return any_dimensions or card.dimensions == 3
 
@@ -196,6 +198,8 @@ def plan_run(
     _check_beads(settings, card, classical)
     cells_card = _cells_card(settings, card)
     cells = "network" if cells_card is not None else settings.cells if settings.cells in CELL_METHODS else AS_FOUND
+    if settings.cells == AUTO and cells_card is None and _finds_cells_and_nuclei(card, any_dimensions=False):
+        cells = CELL_METHODS[0]  # of cells that are what is left
     medium, medium_origin = _medium(volume, settings, channels[segmented].quantity)
     optics, optics_origin = optics_of(volume, settings)
     voxel_size_um = volume.require_voxel_size()

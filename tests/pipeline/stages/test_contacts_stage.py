@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 from tests.in_process import tomocyte
 
 from tomocyte.formats import write_volume
+from tomocyte.structures import ZHANGHAO_COMPARTMENTS
 from tomocyte.volume import Volume
 
 VOXEL_UM = (0.4, 0.2, 0.2)
@@ -77,3 +79,52 @@ def test_cytoplasm_has_no_contacts_of_its_own(tmp_path) -> None:
     assert objects.loc["golgi", "distance_to_nucleus_um"] == pytest.approx(np.hypot(0.4, 0.4))
     assert np.isnan(objects.loc["cytoplasm", "distance_to_nucleus_um"])
     assert "cytoplasm" not in set(pd.read_csv(tmp_path / "out" / "contacts.csv")["other_structure"])
+
+
+def test_fifteen_compartments_within_their_cell(tmp_path) -> None:
+    """Extracellular space beside cells changes nothing, masks may overlap, and membranes are not placed at random."""
+    cell = np.zeros((8, 40, 60), np.uint16)
+    cell[1:7, 4:36, 3:28], cell[1:7, 4:36, 32:57] = 1, 2
+    labels = {name: np.zeros_like(cell) for name in ZHANGHAO_COMPARTMENTS}
+    labels["extracellular"][cell == 0] = 1
+    labels["cytosol"] = cell.copy()
+    labels["endoplasmic_reticulum"][2:6, 6:34, 5:26] = 1
+    labels["plasma_membrane"][(cell != 0) & (ndimage.minimum_filter(cell, 3) == 0)] = 1
+    labels["nucleus"][3:5, 14:20, 12:18], labels["nucleus"][3:5, 14:20, 42:48] = 1, 2
+    labels["peroxisome"][4, 8, 8], labels["peroxisome"][4, 28, 8] = 1, 2
+    labels["peroxisome"][4, 8, 36], labels["lysosome"][4, 8, 37] = 3, 1
+    for number, name in enumerate(("lipid_droplet", "golgi", "mitochondrion", "early_endosome", "late_endosome")):
+        labels[name][2, 10 + 3 * number, 22] = 1
+    labels["nuclear_membrane"][3, 14:20, 12:18], labels["nuclear_reticulum"][4, 16, 14] = 1, 1
+    labels["filopodium"][4, 20, 0:3] = 1
+    given = []
+    for name, one in {"cell": cell, **labels}.items():
+        write_volume(
+            tmp_path / f"{name}.tif", Volume.from_array(one, voxel_size_um=VOXEL_UM, quantity="labels", unit="")
+        )
+        given += ["--labels", f"{name}={tmp_path / name}.tif"]
+    image = np.stack([500 + 100.0 * (cell > 0)] * 2).astype(np.float32)
+    volume = Volume.from_array(image, voxel_size_um=VOXEL_UM, quantity="intensity", channel_names=("yellow", "red"))
+    write_volume(tmp_path / "image.ome.tif", volume)
+    done = tomocyte("measure", tmp_path / "image.ome.tif", *given, "-o", tmp_path / "out", "-m", "nile_red",
+                    "--placements", 9)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    objects = pd.read_csv(tmp_path / "out" / "objects.csv")
+    assert set(objects["structure"]) == {"cell", *ZHANGHAO_COMPARTMENTS}
+    cells = objects[objects["structure"] == "cell"]
+    assert cells["n_peroxisome"].tolist() == [2, 1]
+    assert cells["total_peroxisome_volume_um3"].tolist() == pytest.approx([2 * 0.016, 0.016])
+    table = pd.read_csv(tmp_path / "out" / "contacts.csv").set_index(["cell_id", "structure", "other_structure"])
+    # Within 0.03 µm only what touches is in contact: the lysosome and a peroxisome of the second cell.
+    assert table.loc[(2, "peroxisome", "lysosome"), "n_contacts"] == 1
+    assert table.loc[(1, "lipid_droplet", "peroxisome"), "n_contacts"] == 0
+    assert (table.query("structure == 'peroxisome'")["n_outside_allowed"] == 0).all()
+    assert (table.query("structure == 'peroxisome' and n_other_objects > 0")["n_placements"] == 9).all()
+    fixed = ("nucleus", "nuclear_membrane", "nuclear_reticulum", "endoplasmic_reticulum", "plasma_membrane")
+    assert (table.query(f"structure in {fixed}")["n_placements"] == 0).all()
+    assert "extracellular" not in table.index.get_level_values("other_structure")
+    strict = tomocyte("measure", tmp_path / "image.ome.tif", *given, "-o", tmp_path / "strict", "-m", "nile_red",
+                      "--placements", 9, "--set", "contacts.overlapping=[]")  # fmt: skip
+    assert strict.exit_code == 0, strict.output
+    table = pd.read_csv(tmp_path / "strict" / "contacts.csv").query("structure == 'peroxisome'")
+    assert set(table.loc[table["cell_id"] == 1, "n_outside_allowed"]) == {2}

@@ -15,8 +15,9 @@ NO_OTHER = "Empty when the cell has none"
 PLANAR = "in planar images"
 AMONG = "among objects of one structure"
 NO_CHANCE = (
-    "Empty when nothing was placed at random (n_placements 0), for nuclei, when the cell has no object of the other "
-    "structure, and when no object fits elsewhere (n_movable 0); of areas, also when the other structure is its own."
+    "Empty when nothing was placed at random (n_placements 0), for what stays in its place, as nuclei, when the cell "
+    "has no object of the other structure, and when no object fits elsewhere (n_movable 0); of areas, also when the "
+    "other structure is its own."
 )
 
 _MEANINGS = {
@@ -103,7 +104,7 @@ CONTACT_COLUMNS: tuple[Column, ...] = (
     Column(
         "n_outside_allowed", "1",
         "Objects that are observed, at least with one voxel, where none is placed: outside the cell or in another "
-        "structure.", "Empty when nothing was placed at random, and for nuclei.",
+        "structure.", "Empty when nothing was placed at random, and for what stays in its place.",
     ),
     *_chance_columns(),
 )  # fmt: skip

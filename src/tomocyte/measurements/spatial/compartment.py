@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.labels.distances import distance_um
 from tomocyte.measurements._kernels import Integers
 from tomocyte.measurements._label_runs import LabelRuns, label_runs
 from tomocyte.measurements.measure import label_boxes
@@ -24,6 +25,10 @@ from tomocyte.volume import VoxelSize
 
 FILLINGS = {"cytoplasm", "cytosol", "nucleoplasm", "extracellular"}
 """Structures that are what is left between others: nothing has a distance to them."""
+FIXED = {
+    "nucleus", "nuclear_membrane", "nuclear_reticulum", "endoplasmic_reticulum", "plasma_membrane", "filopodium",
+}  # fmt: skip
+"""Structures that stay where they are when objects are placed at random: a cell has them in one place only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,7 @@ class Compartment:
     voxel_size_um: VoxelSize
     cells: str | None
     _gaps: dict[tuple[str, bool], NDArray[np.float32]] = field(default_factory=dict)
+    _depths: dict[tuple[str, bool], NDArray[np.float32]] = field(default_factory=dict)
     _faces: dict[str, Faces] = field(default_factory=dict)
     _runs: dict[str, LabelRuns] = field(default_factory=dict)
 
@@ -117,6 +123,14 @@ class Compartment:
             mask = self.mask(other)
             self._gaps[key] = gaps_um(~mask if is_envelope else mask, self.voxel_size_um)
         return self._gaps[key]
+
+    def depths(self, structure: str, *, is_outside: bool = False) -> NDArray[np.float32]:
+        """Distance of the centre of each voxel in a structure, or outside it, to that of the nearest other, in µm."""
+        key = (structure, is_outside)
+        if key not in self._depths:
+            mask = self.mask(structure)
+            self._depths[key] = distance_um(~mask if is_outside else mask, self.voxel_size_um)
+        return self._depths[key]
 
     def faces(self, structure: str) -> Faces:
         """The faces of all objects of a structure."""

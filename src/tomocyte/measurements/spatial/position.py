@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.labels.distances import distance_um
 from tomocyte.measurements.spatial._kernels import Floats, sums_of_objects
 from tomocyte.measurements.spatial.compartment import Compartment, sides_of
 
@@ -35,8 +34,9 @@ def radial_positions(compartment: Compartment, structure: str, nucleus: str) -> 
 def _radius(compartment: Compartment, nucleus: str) -> NDArray[np.float32]:
     """The radial position of every voxel between nucleus and membrane; NaN elsewhere."""
     inside, core = compartment.inside, compartment.mask(nucleus)
-    inner = compartment.gaps(nucleus, is_envelope=False) + distance_um(~core, compartment.voxel_size_um)
-    outer = compartment.gaps(str(compartment.cells), is_envelope=True) + distance_um(inside, compartment.voxel_size_um)
+    cell = str(compartment.cells)
+    inner = compartment.gaps(nucleus, is_envelope=False) + compartment.depths(nucleus, is_outside=True)
+    outer = compartment.gaps(cell, is_envelope=True) + compartment.depths(cell)
     is_between = inside & ~core
     radius = np.full(inside.shape, np.nan, np.float32)
     np.divide(inner, inner + outer, out=radius, where=is_between)

@@ -18,5 +18,8 @@ class ContactSettings(Settings):
     voxels touch are."""
     n_placements: int = Field(default=0, ge=0, le=100_000)
     """How many times the objects of a structure are placed at random in their cell, to compare with chance; 0: not."""
+    overlapping: tuple[str, ...] | None = None
+    """Structures in which objects may lie, too, when they are placed at random, because masks overlap with theirs;
+    empty (null): those of the modality."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """Start of the random numbers; the same seed gives the same placements."""

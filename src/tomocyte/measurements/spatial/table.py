@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -18,7 +18,7 @@ from tomocyte.measurements.measure import check_labels
 from tomocyte.measurements.spatial._kernels import Floats, smallest_of_objects
 from tomocyte.measurements.spatial.chance import Comparison, compare
 from tomocyte.measurements.spatial.columns import CONTACT_COLUMNS, STATISTICS, object_columns_of
-from tomocyte.measurements.spatial.compartment import FILLINGS, Compartment, Indexed, compartments
+from tomocyte.measurements.spatial.compartment import FILLINGS, FIXED, Compartment, Indexed, compartments
 from tomocyte.measurements.spatial.nearest import nearest_of_kind
 from tomocyte.measurements.spatial.placement import contacts_among, movables, place, summed_contacts
 from tomocyte.measurements.spatial.position import polarity, radial_positions
@@ -153,7 +153,7 @@ def _structure_rows(
         rows.append(_contact_row(compartment, structure, other, reach, values))
     own = _own_row(compartment, structure, reach, values)
     rows += [own] if n > 1 else []
-    if settings.n_placements and canonical_name(structure) != NUCLEUS:
+    if settings.n_placements and canonical_name(structure) not in FIXED:
         _add_chance(compartment, structure, targets, reach, settings, frame, rows)
     return rows
 
@@ -228,8 +228,16 @@ def _own_row(
     }
 
 
-def allowed_region(compartment: Compartment, structure: str) -> NDArray[np.bool_]:
-    """Where objects of a structure could lie: inside what contains them, outside all other structures of the cell."""
+def allowed_region(compartment: Compartment, structure: str, overlapping: Collection[str] = ()) -> NDArray[np.bool_]:
+    """Where objects of a structure could lie: inside what contains them, outside all other structures of the cell.
+
+    Parameters
+    ----------
+    compartment : Compartment
+    structure : str
+    overlapping : collection of str
+        Registered names of structures in which they may lie, too.
+    """
     containers = [
         name for name in compartment.objects if canonical_name(name) in ancestors(structure) and name != structure
     ]
@@ -239,7 +247,8 @@ def allowed_region(compartment: Compartment, structure: str) -> NDArray[np.bool_
             allowed &= compartment.mask(name)
     for name in compartment.objects:
         is_inner = canonical_name(structure) in ancestors(name)
-        if name not in (structure, *containers) and name not in FILLINGS and not is_inner:
+        is_free = name in FILLINGS or canonical_name(name) in overlapping
+        if name not in (structure, *containers) and not is_free and not is_inner:
             allowed &= ~compartment.mask(name)
     return allowed
 
@@ -255,7 +264,8 @@ def _add_chance(
 ) -> None:
     """Place the objects of a structure at random, many times, and write what chance gives into the rows."""
     rng = np.random.default_rng([settings.seed, frame, compartment.cell_id, crc32(structure.encode())])
-    allowed = allowed_region(compartment, structure)
+    overlapping = {canonical_name(name) for name in settings.overlapping or ()}
+    allowed = allowed_region(compartment, structure, overlapping)
     movable = movables(compartment.faces(structure), allowed, rng)
     n_moving = sum(len(one.candidates) > 0 for one in movable)
     n_misplaced = int(np.count_nonzero(np.bincount(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tomocyte.pipeline.stage import Stage
 from tomocyte.pipeline.stages.absorption import AbsorptionStage
+from tomocyte.pipeline.stages.bodies import BodiesStage
 from tomocyte.pipeline.stages.cells import CellsStage
 from tomocyte.pipeline.stages.channels import ChannelsStage
 from tomocyte.pipeline.stages.classical import ClassicalStage
@@ -33,6 +34,7 @@ STAGES: dict[str, type[Stage]] = {
         ChannelsStage,
         MasksStage,
         ModelStage,
+        BodiesStage,
         CellsStage,
         ClassicalStage,
         RefineStage,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tomocyte.measurements.spatial import ContactTables, measure_contacts
 from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
-from tomocyte.structures import contains
+from tomocyte.structures import OUTSIDE_CELLS, canonical_name, contains
 from tomocyte.tables import Column
 from tomocyte.volume import Volume
 
@@ -33,13 +33,17 @@ class ContactsStage(Stage):
         super().prepare(volume)
         self._tables: dict[int, pd.DataFrame] = {}
         self._columns: dict[str, Column] = {}
+        settings, overlapping = self.plan.settings.contacts, self.plan.modality.overlapping
+        is_given = settings.overlapping is not None
+        self._settings = settings if is_given else settings.model_copy(update={"overlapping": overlapping})
 
     def apply(self, state: FrameState) -> FrameState:
         """The frame as it is; its contacts are kept."""
         frame, names = state.frame, {one: self.plan.name_of(one) for one in state.labels}
         self.report("contacts", frame)
         # Main objects that are one kind of organelle beside others hold nothing: then the volume is the cell.
-        others = [name for name in names.values() if name != self.plan.main]
+        beside = (self.plan.main, *OUTSIDE_CELLS)
+        others = [name for name in names.values() if name not in beside and canonical_name(name) not in beside]
         cells = self.plan.main if all(contains(self.plan.main, name) for name in others) else None
         parents = {
             names[one]: dict(zip(table["label"].tolist(), table["cell_id"].tolist(), strict=True))
@@ -51,7 +55,7 @@ class ContactsStage(Stage):
             frame.voxel_size_um,
             cells=cells,
             cell_ids=None if cells is None else parents,
-            settings=self.plan.settings.contacts,
+            settings=self._settings,
             frame=frame.index,
         )
         table = self._frame.structures
