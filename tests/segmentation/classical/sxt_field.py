@@ -39,19 +39,20 @@ def field(
     beads: Balls = BEADS,
     has_glass: bool = True,
     noise: float = 0.01,
+    cell_value: float = CELL,
     shape: tuple[int, int, int] = SHAPE,
 ) -> tuple[Image, dict[str, NDArray[np.uint8]]]:
     """Coefficients in 1/um, blurred by 0.08 um and noisy, and the exact labels. Cells are textured, beads are not."""
     rng = np.random.default_rng(2)
     image = np.full(shape, WATER)
     texture = ndimage.gaussian_filter(rng.normal(size=shape), 2)
-    texture *= 0.03 / texture.std()
+    texture *= 0.03 / texture.std() * (cell_value - WATER) / (CELL - WATER)
     labels = {name: np.zeros(shape, np.uint8) for name in ("cell", "bead", "capillary")}
     for name, balls in (("cell", cells), ("bead", beads)):
         for number, (*centre, radius) in enumerate(balls, start=1):
             inside = ball(tuple(centre), radius, shape) & (labels["cell"] == 0)
             labels[name][inside] = number
-            image[inside] = BEAD if name == "bead" else (CELL + texture)[inside]
+            image[inside] = BEAD if name == "bead" else (cell_value + texture)[inside]
     if has_glass:
         away = away_um(shape)
         image[away > OUTER_UM] = 0

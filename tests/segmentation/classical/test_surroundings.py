@@ -11,6 +11,7 @@ from tests.segmentation.classical.sxt_field import (
     OUTER_UM,
     SHAPE,
     SIZE_UM,
+    away_um,
     ball,
     field,
 )
@@ -19,7 +20,8 @@ from tomocyte.evaluation.objects import score_objects
 from tomocyte.modalities.sxt import MODALITY
 from tomocyte.segmentation import segment
 from tomocyte.segmentation.classical.beads import find_beads
-from tomocyte.segmentation.classical.capillary import find_capillary
+from tomocyte.segmentation.classical.capillary import Capillary, find_capillary
+from tomocyte.segmentation.classical.surroundings import blur_um
 from tomocyte.segmentation.settings import BeadSettings
 
 SETTINGS = MODALITY.segmentation
@@ -75,6 +77,47 @@ def test_touching_beads_and_a_bead_cut_by_the_end_of_the_field() -> None:
     found = find_beads(image, SIZE_UM, BeadSettings(method="ball"))
     assert found.max() == 3
     assert min(row["object_dice"] for row in score_objects(labels["bead"], found)) > 0.88
+
+
+def test_a_bead_cut_by_the_glass() -> None:
+    """The wall runs through a ball of 0.9 um whose middle lies 0.5 um inside it."""
+    beads = (*BEADS, (5.0, CENTRE_UM[0], CENTRE_UM[1] - INNER_UM + 0.5, 0.9))
+    image, labels = field(beads=beads)
+    found = segment(image, SIZE_UM, SETTINGS)["bead"]
+    rows = score_objects(labels["bead"], found)
+    assert [row["prediction_label"] > 0 for row in rows] == [True, True, True]
+    assert rows[2]["object_dice"] > 0.8
+
+
+def test_cells_that_hardly_differ_from_the_medium_lie_beside_beads() -> None:
+    """Cells and medium overlap in the histogram, so that one threshold parts both of them from the beads."""
+    image, truth = field(cell_value=0.17, noise=0.02)
+    labels = segment(image, SIZE_UM, SETTINGS)
+    for structure in ("cell", "bead"):
+        rows = score_objects(truth[structure], labels[structure])
+        assert [row["prediction_label"] > 0 for row in rows] == [True, True]
+        assert min(row["object_dice"] for row in rows) > 0.88
+
+
+def test_the_glow_of_the_glass_is_no_cell() -> None:
+    """It falls to a tenth within 0.7 um: a rim that the usual blur does not explain."""
+    image, truth = field(beads=())
+    depth = INNER_UM - away_um()
+    image = image + np.where(depth > 0, 0.4 * np.exp(-np.maximum(depth, 0) / 0.3), 0).astype(np.float32)
+    cells = segment(image, SIZE_UM, SETTINGS)["cell"]
+    assert dice(cells > 0, truth["cell"] > 0) > 0.95
+    assert cells.max() == 2
+
+
+def test_the_rim_ends_where_the_glow_is_a_quarter_of_the_spread() -> None:
+    """Exact: the darkest fifth inside has 0.1, the brightest tenth 0.5; the glow 0.4 exp(-d / 0.3) is 0.1 at 0.416."""
+    image = np.full(SHAPE, 0.1, np.float32)
+    image[np.random.default_rng(1).random(SHAPE) < 0.3] = 0.5
+    depth = INNER_UM - away_um()
+    image += np.where(depth > 0, 0.4 * np.exp(-np.maximum(depth, 0) / 0.3), 0).astype(np.float32)
+    wall = Capillary(np.array([CENTRE_UM, (0.0175, 0.0)]), np.array([INNER_UM, 0.0]), np.array([OUTER_UM, 0.0]))
+    assert blur_um(image, wall, SIZE_UM, at_least_um=0.35) == pytest.approx(0.3 * np.log(4), abs=max(SIZE_UM))
+    assert blur_um(image, wall, SIZE_UM, at_least_um=0.8) == 0.8
 
 
 def test_round_cells_are_no_beads() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomocyte.labels.components import connected_components
+from tomocyte.labels.distances import distance_um
 from tomocyte.labels.dtypes import label_dtype
 from tomocyte.labels.extents import Box, label_extents
 from tomocyte.labels.settings import SplitSettings
@@ -33,6 +34,9 @@ SHELL_UM = (0.2, 0.6)
 INNER = 0.6
 """Share of the radius within which a bead is even."""
 TWO_CLASSES = 0.8
+CALM_UM = 0.4
+"""Smoothing that leaves cells and takes noise away, but blurs their outlines."""
+TWO_CALM_CLASSES = 0.72
 ALIKE = 0.75
 """Contrast of a bead over that of the brightest, at least."""
 MOST_TOGETHER = 2.0
@@ -41,7 +45,9 @@ MOST_EMBEDDED = 0.7
 """Share of its surroundings that may be as bright as a cell; a droplet lies in its cell."""
 
 
-def find_beads(image: NDArray[Any], voxel_size_um: VoxelSize, settings: BeadSettings) -> Labels:
+def find_beads(
+    image: NDArray[Any], voxel_size_um: VoxelSize, settings: BeadSettings, *, clear: Mask | None = None
+) -> Labels:
     """Beads, numbered as they are found: the brightest threshold first, in raster order.
 
     Parameters
@@ -50,6 +56,8 @@ def find_beads(image: NDArray[Any], voxel_size_um: VoxelSize, settings: BeadSett
         NaN = outside, e.g. glass.
     voxel_size_um : tuple of 3 float
     settings : BeadSettings
+    clear : ndarray (Z, Y, X), bool, optional
+        Where the image is not brightened by glass nearby: brightness is judged there. None: everywhere.
 
     Returns
     -------
@@ -58,12 +66,18 @@ def find_beads(image: NDArray[Any], voxel_size_um: VoxelSize, settings: BeadSett
     smoothed = smooth(
         np.asarray(image, dtype=np.float32), sigma_in_voxels(settings.smoothing_um, voxel_size_um, image.shape[0])
     )
-    levels = dense_levels(smoothed)
+    judged = smoothed if clear is None else np.where(clear, smoothed, np.float32(np.nan))
+    levels = dense_levels(judged)
     labels: NDArray[np.uint16] = np.zeros(image.shape, dtype=np.uint16)
     if not levels:
         return labels
-    faint = faint_level(smoothed, levels[-1])
-    least = settings.min_contrast * _usual(smoothed, faint)
+    dense = levels[-1]
+    faint = faint_level(judged, dense)
+    if faint == dense:  # noise may hide two classes
+        rest = np.where(distance_um(~(judged > dense), voxel_size_um) > CALM_UM, judged, np.float32(np.nan))
+        calm = smooth(rest, sigma_in_voxels(CALM_UM, voxel_size_um, image.shape[0]))
+        faint = faint_level(calm, dense, two_classes=TWO_CALM_CLASSES)
+    least = settings.min_contrast * _usual(judged, faint)
     found: list[_Bead] = []
     taken = np.zeros(image.shape, dtype=bool)
     for level in sorted({*levels, faint}, reverse=True):
@@ -92,7 +106,7 @@ class _Bead:
     contrast: float
 
 
-def faint_level(image: NDArray[Any], dense: float) -> float:
+def faint_level(image: NDArray[Any], dense: float, *, two_classes: float = TWO_CLASSES) -> float:
     """What parts cells from the medium: Otsu's threshold of what is not dense, if that has two classes; else ``dense``.
 
     Examples
@@ -110,7 +124,7 @@ def faint_level(image: NDArray[Any], dense: float) -> float:
     share = float(np.mean(is_above))
     gap = float(values[is_above].mean() - values[~is_above].mean()) if 0 < share < 1 else 0.0
     # Share of the variance that lies between the classes; halves of one Gaussian have 0.64, of a box 0.75.
-    return level if share * (1 - share) * gap**2 > TWO_CLASSES * float(values.var()) else dense
+    return level if share * (1 - share) * gap**2 > two_classes * float(values.var()) else dense
 
 
 def _usual(smoothed: NDArray[Any], faint: float) -> float:
@@ -164,12 +178,13 @@ def _bead_at(
 ) -> _Bead | None:
     """The bead that a candidate is, cut where it is half as bright as inside; else nothing."""
     image = smoothed[box]
-    centre, radius = _ball(candidate, voxel_size_um, box, smoothed.shape)
+    in_view = np.isfinite(image)
+    centre, radius = _ball(candidate, voxel_size_um, box, smoothed.shape, in_view)
     if not settings.min_diameter_um <= 2 * radius <= settings.max_diameter_um:
         return None
     away = _away_um(candidate.shape, voxel_size_um, centre)
-    inner = image[(away < INNER * radius) & np.isfinite(image)]
-    around = (away > radius + SHELL_UM[0]) & (away < radius + SHELL_UM[1]) & np.isfinite(image)
+    inner = image[(away < INNER * radius) & in_view]
+    around = (away > radius + SHELL_UM[0]) & (away < radius + SHELL_UM[1]) & in_view
     # What lies beside a bead is a cell in part; the medium is the darker part of it.
     shell = image[around]
     if inner.size < 10 or shell.size < 10:
@@ -183,9 +198,9 @@ def _bead_at(
         return None
     bead = (image > (height + medium) / 2) & (away < radius + SHELL_UM[0])
     bead = _piece_at_middle(bead, candidate)
-    centre, radius = _ball(bead, voxel_size_um, box, smoothed.shape)
+    centre, radius = _ball(bead, voxel_size_um, box, smoothed.shape, in_view)
     away = _away_um(bead.shape, voxel_size_um, centre)
-    ball = away < radius
+    ball = (away < radius) & in_view
     total = int(np.count_nonzero(ball) + np.count_nonzero(bead))
     overlap = 2 * int(np.count_nonzero(ball & bead)) / max(1, total)
     reach = bead | (away < radius + SHELL_UM[1] / 2)
@@ -202,13 +217,15 @@ def _piece_at_middle(bead: Mask, candidate: Mask) -> Mask:
     return np.asarray(pieces == int(counts.argmax()))
 
 
-def _ball(mask: Mask, voxel_size_um: VoxelSize, box: Box, shape: tuple[int, ...]) -> tuple[Float, float]:
+def _ball(mask: Mask, voxel_size_um: VoxelSize, box: Box, shape: tuple[int, ...], in_view: Mask) -> tuple[Float, float]:
     """Centre (in the box) and radius in µm of the sphere of least squares through the surface of a mask.
 
-    Voxels at a border of the volume are no surface, so that a ball that the border cuts keeps its centre.
+    Voxels at a border of the volume, or beside what is out of view (the glass), are no surface, so that a ball that
+    either cuts keeps its centre.
     """
     size = np.array(voxel_size_um)
     surface = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    surface &= ndimage.binary_erosion(in_view, structure=ndimage.generate_binary_structure(3, 3), border_value=1)
     points = np.argwhere(surface)
     corner = np.array([side.start for side in box])
     at_border = ((points + corner == 0) | (points + corner == np.array(shape) - 1)).any(axis=1)

@@ -106,9 +106,7 @@ def segment(
         cells = existing["cell"]
     elif surroundings.labels:
         rest = without_surroundings(image, voxel_size_um, surroundings, options)
-        cells = carried_to_glass(
-            find_cells(rest, voxel_size_um, options, callback), voxel_size_um, surroundings, options
-        )
+        cells = carried_to_glass(find_cells(rest, voxel_size_um, options, callback), voxel_size_um, surroundings)
     else:
         cells = find_cells(image, voxel_size_um, options, callback)
     result = {"cell": cells, **surroundings.labels}

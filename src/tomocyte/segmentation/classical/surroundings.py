@@ -19,6 +19,13 @@ from tomocyte.segmentation.classical.capillary import Capillary, find_capillary
 from tomocyte.segmentation.settings import SegmentationSettings
 from tomocyte.volume import VoxelSize
 
+WIDEST_RIM_UM = 1.5
+"""The blur of a wall reaches no further."""
+GLOW = 0.25
+DARKER = 20
+N_PLANES = 24
+LEAST_VOXELS = 50
+
 Labels = NDArray[np.unsignedinteger[Any]]
 Mask = NDArray[np.bool_]
 
@@ -33,10 +40,13 @@ class Surroundings:
         ``capillary`` (at most one) and ``bead``, as far as they were sought.
     wall : Capillary, optional
         The wall, where one was found.
+    rim_um : float
+        How far the wall blurs inwards.
     """
 
     labels: Mapping[str, Labels]
     wall: Capillary | None = None
+    rim_um: float = 0.0
 
 
 def find_surroundings(
@@ -47,8 +57,8 @@ def find_surroundings(
 ) -> Surroundings:
     """The glass and the beads that the settings ask for and that are not there already; none in a single plane."""
     labels: dict[str, Labels] = {}
-    wall = None
-    inside = image
+    wall, rim_um = None, settings.capillary.rim_um
+    inside, clear = image, None
     if image.shape[0] == 1:
         return Surroundings(labels)
     if settings.capillary.method != "none" and "capillary" not in existing:
@@ -58,9 +68,50 @@ def find_surroundings(
             glass, room = wall.painted(image.shape, voxel_size_um)
             labels["capillary"] = glass.astype(np.uint8)
             inside = np.where(room, image, np.float32(np.nan))
+            rim_um = blur_um(image, wall, voxel_size_um, at_least_um=rim_um)
+            clear = np.stack([_is_clear(wall, z, image.shape, voxel_size_um, rim_um) for z in range(image.shape[0])])
     if settings.bead.method != "none" and "bead" not in existing:
-        labels["bead"] = find_beads(inside, voxel_size_um, settings.bead)
-    return Surroundings(labels, wall)
+        labels["bead"] = find_beads(inside, voxel_size_um, settings.bead, clear=clear)
+    return Surroundings(labels, wall, rim_um)
+
+
+def blur_um(image: NDArray[Any], wall: Capillary, voxel_size_um: VoxelSize, *, at_least_um: float) -> float:
+    """How far inwards the wall brightens what lies beside it, in µm.
+
+    From the darker parts at each distance from the wall (:data:`DARKER` percent, so that cells at the glass do not
+    count), until they stand out of those far from it by less than :data:`GLOW` of the spread in the middle.
+
+    Parameters
+    ----------
+    image : ndarray (Z, Y, X), real
+    wall : Capillary
+    voxel_size_um : tuple of 3 float
+    at_least_um : float
+        The result lies between this and :data:`WIDEST_RIM_UM`.
+
+    Returns
+    -------
+    float
+    """
+    step = float(max(voxel_size_um[1:]))
+    n_bins = int(np.ceil(WIDEST_RIM_UM / step))
+    bins: list[list[NDArray[Any]]] = [[] for _ in range(n_bins + 1)]
+    for z in range(0, image.shape[0], max(1, image.shape[0] // N_PLANES)):
+        z_um = (z + 0.5) * voxel_size_um[0]
+        depth = wall.inner_um[0] + z_um * wall.inner_um[1] - wall.away_um(z_um, voxel_size_um, image.shape[1:])
+        place = np.minimum(np.floor(depth / step), n_bins).astype(int)
+        place[~np.isfinite(image[z])] = -1
+        for number, values in enumerate(bins):
+            values.append(image[z][place == number])
+    profile = [np.concatenate(values) for values in bins]
+    if profile[-1].size < LEAST_VOXELS:
+        return at_least_um
+    dark, bright = np.percentile(profile[-1], [DARKER, 90])
+    for number in range(n_bins - 1, -1, -1):
+        ring = profile[number]
+        if ring.size >= LEAST_VOXELS and np.percentile(ring, DARKER) - dark > GLOW * (bright - dark):
+            return max(at_least_um, (number + 1) * step)
+    return at_least_um
 
 
 def without_surroundings(
@@ -71,16 +122,14 @@ def without_surroundings(
     wall = surroundings.wall
     if wall is not None:
         for z in range(image.shape[0]):
-            rest[z][~_is_clear(wall, z, image.shape, voxel_size_um, settings.capillary.rim_um)] = np.nan
+            rest[z][~_is_clear(wall, z, image.shape, voxel_size_um, surroundings.rim_um)] = np.nan
     beads = surroundings.labels.get("bead")
     if beads is not None and beads.any():
         rest[distance_um(beads == 0, voxel_size_um) <= settings.bead.rim_um] = np.nan
     return rest
 
 
-def carried_to_glass(
-    cells: Labels, voxel_size_um: VoxelSize, surroundings: Surroundings, settings: SegmentationSettings
-) -> Labels:
+def carried_to_glass(cells: Labels, voxel_size_um: VoxelSize, surroundings: Surroundings) -> Labels:
     """Cells that end where the glass begins to blur, carried on outwards to the glass itself.
 
     Parameters
@@ -88,15 +137,13 @@ def carried_to_glass(
     cells : ndarray (Z, Y, X), unsigned integer
     voxel_size_um : tuple of 3 float
     surroundings : Surroundings
-    settings : SegmentationSettings
-        ``capillary.rim_um``.
 
     Returns
     -------
     ndarray (Z, Y, X), unsigned integer
         A voxel of the rim has the label that the same direction has just inside it.
     """
-    wall, rim_um = surroundings.wall, settings.capillary.rim_um
+    wall, rim_um = surroundings.wall, surroundings.rim_um
     if wall is None or rim_um == 0:
         return cells
     carried = cells.copy()
