@@ -503,9 +503,8 @@ def test_instrument(doors: Doors, tmp_path: Path) -> None:
     assert set(instrument_names()) == {*before, "dummy"} == set(instruments())
     assert "dummy_ranges" in DatasetSettings(modality="dummy").model_dump()
     for command in ("simulate", "beside"):
-        assert "dummy (projections), odt (tomograms), qpi (images) or sxt (soft X-ray tomograms)." in said(
-            command, "--help"
-        )
+        listed = "nile_red (two bands of Nile Red), odt (tomograms), qpi (images) or sxt (soft X-ray tomograms)."
+        assert f"dummy (projections), {listed}" in said(command, "--help")
     grid = ("--shape", 24, 64, 72, "--voxel-size-um", 0.6, 0.31, 0.3)
     fields = ("-p", "Tcell", "--cells", 1, 1, "--seed", 3, "--frames", 2, *grid)
     simulate = ("simulate", "dummy", *fields, "-o", tmp_path / "set", "--set", "dummy_ranges.std=[0, 0]")

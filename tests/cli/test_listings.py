@@ -31,7 +31,7 @@ def help_of(*command: str) -> str:
         (
             "simulate",
             (
-                "odt (tomograms), qpi (images) or sxt (soft X-ray tomograms)",
+                "nile_red (two bands of Nile Red), odt (tomograms), qpi (images) or sxt (soft X-ray tomograms)",
                 "ome-tiff or tcf",
                 "HeLa",
                 "macrophage-lps",

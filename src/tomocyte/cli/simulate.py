@@ -32,7 +32,8 @@ def simulate(
     modality: Annotated[str, typer.Argument(help="Kind of microscopy: {instruments}.", metavar="MODALITY")],
     output: Output,
     preset: Annotated[
-        str | None, typer.Option("--preset", "-p", help="Cell line: {cell_lines}. Default: HeLa; for sxt T cell.")
+        str | None,
+        typer.Option("--preset", "-p", help="Cell line: {cell_lines}. Default: HeLa; sxt: T cell; nile_red: U2-OS."),
     ] = None,
     n_items: Annotated[int, typer.Option("-n", help="Number of fields of view.", min=1)] = 1,
     frames: Annotated[int | None, typer.Option("--frames", help="Number of time points of each field.", min=1)] = None,
@@ -70,8 +71,12 @@ def simulate(
         typer.Option(
             "--structures",
             help="Label images to write, separated by commas, or `all`. Default: cell,nucleus,nucleolus,lipid_droplet; "
-            "for sxt cell,nucleus,mitochondrion,lipid_droplet,bead,capillary.",
+            "for sxt cell,nucleus,mitochondrion,lipid_droplet,bead,capillary; for nile_red all 15 compartments.",
         ),
+    ] = None,
+    stain: Annotated[
+        str | None,
+        typer.Option("--stain", help="Structure that a green probe marks in a third channel (nile_red)."),
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="File format: {simulated_formats}.")] = "ome-tiff",
     backend: Annotated[
@@ -97,6 +102,7 @@ def simulate(
     from tomocyte.runs.simulate import dataset_plan, with_backend, write_dataset
     from tomocyte.settings import with_overrides
 
+    modality = modality.replace("-", "_")
     if benchmark is not None:
         plans = _benchmark(benchmark)
     else:
@@ -113,6 +119,8 @@ def simulate(
         }
         given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         given["scene"] = {"shift": shift}
+        if stain is not None:
+            given["nile_red_ranges"] = {"stain": stain}
         plans = dataset_plan(with_overrides(_experiment(experiment) | given, overrides or []), n_items, seed=seed)
     plans = [with_backend(plan, backend) for plan in plans]
     names = _structures(structures, modality)

@@ -43,8 +43,8 @@ class SimulatedFrame:
     Parameters
     ----------
     channels : ndarray (C, Z, Y, X), float32
-        In the instrument's quantity: refractive index (odt), dry-mass density in pg/µm² with Z = 1 (qpi) or linear
-        absorption coefficient in 1/µm (sxt).
+        In the instrument's quantity: refractive index (odt), dry-mass density in pg/µm² with Z = 1 (qpi), linear
+        absorption coefficient in 1/µm (sxt) or camera counts (nile_red).
     truth : Rendered
         Labels of the whole height and the true refractive index there, or the coefficient that X-rays see.
     quantity : str
@@ -142,14 +142,17 @@ class SimulatedItem:
         # The noise follows the frame's own number, so that a lost frame changes no other.
         rng = _stream(self.seed, self.index, NOISE_STREAM, scene.frame)
         conditions = Conditions(is_multiple_scattering=self.settings.is_multiple_scattering, backend=backend)
-        channels = self.instrument.measure(View(scene, truth), self.optics, conditions, rng)
-        return SimulatedFrame(channels, truth, self.instrument.quantity)
+        view = View(scene, truth)
+        channels = self.instrument.measure(view, self.optics, conditions, rng)
+        shown = truth if self.instrument.truth is None else self.instrument.truth(view)
+        return SimulatedFrame(channels, shown, self.instrument.quantity)
 
     def volume(self, *, backend: str = "numpy") -> Volume:
         """All frames as a lazy :class:`~tomocyte.volume.Volume`; the last frame read stays in memory."""
         kind = self.instrument
         n_planes = kind.n_planes or self.settings.shape[0]
-        shape = (len(self.scenes), len(kind.channels), n_planes, *self.settings.shape[1:])
+        channels = kind.channel_names(self.optics)
+        shape = (len(self.scenes), len(channels), n_planes, *self.settings.shape[1:])
         frame_of = lru_cache(maxsize=1)(lambda frame: self.frame(frame, backend=backend).channels)
 
         def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
@@ -165,7 +168,7 @@ class SimulatedItem:
             quantity=kind.quantity,
             unit=kind.unit,
             time_s=self.time_s,
-            channel_names=kind.channels,
+            channel_names=channels,
             medium_ri=self.medium_ri,
             instrument=self.optics.instrument.name,
             origin=dict.fromkeys(recorded, "simulated"),

@@ -6,6 +6,7 @@ knob for all, add a field here and use it in ``dataset.py`` or ``imaging.py``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import (
@@ -35,12 +36,13 @@ class DatasetSettings(Settings):
 
     modality: str = "odt"
     """Instrument, a file of :mod:`tomocyte.simulation.instruments`: ``odt`` makes tomograms of refractive index,
-    ``qpi`` images of dry-mass density, ``sxt`` soft X-ray tomograms of linear absorption coefficients."""
+    ``qpi`` images of dry-mass density, ``sxt`` soft X-ray tomograms of linear absorption coefficients,
+    ``nile_red`` stacks of Nile Red in two bands."""
     preset: str = "HeLa"
     """Cell line, a name of :data:`tomocyte.simulation.cells.presets.CELL_LINES`."""
     instrument: str = ""
-    """Microscope, a variant of the instrument; empty for its default one, ``HT-2H`` (odt), ``HT-2H-2D`` (qpi) or
-    ``XM-2`` (sxt)."""
+    """Microscope, a variant of the instrument; empty for its default one, ``HT-2H`` (odt), ``HT-2H-2D`` (qpi),
+    ``XM-2`` (sxt) or ``spinning-disk`` (nile_red)."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 192, 192)
     """Z, Y, X of the field; for qpi, Z planes are what the light goes through."""
     voxel_size_um: VoxelSize = (0.39, 0.195, 0.195)
@@ -56,7 +58,7 @@ class DatasetSettings(Settings):
     motion: MotionSettings = MotionSettings()
     """How the cells change over time."""
     ranges: SerializeAsAny[Settings] | None = None
-    """Ranges of the instrument's degradation, instead of those of ``shift``."""
+    """Ranges of the instrument's degradation; what a mapping leaves out is that of ``shift``."""
     is_multiple_scattering: bool = False
     """Whether light may scatter more than once (odt): fields by multi-slice propagation, then their reconstruction."""
     is_coarse_grid_allowed: bool = True
@@ -110,7 +112,10 @@ class DatasetSettings(Settings):
     def _of_instrument(cls, value: Any, info: ValidationInfo) -> Any:
         if value is None or "modality" not in info.data:
             return None
-        return instrument(info.data["modality"]).ranges_class.model_validate(value)
+        kind = instrument(info.data["modality"])
+        if isinstance(value, Mapping) and "shift" in info.data:
+            value = overlaid(kind.ranges_of(info.data["shift"]).model_dump(), value)
+        return kind.ranges_class.model_validate(value)
 
     @model_serializer(mode="wrap")
     def _under_its_name(self, as_mapping: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tomocyte.simulation.instruments.odt import OdtRanges
 
 
 def test_the_instruments_that_ship():
-    assert instrument_names() == ("odt", "qpi", "sxt")
+    assert instrument_names() == ("nile_red", "odt", "qpi", "sxt")
     assert all(entry.name == name and entry.default in entry.variants for name, entry in instruments().items())
     assert all(set(entry.ranges) == {"none", "mild", "strong"} for entry in instruments().values())
 
@@ -23,7 +23,7 @@ def test_an_unknown_variant_or_shift_lists_the_known(name, known):
         instrument(name).variant("HT-9000")
     with pytest.raises(SettingsError, match="none, mild, strong"):
         instrument(name).ranges_of("wild")
-    with pytest.raises(SettingsError, match="odt, qpi, sxt"):
+    with pytest.raises(SettingsError, match="nile_red, odt, qpi, sxt"):
         instrument("microwave")
 
 
@@ -35,12 +35,20 @@ def test_ranges_stand_under_the_name_of_their_instrument():
     assert content["odt_ranges"]["noise_ri_std"] == [1e-5, 1e-4]
     assert content["qpi_ranges"] is None
     assert "ranges" not in content
-    assert list(content)[-7:] == [
-        "odt_ranges", "qpi_ranges", "sxt_ranges", "is_multiple_scattering", "is_coarse_grid_allowed",
+    assert list(content)[-8:] == [
+        "nile_red_ranges", "odt_ranges", "qpi_ranges", "sxt_ranges", "is_multiple_scattering", "is_coarse_grid_allowed",
         "frame_drop_share", "stage_drift_um",
     ]  # fmt: skip
     assert DatasetSettings.model_validate(content) == given
     assert DatasetSettings.model_validate_json(given.model_dump_json()) == given
+
+
+def test_ranges_given_in_part_leave_the_rest_to_the_shift():
+    settings = DatasetSettings.model_validate(
+        {"modality": "nile_red", "shift": "strong", "nile_red_ranges": {"ratio_contrast": 0.5}}
+    )
+    strong = instrument("nile_red").ranges_of("strong")
+    assert settings.ranges == strong.model_copy(update={"ratio_contrast": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -49,7 +57,7 @@ def test_ranges_stand_under_the_name_of_their_instrument():
         ({"qpi_ranges": {}}, "qpi_ranges belongs to qpi"),
         ({"odt_ranges": {}, "ranges": {}}, "both ranges and odt_ranges"),
         ({"odt_ranges": {"noise": 1}}, "ranges.noise"),
-        ({"modality": "microwave"}, "odt or qpi or sxt"),
+        ({"modality": "microwave"}, "nile_red or odt or qpi or sxt"),
     ],
 )
 def test_ranges_that_belong_elsewhere_are_refused(content, message):

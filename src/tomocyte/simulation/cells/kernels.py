@@ -339,6 +339,37 @@ def paint_capsule(volumes: tuple[Any, Any, Any], grid: Any, box: Any, tube: Any,
 
 
 @njit(**JIT)  # type: ignore[untyped-decorator]
+def mark_tubes(labels: Any, container: tuple[Any, int], grid: Any, tubes: Any, label: int, stretches: Any) -> None:
+    """Give voxels (Z, Y, X) whose centres lie in a capsule its label, where they are in the container.
+
+    ``container`` is labels (Z, Y, X) and the one that counts.
+
+    Each capsule is taken ``stretches`` (n,) times as tall as it is wide; ``grid`` (2, 3) is origin and voxel size.
+    """
+    scaled = np.empty(7)
+    for t in range(tubes.shape[0]):
+        tube, squeeze = tubes[t], 1.0 / stretches[t]
+        scaled[:] = tube
+        scaled[0] *= squeeze
+        scaled[3] *= squeeze
+        first, last = np.empty(3, np.int64), np.empty(3, np.int64)
+        for axis in range(3):
+            reach = tube[6] * (stretches[t] if axis == 0 else 1.0)
+            low = (min(tube[axis], tube[axis + 3]) - reach - grid[0, axis]) / grid[1, axis]
+            high = (max(tube[axis], tube[axis + 3]) + reach - grid[0, axis]) / grid[1, axis]
+            first[axis] = max(0, math.floor(low))
+            last[axis] = min(labels.shape[axis], math.ceil(high) + 1)
+        for i in range(first[0], last[0]):
+            z = (grid[0, 0] + (i + 0.5) * grid[1, 0]) * squeeze
+            for j in range(first[1], last[1]):
+                y = grid[0, 1] + (j + 0.5) * grid[1, 1]
+                for k in range(first[2], last[2]):
+                    x = grid[0, 2] + (k + 0.5) * grid[1, 2]
+                    if container[0][i, j, k] == container[1] and distance_to_capsule(scaled, z, y, x) < 0.0:
+                        labels[i, j, k] = label
+
+
+@njit(**JIT)  # type: ignore[untyped-decorator]
 def are_outside(points: Any, tubes: Any, level_gap: float) -> Any:
     """Whether each point (n, 3) lies more than ``level_gap`` µm outside every capsule of ``tubes`` (k, 7)."""
     out = np.ones(points.shape[0], np.bool_)

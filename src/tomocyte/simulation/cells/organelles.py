@@ -14,6 +14,7 @@ import numpy as np
 from tomocyte.simulation.cells import kernels
 from tomocyte.simulation.cells.bodies import NUCLEOLUS_TABLE, NUCLEUS_TABLE
 from tomocyte.simulation.cells.composition import VESICLES
+from tomocyte.simulation.cells.endomembranes import golgi_ribbon, reticulum_network
 from tomocyte.simulation.cells.plan import CellPlan
 from tomocyte.simulation.cells.shapes import Float, StarBody, ball_directions
 
@@ -21,6 +22,7 @@ MAX_DROPLETS = 200
 _MAX_VESICLES = 320
 _MAX_MITOCHONDRIA = 64
 _N_TAKEN = 6000
+_N_TAKEN_DETAILED = 24000
 _TRIES = 16
 _GAP_UM = 0.05
 _MARGIN_UM = 0.04
@@ -33,6 +35,10 @@ _VESICLE_UM = {
 }
 
 _VACUOLE_SCALE = 2.5
+_FLAT = 0.2
+"""How far the course of a mitochondrion drawn in detail leaves the horizontal, over that in all directions."""
+_THINNEST_UM = 0.13
+"""Radius below which nothing is drawn in detail: half a plane of a stack, so that masks do not fall apart."""
 
 Room = tuple[Float, Float, Float, Float]
 Objects = dict[str, list[Float]]
@@ -64,6 +70,8 @@ class Filler:
     n_taken: int = 0
 
     def __post_init__(self) -> None:
+        if self.plan.is_detailed:
+            self.taken = np.zeros((_N_TAKEN_DETAILED, 7))
         self.room = room_of(self.inner, self.nuclei, NUCLEUS_TABLE)
         self.ball = ball_directions(_N_BALL)
 
@@ -85,7 +93,7 @@ class Filler:
         return np.array([_GAP_UM, _MARGIN_UM, self.n_taken, *more])
 
     def _take(self, tubes: Float) -> None:
-        tubes = tubes[: _N_TAKEN - self.n_taken]
+        tubes = tubes[: len(self.taken) - self.n_taken]
         self.taken[self.n_taken : self.n_taken + len(tubes)] = tubes
         self.n_taken += len(tubes)
 
@@ -129,6 +137,8 @@ class Filler:
         seeds = self.plan.stream("vesicle").integers(2**63, size=len(VESICLES))
         rng = np.random.default_rng(seeds[VESICLES.index(name)])
         radii = rng.uniform(*_VESICLE_UM[name], _MAX_VESICLES)
+        if self.plan.is_detailed:
+            radii = np.maximum(radii, _THINNEST_UM)
         if name == "early_endosome" and self.plan.composition.early_delta < 0:
             radii = radii * _VACUOLE_SCALE
         points = self._points(rng.random((_MAX_VESICLES, 6, 3)))
@@ -144,10 +154,15 @@ class Filler:
         rng = self.plan.stream("mitochondrion")
         is_network = self.plan.is_network and self.plan.kind not in ("mitotic", "apoptotic")
         n_steps, n_branches = (14, 3) if is_network else (4, 1)
+        if self.plan.is_detailed:
+            n_steps = 24 if is_network else 10
         starts = self._points(rng.random((_MAX_MITOCHONDRIA, 8, 3)))
         headings = rng.normal(size=(_MAX_MITOCHONDRIA, n_branches, 3))
         noise = rng.normal(size=(_MAX_MITOCHONDRIA, n_branches, n_steps, 4, 3))
         radii = rng.uniform(0.17, 0.32, _MAX_MITOCHONDRIA)
+        if self.plan.is_detailed and self.plan.kind != "mitotic":
+            headings[..., 0] *= _FLAT
+            noise[..., 0] *= _FLAT
         fork = rng.random((_MAX_MITOCHONDRIA, n_branches))
         objects: list[Float] = []
         for item in range(min(self.plan.n_mitochondria, _MAX_MITOCHONDRIA)):
@@ -172,6 +187,8 @@ class Filler:
     def _reticulum(self) -> list[Float]:
         """One object per cell: tubules between near points, denser towards the nucleus."""
         rng = self.plan.stream("endoplasmic_reticulum")
+        if self.plan.is_detailed and self.plan.kind not in ("mitotic", "apoptotic"):
+            return self._fitting(reticulum_network(self.inner, self.nuclei, rng))
         count = int(np.clip(0.16 * self.inner.volume_um3, 40, 420))
         nodes = self._points(rng.random((count, 3)))
         radius = rng.uniform(0.07, 0.13)
@@ -184,7 +201,10 @@ class Filler:
         near = np.argsort(far, axis=1)[:, 1:4]
         pairs = np.unique(np.sort(np.column_stack([np.repeat(np.arange(len(nodes)), 3), near.ravel()]), axis=1), axis=0)
         pairs = pairs[far[pairs[:, 0], pairs[:, 1]] < 3.0]
-        edges = np.column_stack([nodes[pairs[:, 0]], nodes[pairs[:, 1]], np.full(len(pairs), radius)])
+        return self._fitting(np.column_stack([nodes[pairs[:, 0]], nodes[pairs[:, 1]], np.full(len(pairs), radius)]))
+
+    def _fitting(self, edges: Float) -> list[Float]:
+        """The capsules that find room, as one object."""
         fits = kernels.place_edges(np.ascontiguousarray(edges), self.room, self.ball, self.taken, self._rule())
         if not fits.any():
             return []
@@ -194,6 +214,8 @@ class Filler:
     def _golgi(self) -> list[Float]:
         """One stack of bent ribbons next to the nucleus."""
         rng = self.plan.stream("golgi")
+        if self.plan.is_detailed and self.nuclei:
+            return self._fitting(golgi_ribbon(self.inner, self.nuclei[0], rng))
         angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.12, 0.2)
         n_layers, n_rows = int(rng.integers(3, 5)), int(rng.integers(4, 8))
         anchors = self._points(rng.random((24, 3)))

@@ -33,6 +33,7 @@ _STREAMS = (
     "orientation",
     "protrusion",
     "surface",
+    "endomembrane",
 )
 
 
@@ -79,6 +80,8 @@ class CellPlan:
     has_organelles: bool
     membranes_um: tuple[float, float]
     composition: Composition
+    is_detailed: bool = False
+    """Whether the endomembranes are those of a fluorescence microscope (see ``SceneSettings.endomembranes``)."""
 
     def stream(self, name: str) -> np.random.Generator:
         """The cell's own random numbers for one purpose; the same in every frame."""
@@ -97,7 +100,9 @@ def draw_plan(line: CellLine, settings: SceneSettings, *, seed: int, medium_ri: 
     n_nuclei = int(rng.choice(3, p=line.nuclei))
     many = rng.uniform(*settings.organelle_scale)
     n_mitochondria = _count(rng, line.n_mitochondria, many)
-    early, late, lysosomes, peroxisomes = (_count(rng, pair, many) for pair in line.n_vesicles)
+    vesicle_rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAMS.index("endomembrane"),)))
+    crowded = many * vesicle_rng.uniform(*settings.vesicle_scale)
+    early, late, lysosomes, peroxisomes = (_count(rng, pair, crowded) for pair in line.n_vesicles)
     sheet = {"adherent": (0.1, 0.6), "fibroblast": (0.2, 0.7)}.get(line.kind, (0.0, 0.25))
     return CellPlan(
         line=line,
@@ -127,6 +132,7 @@ def draw_plan(line: CellLine, settings: SceneSettings, *, seed: int, medium_ri: 
         has_organelles=settings.has_organelles,
         membranes_um=(settings.plasma_membrane_um, settings.nuclear_membrane_um),
         composition=draw_composition(line, settings, seed=seed, medium_ri=medium_ri),
+        is_detailed=settings.endomembranes == "detailed",
     )
 
 

@@ -139,6 +139,12 @@ class SceneSettings(Settings):
     ``border_overhang`` and ``height_scale`` have no part."""
     has_organelles: bool = True
     """Whether vesicles, mitochondria, endoplasmic reticulum, Golgi and reticulum are made (droplets always are)."""
+    endomembranes: Literal["plain", "detailed"] = "plain"
+    """``detailed``: the endoplasmic reticulum is a network of tubules with sheets around the nucleus, the Golgi a long
+    ribbon, mitochondria lie flat, and nothing is thinner than a fluorescence microscope shows it."""
+    vesicle_scale: Range = (1.0, 1.0)
+    """Factor on the numbers of endosomes, lysosomes and peroxisomes of the cell line, per cell, besides
+    :attr:`organelle_scale`."""
 
     @model_validator(mode="after")
     def _has_a_floor_or_a_capillary(self) -> SceneSettings:

@@ -30,6 +30,9 @@ CONTACT_GAP_UM = 0.3
 """Largest edge-to-edge distance in µm that counts as a contact between cells."""
 POINTS_PER_CAPSULE = 8192
 """Points that count what the joints of a union cut off; the error of an organelle is about 0.05 %, 0.2 % at most."""
+MANY_CAPSULES = 1000
+"""Unions of more capsules than that, networks of hundreds of µm, get fewer points for each: the error of the whole is
+below 0.1 % all the same."""
 _POINTS_TO_WEIGH = 512
 """The same where only the mass of the whole cell counts, which the joints of organelles change by less than 0.1 %."""
 ORGANELLE_GAP_UM = 0.1
@@ -175,6 +178,8 @@ def measure(
 
 def _measure_union(tubes: Float, without: tuple[StarBody, ...], n_points: int) -> Solid:
     points, weights, area = [], [], 0.0
+    if len(tubes) > MANY_CAPSULES:
+        n_points = min(n_points, max(n_points * MANY_CAPSULES // (16 * len(tubes)), 48))
     for number, tube in enumerate(tubes):
         is_near = kernels.overlapping(tubes, number)
         before = np.ascontiguousarray(tubes[:number][is_near[:number]])

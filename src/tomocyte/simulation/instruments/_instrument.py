@@ -105,6 +105,10 @@ class Instrument(Generic[V, D, R]):
         Name -> fields of a data set's settings that make a kind of field with a name (``case: NAME``).
     structures : tuple of str
         Label images that are written where none are asked for.
+    truth : callable, optional
+        ``truth(view) -> Rendered`` with what this instrument's structures mean, where it differs from the scene's.
+    channels_of : callable, optional
+        ``channels_of(optics) -> tuple of str``: the channels of one item, where they are not always :attr:`channels`.
     """
 
     name: str
@@ -127,6 +131,8 @@ class Instrument(Generic[V, D, R]):
     preset_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     structures: tuple[str, ...] = ("cell", "nucleus", "nucleolus", "lipid_droplet")
+    truth: Callable[[View], Rendered] | None = None
+    channels_of: Callable[[Optics[V, D]], tuple[str, ...]] | None = None
 
     def variant(self, name: str = "") -> V:
         """The microscope of that name; the default one where it is empty.
@@ -161,6 +167,10 @@ class Instrument(Generic[V, D, R]):
     def ranges_class(self) -> type[R]:
         """The settings class of :attr:`ranges`."""
         return type(self.ranges["none"])
+
+    def channel_names(self, optics: Optics[V, D]) -> tuple[str, ...]:
+        """The channels of an item, in order."""
+        return self.channels if self.channels_of is None else self.channels_of(optics)
 
     def scene(self, scene: Scene, optics: Optics[V, D]) -> Scene:
         """The scene with what this instrument sees."""
