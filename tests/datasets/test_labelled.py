@@ -24,6 +24,30 @@ SHAPE = (3, 5, 7)
 SIZE_UM = (0.4, 0.3, 0.2)
 
 
+def test_chosen_channels_are_read_in_their_order_and_derived_ones_are_made(tmp_path: Path) -> None:
+    """Background 100 in both; 300 and 500 above it in yellow and red: intensity 400, ratio 5 / 3."""
+    voxels = np.full((3, 4, 32, 40), 100, np.uint16)
+    voxels[:, :, 16:] += np.array([7, 300, 500], np.uint16).reshape(3, 1, 1, 1)
+    names = ("green", "yellow", "red")
+    image = Volume.from_array(voxels, voxel_size_um=SIZE_UM, quantity="intensity", channel_names=names)
+    write_volume(tmp_path / "a.ome.tif", image)
+    labels = Volume.from_array((voxels[0] > 100).astype(np.uint8), voxel_size_um=SIZE_UM, quantity="labels")
+    write_volume(tmp_path / "a_cell.ome.tif", labels)
+
+    def opened(*channels: str) -> Volume:
+        settings = LabelledSettings(structures=("cell",), channels=channels)
+        return find_items(tmp_path, settings)[0].open_image()
+
+    assert opened().channels == names
+    both = opened("ratio", "green", "intensity")
+    assert both.channels == ("ratio", "green", "intensity")
+    found = [float(both.planes(0, channel)[2, 20, 30]) for channel in range(3)]
+    assert found == pytest.approx([5 / 3, 107, 400])
+    assert both.planes(0, 0)[2, 3, 4] == 1  # neutral where there is no light
+    with pytest.raises(MetadataError, match=r"E-CHANNEL.*blue.*green, yellow, red"):
+        opened("blue")
+
+
 def stack_of(frames: NDArray[Any]) -> LabelStack:
     stack = LabelStack(frames.shape[1:])
     for frame in frames:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomocyte.channels import ChannelSettings, channels_of
 from tomocyte.datasets.files import ITEMS, LABELS, item_folders, named_images, stem_of
 from tomocyte.datasets.orientation import oriented_like
 from tomocyte.datasets.settings import LabelledSettings
@@ -71,6 +72,10 @@ class LabelledItem:
         Whether slices without any label have the ignore label when they are read.
     uncertainty : dict
         Structure -> map of how uncertain its labels are, 0 to 1; only where the settings weight by it.
+    channels : tuple of str
+        Channels that are read, by name; empty: all, as they are stored.
+    channel_roles : ChannelSettings
+        How derived channels among them are made.
     """
 
     name: str
@@ -88,6 +93,8 @@ class LabelledItem:
     axes: str | None = None
     are_empty_slices_unlabelled: bool = False
     uncertainty: dict[str, Path] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    channel_roles: ChannelSettings = field(default_factory=ChannelSettings)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -95,14 +102,15 @@ class LabelledItem:
         return (self.image, *self.labels.values(), *self.uncertainty.values())
 
     def open_image(self) -> Volume:
-        """The image, lazily, with a voxel size.
+        """The image, lazily, with a voxel size and the channels that are wanted.
 
         Raises
         ------
         MetadataError
-            ``E-VOXEL-SIZE`` or ``E-AXES``: neither the file nor the user gives it.
+            ``E-VOXEL-SIZE`` or ``E-AXES``: neither the file nor the user gives it; ``E-CHANNEL``: it lacks a channel.
         """
-        return self._open(self.image, self.axes, is_size_required=True)
+        image = self._open(self.image, self.axes, is_size_required=True)
+        return channels_of(image, self.channels, self.channel_roles) if self.channels else image
 
     def open_labels(self, structure: str, image: Volume) -> Volume | None:
         """The label image of a structure, lazily; ``None`` where it is not labelled.
@@ -406,6 +414,8 @@ def _item(name: str, image: Path, labels: dict[str, Path], settings: LabelledSet
         pixel_size_um=settings.stored_pixel_size_um,
         voxel_size_um=settings.stored_voxel_size_um,
         axes=settings.stored_axes,
+        channels=settings.channels,
+        channel_roles=settings.channel_roles,
         **more,
     )
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tomocyte.channels import ChannelSettings
 from tomocyte.settings import Settings
 
 
@@ -33,6 +34,11 @@ class LabelledSettings(Settings):
     stored_axes: str | None = Field(default=None, pattern=r"^[TCZYXtczyx]{2,5}$")
     """Axes of stored images that do not name them, in order, one letter of TCZYX each, e.g. ``ZYX``; label images have
     the same without C."""
+    channels: tuple[str, ...] = Field(default=(), max_length=16)
+    """Channels of the images that are read, by name and in this order; ``intensity`` and ``ratio`` are made of a yellow
+    and a red one. Empty: all, as they are stored."""
+    channel_roles: ChannelSettings = ChannelSettings()
+    """``intensity`` and ``ratio``: which channels are yellow and red, and how the ratio is taken."""
     ignore_label: int | None = Field(default=None, ge=1)
     """Label value of unlabelled voxels; they give no loss."""
     slices_without_labels: Literal["background", "unlabelled"] = "background"
@@ -47,6 +53,13 @@ class LabelledSettings(Settings):
         if self.stored_pixel_size_um is not None and self.stored_voxel_size_um is not None:
             raise ValueError("give 'stored_pixel_size_um' or 'stored_voxel_size_um', not both")
         return self
+
+    @field_validator("channels")
+    @classmethod
+    def _each_channel_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("each channel can be given once")
+        return names
 
     @field_validator("group_pattern")
     @classmethod

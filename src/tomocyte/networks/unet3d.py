@@ -188,7 +188,12 @@ class UNet3d(Network):
         for up, skip in zip(self.ups, reversed(skips), strict=True):
             features = up(features, skip)
         logits = unfold(self.head(features), self.stem_stride)
-        return logits if self.detail is None else logits + self.detail(cat((image, logits), dim=1))
+        if self.detail is None:
+            return logits
+        # An engine that computes in bf16 hands the first convolution the image's remainder too, behind the image.
+        seen = image[:, : self.n_inputs].to(logits.dtype)
+        corrected: Tensor = logits + self.detail(cat((seen, logits), dim=1))
+        return corrected
 
     def levels(self) -> dict[str, nn.Module]:
         """As in the base class; the deepest block is the bridge."""

@@ -289,8 +289,11 @@ def _resolve_model(
 
 
 def model_channels(card: ModelCard, volume: Volume, segmented: int) -> tuple[int, ...]:
-    """The volume's channels that a model sees: the one segmented, or those of the same names, or the first ones."""
-    if len(card.channels) == 1:
+    """The volume's channels that a model sees: the one segmented, or those of the same names, or the first ones.
+
+    A single one is the segmented one, unless it is one that was derived.
+    """
+    if len(card.channels) == 1 and card.channels[0] not in modality(card.modality).derived_channels:
         return (segmented,)
     if set(card.channels) <= set(volume.channel_names):
         return tuple(volume.channel_names.index(name) for name in card.channels)

@@ -327,7 +327,7 @@ def _input_of(recipe: Recipe, samples: Samples) -> dict[str, Any]:
     image, _ = samples.volume(0)
     return {
         "quantity": image.quantity or kind.quantity,
-        "channels": _channel_names(kind.channels, image),
+        "channels": _channel_names(() if recipe.data.channels else kind.channels, image),
         "normalization": recipe.data.normalization,
         "voxel_size_range": voxel_size_range(recipe, samples),
         "value_range": value_range(samples) if recipe.data.scaled_frame is None else kind.plausible_range,

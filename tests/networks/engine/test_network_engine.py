@@ -86,6 +86,21 @@ def test_bf16_stays_near_float32(engine: str) -> None:
     assert np.mean((probability > 0.5) != (exact > 0.5)) < 0.03
 
 
+def test_convolutions_at_every_voxel_see_the_image_in_the_precision_of_the_others() -> None:
+    """``detail`` reads the image beside the outputs, which a bf16 engine hands over with its remainder behind it."""
+    options = {"width": 8, "n_inputs": 2, "n_outputs": 3, "stem_stride": (1, 2, 2), "detail_width": 4}
+    module, image = network("unet3d", options), image_of((1, 2, 8, 32, 48))
+    nn.init.normal_(module.detail[-1].weight)  # type: ignore[index]
+    exact = truth(module, image)
+    halves = split_image(torch.from_numpy(image))
+    with torch.no_grad():
+        split = torch.sigmoid(split_stem(module)(halves)).numpy()
+    np.testing.assert_allclose(split, exact, atol=0.02)
+    if has_bf16():
+        probability = make_predictor(module, activation="sigmoid", engine="torch", precision="bf16")(image)
+        assert np.mean((probability > 0.5) != (exact > 0.5)) < 0.03
+
+
 def test_softmax_runs_over_the_structures() -> None:
     module, image = network("osnet", {"n_outputs": 4}), image_of((2, 1, 32, 48))
     probability = make_predictor(module, activation="softmax", engine="torch", precision="fp32")(image)
