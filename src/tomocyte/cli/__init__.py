@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tomocyte.cli import (
+    ablate,
     accuracy,
     analyse,
     consensus,
@@ -82,6 +83,7 @@ app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to
     training.fine_tune
 )
 app.command(cls=RecipeCommand, short_help="Compare networks by cross-validation.")(training.crossval)
+app.command(cls=RecipeCommand, short_help="Find out what a channel is worth to a network.")(ablate.ablate)
 app.command(cls=RecipeCommand, short_help="Search for a good network architecture.")(search.search)
 app.command(cls=LongCommand, short_help="Repeat an experiment of a published paper.")(reproduce.reproduce)
 app.command(cls=ListingCommand, short_help="List the networks that can be trained.")(networks.networks)

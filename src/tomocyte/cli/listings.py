@@ -39,6 +39,7 @@ OPTION_GROUPS: dict[str, tuple[str, ...]] = {
         "tolerance_um", "instances", "min_iou", "method", "axis", "labelled_slices", "resamples", "overrides",
         "kind", "quantities", "subject", "item", "track", "summaries", "baseline", "control", "paired", "test",
         "effect_percent", "keep", "goal", "score", "best", "where", "volumes", "choose", "weighted", "level",
+        "classes", "drop", "seeds",
     ),
     "Output": (
         "output", "measurements", "contacts", "contact_gap_um", "placements", "colocalisation", "uncertainty",

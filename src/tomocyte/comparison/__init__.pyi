@@ -1,3 +1,5 @@
+from .ablation import AblationSettings as AblationSettings
+from .ablation import ablate as ablate
 from .crossval import crossvalidate as crossvalidate
 from .crossval_recipe import CrossvalRecipe as CrossvalRecipe
 from .train_model import fine_tune as fine_tune

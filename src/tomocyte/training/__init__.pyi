@@ -1,6 +1,7 @@
 from .fine_tuning import describe_training as describe_training
 from .fine_tuning import dice_of as dice_of
 from .fine_tuning import fine_tuning_recipe as fine_tuning_recipe
+from .forecast import training_forecast as training_forecast
 from .recipe import Recipe as Recipe
 from .recipe import build_recipe as build_recipe
 from .recipe import load_recipe as load_recipe

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tomocyte.datasets.labelled import LabelledItem
 from tomocyte.errors import InputError
 from tomocyte.segmentation.prediction.normalization import offset_and_scale
+from tomocyte.training.data.channels import with_constants
 from tomocyte.training.data.patches import (
     Labelled,
     draw_window,
@@ -205,7 +206,7 @@ class Samples:
     def volume(self, item: int) -> tuple[Volume, dict[str, Volume | None]]:
         """The image and the label images of an item, opened once."""
         if item not in self._volumes:
-            image = self.items[item].open_image()
+            image = with_constants(self.items[item].open_image(), self.settings.constant_channels)
             labels = {name: self.items[item].open_labels(name, image) for name in self.settings.structures}
             self._volumes[item] = (image, labels)
         return self._volumes[item]

@@ -68,6 +68,8 @@ class DataSettings(LabelledSettings):
     core_depth_um: float | None = Field(default=None, gt=0, le=100)
     """Width of that rim in µm. Empty: half of the depth of the middle one of the labelled objects, so that every object
     keeps a core and touching ones part."""
+    constant_channels: tuple[str, ...] = ()
+    """Names of channels that are read as 0 everywhere: `tomocyte ablate` finds out so what a channel is worth."""
     voxel_size_um: tuple[float | None, float, float] | None = None
     """Voxel size z, y, x in µm at which the network works (z: null for sections); images are resampled to it. Empty:
     as stored."""
@@ -107,6 +109,12 @@ class DataSettings(LabelledSettings):
             raise ValueError("give 'voxel_size_um' or 'fixed_frame', not both")
         if self.scaled_frame is not None and (self.fixed_frame is not None or self.voxel_size_um is not None):
             raise ValueError("give one of 'voxel_size_um', 'fixed_frame' and 'scaled_frame'")
+        return self
+
+    @model_validator(mode="after")
+    def _are_constant_channels_read(self) -> DataSettings:
+        if self.constant_channels and (self.scaled_frame is not None or self.targets == "cell-by-cell"):
+            raise ValueError("'constant_channels' means nothing with 'scaled_frame' or 'cell-by-cell'")
         return self
 
     @model_validator(mode="after")
