@@ -11,11 +11,13 @@ import pytest
 from sklearn.metrics import f1_score
 from tests.training.conftest import write_pair
 
+from tomocyte.channels.foreground import ForegroundMethod, stain_foreground
 from tomocyte.datasets.labelled import find_items
 from tomocyte.datasets.settings import LabelledSettings
 
 OTHERS = {
     "agreement": "compares numbers only; tests/measurements/test_other_programs.py",
+    "foreground": "compares a training with thresholds; below",
     "lineages": "compares with a simulated truth; tests/tracking/test_simulated_lineages.py",
     "networks": "below",
     "control_against_control": "no times; tests/statistics/test_control_against_control.py",
@@ -98,3 +100,21 @@ def test_the_benchmark_of_next_slices_compares_at_equal_labour(capsys, monkeypat
     rows = re.findall(r"^(?:easy|hard)-0 +4  ([\d.]+)  ([\d.]+)    ([\d.]+) ", capsys.readouterr().out, re.MULTILINE)
     assert len(rows) == 2
     assert all(0 < float(score) < 1 for row in rows for score in row)
+
+
+def test_the_benchmark_of_foreground_scores_methods_on_images_that_they_did_not_see(tmp_path: Path, capsys) -> None:
+    """A few steps of FG-net; Otsu's Dice is scikit-learn's, with the factor that is best on the training images."""
+    main = runpy.run_path(str(SCRIPTS[0].parent / "foreground.py"))["main"]
+    line = ["--images", "4", "--set", "loop.n_epochs=1", "--set", "loop.samples_per_epoch=8"]
+    line += ["--set", "loop.schedule.n_warm_up_steps=0"]
+    rows = main(["-o", str(tmp_path), *line])
+    assert {row["method"] for row in rows} == {"fg-net", "otsu", "adaptive", "top-hat"}
+    assert {row["set"] for row in rows} == {"simulated planes"}
+    factor = float(re.search(r"otsu: .*'factor': ([\d.]+)", capsys.readouterr().out).group(1))
+    rule, otsu = ForegroundMethod(factor=factor), []
+    for item in find_items(tmp_path / "test", LabelledSettings(structures=("foreground",))):
+        frame = item.read_frame()
+        found = stain_foreground(frame.image[0], (0.1, 0.1), rule)
+        otsu.append(f1_score(frame.labels["foreground"].ravel() > 0, found.ravel()))
+    score = next(row["dice"] for row in rows if row["method"] == "otsu" and row["stain"] == "all")
+    assert score == pytest.approx(np.mean(otsu))

@@ -15,6 +15,7 @@ from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError, SettingsError
 from tomocyte.progress import ENDED, Callback, Progress, silent
 from tomocyte.runs.simulate import write_dataset
+from tomocyte.runs.simulate.focus import EXPERIMENT, SIZES, write_focus_images
 from tomocyte.runs.simulate.plan import ItemPlan, benchmark_plan
 
 
@@ -51,6 +52,8 @@ def labelled_images(
     if data is None:
         check_benchmark(benchmark)
         experiment, _, size = str(benchmark).partition("/")
+        if experiment == EXPERIMENT and size in SIZES:
+            return find_items(write_focus_images(folder, SIZES[size], callback=callback), settings)
         plans = benchmark_plan(experiment, size or "small", ("train", "validation", "test", "shifted-test"))
         data = simulate_plans(plans, folder, structures=("cell", *settings.structures), callback=callback)
     return find_items(data, settings)
