@@ -98,7 +98,7 @@ def test_long_commands_can_be_quiet_and_keep_a_log() -> None:
     assert {command for command, text in HELPS.items() if "--quiet" in text} == {
         "run", "simulate", "convert", "verify", "evaluate", "propagate", "train", "fine-tune", "crossval", "search",
         "reproduce", "measure", "accuracy", "models calibrate", "edits export", "samples get", "figures", "analyse",
-        "track", "consensus", "simulate-labels",
+        "track", "consensus", "simulate-labels", "ablate",
     }  # fmt: skip
     assert all("--log FILE" in text for text in HELPS.values() if "--quiet" in text)
 
@@ -112,6 +112,7 @@ NOT_THERE = {
     "accuracy": "absent other", "figures": "absent",
     "train": "absent.yaml -o out", "fine-tune": "absent --data data -o out", "crossval": "absent.yaml -o out",
     "search": "absent.yaml -o out", "reproduce": "absent.yaml -o out", "edits export": "absent -o out",
+    "ablate": "absent.yaml --drop ratio -o out",
     "models calibrate": "absent --data data -o out", "samples get": "absent -o out",
 }  # fmt: skip
 

@@ -134,23 +134,28 @@ def test_only_the_ratio_tells_the_boxes_apart_and_the_same_call_resumes(tmp_path
     pd.testing.assert_frame_equal(again.scores, result.scores)
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer()
     app.command()(ablate_command)
     monkeypatch.chdir(tmp_path)
-    boxes(tmp_path / "mine")
+    boxes(tmp_path / "my_cells")
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    shipped, own = (line.split()[2:] for line in page.splitlines() if line.startswith("tomocyte ablate "))
+    would = CliRunner().invoke(app, shipped)
+    assert would.exit_code == 0, would.output
+    assert "Would simulate" in would.output
     Path("my.yaml").write_text(json.dumps({**CONTENT, "loop": {**CONTENT["loop"], "n_epochs": 1}}), encoding="utf-8")
-    line = ["my.yaml", "--drop", "ratio", "--data", "mine", "-o", "out", "--seeds", "2"]
+    line = [*own, "--seeds", "2"]
     dry = CliRunner().invoke(app, [*line, "--dry-run"])
     assert dry.exit_code == 0, dry.output
     assert "4 trainings of " in dry.output
     assert "min in all on this computer" in dry.output
-    assert not Path("out").exists()
+    assert not Path("ablation").exists()
     done = CliRunner().invoke(app, [*line, "--replace-by", "nothing"])
     assert done.exit_code == 0, done.output
-    table = pd.read_csv("out/ablation.csv")
+    table = pd.read_csv("ablation/ablation.csv")
     assert table["metric"].tolist() == list(METRICS)
-    assert set(pd.read_csv("out/scores.csv")["seed"]) == {1, 2}
-    meanings = pd.read_csv("out/ablation.dictionary.csv", keep_default_na=False)
-    assert {*table.columns, *pd.read_csv("out/scores.csv").columns} == set(meanings["column"])
-    assert read_card(Path("out/seed-2/without/model")).channels == ("intensity",)
+    assert set(pd.read_csv("ablation/scores.csv")["seed"]) == {1, 2}
+    meanings = pd.read_csv("ablation/ablation.dictionary.csv", keep_default_na=False)
+    assert {*table.columns, *pd.read_csv("ablation/scores.csv").columns} == set(meanings["column"])
+    assert read_card(Path("ablation/seed-2/without/model")).channels == ("intensity",)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from tomocyte import __version__
 from tomocyte.cli import app
+from tomocyte.comparison import OrganelleRecipe
 from tomocyte.comparison.crossval_recipe import CrossvalRecipe
 from tomocyte.errors import SettingsError
 from tomocyte.papers.reproduce import EXPERIMENTS
@@ -22,6 +23,7 @@ from tomocyte.training.search.recipe import SearchRecipe
 
 CLASSES: dict[str, tuple[type[Any], ...]] = {
     "train": (Recipe,),
+    "organelle": (OrganelleRecipe,),
     "search": (SearchRecipe,),
     "crossval": (CrossvalRecipe,),
     "paper": EXPERIMENTS,
@@ -56,7 +58,7 @@ def test_the_documentation_names_the_right_command_for_each_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", ["osnet-nucleus", "scnas-search", "osnet-tables", "osnet-fig3b", "choi-fig2c"])
-@pytest.mark.parametrize("command", COMMANDS.values())
+@pytest.mark.parametrize("command", dict.fromkeys(COMMANDS.values()))
 def test_a_recipe_of_another_kind_is_refused_with_the_command_that_takes_it(
     tmp_path: Path, name: str, command: str
 ) -> None:
@@ -97,7 +99,11 @@ def test_an_older_recipe_of_a_training_works_and_one_of_a_search_is_asked_for() 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"kind": "tarin"}, "train, search, crossval, paper"), ({"kind": ["train"]}, "train"), ({"kind": None}, "train")],
+    [
+        ({"kind": "tarin"}, "train, organelle, search, crossval, paper"),
+        ({"kind": ["train"]}, "train"),
+        ({"kind": None}, "train"),
+    ],
 )
 def test_unknown_kinds_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=f"E-RECIPE.*{words}"):

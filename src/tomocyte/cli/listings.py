@@ -298,6 +298,7 @@ LISTINGS: dict[str, Callable[[], str]] = {
     "cell_methods": _cell_methods,
     "figure_kinds": _figure_kinds,
     "training_recipes": partial(_recipes, "train"),
+    "organelle_recipes": partial(_recipes, "organelle"),
     "search_recipes": partial(_recipes, "search"),
     "crossval_recipes": partial(_recipes, "crossval"),
     "paper_recipes": partial(_recipes, "paper"),

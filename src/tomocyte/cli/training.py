@@ -9,6 +9,7 @@ import typer
 
 from tomocyte.cli import completion
 from tomocyte.cli.options import DebugOption, Output
+from tomocyte.cli.organelle import KIND, train_organelle
 from tomocyte.cli.recording import remark
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="A YAML file, or the name of a recipe: {training_recipes}.",
+            help="A YAML file, or the name of a recipe: {training_recipes}; {organelle_recipes}.",
             metavar="RECIPE",
             autocompletion=completion.recipes_for("training"),
         ),
@@ -69,6 +70,18 @@ def train(
     held_out: Annotated[
         Path | None,
         typer.Option("--held-out", help="Folder of the recipe's held-out data. Default: they are simulated."),
+    ] = None,
+    structure: Annotated[
+        str | None,
+        typer.Option("--structure", "-s", help="nile-red-organelle: what the probe in the green channel marks."),
+    ] = None,
+    foreground: Annotated[
+        str | None,
+        typer.Option(
+            "--foreground",
+            help="nile-red-organelle: what finds the probe's structures in focus: otsu, adaptive, top-hat, or a "
+            "model made with the recipe fg-net. Default: otsu.",
+        ),
     ] = None,
     dry_run: DryRunOption = False,
     debug: DebugOption = False,  # noqa: ARG001
@@ -96,7 +109,20 @@ def train(
             "give either a recipe to train with, or --new-recipe.",
             cure="`tomocyte train --new-recipe fluorescence -o my.yaml` writes a recipe.",
         )
-    checked = build_recipe(load_recipe(recipe, overrides or ()))
+    content = load_recipe(recipe, overrides or ())
+    if content.get("kind") == KIND:
+        changes = {"structure": structure, "foreground": foreground}
+        outcome = train_organelle(
+            content, changes, data=data, output=output, device=device, restarts=not resume, is_dry_run=dry_run
+        )
+        if outcome is not None:
+            _print_result(outcome, output)
+        return
+    if structure is not None or foreground is not None:
+        raise SettingsError(
+            "E-USAGE", "--structure and --foreground are for nile-red-organelle.", cure="Leave them out."
+        )
+    checked = build_recipe(content)
     if dry_run and data is None and checked.benchmark is not None:
         typer.echo(f"Would simulate {checked.benchmark} into {output / 'data'}; nothing written.")
         return

@@ -2,6 +2,8 @@ from .ablation import AblationSettings as AblationSettings
 from .ablation import ablate as ablate
 from .crossval import crossvalidate as crossvalidate
 from .crossval_recipe import CrossvalRecipe as CrossvalRecipe
+from .organelle import OrganelleRecipe as OrganelleRecipe
+from .organelle import train_organelle as train_organelle
 from .train_model import fine_tune as fine_tune
 from .train_model import finish_model as finish_model
 from .train_model import train as train

@@ -63,7 +63,8 @@ def training_forecast(recipe: Recipe, items: Sequence[LabelledItem], *, device: 
         processes = Processes.from_environment(device)
         trainer = Trainer(recipe, samples, validation=None, folder=Path(folder), processes=processes)
         order = epoch_order(recipe, samples.n_training, 0)
-        batches = Prefetcher(samples, recipe, divisor=tuple(trainer.module.divisor), n_threads=0).epoch(order, 0)
+        divisor: tuple[int, ...] = tuple(trainer.module.divisor)  # type: ignore[arg-type]
+        batches = Prefetcher(samples, recipe, divisor=divisor, n_threads=0).epoch(order, 0)
         trainer.module.train()
         seconds = []
         for _ in range(N_TIMED_STEPS + 1):  # the first is slower: memory, compiled kernels

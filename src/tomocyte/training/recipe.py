@@ -1,10 +1,10 @@
 """Recipes: all settings of a training, a search, a comparison or an experiment, read from tagged YAML files.
 
-The line ``kind:`` of a file names its purpose (``train``, ``search``, ``crossval``, ``paper``); :func:`load_recipe`
-reads all of them, :func:`build_recipe` checks one with the settings class of its kind. A recipe and its data give the
-same weights on the same machine. To add a setting, add a field with its meaning here and use it in the module of that
-step; to add an experiment, add a YAML file to ``recipes/``; to add a kind, derive a class from :class:`TaggedRecipe` in
-the room that uses it and name its command in :data:`COMMANDS`.
+The line ``kind:`` of a file names its purpose (``train``, ``organelle``, ``search``, ``crossval``, ``paper``);
+:func:`load_recipe` reads all of them, :func:`build_recipe` checks one with the settings class of its kind. A recipe and
+its data give the same weights on the same machine. To add a setting, add a field with its meaning here and use it in
+the module of that step; to add an experiment, add a YAML file to ``recipes/``; to add a kind, derive a class from
+:class:`TaggedRecipe` in the room that uses it and name its command in :data:`COMMANDS`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tomocyte.training.data.settings import DataSettings
 from tomocyte.training.losses import LossSettings
 from tomocyte.training.optimisation import OptimiserSettings, ScheduleSettings
 
-COMMANDS = {"train": "train", "search": "search", "crossval": "crossval", "paper": "reproduce"}
+COMMANDS = {"train": "train", "organelle": "train", "search": "search", "crossval": "crossval", "paper": "reproduce"}
 """Kind of a recipe -> the command that takes it."""
 _FIELD_OF_KIND = {"experiment": "paper", "rows": "crossval", "search": "search"}
 """Fields by which the kind of a recipe without ``kind`` is recognised."""
@@ -33,7 +33,7 @@ class TaggedRecipe(Settings):
     """What recipes of all kinds share."""
 
     kind: str
-    """Which kind of recipe this is: train, search, crossval or paper."""
+    """Which kind of recipe this is: train, organelle, search, crossval or paper."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")
     """As it is written on the command line."""
 
