@@ -45,7 +45,13 @@ def recipe_of(channels: list[str]) -> Recipe:
     changes = [
         f"data.channels={channels}".replace("'", ""),
         *("data.structures=[cell,lipid_droplet]", "data.patch_shape=[8,32,32]", "loss.positive_weights=[1,3]"),
-        *("loop.initial_shares=[0.4,0.05]", "held_out=null", "loop.n_epochs=1", "loop.samples_per_epoch=4", "augmentation=none"),
+        *(
+            "loop.initial_shares=[0.4,0.05]",
+            "held_out=null",
+            "loop.n_epochs=1",
+            "loop.samples_per_epoch=4",
+            "augmentation=none",
+        ),
         *("network.options.width=4", "loop.schedule.n_warm_up_steps=1", "loop.precision=fp32"),
     ]
     return build_recipe(load_recipe("nile-red-15", changes))

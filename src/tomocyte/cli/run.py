@@ -79,6 +79,14 @@ def run(
             help="Trained model: its name (`tomocyte models list`) or folder; `classical` for none. Default: auto.",
         ),
     ] = None,
+    cascade: Annotated[
+        str | None,
+        typer.Option(
+            "--cascade",
+            help="Several networks, one after the other, instead of one model: a YAML file, or the name of a cascade "
+            "that ships.",
+        ),
+    ] = None,
     cells: Annotated[
         str | None,
         typer.Option(
@@ -220,6 +228,7 @@ def run(
         shared_settings(given)
         | {
             "model": model,
+            "cascade": cascade,
             "cells": cells,
             "refinement": _refinement(refine),
             "uncertainty": _uncertainty(uncertainty, is_map_written=uncertainty_map),

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 LARGE_SECTION = 512
 """Sections are predicted in tiles of at least this many pixels: larger ones see more around them and overlap less."""
-MODELS_HELD = 3
-"""Models that stay loaded in a process: one that finds structures, one that tells cells apart, one that refines."""
+MODELS_HELD = 16
+"""Models that stay loaded in a process: one that finds structures, one that tells cells apart, one that refines; or
+those of a cascade."""
 
 
 @dataclass(frozen=True, eq=False)

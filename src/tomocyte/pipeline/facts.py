@@ -77,6 +77,8 @@ class ItemFacts(Settings):
     """Small pictures for the report: of each its file and frame, and which cell or plane is on which tile."""
     edits: dict[str, Any] | None = None
     """Corrections by hand."""
+    cascade: dict[str, Any] | None = None
+    """The networks that were applied one after the other, with their hashes."""
     masks: dict[str, Any] | None = None
     """Files of the user's own masks by structure, and the hash of their content."""
 
@@ -85,6 +87,6 @@ class ItemFacts(Settings):
         content: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=False))
         optional = (
             "affine", "affine_unit", "trained_model", "left_out_model", "cells", "domain", "object_diameter_um",
-            "refinement", "absorption", "channels", "missing_cone", "tracking", "edits", "masks",
+            "refinement", "absorption", "channels", "missing_cone", "tracking", "edits", "cascade", "masks",
         )  # fmt: skip
         return {name: value for name, value in content.items() if not (name in optional and value is None)}

@@ -44,14 +44,18 @@ def forecast_run(plan: Plan, volume: Volume) -> tuple[int, float]:
     """
     peak_bytes, seconds = forecast_classical(with_derived(volume, plan.settings), plan.classical)
     seconds += _contact_seconds(plan, volume)
-    if plan.card is None:
+    cards = plan.cascade.cards if plan.cascade else () if plan.card is None else (plan.card,)
+    if not cards:
         return peak_bytes, seconds
     from tomocyte.models.forecast import model_forecast
     from tomocyte.models.objects import ObjectRules
 
     rules = ObjectRules(plan.settings.inference, plan.classical.clean, plan.classical.split, plan.main)
-    model_bytes, model_seconds = model_forecast(plan.card, rules, volume)
-    return peak_bytes + model_bytes, seconds + model_seconds
+    forecasts = [model_forecast(card, rules, volume) for card in cards]
+    # One after the other; the channels that they make stay.
+    made_bytes = 4 * math.prod(volume.spatial_shape) * (len(plan.cascade.made) if plan.cascade else 0)
+    model_bytes = max(n_bytes for n_bytes, _ in forecasts) + made_bytes
+    return peak_bytes + model_bytes, seconds + sum(model_seconds for _, model_seconds in forecasts)
 
 
 def _contact_seconds(plan: Plan, volume: Volume) -> float:
@@ -59,8 +63,8 @@ def _contact_seconds(plan: Plan, volume: Volume) -> float:
     contacts = plan.settings.contacts
     if not contacts.is_measured:
         return 0.0
-    names = plan.masks if plan.card is None else plan.card.structures
-    n_structures = max(len(names), 1 if plan.card is not None or plan.masks else 3)
+    names = plan.cascade.structures if plan.cascade else plan.masks if plan.card is None else plan.card.structures
+    n_structures = max(len(names), 1 if plan.card is not None or plan.masks or plan.cascade else 3)
     per_voxel = SECONDS_PER_CONTACT_VOXEL + SECONDS_PER_PLACEMENT_VOXEL * contacts.n_placements
     return volume.n_frames * math.prod(volume.spatial_shape) * n_structures * per_voxel
 

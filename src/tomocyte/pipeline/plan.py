@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tomocyte.channels import Roles
     from tomocyte.corrections.edits import EditList
     from tomocyte.models import ModelCard
+    from tomocyte.models.cascade import PlannedCascade
     from tomocyte.simulation.physics.optics import OdtInstrument
     from tomocyte.tables import Column
 
@@ -108,6 +109,8 @@ class Plan:
         What a user must know already now.
     left_out_model_sha256 : str or None
         Of the card of a model that does not fit this input; with another model it might.
+    cascade : PlannedCascade or None
+        Several networks, one after the other, in the place of one model.
     masks : mapping of str to Path
         Structure -> file of the user's own masks, in the place of a segmentation.
     optics : OdtInstrument or None
@@ -144,6 +147,7 @@ class Plan:
     edits: EditList | None
     notices: tuple[Notice, ...]
     left_out_model_sha256: str | None = None
+    cascade: PlannedCascade | None = None
     refinement_card: ModelCard | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
     optics: OdtInstrument | None = None
@@ -178,6 +182,8 @@ class Plan:
     @property
     def engine_name(self) -> str:
         """What segments where no trained model does."""
+        if self.cascade is not None:
+            return self.cascade.cascade.name
         return MASKS if self.masks else CLASSICAL
 
     def _derived(self, roles: Roles) -> dict[str, Any]:
@@ -225,6 +231,7 @@ class Plan:
             "instrument": None if self.optics is None else self.optics.model_dump(mode="json"),
             "instrument_origin": self.optics_origin,
             "model": self.engine_name if self.card is None else f"{self.card.name} {self.card.version}",
+            "cascade": None if self.cascade is None else self.cascade.describe(),
             "model_channels": [self.channels[index].name for index in self.model_channels],
             "engine": None if self.engine is None else dict(self.engine),
             "confidence": self.confidence,

@@ -28,6 +28,7 @@ from tomocyte.volume import Origin, Volume, VoxelSize
 if TYPE_CHECKING:
     from tomocyte.corrections.edits import EditList
     from tomocyte.models import ModelCard
+    from tomocyte.models.cascade import PlannedCascade
 
 AUTO = "auto"
 CELL_METHODS = ("watershed", "components")
@@ -51,7 +52,7 @@ def requested_card(settings: RunSettings) -> ModelCard | None:
         As :func:`tomocyte.models.loaded.read_organelles_card`.
     """
     name = modality(settings.modality).default_model if settings.model == AUTO else settings.model
-    if name in (CLASSICAL, MASKS):
+    if name in (CLASSICAL, MASKS) or settings.cascade is not None:
         return None
     from tomocyte.models.loaded import read_organelles_card
 
@@ -120,6 +121,21 @@ def requested_refinement_card(settings: RunSettings) -> ModelCard | None:
     return card
 
 
+def requested_cascade(settings: RunSettings) -> PlannedCascade | None:
+    """The networks that are applied one after the other in a run; ``None`` where there is one or none.
+
+    Raises
+    ------
+    SettingsError, InputError
+        As :func:`tomocyte.models.cascade.plan_cascade`.
+    """
+    if settings.cascade is None:
+        return None
+    from tomocyte.models.cascade import plan_cascade
+
+    return plan_cascade(settings.cascade)
+
+
 def _structures_of(card: ModelCard) -> set[str]:
     """What a model finds, by registered names."""
     from tomocyte.models.objects import canonical_structures
@@ -186,19 +202,25 @@ def plan_run(
         raise SettingsError("E-EDIT-FILE", "was not read.", path=settings.edits, cure="Give what load_edits() returns.")
     if edits is not None:
         check_edits(edits, volume, is_tracked=settings.tracking is not None)
+    cascade = requested_cascade(settings)
     channels, converts = _channels(volume, kind, settings, segmented)
     classical = settings.segmentation or kind.segmentation
+    outputs = set(cascade.structures) if cascade else set() if card is None else _structures_of(card)
     # Droplets and nucleoli told apart are a finer account of what the classical engine calls inclusions.
-    if card is not None and settings.segmentation is None and "lipid_droplet" in _structures_of(card):
+    if settings.segmentation is None and "lipid_droplet" in outputs:
         classical = classical.model_copy(update={"inclusion": InclusionSettings()})
     main = settings.structure or kind.structures[0].name
     _check_masks(settings, main, masks or {})
     if not masks:
-        _check_main(main, card, classical)
+        _check_main(main, outputs, classical)
     _check_beads(settings, card, classical)
     cells_card = _cells_card(settings, card)
     cells = "network" if cells_card is not None else settings.cells if settings.cells in CELL_METHODS else AS_FOUND
-    if settings.cells == AUTO and cells_card is None and _finds_cells_and_nuclei(card, any_dimensions=False):
+    if cascade is None:
+        is_separable = _finds_cells_and_nuclei(card, any_dimensions=False)
+    else:
+        is_separable = NUCLEUS in outputs and bool(outputs & {CELL, "extracellular"})
+    if settings.cells == AUTO and cells_card is None and is_separable:
         cells = CELL_METHODS[0]  # of cells that are what is left
     medium, medium_origin = _medium(volume, settings, channels[segmented].quantity)
     optics, optics_origin = optics_of(volume, settings)
@@ -251,6 +273,7 @@ def plan_run(
             *notices,
         ),
         left_out_model_sha256=left_out,
+        cascade=cascade,
         masks=dict(masks or {}),
         optics=optics,
         optics_origin=optics_origin,
@@ -343,9 +366,8 @@ def _check_masks(settings: RunSettings, main: str, masks: Mapping[str, Path]) ->
         )
 
 
-def _check_main(main: str, card: ModelCard | None, classical: SegmentationSettings) -> None:
-    """Refuse a name for the main objects that another structure of the run has."""
-    outputs = set() if card is None else _structures_of(card)
+def _check_main(main: str, outputs: set[str], classical: SegmentationSettings) -> None:
+    """Refuse a name for the main objects that another structure of the run, of the networks or not, has."""
     taken = outputs - {main, CELL}
     if main != CELL and {main, CELL} <= outputs:
         taken.add(main)

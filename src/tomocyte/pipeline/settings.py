@@ -28,6 +28,8 @@ class RunSettings(Settings):
     """Name of a model or the folder of its package; ``classical`` is the engine without a trained network, ``auto`` the
     modality's own model, or the classical engine for inputs that it does not fit; ``masks``: none, the masks are given
     to ``tomocyte measure``."""
+    cascade: str | None = Field(default=None, min_length=1)
+    """Several networks, one after the other, instead of one model: a YAML file, or the name of a cascade that ships."""
     inference: InferenceSettings = InferenceSettings()
     """How a trained model is applied."""
     uncertainty: UncertaintySettings = UncertaintySettings()
@@ -115,6 +117,12 @@ class RunSettings(Settings):
             raise ValueError("give 'lac_from_beads' or 'lac_per_um', not both")
         if self.lac_from_beads is not None and self.lac_from_beads == self.lac_of_medium:
             raise ValueError("'lac_from_beads' and 'lac_of_medium' are equal: two equal points give no scale")
+        return self
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> RunSettings:
+        if self.cascade is not None and self.model != "auto":
+            raise ValueError("give 'model' or 'cascade', not both")
         return self
 
     @model_validator(mode="after")

@@ -91,7 +91,12 @@ def run_inputs(
     from tomocyte.corrections.files import load_edits
     from tomocyte.measurements import find_measurements
     from tomocyte.models.loaded import card_sha256
-    from tomocyte.pipeline.planning import requested_card, requested_cells_card, requested_refinement_card
+    from tomocyte.pipeline.planning import (
+        requested_card,
+        requested_cascade,
+        requested_cells_card,
+        requested_refinement_card,
+    )
 
     modality(settings.modality)
     find_measurements(settings.measurements)
@@ -111,6 +116,9 @@ def run_inputs(
         named = named.model_copy(
             update={"refinement": settings.refinement.model_copy(update={"model": refinement.name})}
         )
+    cascade = requested_cascade(settings)
+    if cascade is not None:
+        named = named.model_copy(update={"cascade": cascade.sha256})
     request = sha256_of_json(named.model_dump(mode="json") | hashes)
     key = Key(request, None if card is None else card_sha256(card))
     result = RunResult()

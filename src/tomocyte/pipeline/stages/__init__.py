@@ -8,6 +8,7 @@ from __future__ import annotations
 from tomocyte.pipeline.stage import Stage
 from tomocyte.pipeline.stages.absorption import AbsorptionStage
 from tomocyte.pipeline.stages.bodies import BodiesStage
+from tomocyte.pipeline.stages.cascade import CascadeStage
 from tomocyte.pipeline.stages.cells import CellsStage
 from tomocyte.pipeline.stages.channels import ChannelsStage
 from tomocyte.pipeline.stages.classical import ClassicalStage
@@ -34,6 +35,7 @@ STAGES: dict[str, type[Stage]] = {
         ChannelsStage,
         MasksStage,
         ModelStage,
+        CascadeStage,
         BodiesStage,
         CellsStage,
         ClassicalStage,

@@ -23,7 +23,9 @@ class BodiesStage(Stage):
 
     @classmethod
     def is_needed(cls, plan: Plan) -> bool:
-        """Where the model finds extracellular space and no cells."""
+        """Where the model, or a cascade of them, finds extracellular space and no cells."""
+        if plan.cascade is not None:
+            return SPACE in plan.cascade.structures and CELL not in plan.cascade.structures
         return plan.card is not None and finds_space_only(plan.card)
 
     def apply(self, state: FrameState) -> FrameState:
