@@ -233,6 +233,7 @@ TREATMENTS = {
     r"--conditions": "typed in tests/runs/analyse/test_statistics_page.py",
     r"tomocyte measure ": "measure",
     r"tomocyte simulate-labels ": "typed in tests/runs/test_simulate_labels.py",
+    r"--cascade": "typed in tests/pipeline/stages/test_cascade_stage.py",
     r"crossval": "trains for an hour and has no dry run; tests/training types a small one",
     r"tomocyte figures ": "typed in tests/runs/test_drawing.py",
     r"film.ome.tif|edits add films": "typed in tests/corrections/test_link_edits.py",

@@ -48,6 +48,28 @@ def test_chosen_channels_are_read_in_their_order_and_derived_ones_are_made(tmp_p
         opened("blue")
 
 
+def test_several_structures_together_are_a_target_or_a_mask(tmp_path: Path) -> None:
+    image = Volume.from_array(np.full((2, 1, 2, 4), 7, np.uint16), voxel_size_um=SIZE_UM, channel_names=("a", "b"))
+    write_volume(tmp_path / "x.ome.tif", image)
+    for name, row in (("golgi", [0, 3, 0, 9]), ("lysosome", [0, 0, 5, 9])):
+        labels = Volume.from_array(np.array([[row, [0] * 4]], np.uint8), voxel_size_um=SIZE_UM, quantity="labels")
+        write_volume(tmp_path / f"x_{name}.ome.tif", labels)
+    both = {"both": ("golgi", "lysosome")}
+    settings = LabelledSettings(structures=("both",), channels=("both", "b"), unions=both, ignore_label=9)
+    (item,) = find_items(tmp_path, settings)
+    opened = item.open_image()
+    assert opened.channels == ("both", "b")
+    assert opened.planes(0, 0)[0].tolist() == [[0, 1, 1, 0], [0] * 4]
+    assert opened.planes(0, 1)[0].tolist() == [[7] * 4, [7] * 4]
+    target = item.open_labels("both", opened)
+    assert target is not None
+    assert target.planes(0, 0)[0].tolist() == [[0, 1, 1, 9], [0] * 4]
+    (tmp_path / "x_golgi.ome.tif").unlink()
+    (item,) = find_items(tmp_path, settings)
+    with pytest.raises(InputError, match=r"E-NO-DATA.*golgi, lysosome"):
+        item.open_image()
+
+
 def stack_of(frames: NDArray[Any]) -> LabelStack:
     stack = LabelStack(frames.shape[1:])
     for frame in frames:

@@ -88,6 +88,7 @@ def describe_plan(plan: Mapping[str, Any]) -> list[str]:
         f"channels   {', '.join(channels)}",
         *_derived(plan["derived_channels"]),
         f"model      {_model(plan)}",
+        *_cascade(plan["cascade"]),
         f"cells      {_cells(plan)}",
         f"confidence {CONFIDENCE_TEXTS[plan['confidence']]}",
         f"measures   {count_of(n_measurements, 'measurement')}; main objects are called {plan['main_structure']}",
@@ -101,6 +102,19 @@ def _derived(derived: Mapping[str, Any] | None) -> list[str]:
         return []
     direction = derived["direction"].replace("yellow", derived["yellow"]).replace("red", derived["red"])
     return [f"derived    intensity: mean of {derived['yellow']} and {derived['red']}; ratio: {direction}"]
+
+
+def _cascade(steps: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """What each of several networks sees, finds and makes."""
+    lines = []
+    for step in steps or ():
+        parts = [f"sees {', '.join(step['inputs'])}"]
+        if step["finds"]:
+            parts.append(f"finds {', '.join(step['finds'])}")
+        if step["makes"]:
+            parts.append(f"makes {', '.join(step['makes'])}")
+        lines.append(f"           {step['model']} {', '.join(parts)}")
+    return lines
 
 
 def _model(plan: Mapping[str, Any]) -> str:

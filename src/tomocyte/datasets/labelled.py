@@ -76,6 +76,8 @@ class LabelledItem:
         Channels that are read, by name; empty: all, as they are stored.
     channel_roles : ChannelSettings
         How derived channels among them are made.
+    unions : dict
+        Names for several structures together.
     """
 
     name: str
@@ -95,6 +97,7 @@ class LabelledItem:
     uncertainty: dict[str, Path] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
     channel_roles: ChannelSettings = field(default_factory=ChannelSettings)
+    unions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -110,7 +113,19 @@ class LabelledItem:
             ``E-VOXEL-SIZE`` or ``E-AXES``: neither the file nor the user gives it; ``E-CHANNEL``: it lacks a channel.
         """
         image = self._open(self.image, self.axes, is_size_required=True)
-        return channels_of(image, self.channels, self.channel_roles) if self.channels else image
+        masks = {name: self._labels_required(name, image) for name in self.channels if name in self.unions}
+        return channels_of(with_masks(image, masks), self.channels, self.channel_roles) if self.channels else image
+
+    def _labels_required(self, structure: str, image: Volume) -> Volume:
+        labels = self.open_labels(structure, image)
+        if labels is None:
+            raise InputError(
+                "E-NO-DATA",
+                f"no labels of {', '.join(self.unions[structure])} for {self.name}, of which a channel is to be made.",
+                path=self.image,
+                cure="Add them, or leave the image out.",
+            )
+        return labels
 
     def open_labels(self, structure: str, image: Volume) -> Volume | None:
         """The label image of a structure, lazily; ``None`` where it is not labelled.
@@ -127,6 +142,10 @@ class LabelledItem:
             ``E-SHAPE``: not the image's frames and voxels; ``E-LABELS-TYPE``: not integers; ``E-STRUCTURE``: it names
         several labels, none of them so.
         """
+        if structure in self.unions:
+            parts = [self.open_labels(part, image) for part in self.unions[structure]]
+            known = [part for part in parts if part is not None]
+            return union_of(known, self.ignore_label) if known and len(known) == len(parts) else None
         path = self.labels.get(structure)
         if path is None:
             return None
@@ -243,6 +262,40 @@ class PaintedPlanes:
         return planes
 
 
+def union_of(parts: Sequence[Volume], ignore_label: int | None) -> Volume:
+    """Label images of several structures as one: 1 inside any of them, else the ignore label where one has it."""
+    dtype = np.min_scalar_type(1 if ignore_label is None else max(1, ignore_label))
+
+    def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        planes = [part.planes(frame, channel, z_start, z_stop) for part in parts]
+        inside = np.logical_or.reduce([(each != 0) & (each != (ignore_label or 0)) for each in planes])
+        result: NDArray[Any] = inside.astype(dtype)
+        if ignore_label is not None:
+            result[~inside & np.logical_or.reduce([each == ignore_label for each in planes])] = ignore_label
+        return result
+
+    return parts[0].with_properties(read_planes=read_planes, dtype=dtype, label_names=())
+
+
+def with_masks(image: Volume, masks: Mapping[str, Volume]) -> Volume:
+    """An image with masks as further channels behind its own; the same image without any."""
+    if not masks:
+        return image
+    n_own, added = image.n_channels, list(masks.values())
+
+    def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        if channel < n_own:
+            return image.planes(frame, channel, z_start, z_stop)
+        mask: NDArray[Any] = added[channel - n_own].planes(frame, 0, z_start, z_stop) == 1
+        return mask.astype(image.dtype)
+
+    return image.with_properties(
+        shape=(image.n_frames, n_own + len(added), *image.spatial_shape),
+        read_planes=read_planes,
+        channel_names=(*image.channels, *masks),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:
     """One frame of a labelled item.
@@ -330,7 +383,7 @@ def _of_data_set(folder: Path, settings: LabelledSettings) -> list[LabelledItem]
         image = named_images(entry).get(entry.name)
         labels = named_images(entry / LABELS)
         if rules.structures:
-            names = {structure: find_name(structure, labels) for structure in rules.structures}
+            names = {structure: find_name(structure, labels) for structure in rules.stored_structures}
             labels = {structure: labels[name] for structure, name in names.items() if name is not None}
         if image is None or not labels or not (folder / ITEMS / f"{entry.name}.done.json").exists():
             continue
@@ -351,7 +404,7 @@ def _of_pairs(folder: Path, settings: LabelledSettings) -> list[LabelledItem]:
             continue
         name = stem[: len(stem) - len(settings.image_suffix)]
         labels = {}
-        for structure in settings.structures:
+        for structure in settings.stored_structures:
             endings = (f"_{structure}",) + (LABEL_ENDINGS if len(settings.structures) == 1 else ())
             if settings.label_suffix is not None:
                 endings = (settings.label_suffix,)
@@ -416,6 +469,7 @@ def _item(name: str, image: Path, labels: dict[str, Path], settings: LabelledSet
         axes=settings.stored_axes,
         channels=settings.channels,
         channel_roles=settings.channel_roles,
+        unions=settings.unions,
         **more,
     )
 

@@ -39,6 +39,9 @@ class LabelledSettings(Settings):
     and a red one. Empty: all, as they are stored."""
     channel_roles: ChannelSettings = ChannelSettings()
     """``intensity`` and ``ratio``: which channels are yellow and red, and how the ratio is taken."""
+    unions: dict[str, tuple[str, ...]] = Field(default_factory=dict, max_length=16)
+    """Names for several structures together, which ``structures`` may hold, and ``channels`` too: as a mask, 1 inside
+    any of them."""
     ignore_label: int | None = Field(default=None, ge=1)
     """Label value of unlabelled voxels; they give no loss."""
     slices_without_labels: Literal["background", "unlabelled"] = "background"
@@ -69,6 +72,19 @@ class LabelledSettings(Settings):
         except re.error as problem:
             raise ValueError(f"not a regular expression: {problem}") from problem
         return pattern
+
+    @property
+    def stored_structures(self) -> tuple[str, ...]:
+        """Structures whose label images are looked for.
+
+        Examples
+        --------
+        >>> parts = {"reticulum": ("endoplasmic_reticulum", "nuclear_membrane")}
+        >>> LabelledSettings(structures=("nuclear_membrane",), channels=("reticulum",), unions=parts).stored_structures
+        ('nuclear_membrane', 'endoplasmic_reticulum')
+        """
+        wanted = (*self.structures, *(name for name in self.channels if name in self.unions))
+        return tuple(dict.fromkeys(part for name in wanted for part in self.unions.get(name, (name,))))
 
     def group_of(self, name: str) -> str:
         """The group of an image, from its name.

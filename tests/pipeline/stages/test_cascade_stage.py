@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.models.test_cascade import card_of, package, write
+from typer.testing import CliRunner
 
+from tomocyte.cli import app
 from tomocyte.errors import ModalityError, SettingsError
 from tomocyte.formats import read_volume, write_volume
 from tomocyte.models.settings import InferenceSettings
@@ -82,6 +84,16 @@ def test_what_a_network_is_shown_is_planned_and_recorded(folder: Path) -> None:
     }
     assert steps[2]["inputs"] == ["er_mask"]
     assert [entry["name"] for entry in stage.facts["cascade"]["models"]] == [step["model"] for step in STEPS]
+
+
+def test_a_dry_run_shows_the_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    line = "run stack.ome.tif -m nile_red --cascade own.yaml -o out"
+    done = CliRunner().invoke(app, [*line.split(), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    assert "er-nm-nr 0.1.0 sees er_mask, finds endoplasmic_reticulum, nuclear_membrane, nuclear_reticulum" in text
+    assert not (folder / "out").exists()
 
 
 def test_an_input_that_a_network_was_not_made_for_is_refused(folder: Path) -> None:
