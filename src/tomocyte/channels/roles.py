@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tomocyte.channels.ratio import RatioSettings
+from tomocyte.channels.registration_file import RegistrationFile, load_registration
 from tomocyte.errors import MetadataError, SettingsError
 from tomocyte.settings import Settings
 
@@ -30,8 +32,17 @@ class ChannelSettings(Settings):
     """Channel of the shorter wavelengths (580 to 653 nm), by index or name; empty: by its name, else the first."""
     red: ChannelName | None = None
     """Channel of the longer wavelengths (665 to 705 nm), by index or name; empty: by its name, else the second."""
+    registration: Literal["none", "auto"] | RegistrationFile = "none"
+    """Whether the other channels are laid on yellow first: ``none``; ``auto``: as the first frame itself shows; or the
+    content of a file that ``tomocyte register`` wrote (its path may be given)."""
     ratio: RatioSettings = RatioSettings()
     """How they become intensity and ratio."""
+
+    @field_validator("registration", mode="before")
+    @classmethod
+    def _is_read(cls, given: object) -> object:
+        is_path = isinstance(given, Path) or (isinstance(given, str) and given not in ("none", "auto"))
+        return load_registration(Path(str(given))) if is_path else given
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ def channel_roles(names: Sequence[str], settings: ChannelSettings) -> Roles:
         raise MetadataError(
             "E-CHANNEL",
             "a ratio needs two channels, yellow and red; there is one.",
-            cure="Give both, e.g. with --channel-file yellow=FILE --channel-file red=FILE.",
+            cure="Give both, e.g. with --channel-file yellow=FILE red=FILE.",
         )
     given = {
         role: None if wish is None else _index(wish, names)
@@ -98,6 +109,18 @@ def channel_roles(names: Sequence[str], settings: ChannelSettings) -> Roles:
             cure="Give two, e.g. --set channels.yellow=0 --set channels.red=1.",
         )
     return Roles(yellow, red, is_assumed)
+
+
+def role_names(names: Sequence[str], roles: Roles) -> dict[int, tuple[str, ...]]:
+    """By what names each channel may stand in a registration: its own, and its role's.
+
+    Examples
+    --------
+    >>> role_names(["w1", "w2"], Roles(1, 0))
+    {0: ('red', 'w1'), 1: ('yellow', 'w2')}
+    """
+    own = {roles.yellow: "yellow", roles.red: "red"}
+    return {index: tuple(filter(None, (own.get(index), name))) for index, name in enumerate(names)}
 
 
 def role_by_name(names: Sequence[str], role: str) -> int | None:

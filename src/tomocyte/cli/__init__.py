@@ -33,6 +33,7 @@ from tomocyte.cli import (
     next_volumes,
     plan,
     propagate,
+    register,
     reproduce,
     run,
     samples,
@@ -78,6 +79,7 @@ app.command("next-volumes", cls=ListingCommand, short_help="Which volume or cell
     next_volumes.next_volumes
 )
 app.command(cls=LongCommand, short_help="Follow objects over time.")(track.track)
+app.command(cls=LongCommand, short_help="Find how the channels of a stack lie on each other.")(register.register)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to a few images of your own.")(
     training.fine_tune

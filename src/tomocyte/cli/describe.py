@@ -101,7 +101,8 @@ def _derived(derived: Mapping[str, Any] | None) -> list[str]:
     if derived is None:
         return []
     direction = derived["direction"].replace("yellow", derived["yellow"]).replace("red", derived["red"])
-    return [f"derived    intensity: mean of {derived['yellow']} and {derived['red']}; ratio: {direction}"]
+    registered = "" if derived["registration"] == "none" else f"; registered {derived['registration']}"
+    return [f"derived    intensity: mean of {derived['yellow']} and {derived['red']}; ratio: {direction}{registered}"]
 
 
 def _cascade(steps: Sequence[Mapping[str, Any]] | None) -> list[str]:

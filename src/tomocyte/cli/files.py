@@ -11,6 +11,7 @@ import typer
 from tomocyte.cli.describe import describe, describe_label_names, describe_metadata, plain, properties
 from tomocyte.cli.options import (
     AxesOption,
+    ChannelFileOption,
     DatasetOption,
     DebugOption,
     LabelTableOption,
@@ -26,9 +27,10 @@ from tomocyte.names import shown_name
 
 
 def info(
-    file: Annotated[
-        Path, typer.Argument(help="A file or folder of a kind that `tomocyte formats` lists.", metavar="FILE")
+    files: Annotated[
+        list[str], typer.Argument(help="A file or folder of a kind that `tomocyte formats` lists.", metavar="FILE")
     ],
+    channel_file: ChannelFileOption = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
     voxel_size_um: VoxelSizeOption = None,
@@ -47,13 +49,22 @@ def info(
     import json
     from dataclasses import asdict
 
+    from tomocyte.datasets.channel_files import parse_channel_files, read_channel_files
+    from tomocyte.errors import SettingsError
     from tomocyte.formats import ReadOptions, detect, read_volume
     from tomocyte.volume import CHOICES
 
     options = ReadOptions(
         voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table, region_image
     )
-    volume = read_volume(file, options, is_size_required=False)
+    if channel_file:
+        parts = parse_channel_files([*channel_file, *files])
+        file, volume = next(iter(parts.values())), read_channel_files(parts, options, is_size_required=False)
+    elif len(files) > 1:
+        raise SettingsError("E-USAGE", "one file is shown at a time.", cure="Give one, or --channel-file for each.")
+    else:
+        file = Path(files[0])
+        volume = read_volume(file, options, is_size_required=False)
     header: dict[str, Any] = {
         "file": shown_name(file),
         "format": detect(file).name,

@@ -19,6 +19,13 @@ Inputs = Annotated[
         metavar="INPUT",
     ),
 ]
+ChannelFileOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel-file",
+        help="One input in several files, one per channel: --channel-file yellow=A.tif red=B.tif (of one folder).",
+    ),
+]
 RecursiveOption = Annotated[
     bool, typer.Option("--recursive", help="Also take the images in the subfolders of a folder.")
 ]

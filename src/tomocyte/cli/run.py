@@ -26,6 +26,7 @@ from tomocyte.cli.describe import count_of, describe, human_bytes, human_seconds
 from tomocyte.cli.figures import MovieOption, films_of_run
 from tomocyte.cli.options import (
     AxesOption,
+    ChannelFileOption,
     ColocalisationOption,
     ContactGapOption,
     ContactsOption,
@@ -69,6 +70,7 @@ DIAMETER = "segmentation.object_diameter_um"
 def run(
     inputs: Inputs,
     output: Output,
+    channel_file: ChannelFileOption = None,
     recursive: RecursiveOption = False,
     modality: ModalityOption = "",
     model: Annotated[
@@ -159,6 +161,14 @@ def run(
             "--channel", help="Channel to segment: its name, or its number from 0. All channels are measured."
         ),
     ] = None,
+    registration: Annotated[
+        str | None,
+        typer.Option(
+            "--registration",
+            help="Lay the other channels on yellow first: auto (as the first frame shows), none, or a file of "
+            "`tomocyte register`. Default: none.",
+        ),
+    ] = None,
     measurements: MeasureOption = None,
     contacts: ContactsOption = False,
     contact_gap_um: ContactGapOption = None,
@@ -217,10 +227,13 @@ def run(
     run.json and report.html. If a run is interrupted, the same command continues it; finished inputs are not repeated.
     """
     given = locals()
+    from tomocyte.datasets.channel_files import parse_channel_files
     from tomocyte.datasets.inputs import find_inputs
     from tomocyte.figures.movies import check_movie
 
-    find_paths = cache(partial(find_inputs, inputs, axes=axes, is_recursive=recursive))
+    channel_files = parse_channel_files([*channel_file, *inputs]) if channel_file else {}
+    named = [str(path) for path in channel_files.values()][:1] or inputs
+    find_paths = cache(partial(find_inputs, named, axes=axes, is_recursive=recursive))
     run_settings = _run_settings(
         find_paths,
         settings,
@@ -238,6 +251,8 @@ def run(
             "lac_from_beads": lac_from_beads,
             "lac_of_medium": lac_of_medium,
             "contrast": contrast,
+            "channel_files": {name: path.name for name, path in channel_files.items()} or None,
+            "channels": None if registration is None else {"registration": registration},
         },
     )
     paths = find_paths()
@@ -394,7 +409,7 @@ def _run_settings(
     from tomocyte.settings import build_settings, load_settings, with_overrides
 
     content = with_overrides({} if file is None else load_settings(file), overrides)
-    for part in ("uncertainty", "contacts", "colocalisation", "refinement"):
+    for part in ("uncertainty", "contacts", "colocalisation", "refinement", "channels"):
         if isinstance(content.get(part), dict) and flags.get(part):
             flags = {**flags, part: {**content[part], **flags[part]}}
     content |= {name: value for name, value in flags.items() if value is not None}

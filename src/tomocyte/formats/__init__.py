@@ -47,6 +47,8 @@ class ReadOptions:
         A table with the names and colours of labels: a label description of ITK-SNAP, a colour table of 3D Slicer.
     region_image : Path, optional
         The image on which regions (ROIs) were drawn, whose size they do not say.
+    is_alone : bool, optional
+        Whether a file is read without those that by their names hold further channels of its volume.
     """
 
     voxel_size_um: VoxelSize | None = None
@@ -56,6 +58,7 @@ class ReadOptions:
     dataset: str | None = None
     label_table: Path | None = None
     region_image: Path | None = None
+    is_alone: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tomocyte.corrections.edits import EditList
+from tomocyte.datasets.channel_files import read_channel_files
 from tomocyte.errors import MissingFact, ModalityError
 from tomocyte.formats import ReadOptions, read_volume, write_volume
 from tomocyte.ledger import writing
@@ -56,6 +57,9 @@ def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
         facts = (*volume.missing_facts(), *kind.missing_facts(volume, settings.quantity))
         return tuple(fact for fact in facts if fact.name != "medium_ri" or settings.medium_ri is None)
 
+    if settings.channel_files:
+        files = {name: path.parent / file for name, file in settings.channel_files.items()}
+        return settled(read_channel_files(files, options, lacks=lacks), settings), kind
     return settled(read_volume(path, options, lacks=lacks), settings), kind
 
 

@@ -193,10 +193,16 @@ class Plan:
             "names": list(self.modality.derived_channels),
             "yellow": yellow,
             "red": red,
+            "registration": self._registration,
             "direction": ratio.direction,
             "background": ratio.background,
             "floor": ratio.floor,
         }
+
+    @property
+    def _registration(self) -> str:
+        choice = self.settings.channels.registration
+        return choice if isinstance(choice, str) else f"by a file ({choice.source or 'without a source'})"
 
     def name_of(self, structure: str) -> str:
         """What a structure is called in tables and files."""

@@ -76,6 +76,8 @@ class RunSettings(Settings):
     """Array inside a container with masks of the user's own."""
     channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=200)] = 0
     """Channel to segment, by its index from 0 or its name; all channels are measured."""
+    channel_files: dict[str, str] = Field(default_factory=dict)
+    """Names of files in one folder, by the name of the channel that each holds, where an input is several files."""
     channels: ChannelSettings = ChannelSettings()
     """Which channels are which, and what is made of them, for modalities of several channels."""
     measurements: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ What the whole run leaves is written by :mod:`tomocyte.runs.publish`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,7 @@ def run_inputs(
     key = Key(request, None if card is None else card_sha256(card))
     result = RunResult()
     with Ledger(output, "run", settings.modality) as ledger:
-        triage = _Triage(ledger, output, given, result, callback, masks or {})
+        triage = _Triage(ledger, output, given, result, callback, masks or {}, settings.channel_files.values())
         todo = triage.not_done(names, key, is_trusting_times=is_trusting_times)
         if todo:
             _work(
@@ -165,8 +165,10 @@ class _Triage:
         result: RunResult,
         callback: Callback,
         masks: Mapping[Path, Mapping[str, Path]],
+        channel_files: Collection[str] = (),
     ) -> None:
         self.masks = masks
+        self.channel_files = channel_files
         self.ledger = ledger
         self.output = output
         self.given = given
@@ -182,7 +184,8 @@ class _Triage:
         for item, path in sorted(names.items(), key=lambda entry: natural_key(entry[0])):
             try:
                 record = self.ledger.record(item)
-                files = _input_files(path, record, is_trusting_times=is_trusting_times)
+                further = tuple(path.parent / name for name in sorted(self.channel_files) if name != path.name)
+                files = _input_files(path, record, is_trusting_times=is_trusting_times, further=further)
                 content = files.sha256
                 key.corrected[item] = self._edits_sha256(item, record, key.request_sha256, self.masks.get(path))
                 if self._is_done(item, record, content, key):
@@ -307,7 +310,9 @@ def _stamp(path: Path, beside: Sequence[Path]) -> dict[str, float]:
     return {"input_bytes": float(sum(status.st_size for status in each)), "input_mtime_s": newest / 1e9}
 
 
-def _input_files(path: Path, record: CommitRecord | None, *, is_trusting_times: bool) -> InputFiles:
+def _input_files(
+    path: Path, record: CommitRecord | None, *, is_trusting_times: bool, further: tuple[Path, ...] = ()
+) -> InputFiles:
     """The files of an input: those of its record as long as they are the same, else those that it names now."""
     if not path.exists():
         raise InputError("E-NOT-FOUND", "no such file or folder.", path=path, cure="Check the path.")
@@ -321,7 +326,7 @@ def _input_files(path: Path, record: CommitRecord | None, *, is_trusting_times: 
             content = sha256_of_path(path, beside=beside)
             if content == record.input_sha256:
                 return InputFiles(path, beside, content)
-    beside = parts_beside(path)
+    beside = further or parts_beside(path)
     return InputFiles(path, beside, sha256_of_path(path, beside=beside))
 
 

@@ -8,6 +8,7 @@ dialect, call its ``declared_by_…`` function in :func:`_declared`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from tomocyte.channels.joining import join_channels
 from tomocyte.errors import InputError, MissingFact
 from tomocyte.formats import Format, ReadOptions
 from tomocyte.formats._axes import ORDER, properties_of_axes, shape_tczyx
@@ -41,6 +43,7 @@ from tomocyte.formats.tiff.pages import (
     scan,
 )
 from tomocyte.formats.tiff.sets import declared_by_set, files_of_sets, from_companion, is_companion, is_ome_tiff
+from tomocyte.formats.tiff.wavelengths import files_of_wavelengths, wavelength_files
 from tomocyte.formats.tiff.writing import write_ome_tiff
 from tomocyte.volume import Origin, Volume
 
@@ -89,6 +92,10 @@ def read_tiff(path: Path, options: ReadOptions) -> Volume:
     MetadataError
         ``E-AXES``: neither the file nor the user says what an axis means.
     """
+    wavelengths = wavelength_files(path) if not options.is_alone and not is_ome_tiff(path) else {}
+    if wavelengths:
+        alone = replace(options, is_alone=True)
+        return join_channels({label: read_tiff(file, alone) for label, file in wavelengths.items()}, path)
     if is_companion(path):
         first, image = from_companion(path, options.dataset)
         return replace(read_tiff(first, replace(options, dataset=image)), path=path)
@@ -273,6 +280,10 @@ def _volume(reader: ReadTiffPlanes, arranged: Arrangement, declared: Declared, p
     )
 
 
+def _parts(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    return files_of_wavelengths(paths, files_of_sets(paths))
+
+
 FORMAT = Format(
     name="tiff",
     suffixes=(".ome.tiff", ".ome.tif", ".ome.tf8", ".ome.btf", ".tiff", ".tif", ".tf8", ".btf"),
@@ -280,5 +291,5 @@ FORMAT = Format(
     verify=verify,
     read=read_tiff,
     write=write_ome_tiff,
-    parts=files_of_sets,
+    parts=_parts,
 )
