@@ -36,7 +36,9 @@ INNER = 0.6
 TWO_CLASSES = 0.8
 CALM_UM = 0.4
 """Smoothing that leaves cells and takes noise away, but blurs their outlines."""
-TWO_CALM_CLASSES = 0.72
+TWO_CALM_CLASSES = 0.78
+FEW = 0.1
+"""Share of the voxels that beads alone may take: more than that are cells."""
 ALIKE = 0.75
 """Contrast of a bead over that of the brightest, at least."""
 MOST_TOGETHER = 2.0
@@ -73,7 +75,7 @@ def find_beads(
         return labels
     dense = levels[-1]
     faint = faint_level(judged, dense)
-    if faint == dense:  # noise may hide two classes
+    if faint == dense and np.mean(judged[np.isfinite(judged)] > dense) < FEW:  # noise may hide cells
         rest = np.where(distance_um(~(judged > dense), voxel_size_um) > CALM_UM, judged, np.float32(np.nan))
         calm = smooth(rest, sigma_in_voxels(CALM_UM, voxel_size_um, image.shape[0]))
         faint = faint_level(calm, dense, two_classes=TWO_CALM_CLASSES)
