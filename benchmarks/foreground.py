@@ -41,14 +41,12 @@ BLEED_THROUGH = 0.2
 """Of Nile Red from yellow into green, as Zhanghao et al. subtract it."""
 CAMERA_OFFSET = 100.0
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "otsu": [{"factor": factor} for factor in (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)],
+    "otsu": [{"factor": factor} for factor in (0.4, 0.6, 0.8, 1.0, 1.3)],
     "adaptive": [
-        {"size_um": size, "n_deviations": n}
-        for size, n in itertools.product((0.3, 0.6, 1.2, 2.5), (1.0, 2.0, 4.0, 6.0, 10.0, 15.0))
+        {"size_um": size, "n_deviations": n} for size, n in itertools.product((0.5, 1.0, 2.0), (2.0, 4.0, 7.0, 12.0))
     ],
     "top-hat": [
-        {"size_um": size, "factor": factor}
-        for size, factor in itertools.product((0.3, 0.6, 1.0, 2.0, 4.0), (0.5, 0.75, 1.0, 1.4, 2.0))
+        {"size_um": size, "factor": factor} for size, factor in itertools.product((0.7, 1.5, 3.0), (0.5, 0.8, 1.2))
     ],
 }
 """Threshold -> its settings to choose from."""
