@@ -11,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tomocyte.channels.foreground import ForegroundMethod, stain_foreground
+from tomocyte.channels.registration_file import ChannelRegistration, RegistrationFile, save_registration
+from tomocyte.channels.transform import ChannelTransform
 from tomocyte.cli import app
 from tomocyte.comparison import OrganelleRecipe
 from tomocyte.comparison.organelle import foreground_of, prepare_stack
@@ -26,7 +28,8 @@ SHAPE = (6, 48, 56)
 COLOURS = ("yellow", "red", "green")
 SMALL = [
     "training.loop.n_epochs=1", "training.loop.samples_per_epoch=4", "training.loop.schedule.n_warm_up_steps=0",
-    "training.data.patch_shape=[4, 32, 32]", "training.network.options.width=4", "training.validation_share=0.3",
+    "registration=none", "training.data.patch_shape=[4, 32, 32]",
+    "training.network.options.width=4", "training.validation_share=0.3",
 ]  # fmt: skip
 
 
@@ -112,6 +115,26 @@ def test_the_truth_is_the_box_of_the_probe_and_is_not_made_twice(tmp_path: Path)
     again = prepare_stack(one, recipe(unmixing={"share": "fitted"}), tmp_path / "out")
     assert again.bleed_through == pytest.approx(0.2, abs=0.01)
     assert mask_path.stat().st_mtime_ns != before
+
+
+def test_channels_are_laid_on_yellow_by_a_stored_registration(tmp_path: Path) -> None:
+    """Red and green were recorded 3 and 5 pixels further along x; the truth lies where yellow has the box."""
+    voxels, box = stack(1)
+    moved = np.stack([voxels[0], np.roll(voxels[1], 3, axis=2), np.roll(voxels[2], 5, axis=2)])
+    one = probe_stacks(save(tmp_path / "stacks" / "x.ome.tif", moved, COLOURS).parent)[0]
+    channels = {
+        name: ChannelRegistration(transform=ChannelTransform(translation_um=(0.0, 0.0, shift)))
+        for name, shift in (("red", 0.3), ("green", 0.5))
+    }
+    content = RegistrationFile(reference="yellow", shape_zyx=SHAPE, voxel_size_um=VOXEL, channels=channels)
+    save_registration(tmp_path / "registration.yaml", content)
+    prepared = prepare_stack(one, recipe(registration=str(tmp_path / "registration.yaml")), tmp_path / "out")
+    found = read_volume(tmp_path / "out" / "data" / "x_golgi.ome.tif").planes(0, 0) > 0
+    assert 2 * (found & box).sum() / (found.sum() + box.sum()) > 0.95
+    red = read_volume(tmp_path / "out" / "data" / "x.ome.tif").planes(0, 1)
+    np.testing.assert_allclose(red[:, 4:-4, 4:-8], voxels[1][:, 4:-4, 4:-8], atol=1.0)
+    assert prepared.registration.startswith("red: +0.000 +0.000")
+    assert np.isfinite(red).all()
 
 
 def test_each_threshold_is_the_one_that_is_named() -> None:

@@ -68,5 +68,7 @@ def train_organelle(
             f"{stack.name}: {100 * stack.foreground_share:.2f} % foreground in {stack.n_planes_with_foreground} of "
             f"{stack.n_planes} planes, {stack.bleed_through:g} of yellow subtracted"
         )
+        if stack.registration:
+            typer.echo(f"  laid on yellow (z y x in um): {stack.registration}")
     typer.echo(f"pictures of the truth: {output / 'pictures'}")
     return result

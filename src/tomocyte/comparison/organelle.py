@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomocyte.channels.foreground import ForegroundMethod, stain_foreground
+from tomocyte.channels.laying import find_registrations, lay, stored_transforms
 from tomocyte.channels.ratio import DERIVED_CHANNELS
+from tomocyte.channels.registration_file import load_registration
 from tomocyte.channels.selection import channels_of
 from tomocyte.channels.unmixing import UnmixingSettings, unmixed
 from tomocyte.comparison.train_model import train
 from tomocyte.datasets.labelled import find_items
-from tomocyte.datasets.probe_stacks import ProbeStack, probe_stacks
+from tomocyte.datasets.probe_stacks import COLOURS, ProbeStack, probe_stacks
 from tomocyte.errors import InputError
 from tomocyte.formats import write_volume
 from tomocyte.ledger import claim_folder
@@ -43,6 +45,7 @@ from tomocyte.volume import Volume, VoxelSize
 THRESHOLDS = ("otsu", "adaptive", "top-hat")
 DROPLET = "lipid_droplet"
 INSIDE = 0.5
+DARK_PERCENT = 1.0
 Mask = NDArray[np.bool_]
 
 
@@ -62,6 +65,9 @@ class OrganelleRecipe(TaggedRecipe):
     (its name or folder), as ``tomocyte train fg-net`` makes it."""
     threshold: ForegroundMethod = ForegroundMethod()
     """Numbers of the threshold; its method is that of `foreground`."""
+    registration: str = "none"
+    """How red and green are laid on yellow: `none`, `auto` (as each stack shows), or a file of `tomocyte register`.
+    Channels without common structure stay where they are, which is said."""
     unmixing: UnmixingSettings = UnmixingSettings()
     """How much of yellow is subtracted from green."""
     droplet_model: str = ""
@@ -103,6 +109,8 @@ class PreparedStack:
     n_planes, n_planes_with_foreground : int
     droplet_share : float
         Of all voxels, set to 0.
+    registration : str
+        What was laid on yellow; for each channel how far its middle moved, in µm, or why it did not.
     """
 
     name: str
@@ -111,6 +119,7 @@ class PreparedStack:
     n_planes: int
     n_planes_with_foreground: int
     droplet_share: float
+    registration: str = ""
 
 
 def train_organelle(
@@ -192,7 +201,9 @@ def prepare_stack(stack: ProbeStack, recipe: OrganelleRecipe, folder: Path) -> P
     image_path = folder / "data" / f"{stack.name}.ome.tif"
     mask_path = folder / "data" / f"{stack.name}_{structure}.ome.tif"
     record = folder / "data" / f"{stack.name}.prepared.json"
-    settings = recipe.model_dump(mode="json", include={"foreground", "threshold", "unmixing", "droplet_model"})
+    settings = recipe.model_dump(
+        mode="json", include={"foreground", "threshold", "registration", "unmixing", "droplet_model"}
+    )
     key = sha256_of_json({"files": [sha256_of_path(path) for path in stack.files], **settings, "structure": structure})
     if record.exists() and image_path.exists() and mask_path.exists():
         content = unseal(record)
@@ -200,7 +211,11 @@ def prepare_stack(stack: ProbeStack, recipe: OrganelleRecipe, folder: Path) -> P
             return PreparedStack(**content)
     image = stack.open()
     size = image.require_voxel_size()
-    yellow, red, green = (image.planes(0, channel) for channel in range(3))
+    laid, words = _laid(image.frame(0), size, recipe.registration)
+    image = Volume.from_array(
+        laid, quantity="intensity", channel_names=COLOURS, voxel_size_um=size, origin=image.origin
+    )
+    yellow, red, green = laid
     droplets = _droplets(image, recipe.droplet_model, size)
     light, share = unmixed(green, yellow, recipe.unmixing, removed=droplets)
     mask = foreground_of(light, size, recipe)
@@ -217,6 +232,7 @@ def prepare_stack(stack: ProbeStack, recipe: OrganelleRecipe, folder: Path) -> P
         len(mask),
         int(mask.any(axis=(1, 2)).sum()),
         0.0 if droplets is None else round(float(droplets.mean()), 6),
+        words,
     )
     write_atomic(record, seal({"key": key, **vars(result)}))
     return result
@@ -229,6 +245,25 @@ def foreground_of(light: NDArray[np.float32], voxel_size_um: VoxelSize, recipe: 
         return stain_foreground(light, voxel_size_um[1:], recipe.threshold.model_copy(update={"method": method}))
     model = load_model(recipe.foreground, InferenceSettings())
     return np.asarray(predict_structure(model, ModelInput(light[np.newaxis], voxel_size_um), FOREGROUND) >= INSIDE)
+
+
+def _laid(channels: NDArray[Any], voxel_size_um: VoxelSize, registration: str) -> tuple[NDArray[Any], str]:
+    """Red and green (of yellow, red, green) laid on yellow, and what was done; what a moved one did not see is dark."""
+    if registration == "none":
+        return channels, ""
+    if registration == "auto":
+        results = find_registrations(list(channels), 0, voxel_size_um)
+        transforms = {index: one.transform for index, one in results.items()}
+        problems = {COLOURS[index]: one.problem for index, one in results.items() if not one.is_certain}
+    else:
+        names = {index: (colour,) for index, colour in enumerate(COLOURS)}
+        transforms = stored_transforms(load_registration(Path(registration)), names, 0, (1, 2), voxel_size_um)
+        problems = {}
+    moved = lay(np.asarray(channels, np.float32), transforms, voxel_size_um)
+    for channel in moved:
+        channel[np.isnan(channel)] = np.nanpercentile(channel, DARK_PERCENT)
+    shifts = {COLOURS[i]: " ".join(f"{part:+.3f}" for part in one.translation_um) for i, one in transforms.items()}
+    return moved, "; ".join(f"{name}: {problems.get(name, shift)}" for name, shift in shifts.items())
 
 
 def _droplets(image: Volume, model_name: str, voxel_size_um: VoxelSize) -> Mask | None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from tomocyte.channels import ChannelSettings, channel_roles, channels_of
+from tomocyte.channels.joining import join_channels
 from tomocyte.channels.roles import role_by_name
 from tomocyte.datasets.files import ITEMS, item_folders, named_images
 from tomocyte.errors import InputError, MetadataError
@@ -45,12 +43,15 @@ class ProbeStack:
         Raises
         ------
         MetadataError
-            ``E-CHANNEL``: a channel is missing or not known by its name; ``E-CHANNEL-SHAPE``: files of different sizes;
-            ``E-VOXEL-SIZE``.
+            ``E-CHANNEL``: a channel is missing or not known by its name; ``E-CHANNEL-SHAPE``, ``E-CHANNEL-FILE``: files
+            that do not fit; ``E-VOXEL-SIZE``.
         InputError
             ``E-FRAMES``: several time points.
         """
-        volume = _in_order(read_volume(self.files[0])) if len(self.files) == 1 else _joined(self.files)
+        if len(self.files) == 1:
+            volume = _in_order(read_volume(self.files[0]))
+        else:
+            volume = join_channels(dict(zip(COLOURS, map(read_volume, self.files), strict=True)))
         if volume.n_frames > 1:
             raise InputError(
                 "E-FRAMES",
@@ -127,25 +128,3 @@ def _in_order(volume: Volume) -> Volume:
         )
     indices = (roles.yellow, roles.red, others[0] if green is None else green)
     return channels_of(volume, [volume.channels[index] for index in indices]).with_properties(channel_names=COLOURS)
-
-
-def _joined(files: tuple[Path, ...]) -> Volume:
-    """Three files of one channel each as one volume."""
-    volumes = [read_volume(path) for path in files]
-    first = volumes[0]
-    for path, volume in zip(files, volumes, strict=True):
-        if volume.n_channels != 1 or (volume.n_frames, volume.spatial_shape) != (first.n_frames, first.spatial_shape):
-            raise MetadataError(
-                "E-CHANNEL-SHAPE",
-                f"{volume.n_channels} channels of {volume.spatial_shape} voxels do not lie on one channel of "
-                f"{first.spatial_shape}.",
-                path=path,
-                cure="Give files of one channel and of the same size.",
-            )
-
-    def read_planes(frame: int, channel: int, z_start: int, z_stop: int) -> NDArray[Any]:
-        return volumes[channel].planes(frame, 0, z_start, z_stop)
-
-    return first.with_properties(
-        shape=(first.n_frames, 3, *first.spatial_shape), read_planes=read_planes, channel_names=COLOURS
-    )
