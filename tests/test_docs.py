@@ -238,6 +238,9 @@ TREATMENTS = {
     r"tomocyte figures ": "typed in tests/runs/test_drawing.py",
     r"film.ome.tif|edits add films": "typed in tests/corrections/test_link_edits.py",
     r"tomocyte track ": "typed in tests/cli/test_track_command.py",
+    r"tomocyte register |--channel-file|labels-from-stain|-m nile_red stacks": (
+        "typed in tests/channels/test_channels_page.py"
+    ),
     r"tomocyte plan ": "typed in tests/comparison/test_plan.py",
     r"tomocyte next-volumes ": "typed in tests/comparison/test_next_volumes.py",
     r" propagate |tomocyte next ": "typed in tests/propagation/test_propagation_page.py",

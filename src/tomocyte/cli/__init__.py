@@ -25,6 +25,7 @@ from tomocyte.cli import (
     evaluate,
     figures,
     files,
+    labels_from_stain,
     measure,
     measurements,
     models,
@@ -79,6 +80,9 @@ app.command("next-volumes", cls=ListingCommand, short_help="Which volume or cell
     next_volumes.next_volumes
 )
 app.command(cls=LongCommand, short_help="Follow objects over time.")(track.track)
+app.command("labels-from-stain", cls=LongCommand, short_help="Make labels from the stain beside an image.")(
+    labels_from_stain.labels_from_stain
+)
 app.command(cls=LongCommand, short_help="Find how the channels of a stack lie on each other.")(register.register)
 app.command(cls=RecipeCommand, short_help="Train a network on labelled images.")(training.train)
 app.command("fine-tune", cls=RecipeCommand, short_help="Adapt a trained model to a few images of your own.")(
