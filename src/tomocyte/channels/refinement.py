@@ -23,6 +23,8 @@ BORDER_PX = 16
 """What lies so near the border is not compared: its surroundings are not all there."""
 STEEPEST = 0.3
 """Share of the voxels that may be compared, the steepest."""
+LEAST_STEEP = 0.02
+"""What is less steep (squared) than this share of the steepest is not compared."""
 MOST_ROUNDS = 25
 SETTLED_VOXELS = 5e-4
 N_PARTS = 2
@@ -228,7 +230,9 @@ def _points(reference: Image, size_um: NDArray[np.float64], most_points: int) ->
     inner = tuple(slice(edge, n - edge) for edge, n in zip(margin, shape, strict=True))
     level = np.percentile(steepness[inner][:, ::3, ::3], 100 * (1 - STEEPEST))
     chosen = np.zeros(shape, dtype=bool)
-    chosen[inner] = steepness[inner] > max(float(level), 0.0)
+    # Where beads are few, most of the steepest voxels are noise, a small part as steep as the beads.
+    least = LEAST_STEEP * float(np.percentile(steepness[inner][:, ::2, ::2], 99.9))
+    chosen[inner] = steepness[inner] > max(float(level), least)
     index = np.flatnonzero(chosen)
     index = index[:: max(1, math.ceil(index.size / most_points))]
     at = np.array(np.unravel_index(index, shape))

@@ -20,6 +20,7 @@ from tomocyte.cli.options import (
 
 if TYPE_CHECKING:
     from tomocyte.channels.registration import Registration
+    from tomocyte.volume import Volume
 
 
 def register(
@@ -50,6 +51,9 @@ def register(
     max_shift_um: Annotated[
         float | None, typer.Option("--max-shift-um", help="A larger shift is taken for none. Default: 8.", min=0.0)
     ] = None,
+    beads: Annotated[
+        bool, typer.Option("--beads", help="Also print the resolution: full widths at half maximum of single beads.")
+    ] = False,
     frame: Annotated[int, typer.Option("--frame", help="Frame in which to find it, from 0.", min=0)] = 0,
     voxel_size_um: VoxelSizeOption = None,
     pixel_size_um: PixelSizeOption = None,
@@ -96,6 +100,9 @@ def register(
     for name, one in registered.found.items():
         for line in lines_of(name, registered.reference, one):
             typer.echo(line)
+    if beads:
+        for line in width_lines(volume, frame):
+            typer.echo(line)
     store(output, registered, volume)
     typer.echo(f"wrote {output}")
 
@@ -113,3 +120,15 @@ def lines_of(name: str, reference: str, found: Registration) -> list[str]:
         f"  correlation {found.correlation_before:.2f} before, {found.correlation:.2f} after; "
         f"halves of the image agree to {unsure} voxels (z, y, x)",
     ]
+
+
+def width_lines(volume: Volume, frame: int) -> list[str]:
+    """The resolution of each channel in words."""
+    from tomocyte.channels.beads import bead_widths
+
+    lines = []
+    for index, name in enumerate(volume.channels):
+        widths = bead_widths(volume.planes(frame, index), volume.require_voxel_size())
+        shown = ", ".join("-" if math.isnan(part) else f"{part:.3f}" for part in widths.median_um)
+        lines.append(f"{name}: {len(widths.fwhm_um)} beads, full width at half maximum {shown} um (z, y, x)")
+    return lines
