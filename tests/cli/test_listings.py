@@ -98,7 +98,7 @@ def test_long_commands_can_be_quiet_and_keep_a_log() -> None:
     assert {command for command, text in HELPS.items() if "--quiet" in text} == {
         "run", "simulate", "convert", "verify", "evaluate", "propagate", "train", "fine-tune", "crossval", "search",
         "reproduce", "measure", "accuracy", "models calibrate", "edits export", "samples get", "figures", "analyse",
-        "track", "consensus", "simulate-labels", "ablate",
+        "track", "consensus", "simulate-labels", "ablate", "register",
     }  # fmt: skip
     assert all("--log FILE" in text for text in HELPS.values() if "--quiet" in text)
 

@@ -409,8 +409,12 @@ def test_every_network_has_its_shapes_without_memory(entry: Any) -> None:
         pytest.skip("the same code as unet16 with 16 times the memory")
     module: Any = build_network(entry.name)
     three = {"dimensions": 3, "tile_shape": (32, 32, 32), "section_axis": None, "voxel_size_um": (0.3, 0.2, 0.1)}
+    channels = ("refractive_index", "other")[: module.n_inputs]
     card = make_card(
-        network=NetworkChoice(name=entry.name), structures=("nucleus",), **(three if entry.dimensions == 3 else {})
+        network=NetworkChoice(name=entry.name),
+        channels=channels,
+        structures=("nucleus",),
+        **(three if entry.dimensions == 3 else {}),
     )
     empty = empty_state(card)
     assert all(tensor.is_meta for tensor in empty.values())

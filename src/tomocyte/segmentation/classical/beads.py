@@ -37,6 +37,9 @@ TWO_CLASSES = 0.8
 CALM_UM = 0.4
 """Smoothing that leaves cells and takes noise away, but blurs their outlines."""
 TWO_CALM_CLASSES = 0.78
+LIKE_GLASS = 0.5
+"""A bead absorbs at least this much of what glass does, over the medium; cells absorb less."""
+LEAST_SHARE = 0.01
 FEW = 0.1
 """Share of the voxels that beads alone may take: more than that are cells."""
 ALIKE = 0.75
@@ -48,7 +51,12 @@ MOST_EMBEDDED = 0.7
 
 
 def find_beads(
-    image: NDArray[Any], voxel_size_um: VoxelSize, settings: BeadSettings, *, clear: Mask | None = None
+    image: NDArray[Any],
+    voxel_size_um: VoxelSize,
+    settings: BeadSettings,
+    *,
+    clear: Mask | None = None,
+    glass: float | None = None,
 ) -> Labels:
     """Beads, numbered as they are found: the brightest threshold first, in raster order.
 
@@ -60,6 +68,8 @@ def find_beads(
     settings : BeadSettings
     clear : ndarray (Z, Y, X), bool, optional
         Where the image is not brightened by glass nearby: brightness is judged there. None: everywhere.
+    glass : float, optional
+        Value of the glass, which beads are compared with where no cells are seen.
 
     Returns
     -------
@@ -80,6 +90,8 @@ def find_beads(
         calm = smooth(rest, sigma_in_voxels(CALM_UM, voxel_size_um, image.shape[0]))
         faint = faint_level(calm, dense, two_classes=TWO_CALM_CLASSES)
     least = settings.min_contrast * _usual(judged, faint)
+    if faint == dense and glass is not None:
+        least = min(least, LIKE_GLASS * (glass - float(np.nanmedian(judged))))
     found: list[_Bead] = []
     taken = np.zeros(image.shape, dtype=bool)
     for level in sorted({*levels, faint}, reverse=True):
@@ -125,6 +137,8 @@ def faint_level(image: NDArray[Any], dense: float, *, two_classes: float = TWO_C
     is_above = values > level
     share = float(np.mean(is_above))
     gap = float(values[is_above].mean() - values[~is_above].mean()) if 0 < share < 1 else 0.0
+    if share < LEAST_SHARE:  # the blur of what is dense
+        return dense
     # Share of the variance that lies between the classes; halves of one Gaussian have 0.64, of a box 0.75.
     return level if share * (1 - share) * gap**2 > two_classes * float(values.var()) else dense
 

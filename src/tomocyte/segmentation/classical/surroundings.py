@@ -58,7 +58,7 @@ def find_surroundings(
     """The glass and the beads that the settings ask for and that are not there already; none in a single plane."""
     labels: dict[str, Labels] = {}
     wall, rim_um = None, settings.capillary.rim_um
-    inside, clear = image, None
+    inside, clear, dense = image, None, None
     if image.shape[0] == 1:
         return Surroundings(labels)
     if settings.capillary.method != "none" and "capillary" not in existing:
@@ -67,11 +67,12 @@ def find_surroundings(
         if wall is not None:
             glass, room = wall.painted(image.shape, voxel_size_um)
             labels["capillary"] = glass.astype(np.uint8)
+            dense = float(np.nanmedian(image[glass])) if glass.any() else None
             inside = np.where(room, image, np.float32(np.nan))
             rim_um = blur_um(image, wall, voxel_size_um, at_least_um=rim_um)
             clear = np.stack([_is_clear(wall, z, image.shape, voxel_size_um, rim_um) for z in range(image.shape[0])])
     if settings.bead.method != "none" and "bead" not in existing:
-        labels["bead"] = find_beads(inside, voxel_size_um, settings.bead, clear=clear)
+        labels["bead"] = find_beads(inside, voxel_size_um, settings.bead, clear=clear, glass=dense)
     return Surroundings(labels, wall, rim_um)
 
 
