@@ -245,3 +245,8 @@ def test_directions_measure_planes(voxel, reach, limit) -> None:
     along_voxels = 2 * np.abs(units).T @ chosen.weights
     assert np.abs(along_voxels - 1).max() < 0.032
     assert np.sqrt(np.mean((area - 1) ** 2)) < limit
+
+
+def test_an_object_that_fills_the_frame_has_no_sphericity(make_region) -> None:
+    """All of its faces are cuts: no surface is seen, and nothing is divided by it."""
+    assert np.isnan(sphericity(make_region(np.ones((6, 7, 8), bool), (0.2, 0.2, 0.2))))

@@ -49,7 +49,8 @@ def sphericity(region: Region) -> float:
     """Surface of the sphere of equal volume divided by the surface area; 1 for a sphere."""
     volume = region.n_voxels * region.voxel_volume_um3
     sphere_area: float = (36.0 * math.pi * volume**2) ** (1 / 3)
-    return sphere_area / surface_area_um2(region) * region.nan_where_cut
+    area = surface_area_um2(region)  # 0 where an object fills the frame, which cuts it on all sides
+    return sphere_area / area * region.nan_where_cut if area else math.nan
 
 
 @measurement(is_elementwise=True, when_empty=f"NaN in 3-D volumes, and {TOO_SMALL_2D}", reference=CROFTON)
