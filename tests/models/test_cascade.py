@@ -188,7 +188,7 @@ def test_a_further_structure_is_one_step(channels: dict[str, Batch], spies: dict
     assert [len(spy.seen) for spy in spies.values()] == [1] * 5
 
 
-def package(folder: Path, card: ModelCard, **options: Any) -> None:
+def stored_model(folder: Path, card: ModelCard, **options: Any) -> None:
     """Random weights in the network that the card names."""
     n = {"n_inputs": len(card.channels), "n_outputs": len(card.structures)}
     choice = NetworkChoice(name="attention-unet3d", options={"width": 2, **options, **n})
@@ -208,7 +208,7 @@ def write(folder: Path, steps: list[dict[str, Any]], **changes: Any) -> Path:
 
 def test_a_file_names_models_beside_it(tmp_path: Path) -> None:
     for name in ("er", "er-nm-nr"):
-        package(tmp_path, CARDS[name], form="preprint" if name == "er" else "published")
+        stored_model(tmp_path, CARDS[name], form="preprint" if name == "er" else "published")
     plan = plan_cascade(write(tmp_path, STEPS[:2]))
     assert plan.structures == CLASSES[1:]
     assert [card.name for card in plan.cards] == ["er", "er-nm-nr"]
@@ -236,7 +236,7 @@ def test_a_file_names_models_beside_it(tmp_path: Path) -> None:
 )
 def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, steps: list[dict[str, Any]], words: str) -> None:
     for name in {step["model"] for step in steps}:
-        package(tmp_path, CARDS[name])
+        stored_model(tmp_path, CARDS[name])
     with pytest.raises(SettingsError, match=words):
         plan_cascade(write(tmp_path, steps))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.models.test_cascade import card_of, package, write
+from tests.models.test_cascade import card_of, stored_model, write
 from typer.testing import CliRunner
 
 from tomocyte.cli import app
@@ -35,10 +35,10 @@ STEPS = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    package(tmp_path, card_of("droplets", ("intensity", "ratio"), ("lipid_droplet",)), form="preprint")
-    package(tmp_path, card_of("er", ("intensity", "ratio"), ("reticulum",)))
-    package(tmp_path, card_of("er-nm-nr", ("mask",), RETICULUM))
-    package(tmp_path, card_of("spaces", ("intensity",), SPACES), form="preprint")
+    stored_model(tmp_path, card_of("droplets", ("intensity", "ratio"), ("lipid_droplet",)), form="preprint")
+    stored_model(tmp_path, card_of("er", ("intensity", "ratio"), ("reticulum",)))
+    stored_model(tmp_path, card_of("er-nm-nr", ("mask",), RETICULUM))
+    stored_model(tmp_path, card_of("spaces", ("intensity",), SPACES), form="preprint")
     rng = np.random.default_rng(3)
     counts = rng.poisson(100 + 300 * rng.random((2, 8, 6, 8)).repeat(8, 2).repeat(8, 3)).astype(np.uint16)
     stack = Volume.from_array(counts, voxel_size_um=SIZE_UM, quantity="intensity", channel_names=("yellow", "red"))
