@@ -186,6 +186,7 @@ class SimulatedItem:
         for frame, (scene, origin) in enumerate(zip(self.scenes, self.origins_um, strict=True)):
             seen = self.instrument.scene(scene, self.optics)
             table = truth_table(scene, item=self.name, absorbing=None if seen is scene else seen)
+            table = table if self.instrument.truth_rows is None else self.instrument.truth_rows(table)
             table["frame"] = frame
             for axis, offset in zip(("z_um", "y_um", "x_um"), origin, strict=True):
                 table[axis] -= offset

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from tomocyte.simulation import (
     simulate_timelapse,
     truth_table,
 )
+from tomocyte.simulation.cells.bodies import build_body
 from tomocyte.simulation.cells.motion import experiment, plan_at
 from tomocyte.simulation.cells.plan import draw_plan
 from tomocyte.simulation.cells.presets import cell_line
@@ -194,3 +197,33 @@ def test_a_daughter_begins_round_and_spreads_again():
     assert young.height_um == pytest.approx(plan.height_um + 0.8 * (diameter - plan.height_um))
     assert young.spread == 0
     assert (old.height_um, old.spread) == pytest.approx((plan.height_um, plan.spread))
+
+
+def test_a_division_on_time_is_one_ball_before_and_two_daughters_after():
+    motion = MotionSettings(
+        time_step_s=1200.0, division_h=2.0, divisions_per_h=0.0, deaths_per_h=0.0, volume_change=0.0, speed_um_per_h=0.0
+    )
+    settings = SceneSettings(has_organelles=False, border_overhang=0.0, endomembranes="detailed")
+    scenes, tracks = simulate_timelapse(
+        "U2-OS", 7, n_cells=1, extent_um=(24.0, 60.0, 60.0), settings=settings, motion=motion,
+        rng=np.random.default_rng(2),
+    )  # fmt: skip
+    assert tracks.groupby("frame").size().tolist() == [1] * 6 + [2]
+    assert tracks.query("frame == 6").parent_id.unique().tolist() == [tracks.track_id[0]]
+    heights = [np.ptp(scene.cells[0].bodies[0].bounds_um[:, 0]) for scene in scenes]
+    assert heights[0] < heights[2] < heights[3]
+    assert [scene.cells[0].kind for scene in scenes] == ["adherent"] * 3 + ["mitotic"] * 3 + ["adherent"]
+    assert all(cell.parts_of("nuclear_membrane") for cell in scenes[6].cells)
+    assert not scenes[5].cells[0].parts_of("nuclear_membrane")
+
+
+def test_the_furrow_deepens_at_the_end_of_mitosis():
+    plan = draw_plan(cell_line("U2-OS"), SceneSettings(roughness=(0.01, 0.01)), seed=1, medium_ri=1.337)
+    waist = []
+    for stage, is_detailed in ((0.5, True), (1.0, True), (1.0, False)):
+        body = build_body(replace(plan, kind="mitotic", stage=stage, is_detailed=is_detailed))
+        ends = body.centre_um + np.stack([body.axes_um[:, 1], body.axes_um[:, 2]])
+        waist.append(np.divide(*(1.0 / body.levels(ends))))
+    assert waist[0] == pytest.approx(1.0, abs=0.05)
+    assert waist[1] == pytest.approx(0.55, abs=0.05)  # 45 % of the radius
+    assert waist[2] == pytest.approx(1.0, abs=0.05)

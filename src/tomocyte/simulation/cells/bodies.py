@@ -101,6 +101,8 @@ def _round_body(plan: CellPlan, rng: np.random.Generator) -> StarBody:
     if plan.kind == "mitotic":
         aspect = 1.0 + 0.5 * (aspect - 1.0)
         aspect[2] *= 1.0 + 0.25 * plan.stage  # a late mitosis is longer along its axis
+        if plan.is_detailed:
+            radii -= _furrow(grid, plan.stage)
     if plan.kind == "apoptotic":
         radii += spikes(rng, grid, n=12, sharpness=(10.0, 40.0), height=0.25 + 0.2 * plan.stage)
         volume *= 0.7 - 0.25 * plan.stage
@@ -110,6 +112,13 @@ def _round_body(plan: CellPlan, rng: np.random.Generator) -> StarBody:
     size = float(np.cbrt(volume / unit.volume_um3))
     body = StarBody(np.zeros(3), unit.axes_um * size, unit.radii)
     return replace(body, centre_um=np.array([-float(body.bounds_um[0, 0]), 0.0, 0.0]))
+
+
+def _furrow(grid: Float, stage: float) -> Float:
+    """Depth of the cleavage furrow around the axis of division (x), which deepens after the sets have parted."""
+    depth = 0.45 * float(np.clip((stage - 0.6) / 0.4, 0.0, 1.0))
+    furrow: Float = depth * np.exp(-((grid[..., 2] / 0.3) ** 2))
+    return furrow
 
 
 def _floor_body(plan: CellPlan, rng: np.random.Generator) -> StarBody:

@@ -60,27 +60,31 @@ def reticulum_network(inner: StarBody, nuclei: list[StarBody], rng: np.random.Ge
 
 
 def golgi_ribbon(inner: StarBody, nucleus: StarBody, rng: np.random.Generator) -> Float:
-    """Capsules (n, 7) of a Golgi ribbon: bent, perforated cisternae side by side along one flank of the nucleus."""
-    angle, extent = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.6)
-    n_layers, n_pieces = int(rng.integers(3, 5)), int(rng.integers(10, 22))
-    wiggle = np.cumsum(rng.normal(0, 0.06, n_pieces + 1))
+    """Capsules (n, 7) of a Golgi ribbon: stacks of bent, perforated cisternae along one flank of the nucleus."""
     radius = rng.uniform(0.13, 0.16)
-    away = rng.uniform(0.5, 1.6)
-    phi = angle + np.linspace(-extent, extent, n_pieces + 1)
-    towards = np.column_stack([np.zeros_like(phi), np.sin(phi), np.cos(phi)])
-    reach = 1.0 / nucleus.levels(nucleus.centre_um + towards)
-    pieces = []
-    for layer in range(n_layers):
-        radial = reach + away + wiggle + layer * 1.7 * radius
-        line = nucleus.centre_um + radial[:, None] * towards
-        low, high = _column(inner, line[:, 1:])
-        height = np.clip(high - low, 0, 3.5)
-        for row in np.arange(-2, 3):
-            z = low + 0.45 * height + row * 1.5 * radius
-            is_there = (height > 1.0) & (np.abs(row) * 1.5 * radius < 0.36 * height) & (rng.random(len(z)) < 0.93)
-            points = np.column_stack([z, line[:, 1:]])
-            joined = is_there[:-1] & is_there[1:]
-            pieces.append(_capsules(points[:-1][joined], points[1:][joined], radius))
+    angle = rng.uniform(0, 2 * np.pi)
+    pieces = [np.zeros((0, 7))]
+    for _ in range(int(rng.integers(2, 6))):
+        n_pieces = int(rng.integers(5, 12))
+        phi = angle + rng.uniform(-0.15, 0.15) + np.arange(n_pieces + 1) * rng.uniform(0.03, 0.06)
+        angle = phi[-1] + rng.uniform(-0.1, 0.25)
+        towards = np.column_stack([np.zeros_like(phi), np.sin(phi), np.cos(phi)])
+        reach = 1.0 / nucleus.levels(nucleus.centre_um + towards)
+        away, lift = rng.uniform(0.4, 1.8), rng.uniform(0.3, 0.6)
+        trend = np.cumsum(rng.normal(0, 0.12, n_pieces + 1))
+        for layer in range(int(rng.integers(3, 6))):
+            wiggle = trend + rng.normal(0, 0.03, n_pieces + 1) + layer * 1.1 * radius
+            places = (nucleus.centre_um + (reach + away + wiggle)[:, None] * towards)[:, 1:]
+            low, high = _column(inner, places)
+            height = np.clip(high - low, 0, 3.5)
+            first, last = rng.integers(0, 3), len(phi) - rng.integers(0, 3)
+            is_whole = (np.arange(len(phi)) >= first) & (np.arange(len(phi)) < last) & (height > 1.0)
+            for row in np.arange(-2, 3):
+                z = low + lift * height + row * 1.4 * radius + rng.normal(0, 0.04, len(phi))
+                is_there = is_whole & (np.abs(row) * 1.4 * radius < 0.36 * height) & (rng.random(len(z)) < 0.95)
+                points = np.column_stack([z, places])
+                joined = is_there[:-1] & is_there[1:]
+                pieces.append(_capsules(points[:-1][joined], points[1:][joined], radius))
     return np.concatenate(pieces)
 
 

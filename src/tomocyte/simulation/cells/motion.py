@@ -37,6 +37,7 @@ Fate = Literal["stay", "divide", "die"]
 _MITOSIS_H = 1.0
 _DEATH_H = 3.0
 _RESPREAD_H = 2.0
+_ROUNDING_H = 0.7
 _CYCLE_H = 8.0
 
 
@@ -71,6 +72,9 @@ class MotionSettings(Settings):
     """Time over which a cell keeps its direction."""
     divisions_per_h: float = Field(default=0.02, ge=0, le=1)
     """Rate of division per cell."""
+    division_h: float | None = Field(default=None, gt=0, le=240)
+    """Hours after which every cell of the first frame divides, after it has rounded up; ``None``: at random, by
+    ``divisions_per_h``."""
     deaths_per_h: float = Field(default=0.003, ge=0, le=1)
     """Rate of apoptosis per cell."""
     variation: float = Field(default=0.25, ge=0, le=1)
@@ -355,11 +359,21 @@ def plan_at(
         composition=replace(mix, cytosol_ri=mix.medium_ri + thinner * (mix.cytosol_ri - mix.medium_ri)),
     )
     left_h = n_frames_left * motion.time_step_s / 3600.0
+    if fate == "divide" and motion.division_h is not None and not is_daughter:
+        changed = _rounding_up(changed, left_h)
     if fate == "divide" and left_h <= _MITOSIS_H:
         return replace(changed, kind="mitotic", n_nuclei=1, stage=float(1.0 - left_h / (_MITOSIS_H + 1e-9)))
     if fate == "die" and left_h <= _DEATH_H:
         return replace(changed, kind="apoptotic", stage=float(1.0 - left_h / (_DEATH_H + 1e-9)))
     return changed
+
+
+def _rounding_up(plan: CellPlan, left_h: float) -> CellPlan:
+    """The plan on its way to a ball, which it is when mitosis begins."""
+    share = float(np.clip(1.0 - (left_h - _MITOSIS_H) / _ROUNDING_H, 0.0, 1.0))
+    round_um = (6.0 * plan.volume_um3 / np.pi) ** (1 / 3)
+    height = plan.height_um + share * 0.7 * max(round_um - plan.height_um, 0.0)
+    return replace(plan, height_um=height, spread=plan.spread * (1.0 - share))
 
 
 def _first_tracks(
@@ -379,7 +393,11 @@ def _first_tracks(
         for number, seed in enumerate(seeds, start=1)
     ]
     placed = place_bodies(plans, extent_um, settings=ranges, rng=rng)
-    tallest = [build_body(replace(plan, kind="mitotic")) for plan in plans] if motion.divisions_per_h else []
+    tallest = (
+        [build_body(replace(plan, kind="mitotic")) for plan in plans]
+        if motion.divisions_per_h or motion.division_h
+        else []
+    )
     floor = floor_of([build_body(plan) for plan in plans] + tallest, extent_um, ranges)
     tracks = []
     for plan, body in zip(plans, placed, strict=True):
@@ -392,6 +410,8 @@ def _draw_fate(plan: CellPlan, birth: int, motion: MotionSettings) -> tuple[Fate
     """The cell's fate, and the first frame without it."""
     rng = np.random.default_rng(plan.stream("motion").integers(2**63))
     step_h = motion.time_step_s / 3600.0
+    if motion.division_h is not None and birth == 0:
+        return "divide", max(round(motion.division_h / step_h), 1)
     waits = rng.exponential(1.0, 2) / np.maximum([motion.divisions_per_h, motion.deaths_per_h], 1e-12)
     waits += [_CYCLE_H * (birth > 0), _DEATH_H]  # a daughter does not divide again at once
     first = int(np.argmin(waits))

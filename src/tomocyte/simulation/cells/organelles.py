@@ -189,9 +189,11 @@ class Filler:
         rng = self.plan.stream("endoplasmic_reticulum")
         if self.plan.is_detailed and self.plan.kind not in ("mitotic", "apoptotic"):
             return self._fitting(reticulum_network(self.inner, self.nuclei, rng))
-        count = int(np.clip(0.16 * self.inner.volume_um3, 40, 420))
+        count = int(np.clip(0.16 * self.inner.volume_um3, 40, 420)) * (3 if self.plan.is_detailed else 1)
         nodes = self._points(rng.random((count, 3)))
         radius = rng.uniform(0.07, 0.13)
+        if self.plan.is_detailed:  # a dividing cell: no storeys
+            radius = _THINNEST_UM
         if self.nuclei:
             away = np.min([nucleus.levels(nodes) for nucleus in self.nuclei], axis=0)
             nodes = nodes[(away > 1.0) & (rng.random(count) < np.clip(2.2 / away, 0.25, 1.0))]

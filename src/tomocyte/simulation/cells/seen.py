@@ -8,6 +8,7 @@ are seen in one voxel; cells, nuclei and membranes stay exact.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,35 @@ from tomocyte.simulation.cells import kernels
 from tomocyte.simulation.cells.rendering import Rendered
 from tomocyte.simulation.cells.scene import IN_NUCLEUS, Scene
 from tomocyte.simulation.cells.shapes import StarBody
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def whole_cytosol(table: pd.DataFrame) -> pd.DataFrame:
+    """A truth table whose ``cytosol`` is all of a cell outside its nuclei, as that of :class:`SeenLabels`.
+
+    Volume, dry mass, mean index and place are the cell's less the nuclei's, the area is that of both.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`~tomocyte.simulation.cells.truth.truth_table`.
+    """
+    table = table.copy()
+    weighted = ["mean_ri", "z_um", "y_um", "x_um"]
+    for row in table.index[table["structure"] == "cytosol"]:
+        own = table["cell_id"] == table.at[row, "cell_id"]
+        cell = table[own & (table["structure"] == "cell")].iloc[0]
+        nuclei = table[own & (table["structure"] == "nucleus")]
+        volume = cell["volume_um3"] - nuclei["volume_um3"].sum()
+        for name in weighted:
+            total = cell[name] * cell["volume_um3"] - (nuclei[name] * nuclei["volume_um3"]).sum()
+            table.at[row, name] = total / volume
+        table.at[row, "volume_um3"] = volume
+        table.at[row, "surface_area_um2"] = cell["surface_area_um2"] + nuclei["surface_area_um2"].sum()
+        table.at[row, "dry_mass_pg"] = cell["dry_mass_pg"] - nuclei["dry_mass_pg"].sum()
+    return table
 
 
 class SeenLabels(Mapping[str, NDArray[np.uint32]]):

@@ -15,6 +15,8 @@ from tomocyte.simulation.cells.presets import find_line
 from tomocyte.volume import VoxelSize
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tomocyte.simulation.cells.rendering import Rendered
     from tomocyte.simulation.cells.scene import Scene
 
@@ -107,6 +109,8 @@ class Instrument(Generic[V, D, R]):
         Label images that are written where none are asked for.
     truth : callable, optional
         ``truth(view) -> Rendered`` with what this instrument's structures mean, where it differs from the scene's.
+    truth_rows : callable, optional
+        ``truth_rows(table) -> DataFrame``: the truth table with the same meaning of the structures.
     channels_of : callable, optional
         ``channels_of(optics) -> tuple of str``: the channels of one item, where they are not always :attr:`channels`.
     """
@@ -132,6 +136,7 @@ class Instrument(Generic[V, D, R]):
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     structures: tuple[str, ...] = ("cell", "nucleus", "nucleolus", "lipid_droplet")
     truth: Callable[[View], Rendered] | None = None
+    truth_rows: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     channels_of: Callable[[Optics[V, D]], tuple[str, ...]] | None = None
 
     def variant(self, name: str = "") -> V:

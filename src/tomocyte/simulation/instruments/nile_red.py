@@ -18,7 +18,7 @@ from tomocyte.errors import SettingsError
 from tomocyte.settings import Settings
 from tomocyte.simulation.cells.rendering import Rendered
 from tomocyte.simulation.cells.scene import Cell, Part
-from tomocyte.simulation.cells.seen import SeenLabels
+from tomocyte.simulation.cells.seen import SeenLabels, whole_cytosol
 from tomocyte.simulation.cells.shapes import StarBody
 from tomocyte.simulation.instruments._instrument import (
     Channels,
@@ -67,6 +67,22 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = dict.fromkeys(VARIANTS, _FIELD)
 
 IN_FOCUS_UM = 0.25
 """How far above and below a thin object masks still show it: half of the axial width at half maximum."""
+CASES: Mapping[str, Mapping[str, Any]] = {
+    "mitosis": {
+        "shape": (80, 300, 300),
+        "voxel_size_um": (0.25, 0.1, 0.1),
+        "n_cells": (1, 1),
+        "n_frames": 12,
+        "motion": {
+            "time_step_s": 600.0, "division_h": 1.67, "divisions_per_h": 0.0, "deaths_per_h": 0.0,
+            "speed_um_per_h": 0.0, "volume_change": 0.0, "nucleus_change": 0.0,
+        },
+        "scene": {"border_overhang": 0.0, "size_scale": (0.7, 0.9)},
+    },
+}  # fmt: skip
+"""``mitosis``: one cell over two hours, every ten minutes: it rounds up, its nuclear membrane is gone, the plate parts
+and two daughters spread."""
+
 _POINTS_PER_UM2, _POINTS_PER_UM3 = 300.0, 2500.0
 _MARGIN = (2, 6, 6)
 """Voxels around the field whose dye is imaged too."""
@@ -397,6 +413,8 @@ INSTRUMENT = Instrument(
     truth=compartments,
     channels_of=channel_names,
     defaults=DEFAULTS,
+    cases=CASES,
+    truth_rows=whole_cytosol,
     structures=("cell", *ZHANGHAO_COMPARTMENTS),
     value_name="intensity (counts)",
 )
