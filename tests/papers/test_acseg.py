@@ -19,9 +19,10 @@ from tomocyte.errors import InputError, MetadataError
 from tomocyte.evaluation import Case
 from tomocyte.papers.acseg.differences import CellPair, close_up_box, missing_and_added
 from tomocyte.papers.acseg.experiment import FIELDS_RECIPES
-from tomocyte.papers.acseg.fields import SegmentedFields, case_of, field_pairs, field_plans, labelled_items
+from tomocyte.papers.acseg.fields import SegmentedFields, case_of, field_pairs, labelled_items
 from tomocyte.papers.acseg.recipe import FieldsRecipe, SegmentationsRecipe
 from tomocyte.papers.acseg.segmentations import agreement_table, compare_case, compare_masks
+from tomocyte.papers.simulated_fields import field_plans
 from tomocyte.training.recipe import build_recipe, load_recipe
 
 SIZE = (0.5, 0.2, 0.1)

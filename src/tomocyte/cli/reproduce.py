@@ -34,7 +34,10 @@ def reproduce(
     ] = None,
     from_truth: Annotated[
         bool,
-        typer.Option("--from-truth", help="Films of cells only: measure them exactly, from their shapes, not imaged."),
+        typer.Option(
+            "--from-truth",
+            help="Truth in the place of a model: films of cells measured from their shapes, compartments from true masks.",
+        ),
     ] = False,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting of the recipe, e.g. sections.n_shown=1.")

@@ -131,7 +131,10 @@ def ratio_figure(
     """
     if not panels:
         raise SettingsError("E-PICTURE", "there is no image to draw.", cure="Give at least one.")
-    limits = display_limits(*(np.concatenate([np.ravel(panel[place]) for panel in panels]) for place in (1, 2)))
+    limits = display_limits(
+        np.concatenate([intensity.ravel() for _, intensity, _ in panels]),
+        np.concatenate([ratio.ravel() for _, _, ratio in panels]),
+    )
     height_um, width_um = (n * size for n, size in zip(panels[0][1].shape, pixel_um, strict=True))
     scale = _SIDE_PX / max(height_um, width_um)
     box = width_um * scale, height_um * scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from tomocyte.runs import run_inputs
 
 
 def run_all(
-    paths: list[Path], settings: RunSettings, output: Path, *, n_workers: int = 1, callback: Callback = silent
+    paths: list[Path],
+    settings: RunSettings,
+    output: Path,
+    *,
+    masks: Mapping[Path, Mapping[str, Path]] | None = None,
+    n_workers: int = 1,
+    callback: Callback = silent,
 ) -> Path:
     """Run every input that is not done yet.
 
@@ -22,6 +29,8 @@ def run_all(
     settings : RunSettings
     output : Path
         Folder of the run, made if missing.
+    masks : mapping of Path to mapping, optional
+        Input -> structure -> file with its masks; then these are measured and nothing is segmented.
     n_workers : int
         Inputs at the same time.
     callback : callable
@@ -44,7 +53,7 @@ def run_all(
             ended.add(event.item)
         callback(replace(event, step="analyse", done=len(ended), total=len(paths)))
 
-    result = run_inputs(paths, settings, output, n_workers=n_workers, callback=report)
+    result = run_inputs(paths, settings, output, masks=masks, n_workers=n_workers, callback=report)
     if result.failures:
         first = result.failures[0]
         raise InputError(

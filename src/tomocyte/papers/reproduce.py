@@ -32,6 +32,12 @@ from tomocyte.papers.osnet.sections import sections_experiment
 from tomocyte.papers.osnet.time_lapse import time_lapse_experiment
 from tomocyte.papers.recipe import PaperRecipe
 from tomocyte.papers.result import ExperimentResult, write_result
+from tomocyte.papers.zhanghao.experiment import (
+    COMPARTMENT_RECIPES,
+    compartments_experiment,
+    describe_compartments,
+)
+from tomocyte.papers.zhanghao.recipe import CompartmentsRecipe
 from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
 from tomocyte.runs.simulate.benchmark import simulate_plans
@@ -45,6 +51,7 @@ EXPERIMENTS: tuple[type[PaperRecipe], ...] = (
     LearningCurveRecipe,
     TransferRecipe,
     *FIELDS_RECIPES,
+    *COMPARTMENT_RECIPES,
 )
 """Recipe classes of all experiments, for :func:`tomocyte.training.build_recipe`."""
 
@@ -78,7 +85,8 @@ def reproduce(
     model : str, optional
         Model by name or folder, instead of the recipe's.
     is_from_truth : bool
-        Whether simulated cells are measured exactly, from their shapes, without images; only of macrophages.
+        Whether simulated cells are measured exactly: macrophages from their shapes, without images, compartments from
+        their true masks.
     file_format : {"png", "pdf", "svg"}
         Of the pictures.
     device : str
@@ -122,6 +130,13 @@ def reproduce(
         )  # fmt: skip
         write_result(compared, output, about={**about, **facts})
         return compared
+    if isinstance(recipe, CompartmentsRecipe):
+        found, facts = compartments_experiment(
+            recipe, output, data=data, second=second, model=model, is_from_truth=is_from_truth, file_format=file_format,
+            device=device, n_workers=n_workers, callback=callback,
+        )  # fmt: skip
+        write_result(found, output, about={**about, **facts})
+        return found
     _refuse_second(second)
     if isinstance(recipe, LearningCurveRecipe):
         curve = learning_curve_experiment(
@@ -184,6 +199,8 @@ def describe_experiment(
         return describe_macrophages(recipe, is_from_truth=is_from_truth)
     if isinstance(recipe, FieldsRecipe):
         return describe_fields(recipe, data=data, second=second, model=model)
+    if isinstance(recipe, CompartmentsRecipe):
+        return describe_compartments(recipe, data=data, second=second, model=model, is_from_truth=is_from_truth)
     _refuse_second(second)
     if isinstance(recipe, LearningCurveRecipe):
         return describe_learning_curve(recipe, data)
@@ -206,7 +223,7 @@ def describe_experiment(
 
 
 def _check_options(recipe: PaperRecipe, model: str | None, *, is_from_truth: bool) -> None:
-    if is_from_truth and not isinstance(recipe, MacrophagesRecipe):
+    if is_from_truth and not isinstance(recipe, MacrophagesRecipe | CompartmentsRecipe):
         raise SettingsError("E-USAGE", "this experiment is about images.", cure="Leave --from-truth out.")
     if is_from_truth and model is not None:
         raise SettingsError("E-USAGE", "the truth needs no model.", cure="Leave --model or --from-truth out.")

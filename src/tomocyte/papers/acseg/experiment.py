@@ -13,7 +13,7 @@ from tomocyte.datasets.pairs import find_pairs
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
 from tomocyte.papers.acseg.cell_types import cell_types_experiment
-from tomocyte.papers.acseg.fields import SegmentedFields, field_pairs, field_plans, labelled_items, segment_items
+from tomocyte.papers.acseg.fields import SegmentedFields, field_pairs, labelled_items
 from tomocyte.papers.acseg.promptable_slices import promptable_experiment
 from tomocyte.papers.acseg.recipe import (
     CellTypesRecipe,
@@ -25,6 +25,7 @@ from tomocyte.papers.acseg.recipe import (
 from tomocyte.papers.acseg.segmentations import segmentations_experiment
 from tomocyte.papers.acseg.thresholding import thresholding_experiment
 from tomocyte.papers.result import ExperimentResult
+from tomocyte.papers.simulated_fields import field_plans, segment_items
 from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate.benchmark import simulate_plans
 

@@ -5,7 +5,6 @@ To take the cases of a data set from elsewhere than its cards, change :func:`cas
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,7 @@ from tomocyte.datasets.settings import LabelledSettings
 from tomocyte.errors import InputError
 from tomocyte.formats import ReadOptions
 from tomocyte.papers.acseg.recipe import FieldsRecipe
-from tomocyte.papers.analysed import run_all
-from tomocyte.pipeline.settings import RunSettings
-from tomocyte.progress import Callback, silent
-from tomocyte.runs.simulate import ItemPlan, dataset_plan
 from tomocyte.settings import build_settings
-from tomocyte.simulation.instruments import overlaid
 from tomocyte.volume import VoxelSize
 
 
@@ -62,24 +56,6 @@ class SegmentedField:
     is_simulated: bool
 
 
-def field_plans(recipe: FieldsRecipe) -> list[ItemPlan]:
-    """What is simulated for a recipe: the items of every case, whose name is their domain."""
-    grid = recipe.grids[recipe.size]
-    given = {key: value for key, value in grid.model_dump().items() if key != "finer" and value is not None}
-    plans = []
-    for case, one in recipe.fields.items():
-        settings = {**overlaid(recipe.dataset, one.dataset), "modality": recipe.modality, **given}
-        items = dataset_plan(settings, one.n_items, seed=one.seed)
-        if grid.finer != 1:
-            made = items[0].dataset
-            shape = [round(n * grid.finer) for n in made["shape"]]
-            sizes = [size / grid.finer for size in made["voxel_size_um"]]
-            items = dataset_plan({**made, "shape": shape, "voxel_size_um": sizes}, one.n_items, seed=one.seed)
-        stem = re.sub(r"[^A-Za-z0-9]+", "-", case)
-        plans += [plan.model_copy(update={"name": f"{stem}-{plan.index}", "domain": case}) for plan in items]
-    return plans
-
-
 def labelled_items(recipe: FieldsRecipe, data: Path) -> list[LabelledItem]:
     """The items of a folder that have labels of what is compared.
 
@@ -97,33 +73,6 @@ def labelled_items(recipe: FieldsRecipe, data: Path) -> list[LabelledItem]:
             cure="Give --set structure=NAME, a structure that is labelled.",
         )  # fmt: skip
     return items
-
-
-def segment_items(
-    recipe: FieldsRecipe,
-    items: Sequence[LabelledItem],
-    output: Path,
-    *,
-    model: str | None = None,
-    device: str = "cpu",
-    n_workers: int = 1,
-    callback: Callback = silent,
-) -> Path:
-    """Run every image that is not done yet; the folder is that of a run.
-
-    Raises
-    ------
-    InputError
-        ``E-REPRODUCE-RUN``: an image could not be analysed; the others are kept.
-    """
-    content = {
-        "modality": recipe.modality,
-        "model": model or recipe.model,
-        "inference": {"device": device},
-        "voxel_size_um": recipe.voxel_size_um,
-    }
-    paths = [item.image for item in items]
-    return run_all(paths, build_settings(RunSettings, content), output, n_workers=n_workers, callback=callback)
 
 
 def field_pairs(recipe: FieldsRecipe, items: Sequence[LabelledItem], masks: Path) -> list[Pair]:

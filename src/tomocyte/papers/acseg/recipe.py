@@ -7,67 +7,23 @@ of ``experiment``, and call its function in ``experiment``.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 
-from tomocyte.papers.recipe import PaperRecipe
+from tomocyte.papers.simulated_fields import SimulatedFieldsRecipe
 from tomocyte.settings import Settings
-from tomocyte.volume import VoxelSize
 
 Statement = Literal["same", "lower", "higher"]
-Size = Literal["small", "full"]
 
 
-class Grid(Settings):
-    """Size of simulated fields; what is empty is the simulator's own for the cell line."""
-
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
-    """Voxels z, y, x."""
-    voxel_size_um: VoxelSize | None = None
-    """z, y, x in µm."""
-    finer: float = Field(default=1.0, gt=0, le=10)
-    """So many times as many voxels along each axis, each so many times as small."""
-
-
-class FieldSet(Settings):
-    """Some simulated fields of one kind."""
-
-    dataset: dict[str, Any] = Field(default_factory=dict)
-    """Settings of these fields over those of all (see ``tomocyte simulate``)."""
-    n_items: PositiveInt = 1
-    """How many."""
-    seed: int = Field(default=1, ge=0)
-    """Of them."""
-
-
-class FieldsRecipe(PaperRecipe):
+class FieldsRecipe(SimulatedFieldsRecipe):
     """What the experiments on simulated fields, or on tomograms with masks, share."""
 
-    fields: dict[str, FieldSet] = Field(min_length=1)
-    """Name of a case -> fields simulated for it where no data are given."""
-    dataset: dict[str, Any] = Field(default_factory=dict)
-    """Settings of all simulated fields."""
-    size: Size = "small"
-    """Which of ``grids`` is simulated."""
-    grids: dict[Size, Grid] = Field(min_length=1)
-    """Sizes to choose from."""
-    labelled: tuple[str, ...] = ("cell",)
-    """Structures whose labels are written with the simulated fields."""
-    model: str = "auto"
-    """Model that segments the fields."""
     modality: str = "sxt"
     """Of the fields."""
     structure: str = "cell"
     """What is compared; of soft X-ray tomograms the whole cell body, which the paper calls cytoplasm."""
-    voxel_size_um: VoxelSize | None = None
-    """Voxel size z, y, x in µm of files that do not say it."""
-
-    @model_validator(mode="after")
-    def _size_is_there(self) -> FieldsRecipe:
-        if self.size not in self.grids:
-            raise ValueError(f"'grids' has no {self.size!r}")
-        return self
 
 
 class MethodClaim(Settings):
