@@ -36,7 +36,7 @@ def reproduce(
         bool,
         typer.Option(
             "--from-truth",
-            help="Truth in the place of a model: films of cells measured from their shapes, compartments from true masks.",
+            help="Without a model: films of cells from their shapes, compartments from their true masks.",
         ),
     ] = False,
     overrides: Annotated[

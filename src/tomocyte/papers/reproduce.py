@@ -37,7 +37,7 @@ from tomocyte.papers.zhanghao.experiment import (
     compartments_experiment,
     describe_compartments,
 )
-from tomocyte.papers.zhanghao.recipe import CompartmentsRecipe
+from tomocyte.papers.zhanghao.recipe import CompartmentsRecipe, ForegroundRecipe
 from tomocyte.progress import Callback, silent
 from tomocyte.runs.simulate import ItemPlan, benchmark_plan, dataset_plan
 from tomocyte.runs.simulate.benchmark import simulate_plans
@@ -130,7 +130,7 @@ def reproduce(
         )  # fmt: skip
         write_result(compared, output, about={**about, **facts})
         return compared
-    if isinstance(recipe, CompartmentsRecipe):
+    if isinstance(recipe, CompartmentsRecipe | ForegroundRecipe):
         found, facts = compartments_experiment(
             recipe, output, data=data, second=second, model=model, is_from_truth=is_from_truth, file_format=file_format,
             device=device, n_workers=n_workers, callback=callback,
@@ -199,7 +199,7 @@ def describe_experiment(
         return describe_macrophages(recipe, is_from_truth=is_from_truth)
     if isinstance(recipe, FieldsRecipe):
         return describe_fields(recipe, data=data, second=second, model=model)
-    if isinstance(recipe, CompartmentsRecipe):
+    if isinstance(recipe, CompartmentsRecipe | ForegroundRecipe):
         return describe_compartments(recipe, data=data, second=second, model=model, is_from_truth=is_from_truth)
     _refuse_second(second)
     if isinstance(recipe, LearningCurveRecipe):
@@ -223,7 +223,7 @@ def describe_experiment(
 
 
 def _check_options(recipe: PaperRecipe, model: str | None, *, is_from_truth: bool) -> None:
-    if is_from_truth and not isinstance(recipe, MacrophagesRecipe | CompartmentsRecipe):
+    if is_from_truth and not isinstance(recipe, MacrophagesRecipe | CompartmentsRecipe | ForegroundRecipe):
         raise SettingsError("E-USAGE", "this experiment is about images.", cure="Leave --from-truth out.")
     if is_from_truth and model is not None:
         raise SettingsError("E-USAGE", "the truth needs no model.", cure="Leave --model or --from-truth out.")

@@ -25,7 +25,8 @@ def judge_compartments(
     claims : sequence of CompartmentClaim
     table : DataFrame
         One row per compartment (and stack or frame), with ``compartment``, ``place`` and the quantities; of
-        ``all-present`` the quantity ``n_voxels``.
+        ``all-present`` the quantity ``n_voxels``; of differences what an ablation gives, with ``case``; of methods a
+        row per ``method`` and image.
     compartments : sequence of str
         All of the experiment.
     """
@@ -66,7 +67,47 @@ def _all_present(claim: CompartmentClaim, table: pd.DataFrame, names: Sequence[s
     return f"{shown}{' …' if len(absent) > 4 else ''}", False
 
 
+def _gains(claim: CompartmentClaim, table: pd.DataFrame, names: Sequence[str]) -> Judgement:
+    rows = _differences(claim, table, names)
+    is_open = rows.empty or rows["low"].isna().any()
+    return _difference_words(rows), None if is_open else bool((rows["low"] > 0).all())
+
+
+def _hardly(claim: CompartmentClaim, table: pd.DataFrame, names: Sequence[str]) -> Judgement:
+    rows = _differences(claim, table, names)
+    is_open = rows.empty or rows["difference"].isna().any()
+    return _difference_words(rows), None if is_open else bool((rows["difference"].abs() <= claim.value).all())
+
+
+def _differences(claim: CompartmentClaim, table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The rows of F1 of some compartments in one case."""
+    if table.empty:
+        return table
+    is_meant = (table["metric"] == "dice") & (table["case"] == claim.case) & table["structure"].isin(list(names))
+    return table[is_meant]
+
+
+def _difference_words(rows: pd.DataFrame) -> str:
+    return "; ".join(
+        f"{row.structure.replace('_', ' ')} {row.mean_without:.3f} → {row.mean_with:.3f}, difference "
+        f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+        for row in rows.itertuples()
+    ).replace(" (+nan to +nan)", "")
+
+
+def _above(claim: CompartmentClaim, table: pd.DataFrame, names: Sequence[str]) -> Judgement:
+    del names
+    means = table.groupby("method")[claim.quantity].mean()
+    if claim.case not in means or claim.other not in means:
+        return "", None
+    first, second = float(means[claim.case]), float(means[claim.other])
+    return f"{first:.3f} against {second:.3f}", first > second
+
+
 _JUDGES: dict[str, Callable[[CompartmentClaim, pd.DataFrame, Sequence[str]], Judgement]] = {
     "at-least": _at_least,
     "all-present": _all_present,
+    "gains": _gains,
+    "hardly": _hardly,
+    "above": _above,
 }

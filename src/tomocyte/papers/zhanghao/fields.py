@@ -160,12 +160,13 @@ def compartment_frames(
         derived = derived_volume(image, settings)
         found = {name: read_volume(paths[item.name], ReadOptions(), is_size_required=False)
                  for name, paths in files.items() if item.name in paths}  # fmt: skip
+        true = [name for name in recipe.compartments if has_truth and name in item.labels]
         for frame in range(image.n_frames):
             intensity, ratio = derived.frame(frame)
             yield CompartmentFrame(
                 item.name, item.domain or item.cell_line or item.name, frame,
                 None if image.time_s is None else image.time_s[frame], intensity, ratio, settings.ratio.direction,
-                {name: item.read_labels(name, frame) for name in recipe.compartments if has_truth and name in item.labels},
+                {name: item.read_labels(name, frame) for name in true},
                 {name: volume.planes(frame, 0) for name, volume in found.items()},
                 image.require_voxel_size(), image.is_simulated,
             )  # fmt: skip

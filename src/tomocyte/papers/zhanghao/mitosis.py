@@ -48,7 +48,7 @@ def mitosis_experiment(
     Returns
     -------
     ExperimentResult
-        Tables ``compartments``, ``contacts`` and ``claims``; pictures ``ratio-…`` and ``compartments-…`` of some frames.
+        Tables ``compartments``, ``contacts``, ``claims``; pictures ``ratio-…``, ``compartments-…`` of some frames.
     """
     import pandas as pd
 

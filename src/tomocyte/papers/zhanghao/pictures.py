@@ -30,8 +30,8 @@ def title_of(title: str, frame: CompartmentFrame) -> str:
 
 
 def ratio_picture(frame: CompartmentFrame, *, title: str, file_format: PictureFormat) -> bytes:
-    """Fig. 1a: the plane with most light, and the brightest voxel of all planes."""
-    z = int(np.argmax(frame.intensity.sum(axis=(1, 2), dtype=np.float64)))
+    """Fig. 1a: the plane with most contrast, and the brightest voxel of all planes."""
+    z = _sharpest(frame)
     panels = [(f"z = {z * frame.voxel_size_um[0]:.2f} µm", frame.intensity[z], frame.ratio[z])]
     if frame.intensity.shape[0] > 1:
         brightest = frame.intensity.argmax(axis=0)[None]
@@ -68,7 +68,7 @@ def masked_picture(
 
     Of each compartment the plane with most of it is shown, where that is true, else where it was found.
     """
-    z = int(np.argmax(frame.intensity.sum(axis=(1, 2), dtype=np.float64)))
+    z = _sharpest(frame)
     top = float(np.percentile(frame.intensity, 99.8))
     crop = _crop(frame)
     panels = [ContourPanel(np.minimum(frame.intensity[z][crop], top), {}, "intensity", _TRUTH_COLOUR)]
@@ -86,6 +86,11 @@ def masked_picture(
         panels, frame.voxel_size_um[1:], n_columns=4, title=title_of(title, frame), quantity="intensity", unit="",
         file_format=file_format,
     )  # fmt: skip
+
+
+def _sharpest(frame: CompartmentFrame) -> int:
+    """The plane whose values vary most: out of focus there is as much light, but no structure."""
+    return int(np.argmax(frame.intensity.std(axis=(1, 2), dtype=np.float64)))
 
 
 def _crop(frame: CompartmentFrame) -> tuple[slice, slice]:

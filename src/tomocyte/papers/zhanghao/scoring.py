@@ -95,8 +95,9 @@ def scoring_experiment(
     pictures["scores"] = _bars(by_stack, title, file_format)
     judged = judge_compartments(recipe.claims, scores, recipe.compartments)
     tables = {"scores": scores, "scores_by_stack": by_stack, "confusion": _confusion_rows(made), "claims": judged}
+    n_stacks = len({row["item"] for row in rows})
     lines = [
-        f"# {title}", "", f"{len({row['item'] for row in rows})} stacks, all of their voxels. Printed values in brackets.",
+        f"# {title}", "", f"{n_stacks} stacks, all of their voxels. Printed values in brackets.",
         "", *scores_markdown(scores, recipe.published), "",
         f"Median F1 {scores['f1'].median():.3f}." if len(scores) else "", "",
         *claims_markdown(judged), "", recipe.notes, "",

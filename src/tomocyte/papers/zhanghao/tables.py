@@ -45,7 +45,7 @@ def anatomy_table(run: Path, compartments: Sequence[str]) -> pd.DataFrame:
             whole = float(cells["volume_um3"].sum()) if "volume_um3" in cells else math.nan
             rows.append(
                 {
-                    "item": item, "frame": int(frame), "compartment": name, "n_cells": len(cells),
+                    "item": item, "frame": int(str(frame)), "compartment": name, "n_cells": len(cells),
                     "n_objects": len(own), "n_per_cell": len(own) / len(cells) if len(cells) else math.nan,
                     "volume_um3": volume, "volume_share": volume / whole if whole else math.nan,
                     "mean_intensity": _mean(own, "mean_intensity_intensity"), "mean_ratio": _mean(own, "mean_ratio"),
