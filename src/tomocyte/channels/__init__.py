@@ -9,6 +9,7 @@ from __future__ import annotations
 from tomocyte.channels.derived import derived_volume, has_derived_channels
 from tomocyte.channels.ratio import (
     DERIVED_CHANNELS,
+    INTENSITY,
     RATIO,
     Direction,
     RatioLevels,
@@ -21,6 +22,7 @@ from tomocyte.channels.selection import channels_of
 
 __all__ = [
     "DERIVED_CHANNELS",
+    "INTENSITY",
     "RATIO",
     "ChannelSettings",
     "Direction",

@@ -93,6 +93,13 @@ MeshOption = Annotated[
         metavar="stl|ply",
     ),
 ]
+MaskedImagesOption = Annotated[
+    bool,
+    typer.Option(
+        "--masked-images",
+        help="Also write the image under the masks of each structure, 0 outside: masked/STRUCTURE.ome.tif.",
+    ),
+]
 ContactGapOption = Annotated[
     float | None,
     typer.Option(
@@ -231,6 +238,7 @@ def shared_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "measurements": tuple(given["measurements"]) if given["measurements"] else None,
         "contacts": contact_settings(given["contacts"], given["contact_gap_um"], given["placements"]),
         "colocalisation": {"is_measured": True} if given["colocalisation"] else None,
+        "masked_images": True if given["masked_images"] else None,
         "nan": None if given["nan"] == "refuse" else given["nan"],
         "edits": None if given["edits"] is None else str(given["edits"]),
         "is_forced": True if given["force"] else None,

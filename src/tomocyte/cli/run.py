@@ -39,6 +39,7 @@ from tomocyte.cli.options import (
     Inputs,
     InstrumentOption,
     JsonOption,
+    MaskedImagesOption,
     MeasureOption,
     MediumChoiceOption,
     MeshOption,
@@ -174,6 +175,7 @@ def run(
     contact_gap_um: ContactGapOption = None,
     placements: PlacementsOption = None,
     mesh: MeshOption = None,
+    masked_images: MaskedImagesOption = False,
     colocalisation: ColocalisationOption = False,
     nan: NanOption = "refuse",
     uncertainty: Annotated[

@@ -19,6 +19,7 @@ MODALITY = Modality(
     hint="Give both channels, in one file or with --channel-file; intensities are not negative.",
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
     structures=structures("cell", "inclusion", *ZHANGHAO_COMPARTMENTS),
+    usual_pixel_um=(0.01, 0.4),
     overlapping=("endoplasmic_reticulum", "plasma_membrane", "filopodium"),
     # Starting values, not tuned on data.
     segmentation=SegmentationSettings(

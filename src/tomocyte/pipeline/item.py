@@ -12,6 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tomocyte.channels import INTENSITY
 from tomocyte.corrections.edits import EditList
 from tomocyte.datasets.channel_files import read_channel_files
 from tomocyte.errors import MissingFact, ModalityError
@@ -24,8 +28,11 @@ from tomocyte.pipeline.forecast import forecast_run, peak_memory_bytes
 from tomocyte.pipeline.masks import open_masks
 from tomocyte.pipeline.planning import plan_run, requested_card, requested_cells_card, requested_refinement_card
 from tomocyte.pipeline.settings import RunSettings
-from tomocyte.progress import Callback, Progress
+from tomocyte.progress import Callback, Progress, silent
 from tomocyte.volume import Origin, Volume
+
+MASKED = "masked"
+"""Folder of an item's images under its masks."""
 
 
 def open_input(path: Path, settings: RunSettings) -> tuple[Volume, Modality]:
@@ -143,6 +150,8 @@ def process_item(task: dict[str, Any], callback: Callback) -> dict[str, Any]:
     analysis = analyse(volume, settings, edits=edits, masks=masks, callback=callback)
     with writing(staged):
         _write(analysis, volume.n_frames, staged, task["item"], callback)
+        if settings.masked_images:
+            write_masked(analysis, volume, settings, staged, callback)
     return {
         "warnings": list(analysis.warnings),
         "facts": analysis.facts,
@@ -197,6 +206,41 @@ def _write_meshes(analysis: Analysis, ending: str, staged: Path, callback: Callb
             number = f"_{frame:05d}" if labels.n_frames > 1 else ""
             mesh = mesh_of(labels.frame(frame)[0], analysis.plan.voxel_size_um)
             WRITERS[ending](staged / f"{structure}_mesh{number}.{ending}", mesh)
+
+
+def write_masked(
+    analysis: Analysis, volume: Volume, settings: RunSettings, staged: Path, callback: Callback = silent
+) -> None:
+    """Write ``masked/<structure>.ome.tif``: the image as it was read where the structure is, 0 elsewhere.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    volume : Volume
+        What was analysed.
+    settings : RunSettings
+        Of the run.
+    staged : Path
+        Existing folder.
+    callback : callable
+        Receives an event as each structure begins.
+    """
+    source = with_derived(volume, settings)
+    name = INTENSITY if INTENSITY in source.channels else analysis.plan.channel.name
+    channel = source.channels.index(name)
+    (staged / MASKED).mkdir(exist_ok=True)
+    for structure, labels in analysis.labels.items():
+        callback(Progress(step=f"write: {structure}, masked", frame=volume.n_frames - 1, n_frames=volume.n_frames))
+
+        def read_planes(frame: int, _: int, z_start: int, z_stop: int, labels: Volume = labels) -> NDArray[Any]:
+            image = source.planes(frame, channel, z_start, z_stop)
+            return np.where(labels.planes(frame, 0, z_start, z_stop) != 0, image, image.dtype.type(0))
+
+        masked = source.with_properties(
+            shape=(source.n_frames, 1, *source.spatial_shape), read_planes=read_planes, channel_names=(name,),
+            voxel_size_um=analysis.plan.voxel_size_um,
+        )  # fmt: skip
+        write_volume(staged / MASKED / f"{structure}.ome.tif", masked)
 
 
 def preview(

@@ -467,6 +467,22 @@ def _volume_notices(volume: Volume, settings: RunSettings, segmented: str, *, is
             "--lac-from-beads or --lac-per-um gives them the scale."
         )
         notices.append(Notice("W-GREY-VALUES", text))
+    notices += pixel_notices(volume, modality(settings.modality))
     if settings.is_forced:
         notices.append(Notice("W-FORCED", "the checks of the modality were overridden with --force."))
     return tuple(notices)
+
+
+def pixel_notices(volume: Volume, kind: Modality) -> list[Notice]:
+    """What a user must know of a pixel size that images of a modality do not have."""
+    if kind.usual_pixel_um is None or volume.voxel_size_um is None:
+        return []
+    low, high = kind.usual_pixel_um
+    _, y, x = volume.voxel_size_um
+    if low <= min(y, x) and max(y, x) <= high:
+        return []
+    text = (
+        f"pixels of {y:g} x {x:g} um; {kind.name} images have {low:g} to {high:g} um. Sizes, volumes and what a model "
+        "finds depend on it: if it is that of the camera, not divided by the magnification, give --voxel-size-um Z Y X."
+    )
+    return [Notice("W-PIXEL-SIZE", text)]

@@ -89,6 +89,9 @@ class RunSettings(Settings):
     """Contacts, distances and positions of objects within their cell."""
     mesh: Literal["stl", "ply"] | None = None
     """Format of meshes to write beside the label images, one file per structure and frame; empty: none."""
+    masked_images: bool = False
+    """Whether the image under each structure's masks is written beside the label images, 0 outside: of the channel that
+    is segmented, or of a modality with derived channels of its intensity."""
     colocalisation: ColocalisationSettings = ColocalisationSettings()
     """Colocalisation of the channels inside the objects."""
     tracking: TrackingSettings | None = TrackingSettings()
