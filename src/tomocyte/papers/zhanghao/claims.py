@@ -89,7 +89,7 @@ def _differences(claim: CompartmentClaim, table: pd.DataFrame, names: Sequence[s
 
 def _difference_words(rows: pd.DataFrame) -> str:
     return "; ".join(
-        f"{row.structure.replace('_', ' ')} {row.mean_without:.3f} → {row.mean_with:.3f}, difference "
+        f"{str(row.structure).replace('_', ' ')} {row.mean_without:.3f} → {row.mean_with:.3f}, difference "
         f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
         for row in rows.itertuples()
     ).replace(" (+nan to +nan)", "")

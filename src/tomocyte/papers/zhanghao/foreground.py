@@ -184,8 +184,8 @@ def _picture(
             break
         image = field.source.volume.planes(0, 0)[0]
         image = np.minimum(image, np.percentile(image, 99.8))
-        truth = np.asarray(field.truth[foreground]).reshape(image.shape) == 1
-        panels.append(ContourPanel(image, {_TRUTH: truth}, field.item))
+        truth = np.asarray(field.truth(foreground)).reshape(image.shape) == 1
+        panels.append(ContourPanel(image, {_TRUTH: truth}, field.name))
         for name, predict in methods.items():
             found = np.asarray(predict(field.source)[foreground]).reshape(image.shape) > 0.5
             panels.append(ContourPanel(image, {name: found}, name, {name: "#FFE100"}))

@@ -71,7 +71,7 @@ def mitosis_experiment(
             pictures[f"compartments-{name}"] = compartments_picture(frame, frame.found, recipe.panels, **at)
         callback(Progress(frame.name, "draw", state="done", done=number + 1, total=frames))
     table, contacts = anatomy_table(run, recipe.compartments), contact_table(run)
-    table.insert(2, "stage", [stages[row.item, row.frame] for row in table.itertuples()])
+    table.insert(2, "stage", [stages[item, frame] for item, frame in zip(table["item"], table["frame"], strict=True)])
     judged = judge_compartments(
         recipe.claims, pd.DataFrame(counts, columns=["place", "compartment", "n_voxels"]), recipe.compartments
     )

@@ -117,7 +117,8 @@ def confusion_picture(
 
 def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     totals = matrix.sum(axis=1, keepdims=True)
-    return np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+    shares: NDArray[np.float64] = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+    return shares
 
 
 def contact_picture(

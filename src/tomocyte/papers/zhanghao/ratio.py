@@ -77,7 +77,7 @@ def ratio_experiment(
     judged = judge_compartments(recipe.claims, table, training.data.structures)
     title = f"{recipe.title}{' (simulated)' if is_simulated else ''}"
     groups = {
-        f"{case}, {arm}": {name: list(rows["dice"]) for name, rows in own.groupby("structure", sort=False)}
+        f"{case}, {arm}": {str(name): list(rows["dice"]) for name, rows in own.groupby("structure", sort=False)}
         for (case, arm), own in every.groupby(["case", "arm"], sort=False)
     }
     pictures = {"f1": grouped_bars_figure(groups, name="F1", title=title, file_format=file_format)}
@@ -107,8 +107,7 @@ def describe_ratio(recipe: RatioRecipe, source: str) -> list[str]:
 def differences_markdown(table: pd.DataFrame) -> list[str]:
     """F1 without and with the channel as lines of a Markdown table."""
     lines = ["| case | compartment | F1 without | with | difference (interval) |", "|---|---|---:|---:|---:|"]
-    rows: list[dict[str, Any]] = table[table["metric"] == "dice"].to_dict("records")
-    for row in rows:
+    for _, row in table[table["metric"] == "dice"].iterrows():
         interval = "" if row["low"] != row["low"] else f" ({row['low']:+.3f} to {row['high']:+.3f})"
         lines.append(
             f"| {row['case']} | {str(row['structure']).replace('_', ' ')} | {row['mean_without']:.3f} | "

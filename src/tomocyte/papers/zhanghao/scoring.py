@@ -145,7 +145,7 @@ def _bars(by_stack: pd.DataFrame, title: str, file_format: PictureFormat) -> byt
     """Fig. 2c and g to j: every score with a point per stack."""
     shown = ("pixel_accuracy", "recall", "precision", "f1", "moc")
     groups = {
-        _HEADINGS[score]: {name: list(own[score]) for name, own in by_stack.groupby("compartment", sort=False)}
+        _HEADINGS[score]: {str(name): list(own[score]) for name, own in by_stack.groupby("compartment", sort=False)}
         for score in shown
     }
     return grouped_bars_figure(groups, name="score", title=title, file_format=file_format)
