@@ -115,7 +115,8 @@ def test_scores_are_those_of_masks_that_were_moved(tmp_path: Path) -> None:
         assert scores.loc[name, "moc_as_published"] == pytest.approx(expected / 2)
     assert scores.loc["golgi", "pixel_accuracy"] == pytest.approx(1 - 4 / 12000)
     claims = pd.read_csv(tmp_path / "out" / "claims.csv")
-    assert claims["verdict"].tolist() == ["holds", "holds", "does not hold"]
+    assert claims["verdict"].tolist() == ["holds", "does not hold", "does not hold"]
+    assert "lipid droplet 0.500" in claims["here"][1]  # two columns moved by one
     assert "nuclear membrane 0.000" in claims["here"][2]
     confusion = pd.read_csv(tmp_path / "out" / "confusion.csv").set_index(["network", "truth", "found"])
     assert confusion.loc[("VOLUME-net", "nucleus", "nucleus"), "n_voxels"] == 2 * 180

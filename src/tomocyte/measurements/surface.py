@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tomocyte.measurements.registry import Region, measurement
 
 CROFTON = "Ohser & Schladitz 2009, 3D Images of Materials Structures, doi:10.1002/9783527628308"
@@ -49,8 +51,9 @@ def sphericity(region: Region) -> float:
     """Surface of the sphere of equal volume divided by the surface area; 1 for a sphere."""
     volume = region.n_voxels * region.voxel_volume_um3
     sphere_area: float = (36.0 * math.pi * volume**2) ** (1 / 3)
-    area = surface_area_um2(region)  # 0 where an object fills the frame, which cuts it on all sides
-    return sphere_area / area * region.nan_where_cut if area else math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):  # an object that fills the frame has no surface in view
+        ratio: float = np.divide(sphere_area, surface_area_um2(region)) * region.nan_where_cut
+    return ratio
 
 
 @measurement(is_elementwise=True, when_empty=f"NaN in 3-D volumes, and {TOO_SMALL_2D}", reference=CROFTON)

@@ -86,7 +86,9 @@ def voxel_counts(frame: CompartmentFrame, compartments: Sequence[str]) -> list[t
 
 
 def anatomy_markdown(table: pd.DataFrame) -> list[str]:
-    """Means over stacks and frames as lines of a Markdown table."""
+    """Means over stacks and frames as lines of a Markdown table; a sentence where no compartment was found."""
+    if table.empty:
+        return ["No compartment was found."]
     lines = [
         "| compartment | objects per cell | volume (µm³) | share of the cells (%) | intensity | ratio |",
         "|---|---:|---:|---:|---:|---:|",

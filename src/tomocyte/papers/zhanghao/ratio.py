@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tomocyte.comparison import AblationSettings, ablate
 from tomocyte.comparison.crossval_recipe import merged
