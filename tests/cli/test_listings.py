@@ -99,6 +99,7 @@ def test_long_commands_can_be_quiet_and_keep_a_log() -> None:
         "run", "simulate", "convert", "verify", "evaluate", "propagate", "train", "fine-tune", "crossval", "search",
         "reproduce", "measure", "accuracy", "models calibrate", "edits export", "samples get", "figures", "analyse",
         "track", "consensus", "simulate-labels", "ablate", "register",
+        "labels-from-stain",
     }  # fmt: skip
     assert all("--log FILE" in text for text in HELPS.values() if "--quiet" in text)
 

@@ -32,16 +32,24 @@ def channels(n_planes: int = 6) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def run(
-    folder: Path, image: NDArray[Any], *options: object, names: tuple[str, ...] = NAMES, size: Any = VOXEL_UM
+    folder: Path,
+    image: NDArray[Any],
+    *options: object,
+    names: tuple[str, ...] = NAMES,
+    size: Any = VOXEL_UM,
+    level: float = 200.0,
 ) -> tuple[int, str, dict[str, Any], pd.DataFrame]:
-    """Exit code, what is printed, the item's row of ``status.csv``, and the objects."""
+    """Exit code, what is printed, the item's row of ``status.csv``, and the objects: what is above a level."""
     write_volume(
         folder / "s.ome.tif",
         Volume.from_array(image, voxel_size_um=size, quantity="intensity", channel_names=names[: len(image)]),
     )
     out = folder / "out"
+    exact = [f"segmentation.foreground.{one}" for one in ("method=value", f"value={level}", "smoothing_um=0")]
+    exact.append("segmentation.clean.min_volume_um3=10")
+    options = (*options, *(word for one in exact for word in ("--set", one)))
     done = tomocyte("run", folder / "s.ome.tif", "-o", out, "-m", "nile_red", "--model", "classical", *options)
-    status = pd.read_csv(out / "status.csv").fillna("").to_dict("records")[0] if out.exists() else {}
+    status = pd.read_csv(out / "status.csv", keep_default_na=False).to_dict("records")[0] if out.exists() else {}
     objects = pd.read_csv(out / "objects.csv") if (out / "objects.csv").exists() else pd.DataFrame()
     return done.exit_code, done.output, status, objects
 
@@ -99,7 +107,7 @@ def test_one_plane(tmp_path: Path) -> None:
 
 
 def test_eight_bits_give_the_same_ratio_with_what_they_have_lost(tmp_path: Path) -> None:
-    code, output, status, objects = run(tmp_path, as_type(channels(), np.uint8, 0.2))
+    code, output, status, objects = run(tmp_path, as_type(channels(), np.uint8, 0.2), level=40.0)
     assert code == 0, output
     # Droplets are clipped at 255: counted, and their ratio is wrong, that of the rest of the cell is not.
     assert "W-SATURATED" in text_of(status)

@@ -20,6 +20,7 @@ MODALITY = Modality(
     normalization=Normalization("uint16-full-range", offset=0.0, scale=65535.0),
     structures=structures("cell", "inclusion", *ZHANGHAO_COMPARTMENTS),
     usual_pixel_um=(0.01, 0.4),
+    default_model="nile-red-15",
     overlapping=("endoplasmic_reticulum", "plasma_membrane", "filopodium"),
     # Starting values, not tuned on data.
     segmentation=SegmentationSettings(

@@ -26,7 +26,7 @@ def stack(*channels: np.ndarray, names: tuple[str, ...] = ("yellow", "red"), **p
 
 
 def result(volume: Volume, **settings: Any) -> Analysis:
-    return analyse(volume, RunSettings(modality="nile_red", **settings))
+    return analyse(volume, RunSettings(modality="nile_red", **{"model": "classical", **settings}))
 
 
 def codes(analysis: Analysis) -> set[str]:

@@ -1,0 +1,41 @@
+"""The Nile Red model that ships, on a simulated stack that it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tomocyte.errors import TomocyteError
+from tomocyte.pipeline import analyse
+from tomocyte.pipeline.settings import RunSettings
+from tomocyte.simulation.dataset import simulate_item
+from tomocyte.simulation.dataset_settings import DatasetSettings
+from tomocyte.structures import ZHANGHAO_COMPARTMENTS
+from tomocyte.volume import Volume
+
+VOXEL_UM = (0.25, 0.1, 0.1)
+
+
+def test_it_is_the_default_and_finds_fifteen_compartments_of_an_unseen_stack() -> None:
+    settings = DatasetSettings(modality="nile_red", shape=(24, 160, 160), voxel_size_um=VOXEL_UM)
+    frame = simulate_item(settings, 0, seed=590_001).frame(0)
+    stack = np.clip(np.rint(frame.channels), 0, 65_535).astype(np.uint16)
+    volume = Volume.from_array(stack, voxel_size_um=VOXEL_UM, quantity="intensity", channel_names=("yellow", "red"))
+    analysis = analyse(volume, RunSettings(modality="nile_red"))
+    assert {"cell", *ZHANGHAO_COMPARTMENTS} <= analysis.labels.keys()
+    least = {"nucleus": 0.9, "cytosol": 0.9, "extracellular": 0.9, "plasma_membrane": 0.75, "lipid_droplet": 0.7}
+    for name, dice in least.items():
+        truth, found = frame.labels(name) > 0, analysis.labels[name].planes(0, 0) > 0
+        if truth.any():
+            assert 2 * np.count_nonzero(truth & found) / (truth.sum() + found.sum()) > dice, name
+
+
+def test_pixels_of_a_camera_are_not_what_it_was_made_for() -> None:
+    volume = Volume.from_array(
+        np.full((2, 3, 40, 40), 200, np.uint16),
+        voxel_size_um=(0.25, 1.0, 1.0),
+        quantity="intensity",
+        channel_names=("yellow", "red"),
+    )
+    with pytest.raises(TomocyteError, match="E-MODEL-FIT-VOXEL-SIZE"):
+        analyse(volume, RunSettings(modality="nile_red", model="nile-red-15"))
