@@ -90,7 +90,7 @@ N_FRAMES, N_CHANNELS = 2, 2
 GROUND = {"volume", "settings", "structures", "notices", "progress", "labels"}
 """Rooms that serve every stage."""
 ROOMS = {
-    "model": {"models"},
+    "model": {"models", "pipeline.channels"},
     "cells": {"segmentation", "corrections"},
     "classical": {"segmentation"},
     "corrections": {"corrections"},

@@ -79,8 +79,8 @@ def test_the_main_structure_is_called_cell_in_a_run() -> None:
         ({"structures": ("cell", "nucleus")}, SPLIT, False),  # by the probability itself
         ({"structures": ("cell", "cell_core")}, NO_SPLIT, False),
         ({"structures": ("background", "cell"), "activation": "softmax"}, NO_SPLIT, False),
-        ({"structures": tuple(f"organelle_{n}" for n in range(8))}, NO_SPLIT, True),
-        ({"structures": tuple(f"organelle_{n}" for n in range(9))}, NO_SPLIT, False),  # a byte has 8 bits
+        ({"structures": tuple(f"organelle_{n}" for n in range(16))}, NO_SPLIT, True),
+        ({"structures": tuple(f"organelle_{n}" for n in range(17))}, NO_SPLIT, False),  # two bytes have 16 bits
     ],
 )
 def test_what_can_be_streamed(changes: dict[str, Any], split: SplitSettings, expected: bool) -> None:
