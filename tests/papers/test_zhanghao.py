@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from tomocyte.errors import InputError, SettingsError
 from tomocyte.formats import write_volume
 from tomocyte.papers.reproduce import EXPERIMENTS, reproduce
 from tomocyte.papers.zhanghao.claims import judge_compartments
-from tomocyte.papers.zhanghao.fields import compartment_items
+from tomocyte.papers.zhanghao.fields import compartment_items, masks_of_truth
 from tomocyte.papers.zhanghao.mitosis import stage_markdown
 from tomocyte.papers.zhanghao.recipe import CompartmentClaim, CompartmentsRecipe, MitosisRecipe, ScoringRecipe
+from tomocyte.papers.zhanghao.tables import anatomy_table
 from tomocyte.structures import ZHANGHAO_COMPARTMENTS
 from tomocyte.training.recipe import build_recipe, load_recipe
 from tomocyte.volume import Volume
@@ -129,13 +131,34 @@ def test_scores_are_those_of_masks_that_were_moved(tmp_path: Path) -> None:
 def test_a_film_is_told_stage_by_stage(tmp_path: Path) -> None:
     data = write_stacks(tmp_path / "data", n_frames=3)
     (data / "b.ome.tif").unlink()
-    recipe = build_recipe(load_recipe("zhanghao-figS5", ["stages.early=0", "stages.late=0.25"]), *EXPERIMENTS)
+    recipe = build_recipe(load_recipe("zhanghao-figS5", ["stages={late: 0.25, early: 0}"]), *EXPERIMENTS)
     result = reproduce(recipe, tmp_path / "out", data=data, is_from_truth=True)
     table = result.tables["compartments"]
     assert table.groupby("stage")["frame"].unique().map(list).to_dict() == {"early": [0, 1], "late": [2]}
     assert len([name for name in result.pictures if name.startswith("ratio-")]) == 3
     assert "| golgi | 1; 0.05 | 1; 0.05 |" in stage_markdown(table)
+    contacts = result.tables["contacts"].set_index(["stage", "structure", "other_structure"])
+    assert contacts.loc[("early", "golgi", "endoplasmic_reticulum"), "n_cells"] == 2
+    assert contacts.loc[("late", "golgi", "endoplasmic_reticulum"), "contacts_per_cell"] == 1
     assert result.tables["claims"]["verdict"].tolist() == ["holds"]
+
+
+def test_a_lone_simulated_cell_is_one_cell_with_what_lies_apart_from_it(tmp_path: Path) -> None:
+    """Its label image has one value; a tip of a filopodium apart from the cell is no second cell."""
+    data = write_stacks(tmp_path / "data")
+    cell = masks()["cell"]
+    cell[1, 0:2, 20] = 1
+    labels = Volume.from_array(cell, voxel_size_um=VOXEL_UM, quantity="labels", unit="")
+    for name in ("a", "b"):
+        write_volume(data / f"{name}_cell.ome.tif", labels)
+    recipe = build_recipe(load_recipe("zhanghao-fig1", ["run.contacts.is_measured=false"]), *EXPERIMENTS)
+    assert isinstance(recipe, CompartmentsRecipe)
+    items = compartment_items(recipe, data, is_truth_needed=True)
+    as_masks = anatomy_table(masks_of_truth(recipe, items, tmp_path / "masks"), ("golgi",))
+    assert as_masks["n_cells"].tolist() == [2, 2]
+    simulated = [replace(item, truth=tmp_path / "truth.parquet") for item in items]
+    as_labels = anatomy_table(masks_of_truth(recipe, simulated, tmp_path / "labels"), ("golgi",))
+    assert as_labels["n_cells"].tolist() == as_labels["n_per_cell"].tolist() == [1, 1]
 
 
 def test_stacks_alone_are_enough_where_nothing_is_scored(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def _check_voxel_size(labels: Volume, volume: Volume, structure: str) -> None:
             )
 
 
-def read_mask(labels: Volume, channel: int, frame: int) -> tuple[Labels, bool]:
+def read_mask(labels: Volume, channel: int, frame: int, *, is_label_image: bool = False) -> tuple[Labels, bool]:
     """One frame of a mask file as labels, and whether a mask of one value was taken apart into its components.
 
     Parameters
@@ -139,6 +139,8 @@ def read_mask(labels: Volume, channel: int, frame: int) -> tuple[Labels, bool]:
     labels : Volume
         From :func:`open_masks`.
     channel, frame : int
+    is_label_image : bool
+        Whether one value is the number of one object, however many pieces it has.
 
     Returns
     -------
@@ -159,7 +161,7 @@ def read_mask(labels: Volume, channel: int, frame: int) -> tuple[Labels, bool]:
     if highest > LARGEST_LABEL:
         raise InputError("E-LABELS", f"{name} holds the number {highest}; labels end at {LARGEST_LABEL}.", cure=NUMBER)
     whole = refit(values)
-    if highest == 0 or np.any((whole != 0) & (whole != highest)):
+    if highest == 0 or is_label_image or np.any((whole != 0) & (whole != highest)):
         return whole, False
     pieces = connected_components(whole != 0)
     return (whole, False) if pieces.n < 2 else (pieces.paint(), True)

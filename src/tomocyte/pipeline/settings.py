@@ -74,6 +74,8 @@ class RunSettings(Settings):
     """Array inside a container."""
     mask_dataset: str | None = None
     """Array inside a container with masks of the user's own."""
+    are_masks_labels: bool = False
+    """Whether masks of one value are label images of one object, and are not taken apart into connected pieces."""
     channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=200)] = 0
     """Channel to segment, by its index from 0 or its name; all channels are measured."""
     channel_files: dict[str, str] = Field(default_factory=dict)

@@ -115,9 +115,14 @@ def masks_of_truth(
             path=without.image, cure="Add one, or leave --from-truth out.",
         )  # fmt: skip
     content = {
-        **recipe.run, "modality": recipe.modality, "model": "masks", "structure": CELL,
+        **recipe.run,
+        "modality": recipe.modality,
+        "model": "masks",
+        "structure": CELL,
         "voxel_size_um": recipe.voxel_size_um,
-    }  # fmt: skip
+        # A simulated cell that is alone has one value, and a filopodium apart from it is no second cell.
+        "are_masks_labels": all(item.truth is not None for item in items),
+    }
     masks = {item.image: dict(item.labels) for item in items}
     settings = build_settings(RunSettings, content)
     return run_all(list(masks), settings, output, masks=masks, n_workers=n_workers, callback=callback)

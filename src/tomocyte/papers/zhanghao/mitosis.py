@@ -70,7 +70,7 @@ def mitosis_experiment(
             pictures[f"ratio-{name}"] = ratio_picture(frame, **at)
             pictures[f"compartments-{name}"] = compartments_picture(frame, frame.found, recipe.panels, **at)
         callback(Progress(frame.name, "draw", state="done", done=number + 1, total=frames))
-    table, contacts = anatomy_table(run, recipe.compartments), contact_table(run)
+    table, contacts = anatomy_table(run, recipe.compartments), contact_table(run, stages)
     table.insert(2, "stage", [stages[item, frame] for item, frame in zip(table["item"], table["frame"], strict=True)])
     judged = judge_compartments(
         recipe.claims, pd.DataFrame(counts, columns=["place", "compartment", "n_voxels"]), recipe.compartments
@@ -96,7 +96,7 @@ def stage_of(frame: CompartmentFrame, stages: Mapping[str, float]) -> str:
     if frame.time_s is None or not stages:
         return frame.case
     begun = [name for name, begin_h in stages.items() if begin_h * 3600 <= frame.time_s + 1e-6]
-    return begun[-1] if begun else "before"
+    return max(begun, key=lambda name: stages[name]) if begun else "before"
 
 
 def stage_markdown(table: pd.DataFrame) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,14 +63,22 @@ def _mean(objects: pd.DataFrame, column: str) -> float:
     return float(np.average(objects.loc[is_known, column], weights=weights)) if weights.sum() > 0 else math.nan
 
 
-def contact_table(run: Path) -> pd.DataFrame | None:
+def contact_table(run: Path, stages: Mapping[tuple[str, int], str] | None = None) -> pd.DataFrame | None:
     """One row per frame and two compartments: what touches what per cell, against chance; ``None`` if not measured.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a run.
+    stages : mapping, optional
+        Item and frame -> stage; then there is a row per stage instead of one per frame.
 
     Returns
     -------
     DataFrame or None
-        ``frame``, ``structure``, ``other_structure``, ``n_cells``, ``contacts_per_cell``, ``area_um2_per_cell``,
-        ``expected_per_cell`` and ``effect`` (sum of observed over sum of expected contacts; NaN without placements).
+        ``frame`` or ``stage``, ``structure``, ``other_structure``, ``n_cells``, ``contacts_per_cell``,
+        ``area_um2_per_cell``, ``expected_per_cell`` and ``effect`` (sum of observed over sum of
+        expected contacts; NaN without placements).
     """
     import pandas as pd
 
@@ -78,8 +86,12 @@ def contact_table(run: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     contacts = pd.read_parquet(path)
+    place = "frame"
+    if stages is not None:
+        place = "stage"
+        contacts["stage"] = [stages[key] for key in zip(contacts["item"], contacts["frame"], strict=True)]
     rows = []
-    for key, own in contacts.groupby(["frame", "structure", "other_structure"], sort=False):
+    for key, own in contacts.groupby([place, "structure", "other_structure"], sort=False):
         placed = own[own["n_contacts_expected"].notna()]
         expected = float(placed["n_contacts_expected"].sum())
         rows.append(
@@ -90,7 +102,7 @@ def contact_table(run: Path) -> pd.DataFrame | None:
             )
         )  # fmt: skip
     names = (
-        "frame", "structure", "other_structure", "n_cells", "contacts_per_cell", "area_um2_per_cell",
+        place, "structure", "other_structure", "n_cells", "contacts_per_cell", "area_um2_per_cell",
         "expected_per_cell", "effect",
     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(names))

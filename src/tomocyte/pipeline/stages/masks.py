@@ -39,7 +39,9 @@ class MasksStage(Stage):
         for structure in in_drawing_order(self._opened):
             labels, channel = self._opened[structure]
             self.report(f"read: {structure}", frame)
-            objects, is_split = read_mask(labels, channel, frame.index)
+            objects, is_split = read_mask(
+                labels, channel, frame.index, is_label_image=self.plan.settings.are_masks_labels
+            )
             if is_split:
                 text = f"the file of {structure} has one value only; each connected piece of it counts as one object."
                 self.notify(Notice("W-MASK-PIECES", text))
