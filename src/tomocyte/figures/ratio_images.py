@@ -22,6 +22,8 @@ HUES = (0.7, 0.0)
 """Hue of the lowest and of the highest ratio, as shares of the colour circle: from blue over green to red."""
 RATIO_PERCENTILES = (2.0, 98.0)
 """Of the ratio where there is light: what the hues span."""
+LIT = 0.1
+"""There is light where the intensity is above this share of what is shown from black to brightest."""
 _SIDE_PX, _GAP_PX, _TITLE_PX, _CAPTION_PX, _BAR_PX = 480, 12, 28, 20, 110
 _BAR_STEPS = 128
 
@@ -78,7 +80,7 @@ def ratio_colours(
 
 
 def display_limits(intensity: NDArray[Any], ratio: NDArray[Any]) -> tuple[Limits, Limits]:
-    """Limits of intensity and ratio that suit images: of the ratio where the intensity is above its median.
+    """Limits of intensity and ratio that suit images: of the ratio where there is light (:data:`LIT`).
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ def display_limits(intensity: NDArray[Any], ratio: NDArray[Any]) -> tuple[Limits
     if not values.size:
         return (0.0, 1.0), (0.0, 1.0)
     low, high = np.percentile(values, DISPLAY_PERCENTILES)
-    lit = ratio[is_number][values >= np.median(values)]
+    lit = ratio[is_number][values >= low + LIT * (high - low)]
     first, last = np.percentile(lit, RATIO_PERCENTILES)
     return (
         (float(low), float(high) if high > low else float(low) + 1.0),
