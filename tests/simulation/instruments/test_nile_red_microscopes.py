@@ -96,7 +96,7 @@ def test_the_red_image_lies_where_the_transform_says(chromatic):
     light[np.abs(light) < 1e-2 * light.max()] = 0
     for channel, place in ((0, PLACE), (1, expected)):
         found = (np.array(ndimage.center_of_mass(light[channel])) - (2, 6, 6) + 0.5) * STEP
-        assert found == pytest.approx(place, abs=0.03)
+        assert found == pytest.approx(place, abs=0.01)
 
 
 def test_green_is_the_probe_and_the_bleed_through():

@@ -239,8 +239,9 @@ def stained_light(view: View, state: NileRedState) -> NDArray[np.float32]:
             "Nile Red is simulated for whole cells: labels alone do not say where membranes are and what they hold.",
             cure="Image these labels as odt, qpi or sxt; for Nile Red use tomocyte simulate nile_red.",
         )
-    light = _fillings(truth, state)
-    maps = _maps(truth, state.degradation.chromatic, n_channels=len(light))
+    n_channels = 3 if state.stain else 2
+    maps = _maps(truth, state.degradation.chromatic, n_channels=n_channels)
+    light = _fillings(truth, state, maps)
     rng = np.random.default_rng(np.random.SeedSequence(state.seed, spawn_key=(9,)))
     for cell in view.scene.cells:
         dyes = _Dyes(state, cell.label)
@@ -319,11 +320,11 @@ def _middle(cell: Cell, part: Part) -> StarBody:
     return replace(body, radii=np.ascontiguousarray(0.5 * (body.radii + inner.radii)))
 
 
-def _fillings(truth: Rendered, state: NileRedState) -> NDArray[np.float32]:
-    """Weak dye of cytosol, nuclei and medium (C, Z, Y, X) with the margin; it is smooth, so voxels will do."""
+def _fillings(truth: Rendered, state: NileRedState, maps: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Weak dye of cytosol, nuclei and medium (C, Z, Y, X) with the margin; it is smooth, so voxels will do, and the red
+    image is interpolated where its map bends."""
     from scipy import ndimage
 
-    n_channels = 3 if state.stain else 2
     labels = truth.labels
     weight = {name: dye.per_um3 for name, dye in physics.STRUCTURE_DYE.items()}
     density = np.where(labels["cell"] > 0, np.float32(weight["cytosol"]), np.float32(weight["extracellular"]))
@@ -339,8 +340,13 @@ def _fillings(truth: Rendered, state: NileRedState) -> NDArray[np.float32]:
         density = density * np.exp(0.15 * texture / deviation)
     density = np.pad(density, [(margin, margin) for margin in _MARGIN], mode="edge")
     shares = _shares(physics.peak_of("cytosol", ratio_contrast=state.ratio_contrast), "cytosol", state)
-    light = np.empty((n_channels, *density.shape), np.float32)
+    light = np.empty((len(maps), *density.shape), np.float32)
     light[:] = density * np.float32(np.prod(truth.voxel_size_um))
+    if not np.array_equal(maps[1], maps[0]):
+        matrix = maps[0, :, :3] @ np.linalg.inv(maps[1, :, :3])  # from a voxel of red to where its light comes from
+        offset = maps[0, :, 3] - matrix @ maps[1, :, 3]
+        ndimage.affine_transform(light[0], matrix, offset, output=light[1], order=1, mode="nearest")
+        light[1] *= np.float32(abs(np.linalg.det(matrix)))
     light *= shares.astype(np.float32)[:, None, None, None]
     if state.stain in ("nucleus", "cytosol", "extracellular", "cell"):
         where = np.pad(labels[state.stain] > 0, [(margin, margin) for margin in _MARGIN], mode="edge")
