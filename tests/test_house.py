@@ -54,6 +54,7 @@ FLOORS = {
     "comparison": 9,
     "papers": 10,
     "cli": 11,
+    "ui": 11,
     "__init__": 11,
     "__main__": 12,
 }

@@ -28,7 +28,7 @@ RECORDED_LIBRARIES = (
     "edt", "fill-voids", "fastremap", "pandas", "pyarrow", "statsmodels",
 )  # fmt: skip
 HASH_CHUNK_BYTES = 4 << 20
-WITHOUT_RESULTS = ("agreement", "cli", "comparison", "papers", "propagation", "runs", "training")
+WITHOUT_RESULTS = ("agreement", "cli", "comparison", "papers", "propagation", "runs", "training", "ui")
 """Rooms whose code decides nothing of what a run computes for an input."""
 
 
