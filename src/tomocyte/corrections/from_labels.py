@@ -333,7 +333,7 @@ def continued_edits(item: FinishedItem, pending: EditList | None) -> tuple[EditL
     return before, n_own
 
 
-def _with_repairs(item: FinishedItem, before: EditList, n_own: int) -> tuple[EditList, int]:
+def with_repairs(item: FinishedItem, before: EditList, n_own: int) -> tuple[EditList, int]:
     """The same with what the run repaired, which its labels show: it is corrected too, and then found no more."""
     repairs = item.repairs()
     own, later = before.edits[:n_own], before.edits[n_own:]
@@ -374,7 +374,7 @@ def edits_from_labels(
         ``E-EDIT-STRUCTURE``; ``E-EDIT-FRAME``: no such frame.
     """
     before, n_own = continued_edits(item, pending)
-    before, n_own = _with_repairs(item, before, n_own)
+    before, n_own = with_repairs(item, before, n_own)
     structure = find_name(structure, item.structures) or structure
     labels = item.labels_as_written(structure)
     size = labels.require_voxel_size()

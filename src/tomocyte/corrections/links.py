@@ -81,13 +81,14 @@ def find_link_edits(edits: Sequence[Edit], find: Find, *, main: str = "cell") ->
             source, later = _found(edit, find, main)
         except InputError as problem:
             raise InputError(problem.code, f"{name}: {problem.problem}", cure=problem.cure) from problem
-        targets = tuple((_later_frame(edit), label) for label, _ in later)
+        targets = tuple((later_frame(edit), label) for label, _ in later)
         changes.append(LinkChange(edit.do, (edit.frame, source[0]), targets, name))
         records.append(EditRecord(number, edit.do, main, edit.frame, edit.note, 0, 0.0, (source,), later))
     return LinkEdits(tuple(changes), tuple(records))
 
 
-def _later_frame(edit: LinkEdit) -> int:
+def later_frame(edit: LinkEdit) -> int:
+    """The frame of the later objects; of a death its own."""
     return edit.frame if edit.do == "death" else edit.later_frame
 
 
@@ -214,17 +215,50 @@ def link_edit(
     main = str(item.record.facts.get("primary", "cell"))
     labels = item.labels_as_written(main)
     size = labels.require_voxel_size()
-    next_frame = frame + 1 if to_frame is None else to_frame
 
-    def named(number: int, of_frame: int) -> dict[str, Any]:
+    def named(number: int, of_frame: int) -> Target:
         if of_frame >= labels.n_frames:
             raise SettingsError(
                 "E-EDIT-FRAME", f"there are {labels.n_frames} frames, counted from 0; frame {of_frame} does not exist."
             )
         editing = EditingFrame({main: labels.planes(of_frame, 0)}, size, main, "label")
-        return editing.target(main, editing.find(main, Target(label=number))).model_dump(exclude_none=True)
+        return editing.target(main, editing.find(main, Target(label=number)))
 
-    content: dict[str, Any] = {"structure": main, "frame": frame, "note": note, "target": named(label, frame)}
+    return build_link_edit(
+        do, named, structure=main, frame=frame, label=label, later=later, to_frame=to_frame, note=note
+    )
+
+
+def build_link_edit(
+    do: Kind,
+    named: Callable[[int, int], Target],
+    *,
+    structure: str,
+    frame: int,
+    label: int,
+    later: Sequence[int] = (),
+    to_frame: int | None = None,
+    note: str = "",
+) -> LinkEdit:
+    """An edit of links from the labels of its objects.
+
+    Parameters
+    ----------
+    do : {"link", "unlink", "division", "death"}
+    named : callable
+        Label and frame -> the object as an edit names it.
+    structure : str
+        What is tracked.
+    frame, label, later, to_frame, note
+        As :func:`link_edit`.
+
+    Raises
+    ------
+    SettingsError
+        ``E-SETTINGS``: too few or too many later objects, or not a later frame.
+    """
+    next_frame = frame + 1 if to_frame is None else to_frame
+    content: dict[str, Any] = {"structure": structure, "frame": frame, "note": note, "target": named(label, frame)}
     targets = [named(number, next_frame) for number in later]
     if do == "division":
         content["daughters"] = targets

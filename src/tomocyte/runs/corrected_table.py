@@ -1,0 +1,79 @@
+"""The table of a run's item as it is with edits that the run has not seen: frames that they change, measured again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tomocyte.corrections.session import CorrectionSession, changed_frames
+from tomocyte.pipeline import open_input
+from tomocyte.pipeline.measuring import measure_frame
+from tomocyte.progress import Callback, silent
+from tomocyte.runs.finished import FinishedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY = ["structure", "label"]
+
+
+def corrected_table(run: FinishedRun, session: CorrectionSession, callback: Callback = silent) -> pd.DataFrame:
+    """The objects of an item with all edits of a session.
+
+    Parameters
+    ----------
+    run : FinishedRun
+    session : CorrectionSession
+        Of an item of the run.
+    callback : callable
+        Receives an event per step.
+
+    Returns
+    -------
+    DataFrame
+        The columns of the run's table, and ``edited``. What only a run finds out is empty for changed objects
+        (confidence), or as it was before (tracks).
+
+    Raises
+    ------
+    InputError
+        ``E-NOT-FOUND``, ``E-INPUT-CHANGED``: the image is not the one that was analysed.
+    TomocyteError
+        As :func:`tomocyte.pipeline.measuring.measure_frame`.
+    """
+    import pandas as pd
+
+    table = run.objects()
+    table = table[table["item"] == session.item.name].reset_index(drop=True)
+    frames = changed_frames(session.new)
+    if not frames:
+        return table
+    volume, _ = open_input(run.input_of(session.item), run.settings)
+    masks = None
+    if run.settings.model == "masks":
+        masks = {name: session.item.folder / f"{name}.ome.tif" for name in session.structures}
+    parts = [table[~table["frame"].isin(frames)]]
+    for frame in frames:
+        edited = session.edited_frame(frame)
+        measured = measure_frame(volume, run.settings, edited, frame=frame, masks=masks, callback=callback)
+        parts.append(_with_rest(measured, table[table["frame"] == frame], session.item.name))
+    columns = [*table.columns, *(["edited"] if "edited" not in table else [])]
+    order = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return order.reindex(columns=columns).sort_values("frame", kind="stable").reset_index(drop=True)
+
+
+def _with_rest(measured: pd.DataFrame, before: pd.DataFrame, item: str) -> pd.DataFrame:
+    """Measured rows with the columns that only the run knows, from the rows that they had there."""
+    old = before.drop_duplicates(KEY).set_index(KEY)
+    result = measured.set_index(KEY)
+    is_changed = result["edited"] != ""
+    for name in old.columns.difference(result.columns):
+        result[name] = old[name].reindex(result.index)
+        if name not in ("track_id", "parent_id", "generation", "track_flags"):
+            result[name] = result[name].mask(is_changed)
+    for name in ("item", "path", "folder"):
+        if name in old and len(old):
+            result[name] = old[name].iloc[0]
+    if "edited" in old:
+        result["edited"] = result["edited"].where(is_changed, old["edited"].reindex(result.index).fillna(""))
+    result["item"] = item
+    return result.reset_index()
