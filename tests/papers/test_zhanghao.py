@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.in_process import tomocyte
 
-from tomocyte.errors import InputError, SettingsError
+from tomocyte.errors import InputError, OutputError, SettingsError
 from tomocyte.formats import write_volume
 from tomocyte.papers.reproduce import EXPERIMENTS, reproduce
 from tomocyte.papers.zhanghao.claims import judge_compartments
@@ -102,6 +102,16 @@ def test_the_true_compartments_are_drawn_and_counted(tmp_path: Path) -> None:
     again = tomocyte("reproduce", "zhanghao-fig1", "--from-truth", "--data", data, "-o", tmp_path / "out",
                      "--set", "run.contacts.n_placements=0")  # fmt: skip
     assert again.exit_code == 0, again.output
+
+
+def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    data = write_stacks(tmp_path / "data")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "summary.md").write_text("my own words", encoding="utf-8")
+    done = tomocyte("reproduce", "zhanghao-fig1", "--from-truth", "--data", data, "-o", tmp_path / "mine")
+    assert isinstance(done.exception, OutputError)
+    assert done.exception.code == "E-OUT-FOREIGN"
+    assert [path.read_text(encoding="utf-8") for path in (tmp_path / "mine").iterdir()] == ["my own words"]
 
 
 def test_scores_are_those_of_masks_that_were_moved(tmp_path: Path) -> None:

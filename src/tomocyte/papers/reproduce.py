@@ -12,7 +12,7 @@ from typing import Any
 from tomocyte.datasets.labelled import LabelledItem, find_items
 from tomocyte.errors import SettingsError
 from tomocyte.figures.canvas import PictureFormat
-from tomocyte.ledger import refuse_other_kind
+from tomocyte.ledger import claim_folder
 from tomocyte.models import find_model, load_package
 from tomocyte.models.loaded import load_from_package
 from tomocyte.papers.acseg.experiment import FIELDS_RECIPES, describe_fields, fields_experiment
@@ -76,7 +76,7 @@ def reproduce(
     recipe : PaperRecipe
         Of one of the classes in :data:`EXPERIMENTS`.
     output : Path
-        Made if missing; the same call resumes where it was interrupted.
+        Made if missing; one with files of others is refused. The same call resumes where it was interrupted.
     data : Path, optional
         A simulated data set, or images with labels; without it, the recipe's own is made in ``output / "data"``. Of two
         segmentations that are compared, the first.
@@ -112,9 +112,12 @@ def reproduce(
     >>> reproduce(recipe, Path("out"))  # doctest: +SKIP
     """
     _check_options(recipe, model, is_from_truth=is_from_truth)
-    refuse_other_kind(output, "reproduce")
     if isinstance(recipe, MacrophagesRecipe):
         _refuse_data(data)
+    elif not isinstance(recipe, FieldsRecipe | CompartmentsRecipe | ForegroundRecipe):
+        _refuse_second(second)
+    claim_folder(output, "reproduce", own=("experiment.json", "trainings"))
+    if isinstance(recipe, MacrophagesRecipe):
         films = macrophages_experiment(
             recipe, output, is_from_truth=is_from_truth, model=model, file_format=file_format, device=device,
             n_workers=n_workers, callback=callback,
@@ -137,7 +140,6 @@ def reproduce(
         )  # fmt: skip
         write_result(found, output, about={**about, **facts})
         return found
-    _refuse_second(second)
     if isinstance(recipe, LearningCurveRecipe):
         curve = learning_curve_experiment(
             recipe, output, data=data, file_format=file_format, device=device, n_workers=n_workers, callback=callback
