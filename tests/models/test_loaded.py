@@ -25,7 +25,7 @@ from tomocyte.networks import build_network
 EXACT = InferenceSettings(engine="torch", precision="fp32")
 OPTIONS = {"width": 3, "strides": [[1, 2, 2], [2, 1, 2]], "norm": "batch", "n_inputs": 2, "n_outputs": 2}
 CARDS = {
-    "nile-red-15": "fab9398423c9cd920fcacb0571456f4d30786c1a2a72c71dea3df73d978ff2e0",
+    "nile-red-15": "07439c38bfc9f444a387f97d60d9e504cfadfc4eaa1b1190a8e2ffa9524d607d",
     "odt-cells": "041afdc81d9c63f5cc0d86e77c150755d848367148b100b41ffede3d2203e9cd",
     "odt-organelles": "aa1547a871efbeecfce207c3f3e31adbed49d141be7edfc9ef3076ae0d7026e6",
     "osnet-nucleus": "3b5cc79d18a57b2b62f7941a9ea4f6ed63e9b2d83edb71de0946b745edf4aa45",
