@@ -182,13 +182,13 @@ def test_a_line_beside_everything_names_nothing() -> None:
 
 def test_the_table_is_that_of_a_run_with_these_edits(session: CorrectionSession, balls: Path, tmp_path: Path) -> None:
     run = finished_run(balls / "out")
-    pd.testing.assert_frame_equal(corrected_table(run, session), run.objects())
+    pd.testing.assert_frame_equal(corrected_table(run, session.item, session.changed()), run.objects())
     after = session.labels("cell").copy()
     after[2:4, 2:6, 40:46] = 5
     session.paint("cell", 0, after, box=(slice(2, 4), slice(2, 6), slice(40, 46)))
     session.apply(Merge(structure="cell", targets=(Target(label=1), Target(label=2)), note="one"))
     start = time.perf_counter()
-    quick = corrected_table(run, session)
+    quick = corrected_table(run, session.item, session.changed())
     assert time.perf_counter() - start < 10
     whole = finished_run(replayed(balls, session, tmp_path)).objects()
     assert quick.query("structure == 'cell'")["label"].tolist() == [1, 5]
@@ -213,7 +213,7 @@ def test_organelles_follow_cells_set_by_hand(film: Path) -> None:
     label, own = (int(before.iloc[0][name]) for name in ("label", "cell_id"))
     other = next(int(cell) for cell in before["cell_id"] if int(cell) != own)
     session.apply(SetCell(structure="inclusion", frame=1, target=Target(label=label), cell=Target(label=other)))
-    table = corrected_table(run, session)
+    table = corrected_table(run, session.item, session.changed())
     row = table.query(f"frame == 1 and structure == 'inclusion' and label == {label}").iloc[0]
     assert (row["cell_id"], row["edited"]) == (other, "set-cell")
     counts = table.query("frame == 1 and structure == 'cell'").set_index("label")["n_inclusion"]

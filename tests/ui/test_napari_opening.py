@@ -26,7 +26,7 @@ from tomocyte.ui.napari.opening import open_path, run_of, track_points, window
 from tomocyte.volume import LabelName, Volume
 
 SOURCE = Path(__file__).parents[2] / "src"
-KINDS = ("readers",)
+KINDS = ("readers", "widgets")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,13 @@ def test_a_run_opens_without_its_image(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "film", tmp_path / "film")
     content["inputs"][0]["path"] = str(tmp_path / "moved.ome.tif")
     (tmp_path / "film" / "run.json").write_text(json.dumps(content))
-    opened = open_path(tmp_path / "film")
+    # The path given is not there, but the run noted where it was from anywhere.
+    assert open_path(tmp_path / "film").layers[0].kind == "image"
+    (runs / "film.ome.tif").rename(tmp_path / "elsewhere.ome.tif")
+    try:
+        opened = open_path(tmp_path / "film")
+    finally:
+        (tmp_path / "elsewhere.ome.tif").rename(runs / "film.ome.tif")
     assert "image" not in [layer.kind for layer in opened.layers]
     assert opened.notes[0].startswith("W-NO-IMAGE")
 

@@ -70,6 +70,10 @@ class EditingFrame:
         self.labels[structure] = wide
         return wide
 
+    def is_own(self, structure: str) -> bool:
+        """Whether the array was copied, so that edits write into it."""
+        return structure in self._owned
+
     def next_label(self, structure: str) -> int:
         return max(self.boxes(structure), default=0) + 1
 

@@ -6,7 +6,7 @@ To offer another correction, make its edit and give it to :meth:`CorrectionSessi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from tomocyte.corrections.frame import Box, EditingFrame, Labels
 from tomocyte.corrections.from_labels import FinishedItem, continued_edits, with_repairs
 from tomocyte.corrections.links import build_link_edit, later_frame
 from tomocyte.errors import InputError, OutputError, SettingsError
-from tomocyte.labels.runs import pack_voxels
+from tomocyte.labels.runs import LARGEST_LABEL, pack_voxels
 from tomocyte.ledger.atomic import write_atomic
 from tomocyte.structures import find_name
 from tomocyte.tracking.changes import Kind
@@ -222,6 +222,9 @@ class CorrectionSession:
         planes = np.flatnonzero(differs.any(axis=(1, 2)))
         if not planes.size:
             return ()
+        largest = int(after[box][differs].max())
+        if largest > LARGEST_LABEL:
+            raise InputError("E-EDIT-LABEL", f"label {largest} is above {LARGEST_LABEL}.", cure="Use smaller labels.")
         first, last = box[0].start + int(planes[0]), box[0].start + int(planes[-1]) + 1
         mask = np.zeros((last - first, *before.shape[1:]), dtype=bool)
         mask[:, box[1], box[2]] = differs[planes[0] : planes[-1] + 1]
@@ -269,11 +272,17 @@ class CorrectionSession:
         self.apply(edit)
         return edit
 
-    def edited_frame(self, frame: int) -> EditedFrame:
-        """The labels of a frame, and what the new edits did to them."""
+    def changed(self) -> dict[int, EditedFrame]:
+        """The frames whose labels the new edits change, as they are now; later edits do not reach them."""
+        frames = sorted({edit.frame for edit in self.new if not isinstance(edit, LINK_EDITS)})
+        return {frame: self._as_edited(frame) for frame in frames}
+
+    def _as_edited(self, frame: int) -> EditedFrame:
         work = self._frame(frame)
         edited = {name: {label: tuple(kinds) for label, kinds in marks.items()} for name, marks in work.marks.items()}
-        return EditedFrame(dict(work.labels), work.cells, edited, work.origin, ())
+        labels = {name: array.copy() if work.is_own(name) else array for name, array in work.labels.items()}
+        cells = {name: dict(numbers) for name, numbers in work.cells.items()}
+        return EditedFrame(labels, cells, edited, {}, ())
 
     def save(self, path: Path) -> None:
         """Write all edits to a file, whole or not at all.
@@ -443,8 +452,3 @@ def label_along(labels: NDArray[Any], first: Sequence[float], second: Sequence[f
     values, counts = np.unique(labels[tuple(inside.T)], return_counts=True)
     counts = counts[values > 0]
     return int(values[values > 0][np.argmax(counts)]) if counts.size else 0
-
-
-def changed_frames(edits: Collection[Edit]) -> list[int]:
-    """The frames whose labels some edits change, ascending."""
-    return sorted({edit.frame for edit in edits if not isinstance(edit, LINK_EDITS)})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tomocyte.corrections.session import CorrectionSession, changed_frames
+from tomocyte.corrections.apply import EditedFrame
+from tomocyte.corrections.from_labels import FinishedItem
 from tomocyte.pipeline import open_input
 from tomocyte.pipeline.measuring import measure_frame
 from tomocyte.progress import Callback, silent
@@ -16,14 +18,18 @@ if TYPE_CHECKING:
 KEY = ["structure", "label"]
 
 
-def corrected_table(run: FinishedRun, session: CorrectionSession, callback: Callback = silent) -> pd.DataFrame:
-    """The objects of an item with all edits of a session.
+def corrected_table(
+    run: FinishedRun, item: FinishedItem, frames: Mapping[int, EditedFrame], callback: Callback = silent
+) -> pd.DataFrame:
+    """The objects of an item with edits.
 
     Parameters
     ----------
     run : FinishedRun
-    session : CorrectionSession
-        Of an item of the run.
+    item : FinishedItem
+        Of the run.
+    frames : mapping
+        Frame -> its labels, from :meth:`tomocyte.corrections.session.CorrectionSession.changed`.
     callback : callable
         Receives an event per step.
 
@@ -43,19 +49,17 @@ def corrected_table(run: FinishedRun, session: CorrectionSession, callback: Call
     import pandas as pd
 
     table = run.objects()
-    table = table[table["item"] == session.item.name].reset_index(drop=True)
-    frames = changed_frames(session.new)
+    table = table[table["item"] == item.name].reset_index(drop=True)
     if not frames:
         return table
-    volume, _ = open_input(run.input_of(session.item), run.settings)
+    volume, _ = open_input(run.input_of(item), run.settings)
     masks = None
     if run.settings.model == "masks":
-        masks = {name: session.item.folder / f"{name}.ome.tif" for name in session.structures}
-    parts = [table[~table["frame"].isin(frames)]]
-    for frame in frames:
-        edited = session.edited_frame(frame)
+        masks = {name: item.folder / f"{name}.ome.tif" for name in item.structures}
+    parts = [table[~table["frame"].isin(list(frames))]]
+    for frame, edited in frames.items():
         measured = measure_frame(volume, run.settings, edited, frame=frame, masks=masks, callback=callback)
-        parts.append(_with_rest(measured, table[table["frame"] == frame], session.item.name))
+        parts.append(_with_rest(measured, table[table["frame"] == frame], item.name))
     columns = [*table.columns, *(["edited"] if "edited" not in table else [])]
     order = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return order.reindex(columns=columns).sort_values("frame", kind="stable").reset_index(drop=True)

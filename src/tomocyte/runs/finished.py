@@ -100,6 +100,11 @@ class FinishedRun:
             for name in self.names
         }
 
+    def place_of(self, item: FinishedItem) -> Path:
+        """Where the input of an item should lie: as the run was given it, else the same place from anywhere."""
+        path = self.paths.get(item.name, Path(item.record.source))
+        return path if path.exists() or not item.record.place else Path(item.record.place)
+
     def input_of(self, item: FinishedItem, inputs: Path | None = None) -> Path:
         """The input of an item, unchanged since it was analysed.
 
@@ -114,7 +119,7 @@ class FinishedRun:
         InputError
             ``E-NOT-FOUND``, ``E-INPUT-CHANGED``.
         """
-        path = self.paths.get(item.name, Path(item.record.source)) if inputs is None else inputs / item.record.source
+        path = self.place_of(item) if inputs is None else inputs / item.record.source
         if not path.exists():
             raise InputError(
                 "E-NOT-FOUND", "the input file does not exist any more.", path=path, cure="Give --inputs FOLDER."

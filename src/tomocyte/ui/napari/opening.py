@@ -166,9 +166,8 @@ def item_layers(run: FinishedRun, name: str) -> Opened:
     item = run.item(name)
     layers: list[Layer] = []
     notes: list[str] = []
-    path = run.paths.get(name)
     try:
-        volume, _ = open_input(path or Path(item.record.source), run.settings)
+        volume, _ = open_input(run.place_of(item), run.settings)
         layers += volume_layers(volume, name=name).layers
     except TomocyteError as problem:  # the results can be looked at without
         notes.append(f"W-NO-IMAGE: the image of {name} cannot be opened: {problem}")
