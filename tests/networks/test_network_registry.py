@@ -12,7 +12,7 @@ ENTRIES = network_entries()
 SMALL = [entry for entry in ENTRIES if entry.name not in {"unet64", "biomedisa"}]  # slow at their usual width
 NAMES = {
     *("unet16", "unet16-gcn", "unet16-gcn-ssc", "osnet", "fusionnet", "fusionnet-v2", "unet64"),
-    *("unet3d", "scnas", "biomedisa", "attention-unet3d", "attention-unet2d"),
+    *("unet3d", "scnas", "scnas-choi-published", "biomedisa", "attention-unet3d", "attention-unet2d"),
 }
 
 

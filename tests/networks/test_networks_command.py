@@ -25,7 +25,7 @@ def test_lists_names_counts_and_papers() -> None:
 def test_json_holds_every_network_and_its_settings() -> None:
     done = CliRunner().invoke(app, ["--json"])
     rows = {row["name"]: row for row in json.loads(done.output)}
-    assert len(rows) == 12
+    assert len(rows) == 13
     assert rows["unet64"]["n_parameters"] == 34_517_120
     assert rows["unet64"]["published_parameters"] is None
     assert rows["unet3d"]["dimensions"] == 3

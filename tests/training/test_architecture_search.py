@@ -182,7 +182,7 @@ def test_the_choice_does_not_move_in_the_warm_up_and_weights_do_not_learn_from_v
     "changes",
     [
         {"network": {"name": "unet3d", "options": {}}},
-        {"network": {"options": {"genotype": "scnas-choi"}}},
+        {"network": {"options": {"genotype": "simulated-nih3t3"}}},
         {"data": {**CONTENT["data"], "patch_shape": None}},
         {"search": {"n_warm_up_epochs": 3}},
         {"search": {"n_operations": 3}},
@@ -236,7 +236,7 @@ def test_the_plain_network_of_the_comparison_differs_in_nothing_but_its_form() -
     assert searched.network.options["strides"] == plain.network.options["strides"]
     found = build_recipe(load_recipe("scnas-search"), SearchRecipe)
     assert found.data == searched.data
-    wide = {**found.network.options, "genotype": "scnas-choi", "width": 12}
+    wide = {**found.network.options, "genotype": "simulated-nih3t3", "width": 12}
     assert wide == searched.network.options
 
 

@@ -104,7 +104,7 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_an_unknown_genotype_lists_those_that_ship() -> None:
-    with pytest.raises(SettingsError, match="scnas-choi") as caught:
+    with pytest.raises(SettingsError, match="simulated-nih3t3") as caught:
         load_shipped_genotype("scnas-nobody")
     assert caught.value.code == "E-GENOTYPE"
 

@@ -178,7 +178,7 @@ def test_the_genotype_is_the_most_probable_one() -> None:
 def test_entropy_is_one_at_first_and_falls_to_nothing() -> None:
     architecture = Architecture(3)
     assert list(architecture.entropies().values()) == pytest.approx([1, 1, 1, 1])
-    prefer(architecture, load_shipped_genotype("scnas-choi"), 0.5)
+    prefer(architecture, load_shipped_genotype("simulated-nih3t3"), 0.5)
     assert all(0 < entropy < 1 for entropy in architecture.entropies().values())
     with torch.no_grad():
         for logits in [*architecture.operations.values(), *architecture.sources.values()]:
@@ -188,7 +188,7 @@ def test_entropy_is_one_at_first_and_falls_to_nothing() -> None:
 
 def test_the_search_runs_the_very_network_that_is_built_afterwards() -> None:
     """With the same weights, both give the same logits: nothing changes between search and training."""
-    genotype = ascending(load_shipped_genotype("scnas-choi"))
+    genotype = ascending(load_shipped_genotype("simulated-nih3t3"))
     wide, options = supernet(), {"n_layers": 4, "strides": [[1, 2, 2]], "width": 2, "norm": "batch", "n_outputs": 2}
     module: Any = build_network("scnas", {**options, "genotype": genotype.model_dump()})
     prefer(wide.architecture, genotype, 50)

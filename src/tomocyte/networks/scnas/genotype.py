@@ -157,7 +157,7 @@ def load_shipped_genotype(name: str) -> Genotype:
 
     Examples
     --------
-    >>> load_shipped_genotype("scnas-choi").n_nodes
+    >>> load_shipped_genotype("simulated-nih3t3").n_nodes
     3
     """
     names = genotype_names()

@@ -1,8 +1,9 @@
 """ScNAS: a U-Net whose cells were found by a search, built from a genotype.
 
 Choi et al. used the searched three-dimensional network of Kim et al. with 12 initial feature maps, 8 layers and a
-multiplier of 3, leaky ReLU and instance normalisation. Known are four kinds of cells (encoder-normal, reduction,
-decoder-normal, expansion) in the form of a U-Net. Not published, and chosen here:
+multiplier of 3, leaky ReLU and instance normalisation: ``published`` beside this module. This one is what our own
+search makes: four kinds of cells (encoder-normal, reduction, decoder-normal, expansion) in the form of a U-Net. Chosen
+here:
 
 - 8 layers are two levels of (encoder-normal, reduction) and two of (expansion, decoder-normal);
 - a cell's inputs are the outputs of the two cells before it (the stem stands in where there are none); only the second
@@ -33,7 +34,7 @@ from tomocyte.networks.registry import Network, NetworkEntry, NetworkSettings
 from tomocyte.networks.scnas.genotype import N_INPUTS, CellKind, Genotype, Node, load_shipped_genotype
 from tomocyte.networks.scnas.operations import SLOPE, Fit, Stride, build_operation
 
-DEFAULT_GENOTYPE = "scnas-choi"
+DEFAULT_GENOTYPE = "simulated-nih3t3"
 LAYERS_PER_LEVEL = 4
 STEM = -1
 _Step = Annotated[int, Field(ge=1, le=4)]
@@ -247,14 +248,12 @@ class ScNas(Network):
         return {"stem": self.stem, **named, "output": self.head}
 
 
-ENTRIES = (
-    NetworkEntry(
-        "scnas",
-        "Three-dimensional U-Net of cells found by architecture search (`tomocyte search`).",
-        3,
-        "Kim et al. 2019, MICCAI; used by Choi et al. 2021",
-        "10.1007/978-3-030-32248-9_25",
-        ScNasSettings,
-        ScNas,
-    ),
+SEARCHED = NetworkEntry(
+    "scnas",
+    "Three-dimensional U-Net of cells found by architecture search (`tomocyte search`).",
+    3,
+    "Kim et al. 2019, MICCAI; used by Choi et al. 2021",
+    "10.1007/978-3-030-32248-9_25",
+    ScNasSettings,
+    ScNas,
 )
