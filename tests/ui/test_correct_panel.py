@@ -121,3 +121,42 @@ def test_a_file_of_somebody_else_stays(shown: Any) -> None:
     press(shown, "Start")
     assert shown.panel.correction is None
     assert (shown.folder / "a.edits.yaml").read_text() == "my notes"
+
+
+def test_labels_are_propagated_after_a_stroke() -> None:
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QApplication
+    from tests.ui.test_spread import SIZE, cylinder
+
+    from tomocyte.ui.napari.propagating import propagate_widget
+
+    app = QApplication.instance() or QApplication([])
+    image, inside = cylinder()
+    viewer = ViewerModel()
+    viewer.add_image(image, name="image", scale=SIZE)
+    sparse = np.zeros(image.shape, np.uint32)
+    sparse[0], sparse[12] = inside[0], inside[12]
+    layer = viewer.add_labels(sparse, name="mine", scale=SIZE)
+    panel = propagate_widget(viewer).panel
+
+    def settle() -> None:
+        end = time.monotonic() + 60
+        app.processEvents()
+        while panel.is_working and time.monotonic() < end:
+            app.processEvents()
+            time.sleep(0.01)
+
+    panel._do(panel.next_plane)
+    assert "nothing was propagated" in panel.status.value
+    panel._do(panel.propagate)
+    settle()
+    assert panel.status.value == "propagated from 2 of 13 planes"
+    assert viewer.layers["propagated"].data[6, 20, 22] == 1
+    viewer.dims.set_point(0, 6 * SIZE[0])
+    layer.brush_size = 9
+    layer.paint((6, 20, 22), 5)
+    settle()
+    assert panel.status.value == "propagated from 3 of 13 planes"
+    assert viewer.layers["propagated"].data[6, 20, 22] == 5
+    panel._do(panel.next_plane)
+    assert panel.status.value.startswith("plane ")
