@@ -1,4 +1,4 @@
-"""What a network costs: multiply-adds per voxel, counted without computing anything.
+"""What a network is made of and costs: its layers, its multiply-adds per voxel, found without computing anything.
 
 To count another layer, add it to :func:`_multiply_adds`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -70,6 +71,70 @@ def multiply_adds_per_voxel(module: nn.Module, shape: Sequence[int] | None = Non
     with torch.no_grad():
         ghost(torch.empty(1, module.n_inputs, *size, device="meta"))
     return total / math.prod(size)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with parameters, as it stands in the order of computation.
+
+    Parameters
+    ----------
+    name : str
+        Its place in the module, as in the names of its weights.
+    kind : str
+        ``Conv3d 3x3x3``, ``BatchNorm3d`` and so on, with stride and dilation where they are not 1.
+    shape : tuple of int
+        Feature maps, then [z,] y, x of its output.
+    n_parameters : int
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    n_parameters: int
+
+
+def list_layers(module: Network, shape: Sequence[int] | None = None) -> list[Layer]:
+    """Every layer that has parameters, in the order in which an image passes them.
+
+    Parameters
+    ----------
+    module : Network
+    shape : sequence of int, optional
+        Spatial size ([z,] y, x) of the image, each a multiple of the divisor; four times the divisor by default.
+
+    Examples
+    --------
+    >>> from tomocyte.networks import build_network
+    >>> layers = list_layers(build_network("unet3d", {"width": 2, "strides": [[1, 2, 2]]}), (4, 8, 8))
+    >>> layers[0].kind, layers[0].shape, layers[0].n_parameters
+    ('Conv3d 3x3x3', (2, 4, 8, 8), 54)
+    """
+    size = tuple(shape) if shape is not None else tuple(STEPS * step for step in module.divisor)
+    ghost, layers = copy.deepcopy(module).to("meta").eval(), list[Layer]()
+
+    def note(name: str, part: nn.Module, output: Tensor) -> None:
+        count = sum(weight.numel() for weight in part.parameters(recurse=False))
+        layers.append(Layer(name, _kind(part), tuple(output.shape[1:]), count))
+
+    for name, part in ghost.named_modules():
+        if any(True for _ in part.parameters(recurse=False)):
+            part.register_forward_hook(lambda part, _given, output, name=name: note(name, part, output))
+    with torch.no_grad():
+        ghost(torch.empty(1, module.n_inputs, *size, device="meta"))
+    return layers
+
+
+def _kind(part: Any) -> str:
+    words = [type(part).__name__]
+    if isinstance(part, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        words.append("x".join(str(size) for size in part.kernel_size))
+        words += [
+            f"{word} {'x'.join(str(step) for step in steps)}"
+            for word, steps in (("stride", part.stride), ("dilation", part.dilation))
+            if set(steps) != {1}
+        ]
+    return " ".join(words)
 
 
 def _multiply_adds(part: Any, inputs: Tensor, output: Tensor) -> int:
