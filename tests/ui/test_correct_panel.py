@@ -112,6 +112,9 @@ def test_merge_split_paint_and_undo_change_file_and_table(shown: Any) -> None:
     assert edits(shown) == ["split", "add"]
     table = shown.panel.objects.to_dataframe()
     assert 9 in table[table["structure"] == "cell"]["label"].tolist()
+    (shown.folder / "a.ome.tif").rename(shown.folder / "b.ome.tif")
+    press(shown, "Measure")
+    assert "does not exist any more" in shown.panel.status.value
     press(shown, "Next uncertain object")
     assert "no object has a confidence" in shown.panel.status.value
 
@@ -148,6 +151,11 @@ def test_labels_are_propagated_after_a_stroke() -> None:
 
     panel._do(panel.next_plane)
     assert "nothing was propagated" in panel.status.value
+    layer.data = np.zeros_like(sparse)
+    panel._do(panel.propagate)
+    settle()
+    assert "no slice is labelled" in panel.status.value
+    layer.data = sparse
     panel._do(panel.propagate)
     settle()
     assert panel.status.value == "propagated from 2 of 13 planes"
@@ -160,3 +168,31 @@ def test_labels_are_propagated_after_a_stroke() -> None:
     assert viewer.layers["propagated"].data[6, 20, 22] == 5
     panel._do(panel.next_plane)
     assert panel.status.value.startswith("plane ")
+
+
+def test_a_run_starts_from_the_form_and_its_results_are_shown(tmp_path: Path) -> None:
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QApplication
+
+    from tomocyte.ui.napari.running import run_widget
+
+    app = QApplication.instance() or QApplication([])
+    known = {"voxel_size_um": BALL_SIZE_UM, "quantity": "refractive_index", "unit": "1", "medium_ri": MEDIUM_RI}
+    write_volume(tmp_path / "a.ome.tif", Volume.from_array(ball_ri(centres_um=TWO), **known))
+    viewer = ViewerModel()
+    panel = run_widget(viewer).panel
+    panel._do(panel.start)
+    assert "an input and an output are needed" in panel.status.value
+    panel.input.value, panel.output.value = tmp_path / "a.ome.tif", tmp_path / "out"
+    panel.values["model"].value = "none such"
+    with workers_in_this_process():
+        for model, words in (("none such", "none such"), ("classical", "done: ")):
+            panel.values["model"].value = model
+            panel._do(panel.start)
+            end = time.monotonic() + 120
+            while panel.job is not None and time.monotonic() < end:
+                app.processEvents()
+                time.sleep(0.01)
+            assert words in panel.status.value
+    assert "cell" in viewer.layers
+    assert panel.bar.value == 1

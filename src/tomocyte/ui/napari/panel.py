@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tomocyte.errors import InputError, SettingsError, TomocyteError
+from tomocyte.ui.napari.background import in_background
 from tomocyte.ui.napari.correcting import (
     Correction,
     Uncertain,
@@ -208,30 +209,19 @@ class CorrectPanel:
 
     def measure(self) -> None:
         """Measure what has changed, beside everything else."""
-        from napari.qt.threading import create_worker
-
         correction = self._working()
         if self._is_measuring:
             self._is_outdated = True
             return
         self._is_measuring, self._is_outdated = True, False
         frames = correction.session.changed()
+        in_background(lambda: correction.table_of(frames), self._measured)
 
-        def work() -> pd.DataFrame | TomocyteError:
-            try:
-                return correction.table_of(frames)
-            except TomocyteError as problem:
-                return problem
-
-        worker = create_worker(work)
-        worker.returned.connect(self._measured)
-        worker.start()
-
-    def _measured(self, result: pd.DataFrame | TomocyteError) -> None:
+    def _measured(self, result: pd.DataFrame | None, problem: TomocyteError | None) -> None:
         self._is_measuring = False
         with self._said():
-            if isinstance(result, TomocyteError):
-                raise result
+            if result is None:
+                raise problem or InputError("E-BUG", "no table was made.")
             self._objects = result
             is_film = self._working().session.n_frames > 1
             names = [name for name in SHOWN if is_film or name not in ("frame", "track_id")]

@@ -17,6 +17,7 @@ from tomocyte.errors import InputError, TomocyteError
 from tomocyte.propagation import DenseLabels, labelled_slices, propagate
 from tomocyte.propagation.next_slice import NextSlice, next_slices, profile_errors
 from tomocyte.runs.convert import refuse_existing, write_whole_volume
+from tomocyte.ui.napari.background import in_background
 from tomocyte.volume import Planes, Volume, VoxelSize
 
 
@@ -138,8 +139,6 @@ class PropagatePanel:
 
     def propagate(self) -> None:
         """Propagate beside everything else, and from now on after each stroke."""
-        from napari.qt.threading import create_worker
-
         if self.image.value is None or self.labels.value is None:
             raise InputError(
                 "E-NAPARI-PROPAGATE", "an image and a layer of labels are needed.", cure="Open or add them."
@@ -150,7 +149,7 @@ class PropagatePanel:
                 "E-NAPARI-PROPAGATE", "an image and labels of one size (z, y, x) are needed.", cure="Choose others."
             )
         key = (image, layer)
-        if key != self._key:
+        if self.spread is None or key != self._key:
             size = tuple(float(step) for step in layer.scale)
             self.spread, self._key = Spread(image.data, (size[0], size[1], size[2])), key
             layer.events.paint.connect(self._stroke)
@@ -160,21 +159,12 @@ class PropagatePanel:
         self.is_working, self._is_outdated, self._layer = True, False, layer
         spread, labels = self.spread, np.array(layer.data).astype(np.uint32)
         self.status.value = "propagating …"
+        in_background(lambda: spread.update(labels), self._show)
 
-        def work() -> DenseLabels | TomocyteError:
-            try:
-                return spread.update(labels) if spread is not None else InputError("E-BUG", "no image.")
-            except TomocyteError as problem:
-                return problem
-
-        worker = create_worker(work)
-        worker.returned.connect(self._show)
-        worker.start()
-
-    def _show(self, result: DenseLabels | TomocyteError) -> None:
+    def _show(self, result: DenseLabels | None, problem: TomocyteError | None) -> None:
         self.is_working = False
-        if isinstance(result, TomocyteError):
-            self.status.value = f"{result.problem} {result.cure}"
+        if result is None:
+            self.status.value = "" if problem is None else f"{problem.problem} {problem.cure}"
             return
         place = {"scale": self._layer.scale, "units": self._layer.units}
         if "propagated" in self.viewer.layers:
