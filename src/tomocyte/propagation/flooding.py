@@ -104,15 +104,13 @@ def flood_twice(levels: NDArray[np.uint8], seeds: Labels, is_sought: NDArray[np.
     ([[[4, 4, 4, 2, 2, 2]]], [[[255, 9, 9, 9, 9, 255]]])
     """
     sought = seeds == 0 if is_sought is None else is_sought
-    height, labels = _padded(levels, 0), _padded(seeds, WALL)
+    height, labels = _padded(levels, N_LEVELS - 1), _padded(seeds, WALL)
     first = np.zeros(labels.size, np.uint8)
     _flood_first(height.ravel(), labels.ravel(), first, *_strides(labels))
-    barrier = _padded(sought, False).view(np.uint8)
-    barrier *= np.uint8(N_LEVELS - 1)
+    np.copyto(height[1:-1, 1:-1, 1:-1], np.uint8(N_LEVELS - 1), where=~sought)
+    barrier = np.full(labels.shape, N_LEVELS - 1, np.uint8)
     _flood_second(height.ravel(), labels.ravel(), first, barrier.ravel(), *_strides(labels))
-    inner = barrier[1:-1, 1:-1, 1:-1]
-    np.copyto(inner, np.uint8(N_LEVELS - 1), where=~sought)
-    return Flood(labels[1:-1, 1:-1, 1:-1], inner)
+    return Flood(labels[1:-1, 1:-1, 1:-1], barrier[1:-1, 1:-1, 1:-1])
 
 
 def _strides(array: NDArray[Any]) -> tuple[int, int]:
@@ -236,10 +234,11 @@ def _flood_second(
     stride_y: int,
     stride_z: int,
 ) -> None:
-    """Lower ``barrier`` from 255 to that of the next label; it is 0 where none is looked for.
+    """Lower ``barrier`` from 255 to that of the next label; levels of 255 are where none is looked for.
 
     Where two labels meet, the other one need only cross the voxel itself; from there it goes back through its
-    neighbours of the same label. A voxel waits twice at most: from where labels meet, and over a lower barrier.
+    neighbours of the same label. One scan forwards and one backwards settle most voxels in the order of memory, and
+    only what they leave waits in lists: twice at most, from the scans and over a lower barrier.
     """
     n_chunks = 2 * labels.size // CHUNK + 2 * N_LEVELS + 8
     pool = np.empty(n_chunks * CHUNK, np.int32)
@@ -250,17 +249,32 @@ def _flood_second(
     spare = np.array([-1, 0], np.int32)
     offsets = (-stride_z, -stride_y, -1, 1, stride_y, stride_z)
     for voxel in range(labels.size):
-        if barrier[voxel] != 0 and labels[voxel] != 0:
-            label = labels[voxel]
-            level = N_LEVELS - 1
-            for offset in offsets:
-                other = labels[voxel + offset]
-                if other != label and other != WALL and other != 0:
-                    level = min(level, int(first_barrier[voxel + offset]))
-            level = max(level, int(levels[voxel]))
-            if level < N_LEVELS - 1:
-                barrier[voxel] = level
+        label = labels[voxel]
+        if levels[voxel] == N_LEVELS - 1 or label == 0:
+            continue
+        level = N_LEVELS - 1
+        for offset in offsets:
+            other = labels[voxel + offset]
+            if other == label:
+                level = min(level, int(barrier[voxel + offset]))
+            elif other != WALL and other != 0:
+                level = min(level, int(first_barrier[voxel + offset]))
+        barrier[voxel] = max(level, int(levels[voxel]))
+    for voxel in range(labels.size - 1, -1, -1):
+        label = labels[voxel]
+        if levels[voxel] == N_LEVELS - 1 or label == 0:
+            continue
+        level = int(barrier[voxel])
+        for offset in offsets[3:]:
+            if labels[voxel + offset] == label:
+                level = min(level, int(barrier[voxel + offset]))
+        level = max(level, int(levels[voxel]))
+        barrier[voxel] = level
+        for offset in offsets[3:]:
+            neighbour = voxel + offset
+            if labels[neighbour] == label and barrier[neighbour] > max(level, int(levels[neighbour])):
                 _append(voxel, level, first, last, n_in_last, following, pool, spare)
+                break
     for lowest in range(N_LEVELS - 1):
         chunk = first[lowest]
         while chunk >= 0:
