@@ -336,19 +336,28 @@ def _smooth_slice(
 def _looks_of_row(before: Float, here: Float, after: Float, y: int, ratios: Float, looks: Float) -> None:
     """Gradient and Laplacian of one row, per pixel of the slice; at the edge of the slice, the row or column itself."""
     height, width = here.shape
-    above, below = here[max(y - 1, 0)], here[min(y + 1, height - 1)]
+    above, below, row = here[max(y - 1, 0)], here[min(y + 1, height - 1)], here[y]
+    under, over = before[y], after[y]
     z, y_ratio, x_ratio = ratios[0], ratios[1], ratios[2]
+    gradient, laplacian = looks[0], looks[1]
+    for column in range(2):
+        x = column * (width - 1)
+        gradient[x] = row[min(x + 1, width - 1)] - row[max(x - 1, 0)]
+        laplacian[x] = row[min(x + 1, width - 1)] + row[max(x - 1, 0)]
+    lefts, rights, differences, sums = row[:-2], row[2:], gradient[1:-1], laplacian[1:-1]
+    for x in range(rights.size):
+        differences[x] = rights[x] - lefts[x]
+        sums[x] = rights[x] + lefts[x]
     for x in range(width):
-        left, right = here[y, max(x - 1, 0)], here[y, min(x + 1, width - 1)]
-        along_z = 0.5 * (after[y, x] - before[y, x]) * z
+        along_z = 0.5 * (over[x] - under[x]) * z
         along_y = 0.5 * (below[x] - above[x]) * y_ratio
-        along_x = 0.5 * (right - left) * x_ratio
-        twice = np.float32(2) * here[y, x]
-        looks[0, x] = np.sqrt(along_z * along_z + along_y * along_y + along_x * along_x)
-        looks[1, x] = (
-            (after[y, x] + before[y, x] - twice) * z * z
+        along_x = 0.5 * gradient[x] * x_ratio
+        twice = np.float32(2) * row[x]
+        gradient[x] = np.sqrt(along_z * along_z + along_y * along_y + along_x * along_x)
+        laplacian[x] = (
+            (over[x] + under[x] - twice) * z * z
             + (below[x] + above[x] - twice) * y_ratio * y_ratio
-            + (right + left - twice) * x_ratio * x_ratio
+            + (laplacian[x] - twice) * x_ratio * x_ratio
         )
 
 
@@ -403,8 +412,12 @@ def _bin_row(
     table: NDArray[np.uint8],
     levels: NDArray[np.uint8],
 ) -> None:
+    bins = np.zeros(grey.size, np.int32)
+    for column in range(3):
+        values = grey if column == 0 else looks[column - 1]
+        low, scale, count = lows[column], per_step[column], np.int32(n_bins[column])
+        if count > 1:
+            for x in range(grey.size):
+                bins[x] = bins[x] * count + min(max(np.int32((values[x] - low) * scale), np.int32(0)), count - np.int32(1))
     for x in range(grey.size):
-        a = min(max(np.int32((grey[x] - lows[0]) * per_step[0]), 0), n_bins[0] - 1)
-        b = min(max(np.int32((looks[0, x] - lows[1]) * per_step[1]), 0), n_bins[1] - 1)
-        c = min(max(np.int32((looks[1, x] - lows[2]) * per_step[2]), 0), n_bins[2] - 1)
-        levels[x] = table[(a * n_bins[1] + b) * n_bins[2] + c]
+        levels[x] = table[bins[x]]

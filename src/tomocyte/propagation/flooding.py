@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 N_LEVELS = 256
 WALL = np.iinfo(np.uint16).max
 """Outside: neither flooded nor flooding."""
-CHUNK = 64
+CHUNK_BITS = 6
+CHUNK = 1 << CHUNK_BITS
+IN_CHUNK = CHUNK - 1
 Labels = NDArray[np.uint16]
 
 
@@ -127,12 +129,14 @@ def _padded(array: NDArray[Any], border: int) -> NDArray[Any]:
 def _settle(levels: NDArray[np.uint8], seeds: Labels) -> None:
     n_slices, height, width = seeds.shape
     live = np.empty((height, width), np.uint16)
+    has_first, has_last = np.any(seeds[0]), np.any(seeds[n_slices - 1])
+    reach = n_slices // 2 if has_first and has_last else n_slices - 1
     for end in range(2):
+        if not (has_first if end == 0 else has_last):
+            continue
         live[:] = seeds[0 if end == 0 else n_slices - 1]
-        for step in range(1, n_slices // 2 + 1):
+        for step in range(1, reach + 1):
             index = step if end == 0 else n_slices - 1 - step
-            if index == 0 or index == n_slices - 1:
-                break
             for y in range(height):
                 for x in range(width):
                     if levels[index, y, x] != 0:
@@ -141,37 +145,27 @@ def _settle(levels: NDArray[np.uint8], seeds: Labels) -> None:
                         seeds[index, y, x] = live[y, x]
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _append(
-    entry: int,
-    level: int,
-    first: NDArray[np.int32],
-    last: NDArray[np.int32],
-    n_in_last: NDArray[np.int32],
-    following: NDArray[np.int32],
-    pool: NDArray[np.int32],
-    spare: NDArray[np.int32],
-) -> None:
-    """Put an entry at the end of a level's list; ``spare`` holds the first free chunk and how many were ever used."""
-    chunk = last[level]
-    place = n_in_last[level]
-    if place == CHUNK:
-        fresh = spare[0]
-        if fresh >= 0:
-            spare[0] = following[fresh]
-        else:
-            fresh = spare[1]
-            spare[1] += 1
-        following[fresh] = -1
-        if chunk >= 0:
-            following[chunk] = fresh
-        else:
-            first[level] = fresh
-        last[level] = fresh
-        chunk = fresh
-        place = 0
-    pool[chunk * CHUNK + place] = entry
-    n_in_last[level] = place + 1
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _open_chunk(
+    level: int, end: int, first: NDArray[np.int32], following: NDArray[np.int32], spare: int, n_chunks: int
+) -> tuple[int, int, int]:
+    """Where a level's list goes on: the place in the pool, the first spare chunk, and how many were ever used.
+
+    A list ends where its next entry would stand. A multiple of the chunk's size says that its last chunk is full, 0
+    that it has none: chunk 0 is never used. Numbers are handed through, as arrays in their stead are twice as slow.
+    """
+    fresh = spare
+    if fresh >= 0:
+        spare = following[fresh]
+    else:
+        fresh = n_chunks
+        n_chunks += 1
+    following[fresh] = -1
+    if end > 0:
+        following[(end >> CHUNK_BITS) - 1] = fresh
+    else:
+        first[level] = fresh
+    return fresh << CHUNK_BITS, spare, n_chunks
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -180,13 +174,12 @@ def _flood_first(
 ) -> None:
     """Labels, and over which barrier they came where ``barrier`` has room for it."""
     is_kept = barrier.size > 0
-    n_chunks = labels.size // CHUNK + 2 * N_LEVELS + 8
-    pool = np.empty(n_chunks * CHUNK, np.int32)
-    following = np.empty(n_chunks, np.int32)
+    room = labels.size // CHUNK + 2 * N_LEVELS + 8
+    pool = np.empty(room * CHUNK, np.int32)
+    following = np.empty(room, np.int32)
     first = np.full(N_LEVELS, -1, np.int32)
-    last = np.full(N_LEVELS, -1, np.int32)
-    n_in_last = np.full(N_LEVELS, CHUNK, np.int32)
-    spare = np.array([-1, 0], np.int32)
+    ends = np.zeros(N_LEVELS, np.int64)
+    spare, n_chunks = -1, 1
     for voxel in range(labels.size):
         label = labels[voxel]
         if (
@@ -201,14 +194,19 @@ def _flood_first(
                 or labels[voxel + stride_z] == 0
             )
         ):
-            _append(voxel, 0, first, last, n_in_last, following, pool, spare)
+            end = ends[0]
+            if end & IN_CHUNK == 0:
+                end, spare, n_chunks = _open_chunk(0, end, first, following, spare, n_chunks)
+            pool[end] = voxel
+            ends[0] = end + 1
     offsets = (-stride_z, -stride_y, -1, 1, stride_y, stride_z)
     for lowest in range(N_LEVELS):
         chunk = first[lowest]
         while chunk >= 0:
-            place = 0
-            while place < (n_in_last[lowest] if last[lowest] == chunk else CHUNK):
-                voxel = pool[chunk * CHUNK + place]
+            place = chunk * CHUNK
+            stop = place + CHUNK
+            while place < stop and (place != ends[lowest] or following[chunk] >= 0):
+                voxel = pool[place]
                 place += 1
                 label = labels[voxel]
                 for offset in offsets:
@@ -218,11 +216,15 @@ def _flood_first(
                         level = max(int(levels[neighbour]), lowest)
                         if is_kept:
                             barrier[neighbour] = level
-                        _append(neighbour, level, first, last, n_in_last, following, pool, spare)
+                        end = ends[level]
+                        if end & IN_CHUNK == 0:
+                            end, spare, n_chunks = _open_chunk(level, end, first, following, spare, n_chunks)
+                        pool[end] = neighbour
+                        ends[level] = end + 1
             done, chunk = chunk, following[chunk]
             if chunk >= 0:
-                following[done] = spare[0]
-                spare[0] = done
+                following[done] = spare
+                spare = done
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -240,13 +242,12 @@ def _flood_second(
     neighbours of the same label. One scan forwards and one backwards settle most voxels in the order of memory, and
     only what they leave waits in lists: twice at most, from the scans and over a lower barrier.
     """
-    n_chunks = 2 * labels.size // CHUNK + 2 * N_LEVELS + 8
-    pool = np.empty(n_chunks * CHUNK, np.int32)
-    following = np.empty(n_chunks, np.int32)
+    room = 2 * labels.size // CHUNK + 2 * N_LEVELS + 8
+    pool = np.empty(room * CHUNK, np.int32)
+    following = np.empty(room, np.int32)
     first = np.full(N_LEVELS, -1, np.int32)
-    last = np.full(N_LEVELS, -1, np.int32)
-    n_in_last = np.full(N_LEVELS, CHUNK, np.int32)
-    spare = np.array([-1, 0], np.int32)
+    ends = np.zeros(N_LEVELS, np.int64)
+    spare, n_chunks = -1, 1
     offsets = (-stride_z, -stride_y, -1, 1, stride_y, stride_z)
     for voxel in range(labels.size):
         label = labels[voxel]
@@ -273,14 +274,19 @@ def _flood_second(
         for offset in offsets[3:]:
             neighbour = voxel + offset
             if labels[neighbour] == label and barrier[neighbour] > max(level, int(levels[neighbour])):
-                _append(voxel, level, first, last, n_in_last, following, pool, spare)
+                end = ends[level]
+                if end & IN_CHUNK == 0:
+                    end, spare, n_chunks = _open_chunk(level, end, first, following, spare, n_chunks)
+                pool[end] = voxel
+                ends[level] = end + 1
                 break
     for lowest in range(N_LEVELS - 1):
         chunk = first[lowest]
         while chunk >= 0:
-            place = 0
-            while place < (n_in_last[lowest] if last[lowest] == chunk else CHUNK):
-                voxel = pool[chunk * CHUNK + place]
+            place = chunk * CHUNK
+            stop = place + CHUNK
+            while place < stop and (place != ends[lowest] or following[chunk] >= 0):
+                voxel = pool[place]
                 place += 1
                 if barrier[voxel] < lowest:
                     continue
@@ -290,8 +296,12 @@ def _flood_second(
                         level = max(int(levels[neighbour]), lowest)
                         if level < barrier[neighbour]:
                             barrier[neighbour] = level
-                            _append(neighbour, level, first, last, n_in_last, following, pool, spare)
+                            end = ends[level]
+                            if end & IN_CHUNK == 0:
+                                end, spare, n_chunks = _open_chunk(level, end, first, following, spare, n_chunks)
+                            pool[end] = neighbour
+                            ends[level] = end + 1
             done, chunk = chunk, following[chunk]
             if chunk >= 0:
-                following[done] = spare[0]
-                spare[0] = done
+                following[done] = spare
+                spare = done
