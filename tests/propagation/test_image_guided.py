@@ -200,6 +200,46 @@ def test_the_barrier_is_the_lowest_pass_to_another_label() -> None:
     assert (partly.barrier[:, :, :4] < 255).any()
 
 
+@pytest.mark.parametrize("density", [0.0, 0.7])
+def test_barriers_of_a_larger_landscape_are_those_of_morphological_reconstruction(density: float) -> None:
+    """Reconstruction by erosion (scikit-image) from a label says over which barrier it comes."""
+    from skimage.morphology import reconstruction
+
+    rng = np.random.default_rng(5)
+    levels = ndimage.uniform_filter(rng.integers(0, 1000, (20, 60, 70)), 2).clip(0, 254).astype(np.uint8)
+    levels[rng.random(levels.shape) < density] = 0
+    seeds = np.zeros(levels.shape, np.uint16)
+    seeds[0], seeds[-1] = 1, 2
+    both = flood_twice(levels, seeds)
+    assert np.array_equal(both.labels, flood(levels, seeds))
+    cost = {}
+    for label in (1, 2):
+        landscape = np.where(seeds == label, 0, np.where(seeds > 0, 255, levels))
+        start = np.where(seeds == label, 0, 255)
+        cross = ndimage.generate_binary_structure(3, 1)
+        cost[label] = reconstruction(start, landscape, method="erosion", footprint=cross)
+    open_voxels = seeds == 0
+    first, second = cost[1][open_voxels], cost[2][open_voxels]
+    found = both.labels[open_voxels]
+    assert np.array_equal(found[first < second], np.ones(np.count_nonzero(first < second)))
+    assert np.array_equal(found[first > second], np.full(np.count_nonzero(first > second), 2))
+    assert np.array_equal(both.barrier[open_voxels], np.maximum(first, second))
+
+
+def test_all_of_an_open_slab_may_be_settled_as_the_flood_would_do_it() -> None:
+    """One labelled end: what lies straight beyond it without a border is settled to the last slice, a shadow is not."""
+    levels = np.zeros((7, 1, 4), np.uint8)
+    levels[3, 0, 2] = 9
+    seeds = np.zeros(levels.shape, np.uint16)
+    seeds[0, 0] = [1, 1, 2, 2]
+    quick, turned = seeds.copy(), seeds[::-1].copy()
+    settle(levels, quick)
+    assert quick[:, 0].T.tolist() == [[1] * 7, [1] * 7, [2, 2, 2, 0, 0, 0, 0], [2] * 7]
+    settle(levels[::-1].copy(), turned)
+    assert np.array_equal(turned[::-1], quick)
+    assert np.array_equal(flood(levels, quick)[levels == 0][:-3], flood(levels, seeds)[levels == 0][:-3])
+
+
 def test_settled_voxels_are_those_that_the_flood_would_give() -> None:
     image, truth = bodies(7)
     levels = (np.abs(ndimage.gaussian_laplace(image[:13], 1.5)) * 400).clip(0, 255).astype(np.uint8)

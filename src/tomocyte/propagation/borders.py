@@ -418,6 +418,8 @@ def _bin_row(
         low, scale, count = lows[column], per_step[column], np.int32(n_bins[column])
         if count > 1:
             for x in range(grey.size):
-                bins[x] = bins[x] * count + min(max(np.int32((values[x] - low) * scale), np.int32(0)), count - np.int32(1))
+                bins[x] = bins[x] * count + min(
+                    max(np.int32((values[x] - low) * scale), np.int32(0)), count - np.int32(1)
+                )
     for x in range(grey.size):
         levels[x] = table[bins[x]]

@@ -13,7 +13,6 @@ Meyer, Topographic distance and watershed lines, Signal Processing 38, 113 (1994
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
@@ -82,9 +81,9 @@ def flood(levels: NDArray[np.uint8], seeds: Labels) -> Labels:
     >>> flood(levels, np.array([[[4, 0, 0, 0, 0, 2]]], np.uint16)).tolist()
     [[[4, 4, 4, 2, 2, 2]]]
     """
-    height, labels = _padded(levels, 0), _padded(seeds, WALL)
-    _flood_first(height.ravel(), labels.ravel(), np.empty(0, np.uint8), *_strides(labels))
-    return labels[1:-1, 1:-1, 1:-1]
+    room = room_for(seeds.shape)
+    room.levels[:], room.seeds[:] = levels, seeds
+    return flood_room(room)
 
 
 def flood_twice(levels: NDArray[np.uint8], seeds: Labels, is_sought: NDArray[np.bool_] | None = None) -> Flood:
@@ -105,24 +104,69 @@ def flood_twice(levels: NDArray[np.uint8], seeds: Labels, is_sought: NDArray[np.
     >>> both.labels.tolist(), both.barrier.tolist()
     ([[[4, 4, 4, 2, 2, 2]]], [[[255, 9, 9, 9, 9, 255]]])
     """
-    sought = seeds == 0 if is_sought is None else is_sought
-    height, labels = _padded(levels, N_LEVELS - 1), _padded(seeds, WALL)
-    first = np.zeros(labels.size, np.uint8)
-    _flood_first(height.ravel(), labels.ravel(), first, *_strides(labels))
-    np.copyto(height[1:-1, 1:-1, 1:-1], np.uint8(N_LEVELS - 1), where=~sought)
-    barrier = np.full(labels.shape, N_LEVELS - 1, np.uint8)
-    _flood_second(height.ravel(), labels.ravel(), first, barrier.ravel(), *_strides(labels))
-    return Flood(labels[1:-1, 1:-1, 1:-1], barrier[1:-1, 1:-1, 1:-1])
+    room = room_for(seeds.shape)
+    room.levels[:], room.seeds[:] = levels, seeds
+    return flood_room_twice(room, seeds == 0 if is_sought is None else is_sought)
 
 
-def _strides(array: NDArray[Any]) -> tuple[int, int]:
-    return array.shape[2], array.shape[1] * array.shape[2]
+@dataclass(frozen=True)
+class Room:
+    """Levels and seeds with a wall of one voxel around them, as they are flooded: in place, without copies.
+
+    Parameters
+    ----------
+    walled_levels : ndarray (N + 2, H + 2, W + 2), uint8
+    walled_seeds : ndarray (N + 2, H + 2, W + 2), uint16
+    """
+
+    walled_levels: NDArray[np.uint8]
+    walled_seeds: Labels
+
+    @property
+    def levels(self) -> NDArray[np.uint8]:
+        """View (N, H, W): how much a voxel looks like a border."""
+        return self.walled_levels[1:-1, 1:-1, 1:-1]
+
+    @property
+    def seeds(self) -> Labels:
+        """View (N, H, W): labels from 1, 0 where one is looked for."""
+        return self.walled_seeds[1:-1, 1:-1, 1:-1]
 
 
-def _padded(array: NDArray[Any], border: int) -> NDArray[Any]:
-    padded = np.full(tuple(size + 2 for size in array.shape), border, array.dtype)
-    padded[1:-1, 1:-1, 1:-1] = array
-    return padded
+def room_for(shape: tuple[int, ...]) -> Room:
+    """A room of that shape (N, H, W), all levels and seeds 0.
+
+    Examples
+    --------
+    >>> room_for((1, 1, 2)).walled_seeds.shape
+    (3, 3, 4)
+    """
+    walled = tuple(size + 2 for size in shape)
+    room = Room(np.full(walled, N_LEVELS - 1, np.uint8), np.full(walled, WALL, np.uint16))
+    room.levels[:], room.seeds[:] = 0, 0
+    return room
+
+
+def flood_room(room: Room) -> Labels:
+    """As :func:`flood`; the seeds of the room become the labels."""
+    _flood_first(room.walled_levels.ravel(), room.walled_seeds.ravel(), np.empty(0, np.uint8), *_strides(room))
+    return room.seeds
+
+
+def flood_room_twice(room: Room, is_sought: NDArray[np.bool_]) -> Flood:
+    """As :func:`flood_twice`; the seeds of the room become the labels, and levels are lost where none is looked for."""
+    first = np.zeros(room.walled_seeds.size, np.uint8)
+    levels, labels = room.walled_levels.ravel(), room.walled_seeds.ravel()
+    _flood_first(levels, labels, first, *_strides(room))
+    np.copyto(room.levels, np.uint8(N_LEVELS - 1), where=~is_sought)
+    barrier = np.full(room.walled_seeds.shape, N_LEVELS - 1, np.uint8)
+    _flood_second(levels, labels, first, barrier.ravel(), *_strides(room))
+    return Flood(room.seeds, barrier[1:-1, 1:-1, 1:-1])
+
+
+def _strides(room: Room) -> tuple[int, int]:
+    height, width = room.walled_seeds.shape[1:]
+    return width, height * width
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -26,7 +26,7 @@ from pydantic import Field
 from tomocyte.errors import InputError
 from tomocyte.progress import silent
 from tomocyte.propagation.borders import BorderModel, border_levels, labels_differ, learn_borders, plain_borders
-from tomocyte.propagation.flooding import N_LEVELS, flood, flood_twice, settle
+from tomocyte.propagation.flooding import N_LEVELS, Room, flood_room, flood_room_twice, room_for, settle
 from tomocyte.propagation.memory import Memory, SlabDigests, memory_as_json, memory_from_json
 from tomocyte.propagation.method import DenseLabels, PropagationMethod, SelfTest, SparseLabels
 from tomocyte.propagation.signed_distance import SignedDistanceSettings, interpolate_labels
@@ -202,11 +202,10 @@ class _Shape:
 
 @dataclass(frozen=True)
 class _Seeded:
-    """Ends of a slab, border levels and seeds of it with its ends, and its shape where it was needed."""
+    """Ends of a slab, a room with border levels and seeds of it with its ends, and its shape where it was needed."""
 
     ends: _Ends
-    levels: NDArray[np.uint8]
-    seeds: NDArray[np.uint16]
+    room: Room
     shape: _Shape | None
 
 
@@ -221,7 +220,8 @@ def _seeded(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> _Seeded:
     ends = _ends(sparse, slab)
     has_before, has_after = int(ends.before is not None), int(ends.after is not None)
     shape = (slab.n_slices + has_before + has_after, *sparse.labels.shape[1:])
-    levels, seeds = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
+    room = room_for(shape)
+    levels, seeds = room.levels, room.seeds
     inner = slice(has_before, has_before + slab.n_slices)
     levels[inner] = border_levels(image, slab.first, slab.last, borders, sparse.voxel_size_um)
     if ends.before is not None:
@@ -231,7 +231,7 @@ def _seeded(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> _Seeded:
     shape_of_it = _settle_borderless(sparse, slab, ends, levels, seeds)
     if ends.is_known is not None:
         seeds[inner][ends.is_known] = ends.known
-    return _Seeded(ends, levels, seeds, shape_of_it)
+    return _Seeded(ends, room, shape_of_it)
 
 
 def _settle_borderless(
@@ -330,9 +330,9 @@ def _fill(
     if memory.error_rates is None:
         seeded = _seeded(sparse, memory.borders, slab)
         if seeded.ends.is_known is None:
-            settle(seeded.levels, seeded.seeds)
+            settle(seeded.room.levels, seeded.room.seeds)
         start = int(seeded.ends.before is not None)
-        found = flood(seeded.levels, seeded.seeds)[start : start + slab.n_slices]
+        found = flood_room(seeded.room)[start : start + slab.n_slices]
         labels[inner] = seeded.ends.labels_of(found)
     else:
         filled = _fill_with_situations(sparse, memory.borders, slab)
@@ -354,7 +354,7 @@ def _rates_at(index: int, slab: Slab, rates: NDArray[np.float32], open_distance:
 
 def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: Slab) -> _Filled:
     seeded = _seeded(sparse, borders, slab)
-    ends, levels, seeds = seeded.ends, seeded.levels, seeded.seeds
+    ends, levels, seeds = seeded.ends, seeded.room.levels, seeded.room.seeds
     shape = seeded.shape or _shape(sparse, slab, ends)
     start = int(ends.before is not None)
     inner = slice(start, start + slab.n_slices)
@@ -364,7 +364,7 @@ def _fill_with_situations(sparse: SparseLabels, borders: BorderModel, slab: Slab
             is_sure = shape.is_sure | ~levels[inner].any(axis=0)
             is_sought &= ~((ends.before == ends.after) & is_sure)
         settle(levels, seeds)
-    both = flood_twice(levels, seeds, is_sought)
+    both = flood_room_twice(seeded.room, is_sought)
     found = both.labels[inner]
     return _Filled(ends, found, _situations(found, both.barrier[inner], shape), shape.labels)
 
