@@ -25,7 +25,7 @@ from tomocyte.models.loaded import _load_cached
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.pipeline import analyse, open_input
 from tomocyte.pipeline.columns import object_columns
-from tomocyte.pipeline.planning import requested_cells_card
+from tomocyte.pipeline.planning import plan_run, requested_cells_card
 from tomocyte.pipeline.settings import RunSettings
 from tomocyte.runs.run import run_inputs
 from tomocyte.tables import data_dictionary, find_columns
@@ -135,15 +135,56 @@ def test_as_found_leaves_everything_alone() -> None:
 @pytest.mark.parametrize("cells", ["hand-cells", "watershed"])
 @pytest.mark.usefixtures("library")
 def test_pressed_cells_of_one_nucleus_each_are_told_apart_if_none_has_two(cells: str) -> None:
-    """Two balls, and a third that fills the waist between them, are taken for one cell with two nuclei."""
-    between = np.minimum(balls_ri((0.0, 0.0, 0.0)), MEDIUM_RI + 0.02)
-    near = np.maximum(between, np.maximum(balls_ri((0.0, 0.0, -1.8)), balls_ri((0.0, 0.0, 1.8))))
+    """In a single image two cells without a waist are taken for one cell with two nuclei."""
+    near = pressed()
     one = analyse(volume(near), settings(cells)).table.query("structure == 'cell'")
     assert list(one["flags"]) == ["two-nuclei"]
     two = analyse(volume(near), settings(cells, has_binucleate_cells=False)).table.query("structure == 'cell'")
     assert list(two["flags"]) == ["", ""]
     assert two["volume_um3"].sum() == pytest.approx(one["volume_um3"].sum(), rel=0.01)
     assert two["volume_um3"].to_numpy() == pytest.approx([two["volume_um3"].mean()] * 2, rel=0.1)
+
+
+def pressed() -> np.ndarray:
+    """Two balls, and a third that fills the waist between them."""
+    between = np.minimum(balls_ri((0.0, 0.0, 0.0)), MEDIUM_RI + 0.02)
+    return np.maximum(between, np.maximum(balls_ri((0.0, 0.0, -1.8)), balls_ri((0.0, 0.0, 1.8))))
+
+
+def film(*images: np.ndarray) -> Volume:
+    known: dict[str, Any] = {"quantity": "refractive_index", "unit": "1", "medium_ri": MEDIUM_RI}
+    return Volume.from_array(np.stack(images)[:, None], voxel_size_um=SIZE_UM, **known)
+
+
+@pytest.mark.parametrize("cells", ["hand-cells", "watershed"])
+@pytest.mark.usefixtures("library")
+def test_time_says_whether_two_nuclei_share_a_cell(cells: str) -> None:
+    """Cells that press each other for two frames of six are two; what has no waist in any frame is one."""
+    apart, near = touching(), pressed()
+    two = analyse(film(apart, apart, near, near, apart, apart), settings(cells)).table.query("structure == 'cell'")
+    assert two.groupby("frame").size().tolist() == [2] * 6
+    assert (two["track_flags"] == "").all()
+    never = analyse(film(*[near] * 6), settings(cells))
+    one = never.table.query("structure == 'cell'")
+    assert one.groupby("frame").size().tolist() == [1] * 6
+    assert (one["track_flags"] == "").all()
+    assert [edit.frame for edit in never.repairs] == list(range(6))
+    nuclei = never.table.query("structure == 'nucleus'")
+    assert nuclei.groupby("frame").size().tolist() == [2] * 6
+    assert set(nuclei["cell_id"]) == set(one["label"])
+    volumes = one["volume_um3"].to_numpy()
+    alone = analyse(volume(near), settings(cells)).table.query("structure == 'cell'")["volume_um3"].item()
+    assert volumes == pytest.approx([alone] * 6, rel=0.01)
+    asked = analyse(film(apart, apart, near, apart), settings(cells, has_binucleate_cells=True, tracking=None)).table
+    assert asked.query("structure == 'cell'").groupby("frame").size().tolist() == [2, 2, 1, 2]
+
+
+@pytest.mark.usefixtures("library")
+def test_a_time_lapse_is_told_apart_by_watershed_unless_a_network_is_named() -> None:
+    assert plan_run(volume(touching()), settings("auto")).cells == "network"
+    assert plan_run(volume(touching(), n_frames=2), settings("auto")).cells == "watershed"
+    assert plan_run(volume(touching(), n_frames=2), settings("auto", tracking=None)).cells == "network"
+    assert plan_run(volume(touching(), n_frames=2), settings("hand-cells")).cells == "network"
 
 
 @pytest.mark.usefixtures("library")

@@ -215,6 +215,8 @@ def plan_run(
         _check_main(main, outputs, classical)
     _check_beads(settings, card, classical)
     cells_card = _cells_card(settings, card)
+    if settings.cells == AUTO and volume.n_frames > 1 and settings.tracking is not None:
+        cells_card = None  # watershed tells cells that press each other apart more often than the network
     cells = "network" if cells_card is not None else settings.cells if settings.cells in CELL_METHODS else AS_FOUND
     if cascade is None:
         is_separable = _finds_cells_and_nuclei(card, any_dimensions=False)

@@ -36,11 +36,12 @@ class RunSettings(Settings):
     """How a trained model says how sure it is."""
     cells: str = Field(default="auto", min_length=1)
     """How cells are told apart where a trained model finds cells and nuclei in volumes. ``auto``: by the network
-    ``odt-cells``; the name of another network or the folder of its package; ``watershed`` from the nuclei;
-    ``components``; ``as-found``: as the model's own settings give them."""
-    has_binucleate_cells: bool = True
+    ``odt-cells``, and in a time-lapse by ``watershed``; the name of another network or the folder of its package;
+    ``watershed`` from the nuclei; ``components``; ``as-found``: as the model's own settings give them."""
+    has_binucleate_cells: bool | None = None
     """Whether two nuclei belong to one cell where their parts of the mask of all cells meet without a waist. ``false``
-    makes a cell of every nucleus: for crowded cultures, whose cells press against each other and have one each."""
+    makes a cell of every nucleus: for crowded cultures, whose cells press against each other and have one each. Empty
+    (null): yes, and in a time-lapse whose errors are repaired if there is no waist in nearly all frames."""
     refinement: RefinementSettings = RefinementSettings()
     """Whether surfaces are refined at the image's own voxel size, and how."""
     segmentation: SegmentationSettings | None = None

@@ -13,6 +13,10 @@ from tomocyte.tracking.objects import Float, Objects
 
 SIZE_SPREAD = 0.3
 """Spread of the logarithm of an object's amounts over those of all that it should hold."""
+MOST_DOUBT = 4.5
+"""Highest cost of an amount in one frame, that of three spreads: masks at the border of the field are cut anyhow."""
+DOUBTED_FRAMES = 3
+"""Later, cells have grown, and what else came and went hides whether two went in."""
 MOST_ASSIGNMENTS = 4096
 """More ways for objects to come out of one than these are not tried; then they stay in its largest follower."""
 
@@ -114,6 +118,52 @@ def assign(objects: Objects, centres: Float, inside: Sequence[int], followers: S
         if cost < least:
             best, least = groups, cost
     return best or [list(inside), *([] for _ in range(k - 1))]
+
+
+def unlikely_entries(objects: Objects, graph: Graph, contents: Contents) -> list[tuple[int, int]]:
+    """Links into objects that are said to hold several, while their amounts say that they do not.
+
+    Only objects that do not come out again are doubted.
+
+    Parameters
+    ----------
+    objects : Objects
+    graph : Graph
+    contents : Contents
+
+    Returns
+    -------
+    list of (int, int)
+        Of each object that several went into, at most one: the link that the amounts speak against most.
+    """
+    holders: dict[int, list[int]] = {}
+    for row, members in contents.members.items():
+        for one in members if len(members) > 1 else ():
+            holders.setdefault(one, []).append(row)
+    unlikely = []
+    for row, sources in graph.before.items():
+        inside = contents.members[row]
+        doubts = [
+            (_doubt(objects, contents, holders, entered), source)
+            for source in (sources if len(sources) > 1 and len(inside) > 1 else ())
+            if (entered := tuple(one for one in contents.members[source] if one in inside))
+            and len(entered) < len(inside)
+            and not any(one in contents.left for one in entered)
+        ]
+        if doubts and max(doubts)[0] > 0:
+            unlikely.append((max(doubts)[1], row))
+    return unlikely
+
+
+def _doubt(objects: Objects, contents: Contents, holders: dict[int, list[int]], entered: tuple[int, ...]) -> float:
+    """How much better the amounts of the objects that are said to hold these fit without them, soon after."""
+    doubt = 0.0
+    together = [row for row in holders[entered[0]] if set(entered) < set(contents.members[row])]
+    for row in together[:DOUBTED_FRAMES]:
+        others = [one for one in contents.members[row] if one not in entered]
+        with_them = _amounts_cost(objects, [[*others, *entered]], [row])
+        doubt += min(with_them, MOST_DOUBT) - min(_amounts_cost(objects, [others], [row]), MOST_DOUBT)
+    return doubt
 
 
 def _amounts(objects: Objects, rows: Sequence[int]) -> Float:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tomocyte.tracking.contents import Contents, follow_contents
+from tomocyte.tracking.contents import Contents, follow_contents, unlikely_entries
 from tomocyte.tracking.graph import Graph, Repair
 from tomocyte.tracking.link import Links
 from tomocyte.tracking.objects import Float, Index, Objects
@@ -50,6 +50,10 @@ def repair_links(
         return _undo_cut(objects, graph, piece_of, mother, settings.max_gap_frames)
 
     contents = follow_contents(objects, links.drift_um, graph, maybe, is_cut)
+    while not settings.has_fusions and (unlikely := unlikely_entries(objects, graph, contents)):
+        for edge in unlikely:
+            graph.remove(*edge)
+        contents = follow_contents(objects, links.drift_um, graph, maybe, is_cut)
     merged = {row: members for row, members in contents.members.items() if len(members) > 1}
     if settings.has_fusions:  # whoever does not come out again has truly become one
         merged = {row: members for row, members in merged.items() if all(one in contents.left for one in members)}

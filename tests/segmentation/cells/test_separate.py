@@ -186,6 +186,9 @@ def test_near_nuclei_without_a_waist_share_a_cell() -> None:
     assert apart.labels.max() == 2
     alone = run(membrane, nuclei, is_joining=False)
     assert np.array_equal(alone.labels, apart.labels)
+    assert [one.without_waist for one in (found, apart, alone)] == [frozenset(), frozenset(), {(1, 2)}]
+    separate, two, _ = scene()
+    assert run(separate, two, is_joining=False).without_waist == frozenset()
 
 
 def test_borders_are_flagged_at_the_sides_only() -> None:

@@ -88,7 +88,8 @@ class CellsStage(Stage):
             settings = build_settings(CellByCellSettings, {"method": self.plan.cells})
         else:
             settings = cells_settings(self._model.card, self._model.divisor)
-        if self.plan.settings.has_binucleate_cells:
+        has_binucleate = self.plan.settings.has_binucleate_cells
+        if has_binucleate or (has_binucleate is None and "repair" not in self.plan.stages):
             return settings
         return settings.model_copy(update={"is_joining": False})
 

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomocyte.corrections.apply import EditedFrame, apply_edits
+from tomocyte.corrections.apply import EditedFrame, apply_edits, labels_as_segmented
 from tomocyte.corrections.edits import Edit, Merge
 from tomocyte.corrections.repairs import repair_edits
 from tomocyte.labels.stack import LabelStack
 from tomocyte.notices import Notice
 from tomocyte.pipeline.plan import Plan
 from tomocyte.pipeline.stage import FrameState, Stage, VolumeState
-from tomocyte.tracking import Tracks, track_objects
+from tomocyte.structures import CELL
+from tomocyte.tracking import Tracks, join_inseparable, track_objects
 from tomocyte.volume import Volume
 
 Place = tuple[int, int]
@@ -42,6 +43,8 @@ class RepairStage(Stage):
         size = zip(volume.spatial_shape, self.plan.voxel_size_um, strict=True)
         self._extent_um = tuple(n * step for n, step in size)
         self._by_hand: set[Place] = set()
+        self._without_waist: dict[int, set[tuple[int, int]]] = {}
+        self._binucleate: set[Place] = set()
         self._edits: dict[int, list[Edit]] = {}
         self._repaired: set[Place] = set()
         self._before: LabelStack | None = None
@@ -54,11 +57,14 @@ class RepairStage(Stage):
         if edits is None:
             by_hand = {} if state.edited is None else state.edited.edited.get(main, {})
             self._by_hand |= {(frame.index, label) for label in by_hand}
+            if state.cells is not None:
+                self._without_waist[frame.index] = self._pairs(state)
             return state
         self.report("repair", frame)
         named = {self.plan.name_of(structure): labels for structure, labels in state.labels.items()}
         edited = apply_edits(named, edits, frame.voxel_size_um, frame=frame.index, main=main)
-        self._repaired |= {(frame.index, label) for label in edited.edited.get(main, {})}
+        changed = {(frame.index, label) for label in edited.edited.get(main, {})}
+        self._repaired |= changed - self._binucleate
         labels = {structure: edited.labels[self.plan.name_of(structure)] for structure in state.labels}
         return replace(state, labels=labels, edited=_with(state.edited, edited, main))
 
@@ -79,6 +85,9 @@ class RepairStage(Stage):
             voxel_size_um=size,
             extent_um=self._extent_um,
         )
+        if self.plan.settings.has_binucleate_cells is None:
+            as_cells, tracks = tracks, join_inseparable(tracks, self._without_waist, self._n_frames)
+            self._binucleate = _wholes(tracks, set(tracks.pieces) - set(as_cells.pieces))
         for edit in repair_edits(tracks, labels, size, main=self.plan.main, kept=self._by_hand):
             self._edits.setdefault(edit.frame, []).append(edit)
         if self._edits:
@@ -86,6 +95,16 @@ class RepairStage(Stage):
         else:
             self._tracks = tracks
         return tuple(self._edits)
+
+    def _pairs(self, state: FrameState) -> set[tuple[int, int]]:
+        """Pairs of cells with no waist between them, by their labels after corrections by hand."""
+        if state.cells is None:
+            return set()
+        now = np.unique(state.labels[CELL]).tolist()
+        before = labels_as_segmented(state.edited, self.plan.main, now)
+        label_of = {old: new for old, new in zip(before, now, strict=True) if old}
+        pairs = state.cells.without_waist
+        return {(label_of[a], label_of[b]) for a, b in pairs if a in label_of and b in label_of}
 
     def after_all(self, state: VolumeState) -> VolumeState:
         """The volume with what was repaired, and a notice of it."""
@@ -107,6 +126,17 @@ class RepairStage(Stage):
             as_segmented=self._before,
             tracked=self._tracks,
         )
+
+
+def _wholes(tracks: Tracks, pieces: Collection[Place]) -> set[Place]:
+    """Frame and label of what pieces belong to, where nothing else is wrong with it."""
+    ours = {(frame, tracks.pieces[frame, label]) for frame, label in pieces}
+    rows = tracks.objects[["frame", "label", "track_id"]].to_numpy().tolist()
+    wholes = {(frame, label) for frame, label, track in rows if (frame, track) in ours}
+    others = {(place[0], track) for place, track in tracks.pieces.items() if place not in pieces}
+    return {place for place in wholes if place not in tracks.merged} - {
+        (frame, label) for frame, label, track in rows if (frame, track) in others
+    }
 
 
 def _with(by_hand: EditedFrame | None, repaired: EditedFrame, main: str) -> EditedFrame:

@@ -81,6 +81,8 @@ class CellsResult:
         Voxels that the network saw: its cost.
     notes : tuple of str
         Where the settings could not be followed, and what was done instead.
+    without_waist : frozenset of (int, int)
+        Where nuclei are not joined: pairs of cells, the smaller number first, with no waist between them.
     """
 
     labels: AnyLabels
@@ -90,6 +92,7 @@ class CellsResult:
     counts: dict[str, int] = field(default_factory=dict)
     n_predicted_voxels: int = 0
     notes: tuple[str, ...] = ()
+    without_waist: frozenset[tuple[int, int]] = frozenset()
 
 
 def separate_cells(
@@ -174,6 +177,7 @@ def separate_cells(
         counts,
         work.n_predicted,
         notes,
+        frozenset((min(pair), max(pair)) for pair in work.pairs_without_waist(number)),
     )
 
 
@@ -224,6 +228,11 @@ class _Field:
         self.depth_um = np.zeros((0, 0, 0), dtype=np.float32)
         self.n_attached = 0
         self.n_predicted = 0
+        self.without_waist: set[tuple[int, int]] = set()
+
+    def pairs_without_waist(self, number: dict[int, int]) -> list[tuple[int, int]]:
+        """Cells that would be one if nuclei were joined, by their final numbers."""
+        return [(number[a], number[b]) for a, b in self.without_waist if a in number and b in number]
 
     def separate(self, predictor: Predictor | None, callback: WindowCallback) -> AnyLabels:
         """Cells on the fine voxels, with the numbers of their nuclei; cells without a nucleus have higher numbers."""
@@ -242,8 +251,11 @@ class _Field:
             return self._components()
         self.depth_um = distance_um(self.membrane, self.grid.voxel_size_um)
         regions = flooded_regions(self.membrane, self.nuclei, self.depth_um)
+        shared = shared_cells(self.nuclei, regions, self.grid.voxel_size_um, settings)
         if settings.is_joining:
-            self._join(shared_cells(self.nuclei, regions, self.grid.voxel_size_um, settings))
+            self._join(shared)
+        else:
+            self.without_waist = shared
         regions = self._heads()[regions]
         nuclei = self._heads()[self.nuclei]
         if settings.method == "watershed" or predictor is None:
