@@ -231,3 +231,19 @@ def test_an_image_among_several_arrays_is_named(sparse_file: Path, tmp_path: Pat
     result = CliRunner().invoke(app, [*words, *sizes, "-o", str(output)], catch_exceptions=False)
     assert result.exit_code == 0
     assert np.array_equal(read_volume(output).planes(0, 0)[[1, 5]], labels[[1, 5]])
+
+
+@pytest.mark.parametrize(("size", "is_noted"), [((0.7, 0.3, 0.2), False), ((1.4, 0.3, 0.2), True)])
+def test_voxels_of_another_size_in_the_image_are_told(
+    sparse_file: Path, tmp_path: Path, size: tuple[float, float, float], is_noted: bool
+) -> None:
+    image = tmp_path / "image.ome.tif"
+    grey = np.zeros((8, 3, 14), np.float32)
+    grey[..., 7:] = 1
+    write_volume(image, Volume.from_array(grey, voxel_size_um=size, quantity="intensity", unit="1"))
+    command = ["propagate", str(sparse_file), "--image", str(image), "-o", str(tmp_path / "guided.ome.tif")]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    told = "note: the image has voxels of 1.4 x 0.3 x 0.2 um (z, y, x), the labels of 0.7 x 0.3 x 0.2 um"
+    assert (told in result.output) is is_noted
+    assert read_volume(tmp_path / "guided.ome.tif").voxel_size_um == pytest.approx(SIZE)

@@ -160,10 +160,19 @@ def _read(
         return _Inputs(volume, settings, plan, sparse, known, None)
     pixel_volume = _read_image(image, settings, options)
     turned = oriented_like(pixel_volume, volume)
-    plan = replace(plan, notes=turned.notes[len(pixel_volume.notes) :])
+    plan = replace(plan, notes=(*turned.notes[len(pixel_volume.notes) :], *_size_notes(volume, turned)))
     turned = _slices_of(turned, size_of=volume)
     pixels = arrays.planes(turned) if settings.array_axis == "z" else arrays.array(turned)
     return _Inputs(volume, settings, plan, sparse, known, pixels, turned.quantity or "intensity", turned.unit)
+
+
+def _size_notes(labels: Volume, image: Volume) -> tuple[str, ...]:
+    """A note where labels and image say that their voxels differ by more than a hundredth; NaN says nothing."""
+    sizes = [np.array(one.voxel_size_um, dtype=float) for one in (labels, image)]
+    if not (np.abs(sizes[0] - sizes[1]) > 0.01 * sizes[0]).any():
+        return ()
+    words = [" x ".join(f"{side:g}" for side in size) for size in sizes]
+    return (f"the image has voxels of {words[1]} um (z, y, x), the labels of {words[0]} um, which were taken.",)
 
 
 def _read_image(image: Path, settings: PropagateSettings, options: ReadOptions | None) -> Volume:
