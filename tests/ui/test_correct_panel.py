@@ -180,7 +180,9 @@ def test_a_run_starts_from_the_form_and_its_results_are_shown(tmp_path: Path) ->
     known = {"voxel_size_um": BALL_SIZE_UM, "quantity": "refractive_index", "unit": "1", "medium_ri": MEDIUM_RI}
     write_volume(tmp_path / "a.ome.tif", Volume.from_array(ball_ri(centres_um=TWO), **known))
     viewer = ViewerModel()
-    panel = run_widget(viewer).panel
+    widget = run_widget(viewer)
+    panel = widget.panel
+    assert widget.minimumSizeHint().height() < 600, "many settings, so with a scroll bar"
     panel._do(panel.start)
     assert "an input and an output are needed" in panel.status.value
     panel.input.value, panel.output.value = tmp_path / "a.ome.tif", tmp_path / "out"

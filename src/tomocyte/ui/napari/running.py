@@ -101,10 +101,12 @@ class RunPanel:
         cancel.changed.connect(lambda _=None: self.cancel())
         self.fields: list[FormField] = []
         self.values: dict[str, Any] = {}
-        self.form = Container(scrollable=True)
+        self.form = Container()
+        self.form.margins = (0, 0, 0, 0)
         self.modality.changed.connect(lambda _=None: self._fill())
         self.widget = Container(
-            widgets=[self.input, self.output, self.modality, run, cancel, self.bar, self.status, self.form]
+            widgets=[self.input, self.output, self.modality, run, cancel, self.bar, self.status, self.form],
+            scrollable=True,
         )
         self._fill()
         active = viewer.layers.selection.active
@@ -205,5 +207,6 @@ class RunPanel:
 def run_widget(napari_viewer: Any) -> Any:
     """The panel as a widget; napari gives its viewer."""
     panel = RunPanel(napari_viewer)
-    panel.widget.panel = panel
-    return panel.widget
+    widget = panel.widget.root_native_widget  # with its scroll bar
+    widget.panel = panel
+    return widget
