@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from tomocyte.errors import SettingsError
+from tomocyte.errors import SettingsError, TomocyteError
 
 
 class Settings(BaseModel):
@@ -89,11 +89,16 @@ def build_settings(kind: type[S], content: dict[str, Any]) -> S:
     Raises
     ------
     SettingsError
-        ``E-SETTINGS`` naming each field that is unknown, missing or out of bounds.
+        ``E-SETTINGS`` naming each field that is unknown, missing or out of bounds; the error of a file that a field
+        names, as it is.
     """
     try:
         return kind.model_validate(content)
     except ValidationError as problem:
+        for error in problem.errors():
+            cause = error.get("ctx", {}).get("error")
+            if isinstance(cause, TomocyteError):
+                raise cause from problem
         lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in problem.errors()]
         raise SettingsError("E-SETTINGS", "; ".join(lines) + ".", cure="See `tomocyte settings`.") from problem
 

@@ -74,6 +74,8 @@ def test_all_cut_and_filled() -> None:
     labels[0, 40:50, 40:50] = 11
     assert codes(Objects(labels, noisy(labels, 200), PLANE, "cell")) == []
     assert codes(Objects(np.ones((1, 60, 100), np.uint8), noisy(labels, 5), PLANE, "cell")) == ["FILLED"]
+    # A field inside a cell: all that is not extracellular space.
+    assert codes(Objects(np.ones((1, 60, 100), np.uint8), noisy(labels, 5), PLANE, "cell", is_what_remains=True)) == []
 
 
 def test_a_hill_of_background_has_no_edge() -> None:

@@ -23,6 +23,11 @@ def test_it_is_the_default_and_finds_fifteen_compartments_of_an_unseen_stack() -
     volume = Volume.from_array(stack, voxel_size_um=VOXEL_UM, quantity="intensity", channel_names=("yellow", "red"))
     analysis = analyse(volume, RunSettings(modality="nile_red"))
     assert {"cell", *ZHANGHAO_COMPARTMENTS} <= analysis.labels.keys()
+    (seen,) = (notice.text for notice in analysis.notices if notice.code == "W-CHANNEL")
+    assert seen == "nile-red-15 sees intensity and ratio, from yellow and red; all are measured."
+    for group in (("nucleus", "cytosol", "extracellular"), ("early_endosome", "late_endosome", "lysosome")):
+        masks = [analysis.labels[name].planes(0, 0) > 0 for name in group]
+        assert np.sum(masks, axis=0).max() == 1, group
     least = {"nucleus": 0.9, "cytosol": 0.9, "extracellular": 0.9, "plasma_membrane": 0.75, "lipid_droplet": 0.7}
     for name, dice in least.items():
         truth, found = frame.labels(name) > 0, analysis.labels[name].planes(0, 0) > 0
@@ -39,3 +44,20 @@ def test_pixels_of_a_camera_are_not_what_it_was_made_for() -> None:
     )
     with pytest.raises(TomocyteError, match="E-MODEL-FIT-VOXEL-SIZE"):
         analyse(volume, RunSettings(modality="nile_red", model="nile-red-15"))
+
+
+def test_a_field_inside_a_cell_is_not_implausible() -> None:
+    settings = DatasetSettings(modality="nile_red", shape=(24, 160, 160), voxel_size_um=VOXEL_UM)
+    frame = simulate_item(settings, 0, seed=590_001).frame(0)
+    inside = frame.labels("nucleus") > 0
+    plane = int(inside.sum(axis=(1, 2)).argmax())
+    y, x = (round(float(np.mean(one))) for one in np.nonzero(inside[plane]))
+    box = np.s_[:, plane - 2 : plane + 3, max(0, y - 24) : y + 24, max(0, x - 24) : x + 24]
+    stack = np.clip(np.rint(frame.channels[box]), 0, 65_535).astype(np.uint16)
+    volume = Volume.from_array(stack, voxel_size_um=VOXEL_UM, quantity="intensity", channel_names=("yellow", "red"))
+    # The background of a crop without any is given, as the page on channels says.
+    ratio = {"background": (100.0, 100.0)}
+    analysis = analyse(volume, RunSettings(modality="nile_red", channels={"ratio": ratio}))
+    cells = analysis.labels["cell"].planes(0, 0) > 0
+    assert cells.mean(axis=(1, 2)).max() > 0.95
+    assert not [notice.code for notice in analysis.notices if notice.code == "W-IMPLAUSIBLE-FILLED"]

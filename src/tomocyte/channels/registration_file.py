@@ -57,14 +57,18 @@ def load_registration(path: Path) -> RegistrationFile:
     Raises
     ------
     SettingsError
-        ``E-REGISTRATION-FILE``: not such a file.
+        ``E-REGISTRATION-FILE``: no file, or not such a one.
     """
+    if not path.is_file():
+        raise SettingsError(
+            "E-REGISTRATION-FILE", "no such file.", path=path, cure="Give a file that `tomocyte register` wrote."
+        )
     try:
         return build_settings(RegistrationFile, load_settings(path))
     except SettingsError as problem:
         raise SettingsError(
             "E-REGISTRATION-FILE",
-            f"is no registration of channels: {problem.problem}",
+            "is no registration of channels.",
             path=path,
             cure="Give a file that `tomocyte register` wrote.",
         ) from problem

@@ -20,6 +20,7 @@ from tomocyte.cli.options import (
     RegionImageOption,
     TimeStepOption,
     VoxelSizeOption,
+    files_of_command,
     voxel_size,
 )
 from tomocyte.cli.recording import remark
@@ -28,8 +29,11 @@ from tomocyte.names import shown_name
 
 def info(
     files: Annotated[
-        list[str], typer.Argument(help="A file or folder of a kind that `tomocyte formats` lists.", metavar="FILE")
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="A file or folder of a kind that `tomocyte formats` lists; or --channel-file.", metavar="FILE"
+        ),
+    ] = None,
     channel_file: ChannelFileOption = None,
     axes: AxesOption = None,
     dataset: DatasetOption = None,
@@ -57,13 +61,14 @@ def info(
     options = ReadOptions(
         voxel_size(voxel_size_um, pixel_size_um), axes, time_step_s, medium_ri, dataset, label_table, region_image
     )
+    named = files_of_command(files, channel_file)
     if channel_file:
-        parts = parse_channel_files([*channel_file, *files])
+        parts = parse_channel_files([*channel_file, *named])
         file, volume = next(iter(parts.values())), read_channel_files(parts, options, is_size_required=False)
-    elif len(files) > 1:
+    elif len(named) > 1:
         raise SettingsError("E-USAGE", "one file is shown at a time.", cure="Give one, or --channel-file for each.")
     else:
-        file = Path(files[0])
+        file = Path(named[0])
         volume = read_volume(file, options, is_size_required=False)
     header: dict[str, Any] = {
         "file": shown_name(file),

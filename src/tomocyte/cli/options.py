@@ -13,9 +13,10 @@ from tomocyte.cli import completion
 from tomocyte.errors import SettingsError
 
 Inputs = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
-        help="Files, folders, or patterns such as 'data/*.tif', of the kinds that `tomocyte formats` lists.",
+        help="Files, folders, or patterns such as 'data/*.tif', of the kinds that `tomocyte formats` lists; or "
+        "--channel-file.",
         metavar="INPUT",
     ),
 ]
@@ -250,3 +251,18 @@ def contact_settings(is_measured: bool, gap_um: float | None, n_placements: int 
     given = {"gap_um": gap_um, "n_placements": n_placements}
     content = {name: value for name, value in given.items() if value is not None}
     return {"is_measured": True, **content} if is_measured or content else None
+
+
+def files_of_command(files: list[str] | None, channel_file: list[str] | None) -> list[str]:
+    """The files that stand in a command as such; none are needed beside those of ``--channel-file``.
+
+    Raises
+    ------
+    SettingsError
+        ``E-USAGE``: no file at all.
+    """
+    if not files and not channel_file:
+        raise SettingsError(
+            "E-USAGE", "no file is given.", cure="Name one, or --channel-file NAME=FILE for each channel."
+        )
+    return files or []

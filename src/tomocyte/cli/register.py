@@ -15,6 +15,7 @@ from tomocyte.cli.options import (
     DebugOption,
     PixelSizeOption,
     VoxelSizeOption,
+    files_of_command,
     voxel_size,
 )
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 
 def register(
-    files: Annotated[
-        list[str], typer.Argument(help="A stack of several channels, of beads or of cells.", metavar="FILE")
-    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Registration to write (YAML); with --registration: the registered stack."),
     ],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="A stack of several channels, of beads or of cells; or --channel-file.", metavar="FILE"),
+    ] = None,
     channel_file: ChannelFileOption = None,
     reference: Annotated[
         str | None,
@@ -79,12 +81,13 @@ def register(
     if not overwrite:
         refuse_existing(output)
     options = ReadOptions(voxel_size(voxel_size_um, pixel_size_um), axes, dataset=dataset)
+    named = files_of_command(files, channel_file)
     if channel_file:
-        volume = read_channel_files(parse_channel_files([*channel_file, *files]), options)
-    elif len(files) > 1:
+        volume = read_channel_files(parse_channel_files([*channel_file, *named]), options)
+    elif len(named) > 1:
         raise SettingsError("E-USAGE", "one stack is registered at a time.", cure="Give one, or --channel-file.")
     else:
-        volume = read_volume(files[0], options)
+        volume = read_volume(named[0], options)
     if registration is not None:
         if reference is not None or local_warp or z_magnification or max_shift_um is not None:
             raise SettingsError(

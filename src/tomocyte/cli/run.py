@@ -54,6 +54,7 @@ from tomocyte.cli.options import (
     TimeStepOption,
     VoxelSizeOption,
     WorkersOption,
+    files_of_command,
     shared_settings,
 )
 from tomocyte.cli.recording import is_quiet, remark
@@ -69,8 +70,8 @@ DIAMETER = "segmentation.object_diameter_um"
 
 
 def run(
-    inputs: Inputs,
     output: Output,
+    inputs: Inputs = None,
     channel_file: ChannelFileOption = None,
     recursive: RecursiveOption = False,
     modality: ModalityOption = "",
@@ -233,8 +234,9 @@ def run(
     from tomocyte.datasets.inputs import find_inputs
     from tomocyte.figures.movies import check_movie
 
-    channel_files = parse_channel_files([*channel_file, *inputs]) if channel_file else {}
-    named = [str(path) for path in channel_files.values()][:1] or inputs
+    named = files_of_command(inputs, channel_file)
+    channel_files = parse_channel_files([*channel_file, *named]) if channel_file else {}
+    named = [str(path) for path in channel_files.values()][:1] or named
     find_paths = cache(partial(find_inputs, named, axes=axes, is_recursive=recursive))
     run_settings = _run_settings(
         find_paths,

@@ -60,6 +60,8 @@ class Objects:
         Whether the image counts light, which objects only add to.
     smallest_um : float
         Smallest object that counts: µm³, or µm² in a plane; 0 = none.
+    is_what_remains : bool
+        Whether they are all that is not extracellular space, which a field inside a cell need not have.
     uncluttered : callable, optional
         Returns the image with NaN where something else lies beside the objects (glass, beads), so that it is not taken
         for background; called only where that would decide. None = nothing else is known of.
@@ -71,6 +73,7 @@ class Objects:
     name: str
     is_light: bool = False
     smallest_um: float = 0.0
+    is_what_remains: bool = False
     uncluttered: Callable[[], NDArray[Any]] | None = None
 
     @property
@@ -205,6 +208,8 @@ def fragments(objects: Objects) -> Notice | None:
 
 def filled(objects: Objects) -> Notice | None:
     """One object takes nearly all of the image, or of a plane: what varies with depth alone is no object."""
+    if objects.is_what_remains:
+        return None
     largest = 1 + int(np.argmax(np.bincount(objects.labels.ravel())[1:]))
     n_voxels = np.count_nonzero(np.isfinite(objects.image), axis=(1, 2))
     n_inside = np.count_nonzero(objects.labels == largest, axis=(1, 2))

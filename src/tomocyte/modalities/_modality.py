@@ -132,6 +132,8 @@ class Modality:
         What the values of a file that names no quantity are; without it, a modality with alternatives asks.
     overlapping : tuple of str
         Structures thinner than what is resolved, so that their masks overlap with those of objects beside them.
+    exclusive : tuple of tuple of str
+        Groups of structures of which only one can be at a place, whatever a model with overlapping outputs finds.
     usual_pixel_um : tuple of 2 float, optional
         Pixel sizes in y and x in µm between which its images lie; others are done, and said.
     may_be_dark : bool
@@ -158,6 +160,7 @@ class Modality:
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     assumed_quantity: str | None = None
     overlapping: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
     usual_pixel_um: tuple[float, float] | None = None
     may_be_dark: bool = False
     derived_channels: tuple[str, ...] = ()

@@ -22,6 +22,10 @@ MODALITY = Modality(
     usual_pixel_um=(0.01, 0.4),
     default_model="nile-red-15",
     overlapping=("endoplasmic_reticulum", "plasma_membrane", "filopodium"),
+    exclusive=(
+        ("nucleus", "cytosol", "extracellular"),
+        ("lipid_droplet", "peroxisome", "early_endosome", "late_endosome", "lysosome"),
+    ),
     # Starting values, not tuned on data.
     segmentation=SegmentationSettings(
         foreground=ForegroundSettings(smoothing_um=0.3, fraction=0.3),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tomocyte.labels.settings import CleanSettings, SplitSettings, required
+from tomocyte.modalities import modality
 from tomocyte.models.card import ModelCard
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.segmentation.settings import InstanceSettings
@@ -103,6 +104,25 @@ def canonical_structures(card: ModelCard) -> dict[str, str]:
     names = {name: canonical_name(name) for name in structures_of(card)}
     canonical = list(names.values())
     return {name: one if canonical.count(one) == 1 else name for name, one in names.items()}
+
+
+def exclusive_outputs(card: ModelCard) -> tuple[tuple[int, ...], ...]:
+    """Groups of a card's outputs that the modality says cannot be at one place; empty where outputs share out anyway.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> names = ("golgi", "cytosol", "nuclei", "lysosome", "nucleolus")
+    >>> exclusive_outputs(SimpleNamespace(activation="sigmoid", modality="nile_red", structures=names))
+    ((1, 2),)
+    """
+    if card.activation != "sigmoid":
+        return ()
+    outputs = {canonical_name(name): numbers[0] for name, numbers in structures_of(card).items() if len(numbers) == 1}
+    groups = (
+        tuple(sorted(outputs[name] for name in group if name in outputs)) for group in modality(card.modality).exclusive
+    )
+    return tuple(group for group in groups if len(group) > 1)
 
 
 def finds_space_only(card: ModelCard) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tomocyte.errors import SettingsError
 from tomocyte.models.card import ModelCard
 from tomocyte.models.loaded import LoadedModel, prediction_settings
-from tomocyte.models.objects import ObjectRules, is_streamed, structures_of
+from tomocyte.models.objects import ObjectRules, exclusive_outputs, is_streamed, structures_of
 from tomocyte.models.settings import InferenceSettings
 from tomocyte.progress import silent
 from tomocyte.segmentation.settings import InstanceSettings
@@ -226,6 +226,7 @@ def mask_settings(
         "divisor": divisor,
         "most_tile_voxels": MOST_TILE_VOXELS if inference.tile_shape is None else 0,
         "keeps_probability": keeps_probability,
+        "exclusive": exclusive_outputs(card) if inference.are_exclusive else (),
     }
     return build_settings(MaskSettings, content)
 
@@ -254,6 +255,11 @@ def _objects_of_frame(
 
     card = model.card
     probability = predict_probabilities(model, frame, rules.inference, callback=callback)
+    if rules.inference.are_exclusive:
+        for group in exclusive_outputs(card):
+            winner = probability[list(group)].argmax(axis=0)
+            for number, output in enumerate(group):
+                probability[output][winner != number] = 0
     labels: dict[str, Labels] = {}
     for structure, outputs in structures_of(card).items():
         part = probability[list(outputs)] if len(outputs) > 1 else probability[outputs[0] : outputs[0] + 1]

@@ -270,7 +270,7 @@ def plan_run(
         stages=(),
         edits=edits,
         notices=(
-            *_volume_notices(volume, settings, channels[segmented].name, is_grey=is_grey),
+            *_volume_notices(volume, settings, _use_of_channels(volume, settings, segmented, card, cascade), is_grey),
             *role_notices(roles, channels),
             *notices,
         ),
@@ -455,12 +455,29 @@ def _confidence(card: ModelCard | None, settings: RunSettings) -> ConfidenceMeth
     return "single" if is_known or is_map_written else "none"
 
 
-def _volume_notices(volume: Volume, settings: RunSettings, segmented: str, *, is_grey: bool) -> tuple[Notice, ...]:
+def _use_of_channels(
+    volume: Volume, settings: RunSettings, segmented: int, card: ModelCard | None, cascade: PlannedCascade | None
+) -> str:
+    """Which of several channels is segmented or drawn, or which ones networks see."""
+    if cascade is not None:
+        seen = [name for step in cascade.cascade.steps for name in step.inputs if name not in cascade.made]
+        who = cascade.cascade.name
+    else:
+        seen = [] if card is None else [volume.channels[index] for index in model_channels(card, volume, segmented)]
+        who = "" if card is None else card.name
+    if who and seen != [volume.channels[segmented]]:
+        derived = modality(settings.modality).derived_channels
+        stored = [name for name in volume.channels if name not in derived] or volume.channels
+        return f"{who} sees {' and '.join(dict.fromkeys(seen))}, from {' and '.join(stored)}; all are measured."
+    done = "drawn" if settings.model == MASKS else "segmented"
+    of = ", ".join(volume.channels)
+    return f"{volume.channels[segmented]} of {of} is {done}, all are measured; choose with --channel."
+
+
+def _volume_notices(volume: Volume, settings: RunSettings, channels: str, is_grey: bool) -> tuple[Notice, ...]:
     notices = [Notice.parse(note) for note in volume.notes]
     if volume.n_channels > 1:
-        done = "drawn" if settings.model == MASKS else "segmented"
-        text = f"{segmented} of {', '.join(volume.channels)} is {done}, all are measured; choose with --channel."
-        notices.append(Notice("W-CHANNEL", text))
+        notices.append(Notice("W-CHANNEL", channels))
     if volume.is_simulated:
         notices.append(Notice("W-SIMULATED", "this input is simulated, not measured."))
     if is_grey:

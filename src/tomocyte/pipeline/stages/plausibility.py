@@ -44,6 +44,7 @@ class PlausibilityStage(Stage):
             self.plan.main,
             is_light=frame.quantities[frame.channel] == "intensity" and self.plan.classical.foreground.is_bright,
             smallest_um=self._smallest(math.isnan(frame.voxel_size_um[0]) or frame.segmented.shape[0] == 1),
+            is_what_remains="bodies" in self.plan.stages,
             uncluttered=self._uncluttered(frame) if self._has_surroundings else None,
         )
         self._found[frame.index] = {notice.code: notice for notice in reversed(list(implausible(objects)))}

@@ -56,6 +56,8 @@ class MaskSettings(Settings):
     """Tiles grow up to so many voxels where fewer voxels are predicted twice then; 0: they stay as they are."""
     keeps_probability: bool = False
     """Whether the probabilities are kept too, as bytes at the network's voxel size."""
+    exclusive: tuple[tuple[int, ...], ...] = ()
+    """Groups of outputs: where several of a group are above their thresholds, the most probable one alone is there."""
 
     @field_validator("thresholds")
     @classmethod
@@ -319,6 +321,7 @@ class _Epilogue:
         self.image = image
         self.taps = [linear_taps(n_in, n_out) for n_in, n_out in zip(shape, image.shape[1:], strict=True)]
         self.thresholds = np.asarray(settings.thresholds, dtype=np.float32)
+        self.exclusive = settings.exclusive
         self.bits = np.zeros(image.shape[1:], dtype=bits_dtype(n_outputs))
         self.probability: NDArray[np.uint8] | None = None
         if settings.keeps_probability:
@@ -356,9 +359,28 @@ class _Epilogue:
                 for total, probability in zip(self.total, values, strict=True):
                     add_plane(total, probability, weight, scale=LEVELS)
         set_bits(self.total, along_y, along_x, self.thresholds, self.bits[plane])
+        for group in self.exclusive:
+            self._exclude(group, self.bits[plane])
         is_finite = np.isfinite(self.image[:, plane]).all(axis=0)
         if not is_finite.all():
             self.bits[plane][~is_finite] = 0
+
+    def _exclude(self, group: tuple[int, ...], bits: NDArray[np.unsignedinteger[Any]]) -> None:
+        """Leave of a group only the most probable output where several are above their thresholds."""
+        own = bits & bits.dtype.type(sum(1 << output for output in group))
+        contested = np.nonzero(own & (own - np.minimum(own, 1)))  # more than one bit
+        if not contested[0].size:
+            return
+        _, along_y, along_x = self.taps
+        shown = np.empty(bits.shape, dtype=np.float32)
+        best, winner = np.full(contested[0].size, -1, np.float32), np.zeros(contested[0].size, bits.dtype)
+        for output in group:
+            resample_plane(self.total[output], along_y, along_x, shown)
+            bit = bits.dtype.type(1 << output)
+            values = np.where(own[contested] & bit, shown[contested], np.float32(-1))
+            is_better = values > best
+            best[is_better], winner[is_better] = values[is_better], bit
+        bits[contested] = (bits[contested] & ~own[contested]) | winner
 
 
 def tiles_for(shape: tuple[int, ...], settings: MaskSettings, *, n_voxels: int) -> TilingSettings:
