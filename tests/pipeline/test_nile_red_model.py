@@ -52,7 +52,7 @@ def test_a_field_inside_a_cell_is_not_implausible() -> None:
     inside = frame.labels("nucleus") > 0
     plane = int(inside.sum(axis=(1, 2)).argmax())
     y, x = (round(float(np.mean(one))) for one in np.nonzero(inside[plane]))
-    box = np.s_[:, plane - 2 : plane + 3, max(0, y - 24) : y + 24, max(0, x - 24) : x + 24]
+    box = np.s_[:, max(0, plane - 5) : plane + 6, max(0, y - 40) : y + 40, max(0, x - 40) : x + 40]
     stack = np.clip(np.rint(frame.channels[box]), 0, 65_535).astype(np.uint16)
     volume = Volume.from_array(stack, voxel_size_um=VOXEL_UM, quantity="intensity", channel_names=("yellow", "red"))
     # The background of a crop without any is given, as the page on channels says.
