@@ -38,7 +38,7 @@ class InferenceSettings(Settings):
     vote: Literal["mean", "majority"] = "mean"
     """Several section axes: the mean of their probabilities, or the share of axes that say yes."""
     are_exclusive: bool = True
-    """Whether structures that cannot be at one place (of Nile Red: nucleus, cytosol and extracellular space; kinds of
-    vesicles) share out what a model with overlapping outputs finds there: the most probable one has it."""
+    """Whether structures that cannot be at one place (of Nile Red: nucleus, cytosol and extracellular space) share out
+    what a model with overlapping outputs finds there: the most probable one has it."""
     instances: dict[str, InstanceSettings] = Field(default_factory=dict)
     """Per structure, how probabilities become objects; else by the card's threshold and a smallest size that suits."""
