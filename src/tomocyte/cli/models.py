@@ -1,4 +1,4 @@
-"""``tomocyte models``: list trained models, show, import, export and calibrate them."""
+"""``tomocyte models``: list trained models, show, import, export, average and calibrate them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tomocyte.models import ModelCard, ModelEntry
 
 app = typer.Typer(
-    help="Trained models: list, show, import, export and calibrate them.",
+    help="Trained models: list, show, import, export, average and calibrate them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -198,6 +198,26 @@ def models_export(
     else:
         export_bioimageio(load_package(name), output)
     typer.echo(f"wrote {output} ({human_bytes(output.stat().st_size)})")
+
+
+@app.command("average", cls=ListingCommand, short_help="Average the weights of two models of the same network.")
+def models_average(
+    first: Annotated[str, typer.Argument(help="Name or folder of one model.", metavar="FIRST")],
+    second: Annotated[str, typer.Argument(help="Name or folder of the other.", metavar="SECOND")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must not exist.", metavar="FOLDER")],
+    share: Annotated[float, typer.Option("--share", help="Share of SECOND, 0 to 1.")] = 0.5,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Average the weights of two models, of which one was trained on from the other (`--init`).
+
+    What was trained on often gains on new images and loses a little on the old ones; the average keeps most of either.
+    Its card has no scores and no calibration: those of the two are of other weights.
+    """
+    from tomocyte.models import load_package
+    from tomocyte.models.averaging import average_models
+
+    card = average_models(load_package(first), load_package(second), output, share=share)
+    typer.echo(f"wrote {card.name} {card.version}, {1 - share:g} of {first} and {share:g} of {second}, to {output}")
 
 
 @app.command("calibrate", cls=LongCommand, short_help="Calibrate a 3-D model on labelled images.")
