@@ -257,7 +257,7 @@ TREATMENTS = {
     r"ablate ": "typed in tests/comparison/test_ablation.py",
     r"train fg-net --data": "typed in tests/comparison/test_organelle.py",
     r"train my.yaml": "typed in tests/training/test_new_recipe.py",
-    r"--dry-run$|info (cell.TCF|cells.ome.tif)|tomocyte (measurements|settings)": "as printed",
+    r"--dry-run$|info (cell.TCF|cells.ome.tif)|tomocyte (measurements|settings|networks)": "as printed",
     r" run | simulate | reproduce | search | train | fine-tune ": "dry run",
 }
 

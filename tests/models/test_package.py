@@ -413,7 +413,7 @@ def test_every_network_has_its_shapes_without_memory(entry: Any) -> None:
     card = make_card(
         network=NetworkChoice(name=entry.name),
         channels=channels,
-        structures=("nucleus",),
+        structures=("cell", "nucleus", "nucleolus", "lipid_droplet")[: module.n_outputs],
         **(three if entry.dimensions == 3 else {}),
     )
     empty = empty_state(card)
