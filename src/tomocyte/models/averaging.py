@@ -7,12 +7,14 @@ of both keeps most of either. To average in another way, write it in :func:`aver
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from tomocyte.errors import SettingsError
 from tomocyte.models.card import ModelCard
 from tomocyte.models.package import ModelPackage, save_package
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAME = ("network", "modality", "structures", "channels", "normalization", "voxel_size_um", "activation", "section_axis")
 """Fields of the card in which both models must agree."""
@@ -63,6 +65,6 @@ def average_models(first: ModelPackage, second: ModelPackage, output: Path, *, s
     return save_package(output, state, second.card.model_copy(update=changes), second.selftest["input"])
 
 
-def _between(first: torch.Tensor, second: torch.Tensor, share: float) -> torch.Tensor:
+def _between(first: Tensor, second: Tensor, share: float) -> Tensor:
     """Counters, as of batches seen, are those of the second model."""
-    return torch.lerp(first.float(), second.float(), share) if second.is_floating_point() else second
+    return first.float().lerp(second.float(), share) if second.is_floating_point() else second
